@@ -1,0 +1,15 @@
+"""Marks every test by the folder it lies in, so that `-m unit` and its like select by kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_KINDS = {"unit", "integration", "e2e", "chaos"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for kind in _KINDS.intersection(Path(item.path).relative_to(Path(__file__).parent).parts):
+            item.add_marker(kind)
