@@ -1,0 +1,170 @@
+"""A Triton for tests: in memory, really computes, and dies when told to. Has the seam of `Triton`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from lepton_ai import tensors
+from lepton_ai.errors import DeadlineExceeded, InternalError, InvalidInput, Unavailable
+
+Compute = Callable[[str, Mapping[str, tensors.Array]], Mapping[str, tensors.Array]]
+
+
+def affine(name: str, inputs: Mapping[str, tensors.Array]) -> Mapping[str, tensors.Array]:
+    """y = 2·x + 1 in float32, where x is the first input by name, whatever it is called."""
+    _, values = min(inputs.items())
+    return {"y": np.asarray(values, dtype=np.float32) * 2 + 1}
+
+
+class FakeTriton:
+    """Starts up, empty. Every model name can be loaded unless `break_load` says otherwise."""
+
+    def __init__(self, compute: Compute = affine) -> None:
+        self.compute = compute
+        self.compute_s = 0.0
+        """Seconds that each inference takes."""
+        self.requests: list[service_pb2.ModelInferRequest] = []
+        """Every inference that reached a living Triton, oldest first."""
+        self.request_metadata: list[dict[str, str]] = []
+        self.calls: list[tuple[str, str]] = []
+        """("load" | "unload", model name), oldest first."""
+        self._up = True
+        self._states: dict[str, str] = {}
+        self._broken: dict[str, str] = {}
+        self._dead_stubs: set[str] = set()
+        self._stuck: set[str] = set()
+
+    # What a test does to it.
+
+    def kill(self) -> None:
+        """Die as by kill -9: every call fails until `restart`."""
+        self._up = False
+
+    def restart(self) -> None:
+        """Come back with nothing loaded."""
+        self._up = True
+        self._states.clear()
+        self._dead_stubs.clear()
+        self._stuck.clear()
+
+    def kill_stub(self, name: str, *, stuck: bool = False) -> None:
+        """Kill the process behind a model: Triton still calls it ready. `stuck`: not even a reload brings it back."""
+        self._dead_stubs.add(name)
+        if stuck:
+            self._stuck.add(name)
+
+    def break_load(self, name: str, message: str = "broken model") -> None:
+        """Make loading this model fail."""
+        self._broken[name] = message
+
+    def mend_load(self, name: str) -> None:
+        """Make loading this model work again."""
+        self._broken.pop(name, None)
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """Names of the models that are ready."""
+        return frozenset(name for name, state in self._states.items() if state == "READY")
+
+    # The backend seam.
+
+    async def infer(
+        self, request: service_pb2.ModelInferRequest, *, timeout_s: float, metadata: Sequence[tuple[str, str]] = ()
+    ) -> service_pb2.ModelInferResponse:
+        """Compute one request. Fails as the real one does when killed, not loaded, dead or too slow."""
+        self._check_up()
+        self._check_ready(request.model_name)
+        self.requests.append(request)
+        self.request_metadata.append(dict(metadata))
+        if request.model_name in self._dead_stubs:
+            raise Unavailable("The process that runs this model has died.", reason="STUB_DEAD", retry_after_s=1.0)
+        await asyncio.sleep(min(self.compute_s, timeout_s))
+        if self.compute_s > timeout_s:
+            raise DeadlineExceeded("The model did not answer in time.")
+        self._check_up()
+        outputs = self.compute(request.model_name, _inputs(request))
+        return _response(request, outputs)
+
+    async def ready(self) -> bool:
+        """Whether it is up."""
+        return self._up
+
+    async def load(self, name: str, *, timeout_s: float = 120.0) -> None:
+        """Load a model, or fail as told by `break_load`."""
+        self._check_up()
+        self.calls.append(("load", name))
+        await asyncio.sleep(0)
+        if name in self._stuck:
+            raise DeadlineExceeded("The model did not load in time.")
+        if name in self._broken:
+            self._states[name] = "UNAVAILABLE"
+            raise InternalError(self._broken[name], reason="LOAD_FAILED")
+        self._dead_stubs.discard(name)
+        self._states[name] = "READY"
+
+    async def unload(self, name: str, *, timeout_s: float = 5.0) -> None:
+        """Unload a model; unknown names are fine."""
+        self._check_up()
+        self.calls.append(("unload", name))
+        await asyncio.sleep(0)
+        if name in self._states:
+            self._states[name] = "UNAVAILABLE"
+
+    async def index(self) -> Mapping[str, str]:
+        """All models that it was asked to load since it started → their state."""
+        self._check_up()
+        return dict(self._states)
+
+    async def metadata(self, name: str) -> service_pb2.ModelMetadataResponse:
+        """Only the name and the version: the fake knows no tensors."""
+        self._check_up()
+        self._check_ready(name)
+        return service_pb2.ModelMetadataResponse(name=name, versions=["1"], platform="fake")
+
+    async def statistics(self, name: str = "") -> Sequence[service_pb2.ModelStatistics]:
+        """Inference counts of one model, or of all that are ready."""
+        self._check_up()
+        names = [name] if name else sorted(self.loaded)
+        counts = [sum(request.model_name == each for request in self.requests) for each in names]
+        return [
+            service_pb2.ModelStatistics(name=each, version="1", inference_count=count, execution_count=count)
+            for each, count in zip(names, counts, strict=True)
+        ]
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def _check_up(self) -> None:
+        if not self._up:
+            raise Unavailable("Triton does not answer.", reason="TRITON_AWAY", retry_after_s=1.0)
+
+    def _check_ready(self, name: str) -> None:
+        if name not in self.loaded:
+            raise Unavailable("The model is not loaded.", reason="MODEL_NOT_LOADED", retry_after_s=1.0)
+
+
+def _inputs(request: service_pb2.ModelInferRequest) -> dict[str, tensors.Array]:
+    if len(request.raw_input_contents) != len(request.inputs):
+        raise InvalidInput("The fake takes raw contents only, one for each input.", reason="TRITON_REJECTED")
+    return {
+        tensor.name: tensors.from_wire(tensor.datatype, tensor.shape, raw, field=tensor.name)
+        for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+    }
+
+
+def _response(
+    request: service_pb2.ModelInferRequest, outputs: Mapping[str, tensors.Array]
+) -> service_pb2.ModelInferResponse:
+    wanted = [output.name for output in request.outputs] or list(outputs)
+    response = service_pb2.ModelInferResponse(model_name=request.model_name, model_version="1", id=request.id)
+    for name in wanted:
+        if name not in outputs:
+            raise InvalidInput(f"unexpected inference output {name!r}", reason="TRITON_REJECTED")
+        dtype, shape, raw = tensors.to_wire(outputs[name])
+        response.outputs.add(name=name, datatype=dtype, shape=shape)
+        response.raw_output_contents.append(raw)
+    return response
