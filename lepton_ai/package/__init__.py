@@ -1,0 +1,30 @@
+"""The model package: a directory with `lepton.yaml`, a model file and whatever its pipeline and golden samples need."""
+
+from lepton_ai.package.description import (
+    DESCRIPTION_FILE,
+    Description,
+    Golden,
+    ModelFile,
+    TensorSpec,
+    check_name,
+)
+from lepton_ai.package.directory import Package, write_package
+from lepton_ai.package.golden import ExpectedTensor, GoldenItem
+from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path, manifest_digest
+
+__all__ = [
+    "DESCRIPTION_FILE",
+    "Description",
+    "ExpectedTensor",
+    "Golden",
+    "GoldenItem",
+    "ModelFile",
+    "Package",
+    "PackageLimits",
+    "TensorSpec",
+    "check_manifest",
+    "check_name",
+    "check_path",
+    "manifest_digest",
+    "write_package",
+]

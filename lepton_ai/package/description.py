@@ -1,0 +1,201 @@
+"""What `lepton.yaml` may say: frozen models that are checked once and trusted afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from lepton_ai.errors import FieldViolation, InvalidInput
+from lepton_ai.package.document import load_document
+from lepton_ai.tensors import DTYPES
+
+DESCRIPTION_FILE = "lepton.yaml"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_MAX_VIOLATIONS = 20
+
+TensorName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Dimension = Annotated[int, Field(ge=-1, le=1 << 31)]
+
+
+def check_name(name: str, *, field: str = "name") -> str:
+    """Returns the name of a model or alias if it is a legal one. Raises InvalidInput."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise InvalidInput.of_field(
+            field,
+            "is not a legal name",
+            reason="INVALID_NAME",
+            fix="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, without '..'.",
+        )
+    return name
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelFile(_Part):
+    """The file that Triton runs, and what it is."""
+
+    file: str
+    format: Literal["onnx", "torch_export"]
+
+
+class TensorSpec(_Part):
+    """A named input or output of the model; the first dimension is the batch (-1), further -1 are free."""
+
+    name: TensorName
+    dtype: str
+    shape: Annotated[tuple[Dimension, ...], Field(min_length=1, max_length=16)]
+
+    @field_validator("dtype")
+    @classmethod
+    def _known(cls, dtype: str) -> str:
+        if dtype not in DTYPES:
+            raise ValueError(f"must be one of {', '.join(DTYPES)}")
+        return dtype
+
+    @field_validator("shape")
+    @classmethod
+    def _batched(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if shape[0] != -1:
+            raise ValueError("the first dimension is the batch and must be -1")
+        if 0 in shape:
+            raise ValueError("dimensions are positive, or -1 for free ones")
+        return shape
+
+
+class Preprocess(_Part):
+    """The pipeline from raw inputs to the model's tensors; its steps are checked by `lepton_ai.pipeline`."""
+
+    inputs: Annotated[dict[str, JsonValue], Field(min_length=1, max_length=1000)]
+    steps: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=1000)]
+
+
+class ExpectedOutput(_Part):
+    """Values that one output must have for one item, without the batch dimension."""
+
+    values: list[JsonValue] | float
+    tolerance: Annotated[float, Field(ge=0)] = 1e-3
+
+
+class Expectation(_Part):
+    """What a right answer looks like: a label among the `top_k` best ones, or output values, or both."""
+
+    label: str | None = None
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 1
+    outputs: Annotated[dict[str, ExpectedOutput], Field(max_length=100)] = {}
+
+
+class Golden(_Part):
+    """One sample with the answer that a served version must give.
+
+    An input is a text, a number or a truth value; a package file as `{file: photo.jpg}` or, for kinds that are files
+    (image, audio …), just its path; a tensor, without the batch dimension, as `{values: [...]}`.
+    """
+
+    inputs: Annotated[dict[str, JsonValue], Field(min_length=1, max_length=1000)]
+    expect: Expectation
+
+
+class Description(_Part):
+    """The content of `lepton.yaml`."""
+
+    format: Literal[1]
+    name: str
+    description: Annotated[str, StringConstraints(max_length=2000)] = ""
+    model: ModelFile
+    inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=256)]
+    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=256)]
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
+    instances: Annotated[int, Field(ge=0, le=256)] = 0
+    preprocess: Preprocess | None = None
+    postprocess: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=1000)] | None = None
+    golden: Annotated[tuple[Golden, ...], Field(max_length=100)] = ()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Description:
+        """The description in a YAML document. Raises InvalidInput naming every field that is wrong (up to 20)."""
+        return cls.of(load_document(data, name=DESCRIPTION_FILE))
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Description:
+        """The description in an already loaded document. Raises InvalidInput."""
+        try:
+            # Through JSON, where lists may become tuples while everything else stays strict.
+            description = cls.model_validate_json(json.dumps(document))
+        except ValidationError as error:
+            raise _invalid(error) from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidInput.of_field(DESCRIPTION_FILE, "holds values that JSON cannot") from error
+        description._check_names()
+        return description
+
+    def input_kind(self, name: str) -> str:
+        """The kind that the pipeline declares for an input ("image", "text", …); "tensor" without a pipeline."""
+        if self.preprocess is None:
+            return "tensor"
+        declared = self.preprocess.inputs.get(name)
+        kind = declared.get("kind") if isinstance(declared, dict) else declared
+        return str(kind)
+
+    def check_files(self, paths: Collection[str]) -> None:
+        """Check that the files this description names are among the package's. Raises InvalidInput."""
+        if self.model.file not in paths:
+            raise InvalidInput.of_field("model.file", "is not a file of the package", reason="MISSING_FILE")
+
+    def _check_names(self) -> None:
+        check_name(self.name)
+        for field, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
+            names = [spec.name for spec in specs]
+            for index, name in enumerate(names):
+                if name in names[:index]:
+                    raise InvalidInput.of_field(f"{field}[{index}].name", "is used twice")
+        if self.preprocess is not None and not self.golden:
+            raise InvalidInput.of_field(
+                "golden",
+                "is missing",
+                fix="A model with a pipeline needs at least one sample with the right answer; see docs on packages.",
+            )
+        for index, sample in enumerate(self.golden):
+            self._check_golden(sample, f"golden[{index}]")
+
+    def _check_golden(self, sample: Golden, field: str) -> None:
+        known = set(self.preprocess.inputs) if self.preprocess else {spec.name for spec in self.inputs}
+        for name in sample.inputs:
+            if name not in known:
+                raise InvalidInput.of_field(f"{field}.inputs.{name}", "is not an input of the model's pipeline")
+        for name in sample.expect.outputs:
+            if name not in {spec.name for spec in self.outputs}:
+                raise InvalidInput.of_field(f"{field}.expect.outputs.{name}", "is not an output of the model")
+        if sample.expect.label is not None and self.postprocess is None:
+            raise InvalidInput.of_field(f"{field}.expect.label", "needs a postprocess section that gives labels")
+        if sample.expect.label is None and not sample.expect.outputs:
+            raise InvalidInput.of_field(f"{field}.expect", "must name a label or outputs")
+
+
+def _invalid(error: ValidationError) -> InvalidInput:
+    details = error.errors(include_url=False, include_context=False)
+    # A bad member also makes its list "too short": only the member is worth telling.
+    inner = {found["loc"][:length] for found in details for length in range(len(found["loc"]))}
+    violations = tuple(_violation(found) for found in details if found["loc"] not in inner)
+    first = violations[0]
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return InvalidInput(
+        f"{DESCRIPTION_FILE}: {first.field}: {first.description}{more}",
+        fields=violations[:_MAX_VIOLATIONS],
+        reason="INVALID_DESCRIPTION",
+    )
+
+
+def _violation(details: ErrorDetails) -> FieldViolation:
+    path = ""
+    for part in details["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    texts = {"missing": "is missing", "extra_forbidden": "is not a known field"}
+    text = texts.get(details["type"]) or details["msg"].removeprefix("Value error, ")
+    return FieldViolation(path or DESCRIPTION_FILE, text)

@@ -1,0 +1,192 @@
+"""Reads and writes packages as directories."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
+from lepton_ai.package.description import DESCRIPTION_FILE, Description
+from lepton_ai.package.document import MAX_DOCUMENT_BYTES
+from lepton_ai.package.golden import GoldenItem, build_golden
+from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path, manifest_digest
+from lepton_ai.v1 import registry_pb2
+
+_HASH_CHUNK_BYTES = 1 << 20
+_MAX_PIPELINE_FILE_BYTES = 16 << 20
+_MAX_GOLDEN_FILE_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package on disk whose description was checked and whose files were hashed when it was read.
+
+    Every regular file in the directory belongs to it, except hidden ones and `__pycache__`.
+    """
+
+    directory: Path
+    description: Description
+    files: Mapping[str, registry_pb2.PackageFile]
+
+    @classmethod
+    def read(cls, directory: Path | str, *, limits: PackageLimits | None = None) -> Package:
+        """Read and check a package. Raises InvalidInput with field paths, NotFound, ResourceExhausted over a limit."""
+        root = Path(directory)
+        limits = limits or PackageLimits()
+        if not root.is_dir():
+            raise NotFound("The package directory does not exist.", fix="Name a directory that holds a lepton.yaml.")
+        description = Description.parse(_read_description(root))
+        files = {path: _hash_file(root, path, limits) for path in _walk(root, limits)}
+        package = cls(root, description, files)
+        check_manifest(package.manifest(), limits=limits)
+        description.check_files(files)
+        build_golden(description, package._read_golden)
+        return package
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the manifest: packages with equal digests are equal."""
+        return manifest_digest(self.manifest())
+
+    def manifest(self) -> registry_pb2.Manifest:
+        """Every file with size and hash, sorted by path."""
+        return registry_pb2.Manifest(
+            model=self.description.name, files=[self.files[path] for path in sorted(self.files)]
+        )
+
+    def path(self, name: str) -> Path:
+        """Where a file of the package lies. Raises NotFound for what is not part of it."""
+        if name not in self.files:
+            raise NotFound(f"The package {self.description.name} has no file {name[:255]!r}.")
+        return self.directory / name
+
+    def pipeline_document(self) -> dict[str, Any] | None:
+        """The preprocess section, for `lepton_ai.pipeline.Pipeline.load`."""
+        section = self.description.preprocess
+        return None if section is None else section.model_dump(mode="json")
+
+    def pipeline_files(self) -> dict[str, bytes]:
+        """Content of the files that preprocess steps name. Raises ResourceExhausted for one over 16 MiB."""
+        return self._named_files((self.pipeline_document() or {}).get("steps"))
+
+    def postprocess_document(self) -> list[dict[str, Any]] | None:
+        """The postprocess section, for `lepton_ai.pipeline.postprocess.Postprocess.load`."""
+        return self.description.model_dump(mode="json")["postprocess"]  # type: ignore[no-any-return]
+
+    def postprocess_files(self) -> dict[str, bytes]:
+        """Content of the files that postprocess steps name. Raises ResourceExhausted for one over 16 MiB."""
+        return self._named_files(self.postprocess_document())
+
+    def golden_items(self) -> list[GoldenItem]:
+        """The golden samples, ready to send. Raises InvalidInput when a file has changed since."""
+        return build_golden(self.description, self._read_golden)
+
+    def check(self) -> None:
+        """Check that the pipelines load and make what the model takes. Needs the libraries that their steps use.
+
+        Raises InvalidInput with field paths such as "preprocess.steps[2].size".
+        """
+        # Imported late: steps may need libraries, such as Pillow, that a thin client lacks.
+        from lepton_ai.package.pipelines import check_pipelines
+
+        check_pipelines(self)
+
+    def _named_files(self, document: Any) -> dict[str, bytes]:
+        names = {text for text in _texts(document) if text in self.files and text != self.description.model.file}
+        return {name: self._read_bounded(name, name, _MAX_PIPELINE_FILE_BYTES) for name in sorted(names)}
+
+    def _read_golden(self, name: str, field: str) -> bytes:
+        return self._read_bounded(name, field, _MAX_GOLDEN_FILE_BYTES)
+
+    def _read_bounded(self, name: str, field: str, max_bytes: int) -> bytes:
+        if name not in self.files:
+            raise InvalidInput.of_field(field, "is not a file of the package", reason="MISSING_FILE")
+        if self.files[name].size_bytes > max_bytes:
+            raise ResourceExhausted(f"{field}: {name} is larger than {max_bytes} bytes.", reason="FILE_TOO_LARGE")
+        return self.path(name).read_bytes()
+
+
+def write_package(
+    directory: Path | str, description: Description | Mapping[str, Any], files: Mapping[str, bytes | Path]
+) -> Package:
+    """Write a new package and read it back. The directory must not exist yet or be empty.
+
+    `files` are contents, or files to copy, by their path in the package. Raises InvalidInput, FailedPrecondition.
+    """
+    root = Path(directory)
+    if root.exists() and any(root.iterdir()):
+        raise FailedPrecondition("The package directory is not empty.", fix="Choose a new one.")
+    described = description if isinstance(description, Description) else Description.of(description)
+    for path, content in files.items():
+        target = root / check_path(path, field=f"files[{path[:64]!r}]")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            target.write_bytes(content)
+        else:
+            shutil.copyfile(content, target)
+    document = described.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+    (root / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+    return Package.read(root)
+
+
+def _read_description(root: Path) -> bytes:
+    path = root / DESCRIPTION_FILE
+    if path.is_symlink() or not path.is_file():
+        raise InvalidInput.of_field(DESCRIPTION_FILE, "is missing", fix="A package is described by this file.")
+    with path.open("rb") as file:
+        return file.read(MAX_DOCUMENT_BYTES + 1)
+
+
+def _walk(root: Path, limits: PackageLimits) -> Iterator[str]:
+    """Paths of the package's files. Raises InvalidInput for links and devices, ResourceExhausted for too many."""
+    count = 0
+    pending = [root]
+    while pending:
+        for entry in sorted(os.scandir(pending.pop()), key=lambda entry: entry.name):
+            if entry.name.startswith(".") or entry.name == "__pycache__":
+                continue
+            path = check_path(Path(entry.path).relative_to(root).as_posix(), field="files")
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                pending.append(Path(entry.path))
+                continue
+            if not stat.S_ISREG(mode):
+                raise InvalidInput.of_field(path, "is not a regular file", fix="Replace links by what they point to.")
+            count += 1
+            if count > limits.max_files:
+                raise ResourceExhausted(f"The package has more than {limits.max_files} files.", reason="TOO_MANY_FILES")
+            yield path
+
+
+def _hash_file(root: Path, path: str, limits: PackageLimits) -> registry_pb2.PackageFile:
+    size = (root / path).stat().st_size
+    if size > limits.max_file_bytes:
+        raise ResourceExhausted(f"{path}: {size} bytes; at most {limits.max_file_bytes}.", reason="FILE_TOO_LARGE")
+    digest = hashlib.sha256()
+    read = 0
+    with (root / path).open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+            read += len(chunk)
+    return registry_pb2.PackageFile(path=path, size_bytes=read, sha256=digest.hexdigest())
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text anywhere in a document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from _texts(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _texts(member)

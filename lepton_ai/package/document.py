@@ -1,0 +1,77 @@
+"""Reads YAML from strangers: bounded size and depth, no aliases or duplicate keys, nothing that JSON could not hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from lepton_ai.errors import InvalidInput
+
+MAX_DOCUMENT_BYTES = 256 * 1024
+_MAX_DEPTH = 32
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader without the features that make small documents large or ambiguous."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", event.start_mark)
+        if self.depth >= _MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", event.start_mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                raise yaml.constructor.ConstructorError(None, None, "keys must be text; quote them", key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value[:64]!r}", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_document(data: bytes, *, name: str) -> dict[str, Any]:
+    """The mapping in a YAML document of at most 256 KiB. Raises InvalidInput naming the line that is wrong."""
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise InvalidInput.of_field(name, f"is larger than {MAX_DOCUMENT_BYTES} bytes")
+    try:
+        # _StrictLoader is a SafeLoader: it builds plain values only.
+        document = yaml.load(data.decode("utf-8-sig"), _StrictLoader)  # noqa: S506
+    except UnicodeDecodeError as error:
+        raise InvalidInput.of_field(name, "is not UTF-8 text", fix="Save it as UTF-8.") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InvalidInput.of_field(name, f"is not valid YAML: {error.problem}{where}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput.of_field(name, "is not valid YAML") from error
+    if not isinstance(document, dict):
+        raise InvalidInput.of_field(name, "must be a mapping of keys to values")
+    _check_plain(document, "")
+    return document
+
+
+def _check_plain(value: Any, path: str) -> None:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            _check_plain(member, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            _check_plain(member, f"{path}[{index}]")
+    elif not isinstance(value, _PLAIN):
+        raise InvalidInput.of_field(path, f"YAML reads this as a {type(value).__name__}", fix="Put it in quotes.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInput.of_field(path, "must be a finite number")

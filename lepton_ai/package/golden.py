@@ -1,0 +1,110 @@
+"""Golden samples as requests that can be sent and answers that can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import JsonValue
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.package.description import Description, Golden, TensorSpec
+from lepton_ai.tensors import numpy_dtype, to_proto
+from lepton_ai.v1 import common_pb2
+
+_INLINE_TEXT_KINDS = {"text", "category", "number"}
+
+
+@dataclass(frozen=True)
+class ExpectedTensor:
+    """Values that an output must have for this item (no batch dimension), within an absolute tolerance."""
+
+    values: npt.NDArray[np.generic]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class GoldenItem:
+    """One golden sample: what to send and what must come back."""
+
+    item: common_pb2.Item
+    label: str | None
+    top_k: int
+    outputs: Mapping[str, ExpectedTensor]
+
+
+def build_golden(description: Description, read: Callable[[str, str], bytes]) -> list[GoldenItem]:
+    """All golden samples; `read(path, field)` gives the content of a package file. Raises InvalidInput."""
+    return [
+        _build_sample(description, sample, f"golden[{index}]", read) for index, sample in enumerate(description.golden)
+    ]
+
+
+def _build_sample(
+    description: Description, sample: Golden, field: str, read: Callable[[str, str], bytes]
+) -> GoldenItem:
+    inputs = {spec.name: spec for spec in description.inputs}
+    item = common_pb2.Item(id=field)
+    for name, value in sample.inputs.items():
+        item.inputs[name].CopyFrom(
+            _value(value, f"{field}.inputs.{name}", kind=description.input_kind(name), spec=inputs.get(name), read=read)
+        )
+    outputs = {spec.name: spec for spec in description.outputs}
+    expected = {
+        name: ExpectedTensor(_array(tensor.values, outputs[name], f"{field}.expect.outputs.{name}"), tensor.tolerance)
+        for name, tensor in sample.expect.outputs.items()
+    }
+    return GoldenItem(item=item, label=sample.expect.label, top_k=sample.expect.top_k, outputs=expected)
+
+
+def _value(
+    value: JsonValue, field: str, *, kind: str, spec: TensorSpec | None, read: Callable[[str, str], bytes]
+) -> common_pb2.Value:
+    if isinstance(value, str) and kind not in _INLINE_TEXT_KINDS | {"tensor"}:
+        value = {"file": value}
+    if isinstance(value, dict):
+        return _structured(value, field, spec=spec, read=read)
+    if isinstance(value, bool):
+        return common_pb2.Value(boolean=value)
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return common_pb2.Value(integer=value)
+    if isinstance(value, int | float):
+        return common_pb2.Value(number=value)
+    if isinstance(value, str):
+        return common_pb2.Value(text=value)
+    raise InvalidInput.of_field(field, "must be text, a number, {file: …} or {values: …}")
+
+
+def _structured(
+    value: dict[str, JsonValue], field: str, *, spec: TensorSpec | None, read: Callable[[str, str], bytes]
+) -> common_pb2.Value:
+    match value:
+        case {"file": str(path)} if len(value) == 1:
+            return common_pb2.Value(data=read(path, f"{field}.file"))
+        case {"values": values} if len(value) == 1:
+            if spec is None:  # a tensor that only the pipeline knows
+                return common_pb2.Value(tensor=to_proto("", _free_array(values, field)))
+            return common_pb2.Value(tensor=to_proto(spec.name, _array(values, spec, field)))
+    raise InvalidInput.of_field(field, "must be {file: PATH} or {values: NUMBERS}")
+
+
+def _free_array(values: JsonValue, field: str) -> npt.NDArray[np.float32]:
+    try:
+        return np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput.of_field(field, "is not an even array of numbers") from error
+
+
+def _array(values: JsonValue, spec: TensorSpec, field: str) -> npt.NDArray[np.generic]:
+    """`values` as an item of `spec`: its dtype, and its shape without the batch."""
+    try:
+        array = np.asarray(values, dtype=numpy_dtype(spec.dtype))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput.of_field(field, f"is not an even array of {spec.dtype}") from error
+    wanted = spec.shape[1:]
+    fits = len(wanted) == array.ndim and all(w in (-1, got) for w, got in zip(wanted, array.shape, strict=True))
+    if not fits:
+        raise InvalidInput.of_field(field, f"has shape {list(array.shape)}, an item of {spec.name} {list(wanted)}")
+    return array
