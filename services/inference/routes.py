@@ -115,7 +115,7 @@ class ModelRoutes:
     """Versions that answer now."""
     aliases: Mapping[str, tuple[Target, ...]]
     """Where each alias's calls go; targets may be versions that do not serve at the moment."""
-    waiting: Mapping[int, str] = MappingProxyType({})
+    waiting: Mapping[int, str] = field(default_factory=dict)
     """Versions that are wanted and do not serve → why ("is being loaded", "cannot be loaded: …")."""
 
 
