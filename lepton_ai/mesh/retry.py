@@ -1,0 +1,62 @@
+"""When and how soon a failed call may be tried again: the retry budget and the backoff."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+
+_WINDOW_S = 10.0
+
+
+def backoff_s(
+    attempt: int, *, base_s: float, max_s: float, factor: float = 2.0, uniform: Callable[[], float] = random.random
+) -> float:
+    """How long to wait after the `attempt`-th failure (1 is the first): exponential, with 'equal jitter'.
+
+    Between half of and the whole of min(max_s, base_s · factor^(attempt-1)), so that callers that failed together do
+    not come back together, and none comes back at once.
+    """
+    # The exponent is capped: 2.0**1100 raises OverflowError, and an outage can last that many attempts.
+    ceiling = min(max_s, base_s * factor ** min(attempt - 1, 64))
+    return ceiling * (0.5 + 0.5 * uniform())
+
+
+class RetryBudget:
+    """Bounds the extra load of retries to a share of the recent calls, so that retries cannot feed an overload.
+
+    Every call earns `ratio` of a retry; what was earned fades with a time constant of ten seconds, so a long quiet time
+    banks no storm. A reserve of `minimum` retries, refilled over the same ten seconds, serves callers with little
+    traffic. (Finagle's RetryBudget, with exponential fading in place of its sliding window.)
+    """
+
+    def __init__(self, *, ratio: float = 0.2, minimum: int = 3, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ratio = ratio
+        self._minimum = minimum
+        self._clock = clock
+        self._earned = 0.0
+        self._reserve = float(minimum)
+        self._stamp_s = clock()
+
+    def deposit(self) -> None:
+        """Count one call (not its retries)."""
+        self._fade()
+        self._earned += self._ratio
+
+    def withdraw(self) -> bool:
+        """Take one retry if there is one."""
+        self._fade()
+        if self._earned >= 1.0:
+            self._earned -= 1.0
+            return True
+        if self._reserve >= 1.0:
+            self._reserve -= 1.0
+            return True
+        return False
+
+    def _fade(self) -> None:
+        now = self._clock()
+        elapsed_s, self._stamp_s = now - self._stamp_s, now
+        self._earned *= math.exp(-elapsed_s / _WINDOW_S)
+        self._reserve = min(float(self._minimum), self._reserve + self._minimum * elapsed_s / _WINDOW_S)
