@@ -1,0 +1,43 @@
+"""What both OTLP ports do with an export: check it, have it written, and answer once it is safe."""
+
+from __future__ import annotations
+
+import asyncio
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from lepton_ai.errors import Unavailable
+from lepton_ai.local.traces.spans import accept
+from lepton_ai.local.traces.writer import SpanWriter
+
+
+class Ingest:
+    """The way of spans into the store."""
+
+    def __init__(self, writer: SpanWriter, *, max_span_bytes: int, write_timeout_s: float) -> None:
+        self._writer = writer
+        self._max_span_bytes = max_span_bytes
+        self._write_timeout_s = write_timeout_s
+
+    async def export(self, request: ExportTraceServiceRequest) -> ExportTraceServiceResponse:
+        """Store an export; spans that cannot be stored are counted in the answer's partial success.
+
+        Raises Unavailable when it could not be written now; sending it again is safe, also when it was written.
+        """
+        batch = accept(request, max_span_bytes=self._max_span_bytes)
+        rejected, reason = batch.rejected, batch.reason
+        if batch.rows:
+            written = asyncio.wrap_future(self._writer.submit(batch.rows))
+            try:
+                over_limit = (await asyncio.wait_for(written, self._write_timeout_s)).over_limit
+            except TimeoutError as error:
+                raise Unavailable("The trace store is too slow to write.", retry_after_s=1.0) from error
+            rejected += over_limit
+            reason = reason or ("the trace has too many spans" if over_limit else "")
+        partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=reason)
+        # Set only when something was rejected: that is how OTLP tells full from partial success.
+        return ExportTraceServiceResponse(partial_success=partial if rejected else None)
