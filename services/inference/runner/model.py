@@ -1,0 +1,115 @@
+"""Runs one ONNX or torch.export model inside Triton's Python backend. A copy lies beside each model that is loaded.
+
+Every request is run on its own: the inference service has batched already. Errors stay with their request, and their
+texts hold nothing of the model's insides; those go to Triton's log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+Feeds = Mapping[str, Any]
+Runner = Callable[[Feeds], Sequence[Any]]
+
+
+class TritonPythonModel:
+    """The class that Triton's Python backend looks for."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Open the model. What this raises becomes the reason why the model cannot be loaded."""
+        config = json.loads(args["model_config"])
+        parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
+        path = Path(args["model_repository"]) / args["model_version"] / parameters["file"]
+        inputs = [tensor["name"] for tensor in config["input"]]
+        self._outputs = {
+            tensor["name"]: pb_utils.triton_string_to_numpy(tensor["data_type"]) for tensor in config["output"]
+        }
+        open_model = {"onnx": _open_onnx, "torch_export": _open_torch_export}[parameters["format"]]
+        try:
+            self._run = open_model(path, inputs, list(self._outputs))
+        except Exception as error:  # noqa: BLE001 - a loader may raise anything; Triton gets a neutral text
+            pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
+            message = f"The {parameters['format']} model cannot be opened: {_summary(error)}."
+            raise pb_utils.TritonModelException(message) from None
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One answer for every request, in order."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Any) -> Any:
+        feeds = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        try:
+            values = self._run(feeds)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to its request alone
+            pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
+            return _failure(f"The model failed on this input: {_summary(error)}.")
+        wanted = set(request.requested_output_names())
+        tensors = []
+        for (name, dtype), value in zip(self._outputs.items(), values, strict=True):
+            if name not in wanted:
+                continue
+            if value.dtype != dtype:
+                return _failure(f"Output {name!r} is {value.dtype}, but the package says {np.dtype(dtype).name}.")
+            tensors.append(pb_utils.Tensor(name, np.ascontiguousarray(value)))
+        return pb_utils.InferenceResponse(output_tensors=tensors)
+
+
+def _failure(message: str) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message))
+
+
+def _summary(error: Exception) -> str:
+    """The kind of error alone: its text may hold paths or data."""
+    return type(error).__name__
+
+
+def _open_onnx(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Runner:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One thread an instance: instances are the parallelism, and spinning threads would fight over the cores.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = list(outputs)
+
+    def run(feeds: Feeds) -> Sequence[Any]:
+        return session.run(names, {name: _text(feeds[name]) for name in inputs})  # type: ignore[no-any-return]
+
+    return run
+
+
+def _text(array: Any) -> Any:
+    """ONNX strings are str, Triton's are bytes; everything else passes untouched."""
+    if array.dtype != np.object_:
+        return array
+    decoded = [element.decode() if isinstance(element, bytes) else element for element in array.ravel()]
+    return np.array(decoded, dtype=np.object_).reshape(array.shape)
+
+
+def _open_torch_export(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Runner:
+    import torch
+
+    torch.set_num_threads(1)
+    module = torch.export.load(str(path)).module()
+
+    def run(feeds: Feeds) -> Sequence[Any]:
+        # torch warns about read-only memory, and the stub's views are writable only in some versions.
+        arguments = [torch.from_numpy(np.require(feeds[name], requirements="W")) for name in inputs]
+        with torch.inference_mode():
+            answer = module(*arguments)
+        if isinstance(answer, Mapping):
+            answer = [answer[name] for name in outputs]
+        elif isinstance(answer, torch.Tensor):
+            answer = [answer]
+        return [tensor.detach().numpy() for tensor in answer]
+
+    return run
