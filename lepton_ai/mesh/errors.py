@@ -1,0 +1,198 @@
+"""Carries LeptonErrors over gRPC and back: class ↔ google.rpc.Status ↔ status code, text and trailing metadata.
+
+The richer half travels in the standard `grpc-status-details-bin` trailer: ErrorInfo (reason, domain "lepton",
+metadata.fix), BadRequest (which field is wrong) and RetryInfo. What is not a LeptonError becomes INTERNAL with a
+neutral text, so that nothing of the inside reaches a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from opentelemetry import trace
+
+from lepton_ai.errors import (
+    ERROR_BY_CODE,
+    Cancelled,
+    DeadlineExceeded,
+    FieldViolation,
+    InternalError,
+    InvalidInput,
+    LeptonError,
+    Unavailable,
+)
+
+DOMAIN = "lepton"
+DETAILS_KEY = "grpc-status-details-bin"
+
+_MAX_TEXT_BYTES = 900
+"""Bound of each text in an error. HTTP/2 headers are refused above 8 KiB, which would turn every long error into a
+RESOURCE_EXHAUSTED about metadata; the text travels twice, once percent-encoded (×3) and once in base64 (×4/3)."""
+_MAX_FIELDS_BYTES = 900
+
+_CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+_FOREIGN_CODES: dict[grpc.StatusCode, type[LeptonError]] = {
+    grpc.StatusCode.ABORTED: Unavailable,  # "try the whole thing again" is what Unavailable tells a caller
+    grpc.StatusCode.OUT_OF_RANGE: InvalidInput,
+    grpc.StatusCode.UNKNOWN: InternalError,
+}
+"""Codes that Lepton never sends, as other servers may."""
+
+_NEUTRAL: dict[type[LeptonError], tuple[str, str]] = {
+    Unavailable: (
+        "The service cannot be reached.",
+        "Check that it is running and that the address is right, then try again.",
+    ),
+    DeadlineExceeded: ("The call did not finish in the time it was given.", "Allow more time or send less at once."),
+    Cancelled: ("The call was cancelled before its answer was ready.", ""),
+    InternalError: ("The other side failed in a way it did not explain.", "Look into its log."),
+}
+"""Texts for failures that were not described by a Lepton server; the transport's own text names addresses."""
+
+
+def to_status(error: BaseException) -> status_pb2.Status:
+    """The google.rpc.Status that describes an error to a client, within the size that HTTP/2 headers allow."""
+    known = as_lepton_error(error)
+    status = status_pb2.Status(code=code_number(known.code), message=_clip(known.message))
+    info = error_details_pb2.ErrorInfo(reason=_clip(known.reason), domain=DOMAIN)
+    if known.fix:
+        info.metadata["fix"] = _clip(known.fix)
+    status.details.add().Pack(info)
+    if known.fields:
+        status.details.add().Pack(_bad_request(known.fields))
+    if known.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(max(0, round(known.retry_after_s * 1e9)))
+        status.details.add().Pack(retry)
+    return status
+
+
+def from_status(status: status_pb2.Status) -> LeptonError:
+    """The LeptonError that a status describes: the class follows the code, the rest the details that are there.
+
+    Raises ValueError for a status that says OK.
+    """
+    if status.code == 0:
+        raise ValueError("a status of OK describes no error")
+    return _build(_error_class(_CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)), status)
+
+
+def from_rpc_error(error: grpc.RpcError) -> LeptonError:
+    """The LeptonError for a failed call.
+
+    Without details from a Lepton server, a neutral text with what to do replaces the transport's own.
+    """
+    code = _code_of(error)
+    error_class = _error_class(code)
+    status = _status_of(error)
+    if status is not None:
+        return _build(error_class, status)
+    neutral = _NEUTRAL.get(error_class)
+    if neutral is None:  # the other side judged the request, so its words are meant for the caller
+        return error_class(_clip(_details_of(error)) or code.name)
+    return error_class(neutral[0], fix=neutral[1])
+
+
+def as_lepton_error(error: BaseException) -> LeptonError:
+    """Every exception as a LeptonError: ours unchanged, what we understand translated, the rest InternalError."""
+    if isinstance(error, LeptonError):
+        return error
+    if isinstance(error, grpc.RpcError):
+        return from_rpc_error(error)
+    if isinstance(error, TimeoutError):
+        return DeadlineExceeded("The work did not finish in time.", fix="Allow more time or send less at once.")
+    if isinstance(error, asyncio.CancelledError):
+        return Cancelled("The call was cancelled before its answer was ready.")
+    return _unexplained()
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> NoReturn:
+    """End the call with this error, keeping trailing metadata that was set before. Raises grpc.aio.AbortError."""
+    status = to_status(error)
+    trailing = (*(context.trailing_metadata() or ()), (DETAILS_KEY, status.SerializeToString()))
+    await context.abort(_CODE_BY_NUMBER[status.code], status.message, trailing)
+
+
+def code_number(code: grpc.StatusCode) -> int:
+    """The number of a code on the wire."""
+    number: int = code.value[0]
+    return number
+
+
+def _unexplained() -> InternalError:
+    span = trace.get_current_span().get_span_context()
+    where = f" under trace {span.trace_id:032x}" if span.is_valid else ""
+    return InternalError(
+        "Something went wrong inside Lepton.", fix=f"Try again; if it happens again, see the server's log{where}."
+    )
+
+
+def _error_class(code: grpc.StatusCode) -> type[LeptonError]:
+    return ERROR_BY_CODE.get(code) or _FOREIGN_CODES.get(code, InternalError)
+
+
+def _build(error_class: type[LeptonError], status: status_pb2.Status) -> LeptonError:
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    has_retry = False
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad_request)
+        has_retry = detail.Unpack(retry) or has_retry
+    return error_class(
+        status.message,
+        reason=info.reason or None,
+        fix=info.metadata.get("fix", ""),
+        fields=tuple(FieldViolation(each.field, each.description) for each in bad_request.field_violations),
+        retry_after_s=retry.retry_delay.ToNanoseconds() / 1e9 if has_retry else None,
+    )
+
+
+def _bad_request(fields: tuple[FieldViolation, ...]) -> error_details_pb2.BadRequest:
+    """As many of the violations as fit; the rest is counted, not lost silently."""
+    bad_request = error_details_pb2.BadRequest()
+    room = _MAX_FIELDS_BYTES
+    for index, violation in enumerate(fields):
+        field, description = _clip(violation.field, 200), _clip(violation.description, 400)
+        room -= len(field.encode()) + len(description.encode())
+        if room < 0:
+            bad_request.field_violations.add(field="…", description=f"and {len(fields) - index} more")
+            break
+        bad_request.field_violations.add(field=field, description=description)
+    return bad_request
+
+
+def _clip(text: str, max_bytes: int = _MAX_TEXT_BYTES) -> str:
+    """The text, cut at a character boundary so that it takes at most `max_bytes`; lone surrogates are replaced."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= max_bytes:
+        return encoded.decode()
+    return encoded[: max_bytes - 3].decode("utf-8", "ignore") + "…"
+
+
+def _code_of(error: grpc.RpcError) -> grpc.StatusCode:
+    code = error.code() if isinstance(error, (grpc.aio.AioRpcError, grpc.Call)) else None
+    return code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
+
+
+def _details_of(error: grpc.RpcError) -> str:
+    details = error.details() if isinstance(error, (grpc.aio.AioRpcError, grpc.Call)) else None
+    return str(details) if details else ""
+
+
+def _status_of(error: grpc.RpcError) -> status_pb2.Status | None:
+    """The status in the trailers, when there is one that parses and describes an error."""
+    trailing = error.trailing_metadata() if isinstance(error, (grpc.aio.AioRpcError, grpc.Call)) else None
+    for key, value in trailing or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                status = status_pb2.Status.FromString(value)
+            except DecodeError:
+                return None  # not ours; the code and text of the call still tell what happened
+            return status if status.code else None
+    return None

@@ -1,0 +1,58 @@
+"""Captures spans in memory, so that tests can say what a trace must look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.testing.eventually import eventually
+
+
+class CapturedSpans:
+    """The spans that one Tracing has ended so far, with that Tracing."""
+
+    def __init__(self, service: str, ratio: float) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.tracing = Tracing(service, ratio=ratio, processor=SimpleSpanProcessor(self._exporter))
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        """All ended spans, oldest first."""
+        return self._exporter.get_finished_spans()
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, in the order in which they ended."""
+        return [span.name for span in self.spans]
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        """The ended spans with this name."""
+        return [span for span in self.spans if span.name == name]
+
+    async def wait_for(self, name: str, *, count: int = 1, timeout_s: float = 5.0) -> list[ReadableSpan]:
+        """The spans with this name as soon as there are `count`; a server's span may end after its answer arrived."""
+        await eventually(
+            lambda: len(self.named(name)) >= count,
+            timeout_s=timeout_s,
+            description=f"{count} × span {name!r} among {self.names}",
+        )
+        return self.named(name)
+
+    def clear(self) -> None:
+        """Forget what was captured."""
+        self._exporter.clear()
+
+
+@contextmanager
+def captured_spans(service: str = "test", *, ratio: float = 1.0) -> Iterator[CapturedSpans]:
+    """A Tracing whose spans stay here: `with captured_spans() as captured: … captured.tracing … captured.spans`."""
+    captured = CapturedSpans(service, ratio)
+    try:
+        yield captured
+    finally:
+        captured.tracing.shutdown()
