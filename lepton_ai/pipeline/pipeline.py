@@ -1,0 +1,90 @@
+"""A loaded pipeline: turns the raw inputs of one item into tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline import document as documents
+from lepton_ai.pipeline.operation import Call
+from lepton_ai.pipeline.values import Limits, Processed, RawValue, accept
+from lepton_ai.pipeline.wiring import Output, wire
+from lepton_ai.v1 import preprocess_pb2
+
+StepObserver = Callable[[str], AbstractContextManager[object]]
+"""Entered around every step with the operation's name; tracing hangs spans on it."""
+
+_DEFAULT_LIMITS = Limits()
+
+
+class Pipeline:
+    """Steps that are checked, typed and wired. Immutable: one instance may run in many threads at once."""
+
+    def __init__(self, parsed: documents.Document, files: Mapping[str, bytes]) -> None:
+        """Use `load`."""
+        wired = wire(parsed, files)
+        self._files = {name: files[name] for name in parsed.file_names}
+        self._steps = wired.steps
+        self.outputs: tuple[Output, ...] = wired.outputs
+        """Name, dtype and shape of each tensor that an item becomes."""
+        self.inputs: Mapping[str, str] = parsed.inputs
+        """Kind of each input by name."""
+        self.document_json = parsed.canonical_json
+        self.digest = documents.digest(self.document_json, self._files)
+        """Lower-case hex SHA-256 over the canonical document and the files that it names."""
+
+    @classmethod
+    def load(cls, document: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> Self:
+        """Check a document and make it ready to run. `files` hold by name what the steps read.
+
+        Raises InvalidInput whose field is a path such as "steps[2].size".
+        """
+        return cls(documents.parse(document), files or {})
+
+    @classmethod
+    def from_proto(cls, message: preprocess_pb2.Pipeline) -> Self:
+        """Load a pipeline that was sent. Raises InvalidInput, also when it is not the one its digest names."""
+        try:
+            document = json.loads(message.document_json)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise InvalidInput.of_field("pipeline.document_json", "is not a JSON object", reason="NOT_JSON")
+        pipeline = cls.load(document, message.files)
+        if pipeline.digest != message.digest:
+            raise InvalidInput.of_field(
+                "pipeline.digest",
+                "is not the digest of the document and files",
+                reason="DIGEST_MISMATCH",
+                fix="Send Pipeline.to_proto() unchanged.",
+            )
+        return pipeline
+
+    def to_proto(self) -> preprocess_pb2.Pipeline:
+        """The pipeline with the files that it names, to send to a preprocess service."""
+        return preprocess_pb2.Pipeline(digest=self.digest, document_json=self.document_json, files=self._files)
+
+    def run(
+        self, inputs: Mapping[str, RawValue], *, limits: Limits = _DEFAULT_LIMITS, observe: StepObserver | None = None
+    ) -> Processed:
+        """Process one item. Raises InvalidInput naming the input ("inputs.photo") that cannot be processed."""
+        values: dict[str, Any] = accept(inputs, kinds=self.inputs, limits=limits)
+        call = Call(limits)
+        for step in self._steps:
+            call.origins, call.given = step.origins, step.given
+            taken = tuple([values[name] for name in step.reads])
+            if observe is None:
+                made = step.operation.apply(taken, call)
+            else:
+                with observe(step.operation.name):
+                    made = step.operation.apply(taken, call)
+            values.update(zip(step.writes, made, strict=True))
+        return Processed({output.name: values[output.name] for output in self.outputs}, call.anomalies)
+
+
+def file_names(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the files that a pipeline document reads, sorted. Raises InvalidInput for an invalid document."""
+    return documents.parse(document).file_names

@@ -1,0 +1,126 @@
+"""Decodes untrusted images with Pillow. The only file here that needs Pillow, imported when the first image runs."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline.image_header import BrokenHeader, ImageHeader, UnknownFormat, read_header
+from lepton_ai.pipeline.operation import Call
+
+Colour = tuple[int, int, int]
+
+# What Pillow's readers raise for content that is not what the header promised (found by fuzzing and in its source).
+_DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
+    struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+_EXIF_ORIENTATION = 0x0112
+_TRANSPOSE_BY_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPS_SIDES = frozenset({5, 6, 7, 8})
+
+
+def decode(data: bytes, call: Call, *, mode: str, orient: bool, background: Colour) -> Image.Image:
+    """The image as mode RGB or L, upright when `orient`. Raises InvalidInput; never returns part of an image."""
+    header = _checked_header(data, call)
+    try:
+        image = Image.open(BytesIO(data), formats=(header.format,))
+        if image.size != (header.width, header.height):
+            raise _unreadable(call)
+        image.load()
+        upright = _upright(image, call) if orient else image
+        return _in_mode(upright, header, call, mode=mode, background=background)
+    except InvalidInput:
+        raise
+    except _DECODER_ERRORS:
+        # The reader's own text may quote content, so none of it goes out.
+        raise _unreadable(call) from None
+
+
+def padded(image: Image.Image, *, size: tuple[int, int], fill: int | Colour) -> Image.Image:
+    """The image in the middle of a canvas of (width, height)."""
+    canvas = Image.new(image.mode, size, fill)
+    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    return canvas
+
+
+def _checked_header(data: bytes, call: Call) -> ImageHeader:
+    if not data:
+        raise call.refusal("is empty", reason="EMPTY_IMAGE", fix="Send the bytes of an image file.")
+    try:
+        header = read_header(data)
+    except UnknownFormat:
+        raise call.refusal(
+            "is not a JPEG, PNG or WebP", reason="NOT_AN_IMAGE", fix="Send a JPEG, PNG or WebP file."
+        ) from None
+    except BrokenHeader:
+        raise _unreadable(call) from None
+    if header.animated:
+        raise call.refusal(
+            "is an animated image", reason="ANIMATED_IMAGE", fix="Send a single frame as JPEG, PNG or WebP."
+        )
+    _check_size(header, call)
+    return header
+
+
+def _check_size(header: ImageHeader, call: Call) -> None:
+    width, height, limits = header.width, header.height, call.limits
+    if width == 0 or height == 0:
+        raise _unreadable(call)
+    if max(width, height) > limits.max_side_pixels or width * height > limits.max_pixels:
+        raise call.refusal(
+            f"is {width}×{height} pixels, allowed are {limits.max_pixels} in all and {limits.max_side_pixels} a side",
+            reason="IMAGE_TOO_LARGE",
+            fix="Send a smaller image.",
+        )
+
+
+def _unreadable(call: Call) -> InvalidInput:
+    return call.refusal(
+        "is truncated or damaged: it cannot be decoded completely",
+        reason="UNREADABLE_IMAGE",
+        fix="Check that the whole file was sent.",
+    )
+
+
+def _upright(image: Image.Image, call: Call) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except _DECODER_ERRORS:
+        call.flag("BAD_EXIF", "The EXIF data cannot be read; the image is taken as upright.")
+        return image
+    method = _TRANSPOSE_BY_ORIENTATION.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _in_mode(image: Image.Image, header: ImageHeader, call: Call, *, mode: str, background: Colour) -> Image.Image:
+    if header.bit_depth > 8:
+        call.flag("REDUCED_DEPTH", f"The image has {header.bit_depth} bits a channel; the upper 8 are used.")
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scale
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = _flattened(image.convert("RGBA"), call, background=background)
+    # convert() copies even when there is nothing to do
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _flattened(image: Image.Image, call: Call, *, background: Colour) -> Image.Image:
+    low, _ = image.getchannel("A").getextrema()
+    if low == 255:
+        return image.convert("RGB")
+    call.flag("TRANSPARENCY", "The image is partly transparent; it is laid on the pipeline's background colour.")
+    canvas = Image.new("RGBA", image.size, (*background, 255))
+    return Image.alpha_composite(canvas, image).convert("RGB")

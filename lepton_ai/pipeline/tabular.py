@@ -1,0 +1,218 @@
+"""Operations on the columns of one row: fill gaps, clip, scale, encode categories, join to one tensor.
+
+The numbers (means, ranges, categories) are data in the document. A number is a float or None when it is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lepton_ai.pipeline.operation import Call, ColumnOperation, Misfit, Name, Spec, expect
+
+_T = TypeVar("_T")
+
+PerColumn = float | dict[str, float]
+Categories = Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(min_length=1, max_length=4096)]
+
+
+class Impute(ColumnOperation):
+    """Fills missing and non-finite values and flags that it did."""
+
+    name: ClassVar[str] = "impute"
+    value: float | str | dict[str, float | str] = Field(
+        description="What to fill in (a mean, a median, a constant): for all columns, or by column."
+    )
+
+    def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        for column, spec in zip(self.on, given, strict=True):
+            expect(spec, "number", "category", parameter="on")
+            fill = _for_column(self.value, column, parameter="value")
+            if isinstance(fill, str) != (spec.kind == "category"):
+                raise Misfit("value", f"for {column!r} must be {'a text' if spec.kind == 'category' else 'a number'}")
+        return given
+
+    def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
+        return tuple(self._filled(value, which, call) for which, value in enumerate(values))
+
+    def _filled(self, value: float | str | None, which: int, call: Call) -> float | str:
+        if value is None:
+            call.flag("MISSING_VALUE", "The value is missing and was filled in.", which=which)
+        elif isinstance(value, float) and not math.isfinite(value):
+            call.flag("NOT_FINITE", "The value is not a finite number and was replaced.", which=which)
+        else:
+            return value
+        fill: float | str = _for_column(self.value, self.on[which], parameter="value")
+        return fill
+
+
+class Clip(ColumnOperation):
+    """Moves values outside a range to its nearer end and flags them."""
+
+    name: ClassVar[str] = "clip"
+    min: PerColumn = Field(description="Least value: for all columns, or by column.")
+    max: PerColumn = Field(description="Greatest value: for all columns, or by column.")
+
+    def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        for column, spec in zip(self.on, given, strict=True):
+            expect(spec, "number", parameter="on")
+            low, high = self._range(column)
+            if low > high:
+                raise Misfit("min", f"for {column!r} is greater than max")
+        return given
+
+    def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
+        return tuple(self._clipped(value, which, call) for which, value in enumerate(values))
+
+    def _range(self, column: str) -> tuple[float, float]:
+        return _for_column(self.min, column, parameter="min"), _for_column(self.max, column, parameter="max")
+
+    def _clipped(self, value: float | None, which: int, call: Call) -> float:
+        number = _finite(value, which, call)
+        low, high = self._range(self.on[which])
+        if low <= number <= high:
+            return number
+        call.flag("OUT_OF_RANGE", f"The value is outside {low:g} to {high:g} and was clipped.", which=which)
+        return min(max(number, low), high)
+
+
+class Scale(ColumnOperation):
+    """Computes (x − mean) / std, or (x − min) / (max − min)."""
+
+    name: ClassVar[str] = "scale"
+    mean: PerColumn | None = Field(default=None, description="For all columns, or by column; goes with std.")
+    std: PerColumn | None = Field(default=None, description="For all columns, or by column; greater than 0.")
+    min: PerColumn | None = Field(default=None, description="For all columns, or by column; goes with max.")
+    max: PerColumn | None = Field(default=None, description="For all columns, or by column; greater than min.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Scale:
+        given = tuple(value is not None for value in (self.mean, self.std, self.min, self.max))
+        if given not in ((True, True, False, False), (False, False, True, True)):
+            raise ValueError("needs either mean and std, or min and max")
+        return self
+
+    def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        for column, spec in zip(self.on, given, strict=True):
+            expect(spec, "number", parameter="on")
+            if self._offset_and_width(column)[1] <= 0:
+                raise Misfit("std" if self.std is not None else "max", f"for {column!r} leaves no width to divide by")
+        return given
+
+    def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
+        return tuple(self._scaled(value, which, call) for which, value in enumerate(values))
+
+    def _scaled(self, value: float | None, which: int, call: Call) -> float:
+        offset, width = self._offset_and_width(self.on[which])
+        return (_finite(value, which, call) - offset) / width
+
+    def _offset_and_width(self, column: str) -> tuple[float, float]:
+        if self.mean is not None and self.std is not None:
+            return _for_column(self.mean, column, parameter="mean"), _for_column(self.std, column, parameter="std")
+        assert self.min is not None and self.max is not None  # noqa: S101 - the validator holds this
+        low = _for_column(self.min, column, parameter="min")
+        return low, _for_column(self.max, column, parameter="max") - low
+
+
+class OneHot(ColumnOperation):
+    """Turns a category into a vector with a single 1; an unknown one is flagged and becomes zeros, or is refused."""
+
+    name: ClassVar[str] = "one_hot"
+    categories: Categories | dict[str, Categories] = Field(
+        description="Category names in the order of the vector: for all columns, or by column."
+    )
+    unknown: Literal["zeros", "refuse"] = Field(default="zeros", description="What to do with any other category.")
+
+    def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        specs = []
+        for column, spec in zip(self.on, given, strict=True):
+            expect(spec, "category", parameter="on")
+            categories = _for_column(self.categories, column, parameter="categories")
+            if len(set(categories)) != len(categories):
+                raise Misfit("categories", f"for {column!r} names a category twice")
+            specs.append(Spec("tensor", "FP32", (len(categories),)))
+        return tuple(specs)
+
+    def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
+        return tuple(self._encoded(value, which, call) for which, value in enumerate(values))
+
+    def _encoded(self, value: str | None, which: int, call: Call) -> Any:
+        if value is None:
+            raise _missing(which, call)
+        categories = _for_column(self.categories, self.on[which], parameter="categories")
+        vector = np.zeros(len(categories), dtype=np.float32)
+        if value in categories:
+            vector[categories.index(value)] = 1.0
+        elif self.unknown == "refuse":
+            raise call.refusal(
+                "is not one of the known categories",
+                reason="UNKNOWN_CATEGORY",
+                fix=f"Send one of the {len(categories)} categories of the pipeline.",
+                which=which,
+            )
+        else:
+            call.flag("UNKNOWN_CATEGORY", "The category is not a known one and was left out.", which=which)
+        return vector
+
+
+class Concat(ColumnOperation):
+    """Joins columns, numbers and vectors alike, to one FP32 vector."""
+
+    name: ClassVar[str] = "concat"
+    output: Name | None = Field(default=None, description="Name for the result.")
+
+    def writes(self, anonymous: str) -> tuple[str, ...]:
+        return (self.output or anonymous,)
+
+    def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        width = 0
+        for column, spec in zip(self.on, given, strict=True):
+            if spec.kind == "tensor" and (spec.dtype != "FP32" or len(spec.shape) != 1 or spec.shape[0] < 0):
+                raise Misfit("on", f"{column!r} is {spec}; only FP32 vectors of known length can be joined")
+            if spec.kind == "category":
+                raise Misfit("on", f"{column!r} is a category", fix="Put a one_hot step before this one.")
+            expect(spec, "number", "tensor", parameter="on")
+            width += spec.shape[0] if spec.kind == "tensor" else 1
+        return (Spec("tensor", "FP32", (width,), channel_axis=0),)
+
+    def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
+        parts: list[float] = []
+        for which, value in enumerate(values):
+            if isinstance(value, np.ndarray):
+                parts.extend(value.tolist())
+            else:
+                parts.append(_finite(value, which, call))
+        with np.errstate(over="ignore"):  # beyond FP32: flagged below
+            vector = np.asarray(parts, dtype=np.float32)
+        if not np.isfinite(vector).all():
+            call.flag("NOT_FINITE", "The joined vector holds a number that FP32 cannot hold.")
+        return (vector,)
+
+
+def _for_column(value: _T | dict[str, _T], column: str, *, parameter: str) -> _T:
+    """The parameter's value for a column. Raises Misfit when it is given by column and this one is left out."""
+    if not isinstance(value, dict):
+        return value
+    if column not in value:
+        raise Misfit(parameter, f"has no entry for column {column!r}")
+    return value[column]
+
+
+def _finite(value: float | None, which: int, call: Call) -> float:
+    if value is None:
+        raise _missing(which, call)
+    if not math.isfinite(value):
+        raise call.refusal(
+            "is not a finite number",
+            reason="NOT_FINITE",
+            fix="Send a finite number, or add an impute step.",
+            which=which,
+        )
+    return value
+
+
+def _missing(which: int, call: Call) -> Exception:
+    return call.refusal("is missing", reason="MISSING_VALUE", fix="Send it, or add an impute step.", which=which)

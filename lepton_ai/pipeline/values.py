@@ -1,0 +1,182 @@
+"""What goes into a pipeline and what comes out: raw values, limits, anomalies, tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lepton_ai import tensors
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.tensors import Array
+from lepton_ai.v1 import common_pb2 as pb
+
+RawValue = bytes | str | float | int | bool | Array | None
+"""One raw input: an encoded file, a text, a number, a category, an array, or None when it is missing."""
+
+KINDS = ("image", "text", "number", "category", "tensor")
+"""What a pipeline's input can be declared as."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one item may ask for. Checked before anything is allocated for it."""
+
+    max_item_bytes: int = 20 * 1024 * 1024
+    """All raw inputs of one item together."""
+    max_pixels: int = 40_000_000
+    """Of an image as its header declares it, and of every image that a step would make."""
+    max_side_pixels: int = 16_384
+    """Width and height of an image, each."""
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """Something odd about an input that could be processed all the same. The message never holds the value."""
+
+    input: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What a pipeline made of one item: one tensor for every output, and what was odd."""
+
+    tensors: dict[str, Array]
+    anomalies: list[Anomaly]
+
+
+def raw_inputs(item: pb.Item) -> dict[str, RawValue]:
+    """The inputs of an Item message. Raises InvalidInput for a tensor whose content does not fit its shape."""
+    return {name: _raw_value(name, value) for name, value in item.inputs.items()}
+
+
+def _raw_value(name: str, value: pb.Value) -> RawValue:
+    kind = value.WhichOneof("kind")
+    if kind is None:
+        return None
+    if kind != "tensor":
+        raw: RawValue = getattr(value, kind)
+        return raw
+    field = f"inputs.{name}"
+    if value.tensor.WhichOneof("content") == "shared_memory":
+        raise FailedPrecondition(
+            f"{field}: is in shared memory, which this server cannot map.",
+            reason="SHARED_MEMORY_UNAVAILABLE",
+            fix="Send `data`.",
+        )
+    if value.tensor.dtype not in pb.DataType.values() or value.tensor.dtype == pb.DATA_TYPE_UNSPECIFIED:
+        raise InvalidInput.of_field(field, "dtype is not set", reason="WRONG_DTYPE", fix="Set the tensor's dtype.")
+    return tensors.from_wire(tensors.proto_dtype(value.tensor), value.tensor.shape, value.tensor.data, field=field)
+
+
+def accept(inputs: Mapping[str, RawValue], *, kinds: Mapping[str, str], limits: Limits) -> dict[str, RawValue]:
+    """The inputs a pipeline declared, each checked to be of its kind. Raises InvalidInput naming `inputs.NAME`.
+
+    A missing number or category becomes None, for a later step to impute; a missing image, text or tensor is an error.
+    """
+    for name in inputs:
+        if name not in kinds:
+            raise InvalidInput.of_field(
+                f"inputs.{name[:64]}",
+                "is not an input of this pipeline",
+                reason="UNKNOWN_INPUT",
+                fix=f"Send {', '.join(kinds)}.",
+            )
+    total_bytes = sum(size_bytes(value) for value in inputs.values())
+    if total_bytes > limits.max_item_bytes:
+        raise InvalidInput.of_field(
+            "inputs",
+            f"{total_bytes} bytes in one item, at most {limits.max_item_bytes} are allowed",
+            reason="ITEM_TOO_LARGE",
+            fix="Send a smaller file.",
+        )
+    return {name: _accept_one(name, inputs.get(name), kind) for name, kind in kinds.items()}
+
+
+def size_bytes(value: RawValue) -> int:
+    """Roughly what a raw value occupies. A text counts 4 bytes a character at most, never less than it holds."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes) if value.dtype != np.object_ else sum(len(element) for element in value.ravel())
+    return 8
+
+
+def _accept_one(name: str, value: RawValue, kind: str) -> RawValue:
+    if value is None:
+        if kind in ("number", "category"):
+            return None
+        raise InvalidInput.of_field(
+            f"inputs.{name}", "is missing", reason="MISSING_INPUT", fix=f"Send the {kind} as {name!r}."
+        )
+    accepted = _ACCEPTORS[kind](value)
+    if accepted is None:
+        raise InvalidInput.of_field(
+            f"inputs.{name}",
+            f"is {_describe(value)}, expected {_EXPECTED[kind]}",
+            reason="WRONG_KIND",
+            fix=f"Send {_EXPECTED[kind]}.",
+        )
+    return accepted
+
+
+def _image(value: RawValue) -> RawValue:
+    return value if isinstance(value, bytes) else None
+
+
+def _text(value: RawValue) -> RawValue:
+    """A text, also as UTF-8 bytes: that is how a BYTES tensor carries one."""
+    try:
+        if isinstance(value, bytes):
+            return value.decode("utf-8")
+        if isinstance(value, str):
+            value.encode("utf-8")  # lone surrogates cannot be sent on
+            return value
+    except UnicodeError:
+        return None
+    return None
+
+
+def _number(value: RawValue) -> RawValue:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 1 << 1000:
+        return math.inf  # beyond what a float can hold
+    return float(value) if isinstance(value, int | float | np.number) else None
+
+
+def _category(value: RawValue) -> RawValue:
+    """The category's name: true and false for booleans, 3 for 3.0, so that JSON callers need not care."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return str(value) if isinstance(value, int | float) else _text(value)
+
+
+def _tensor(value: RawValue) -> RawValue:
+    return value if isinstance(value, np.ndarray) else None
+
+
+_ACCEPTORS = {"image": _image, "text": _text, "number": _number, "category": _category, "tensor": _tensor}
+_EXPECTED = {
+    "image": "the bytes of an encoded image",
+    "text": "a text (valid UTF-8)",
+    "number": "a number",
+    "category": "a text, an integer or a boolean",
+    "tensor": "a tensor",
+}
+
+
+def _describe(value: RawValue) -> str:
+    if isinstance(value, bytes | str):
+        return "bytes" if isinstance(value, bytes) else "a text"
+    if isinstance(value, np.ndarray):
+        return "a tensor"
+    return "a boolean" if isinstance(value, bool) else "a number"
