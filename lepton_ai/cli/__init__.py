@@ -1,0 +1,124 @@
+"""`lepton`: the command line. Each command's module is imported when the command is used, so that help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command that is known by name and by one line of help before its module is imported."""
+
+    target: str
+    """module:attribute"""
+    summary: str
+
+
+COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
+    "The stack": {
+        "up": LazyCommand("lepton_ai.cli.stack:up", "Start the platform on this machine and wait until it is ready."),
+        "down": LazyCommand("lepton_ai.cli.stack:down", "Stop everything that up started."),
+        "status": LazyCommand("lepton_ai.cli.stack:status", "What runs, where, since when, and how often it died."),
+        "logs": LazyCommand("lepton_ai.cli.stack:logs", "What the processes wrote; -f follows."),
+        "health": LazyCommand("lepton_ai.cli.health:health", "Services, models and whether predictions really work."),
+    },
+    "Models": {
+        "push": LazyCommand("lepton_ai.cli.models:push", "Upload a model package as a new version."),
+        "deploy": LazyCommand("lepton_ai.cli.models:deploy", "Serve a version of a model."),
+        "undeploy": LazyCommand("lepton_ai.cli.models:undeploy", "Stop serving a model."),
+        "models": LazyCommand("lepton_ai.cli.models:models", "List models, their versions and what is served."),
+        "predict": LazyCommand("lepton_ai.cli.predict:predict", "Send files to a model and print its answers."),
+        "trace": LazyCommand("lepton_ai.cli.trace:trace", "Show where the time of a request went."),
+    },
+}
+
+
+class LeptonGroup(click.Group):
+    """The top-level command: imports commands late, and prints every error in the same way."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the help page."""
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command that is asked for."""
+        for section in COMMANDS.values():
+            if cmd_name in section:
+                module, _, attribute = section[cmd_name].target.partition(":")
+                command = getattr(import_module(module), attribute)
+                assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the command that was probably meant when there is no such one."""
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            ctx.fail(_unknown(args[0], self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table alone."""
+        width = max(len(name) for name in self.list_commands(ctx))
+        for title, section in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), command.summary) for name, command in section.items()])
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        """Run a command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that cannot show a character must not make a command fail.
+            getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+        sys.exit(self._run(arguments, *rest, **extra))
+
+    def _run(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
+        try:
+            result = super().main(arguments, *rest, **extra)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Interrupted.", err=True)
+            return INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read our output has gone (`| head`); keep Python from complaining about it at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Exception as error:
+            from lepton_ai.cli.output import print_error
+            from lepton_ai.errors import LeptonError
+
+            if not isinstance(error, LeptonError):
+                raise
+            print_error(error, as_json="--json" in arguments)
+            return 1
+        return result if isinstance(result, int) else 0
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    return f"There is no command {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+
+
+@click.group(
+    cls=LeptonGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`lepton COMMAND --help` explains a command and shows examples.",
+)
+@click.version_option(package_name="lepton-serving", prog_name="lepton")
+def main() -> None:
+    """Lepton serves trained models: bring the platform up, push a model, deploy it, predict, see why."""

@@ -1,0 +1,160 @@
+"""What all commands print alike: tables, JSON, errors, durations, and the options that they share.
+
+A command takes `--json` by `@json_option` and the run directory by `@home_option`, prints results on standard output
+through `print_table` or `print_json`, and everything else (progress, hints) on standard error through `print_note`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from lepton_ai.errors import LeptonError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_STATE_STYLES = {
+    "ready": "green",
+    "healthy": "green",
+    "serving": "green",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "degraded": "yellow",
+    "unsupervised": "yellow",
+    "unhealthy": "bold red",
+    "failed": "bold red",
+    "stopped": "red",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    title: str
+    align: Literal["left", "right"] = "left"
+    style: str = ""
+
+
+def json_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Adds --json; the command gets `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text for people.")(
+        command
+    )
+
+
+def home_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds --home; the command gets `home`, the run directory that is meant."""
+
+    @click.option(
+        "--home",
+        envvar="LEPTON_HOME",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Run directory of the stack.  [env: LEPTON_HOME; default: the nearest .lepton upwards, else ./.lepton]",
+    )
+    @wraps(command)
+    def with_home(*args: Any, home: Path | None, **options: Any) -> R:
+        from lepton_ai.local.stack import find_home
+
+        return command(*args, home=find_home(Path.cwd()) if home is None else home, **options)
+
+    return with_home
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console for standard output or error. Lines that are not for a terminal are never wrapped."""
+    from rich.console import Console
+
+    plain = Console(stderr=stderr, highlight=False)
+    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=10_000)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_note(text: str) -> None:
+    """Print a line for people on standard error, where no program takes it for the result. May hold markup."""
+    console(stderr=True).print(text)
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table: with rules and colours on a terminal, as plain aligned columns elsewhere."""
+    out = console()
+    out.print(make_table(columns, rows, framed=out.is_terminal))
+
+
+def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, framed: bool = True) -> RenderableType:
+    """The table that `print_table` prints, for a live display. Cells that are strings are shown as they are, markup and
+    all unescaped text included; rich renderables are shown as such."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        table.add_column(column.title, justify=column.align, style=column.style, no_wrap=not framed, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if hasattr(cell, "__rich_console__") else Text(str(cell)) for cell in row))
+    return table
+
+
+def style_state(state: str) -> RenderableType:
+    """A state in its colour: green works, yellow is on its way, red does not work."""
+    from rich.text import Text
+
+    return Text(state, style=_STATE_STYLES.get(state.lower(), ""))
+
+
+def print_error(error: LeptonError, *, as_json: bool = False) -> None:
+    """Say what went wrong and what to do, on standard error."""
+    if as_json:
+        fields = [{"field": violation.field, "description": violation.description} for violation in error.fields]
+        document = {"message": error.message, "reason": error.reason, "code": error.code.name, "fix": error.fix}
+        click.echo(json.dumps({"error": {**document, "fields": fields}}, ensure_ascii=False), err=True)
+        return
+    from rich.text import Text
+
+    out = console(stderr=True)
+    out.print(Text.assemble(("Error: ", "bold red"), error.message))
+    for violation in error.fields:
+        if violation.field not in error.message:
+            out.print(Text(f"  {violation.field}: {violation.description}"))
+    if error.fix:
+        out.print(Text.assemble(("What to do: ", "bold"), error.fix))
+
+
+def format_duration_s(duration_s: float) -> str:
+    """12.3 ms, 4.2 s, 3 min 20 s, 5 h 12 min, 3 d 4 h."""
+    if duration_s < 1:
+        return f"{duration_s * 1000:.3g} ms"
+    if duration_s < 60:
+        return f"{duration_s:.1f} s"
+    minutes, seconds = divmod(int(duration_s), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def format_size_bytes(size_bytes: int) -> str:
+    """512 B, 1.5 KiB, 20.0 MiB."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

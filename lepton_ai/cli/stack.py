@@ -1,0 +1,251 @@
+"""The commands that start, stop and look at the stack on this machine: up, down, status, logs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lepton_ai.cli.output import (
+    Column,
+    console,
+    format_duration_s,
+    home_option,
+    json_option,
+    print_json,
+    print_note,
+    print_table,
+    style_state,
+)
+
+if TYPE_CHECKING:
+    from lepton_ai.local.lifecycle import StackOptions
+    from lepton_ai.local.observation import ProcessHealth, StackHealth
+    from lepton_ai.local.stack import StackState
+
+_STATUS_COLUMNS = (
+    Column("process"),
+    Column("state"),
+    Column("pid", "right"),
+    Column("up for", "right"),
+    Column("restarts", "right"),
+    Column("address"),
+)
+_URL_LABELS = {
+    "inference": "predictions (gRPC, also Open Inference Protocol)",
+    "registry": "models (gRPC)",
+    "health": "status (gRPC)",
+    "traces": "traces, in a browser",
+    "otlp": "send your own spans here (OTLP over gRPC)",
+}
+
+
+@click.command()
+@click.option("--preprocess", type=click.IntRange(1, 64), help="Preprocess replicas.  [default: 2]")
+@click.option("--inference", type=click.IntRange(1, 16), help="Inference replicas, each with its Triton.  [default: 1]")
+@click.option("--port", "ports", multiple=True, metavar="NAME=N", help="Use this port, for instance inference=9000.")
+@click.option("--any-ports", is_flag=True, help="Take any free ports, not the usual ones.")
+@click.option(
+    "--trace-ratio", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of requests traced."
+)
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(1, 3600), default=120.0, show_default=True, help="Seconds to wait."
+)
+@home_option
+@json_option
+def up(
+    *,
+    home: Path,
+    as_json: bool,
+    preprocess: int | None,
+    inference: int | None,
+    ports: tuple[str, ...],
+    **choices: Any,
+) -> None:
+    """Start the platform on this machine and wait until it is ready.
+
+    Everything runs as processes of yours on 127.0.0.1, under a supervisor that restarts what dies. Running it again
+    when it is up only checks that all is well.
+
+    \b
+    Examples:
+      lepton up
+      lepton up --preprocess 4
+      lepton up --port inference=9000 --port traces=9001
+    """
+    replicas = {"preprocess": preprocess, "inference": inference}
+    chosen = {part: count for part, count in replicas.items() if count is not None}
+    _bring_up(home, _options(chosen, ports, **choices), as_json=as_json)
+
+
+def _options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -> StackOptions:
+    from lepton_ai.local.lifecycle import StackOptions
+    from lepton_ai.local.ports import parse_fixed
+
+    return StackOptions(
+        replicas=replicas,
+        ports=parse_fixed(ports),
+        usual_ports=not choices["any_ports"],
+        trace_ratio=choices["trace_ratio"],
+        timeout_s=choices["timeout_s"],
+    )
+
+
+def _bring_up(home: Path, options: StackOptions, *, as_json: bool) -> None:
+    from lepton_ai.cli.startup import StartupDisplay
+    from lepton_ai.local.lifecycle import ProcessFailed, Stack
+
+    stack = Stack(home)
+    before = stack.read_running()
+    display = StartupDisplay(silent=as_json or before is not None)
+    try:
+        with display:
+            state = stack.bring_up(options, observe=display.observe)
+    except ProcessFailed as error:
+        if not as_json:
+            _print_tail(error.process, error.log_tail)
+        raise
+    except KeyboardInterrupt:
+        print_note("The stack goes on starting: see `lepton status`, or stop it with `lepton down`.")
+        raise
+    if as_json:
+        ready_s = round(display.elapsed_s, 3)
+        print_json({**_summary(state), "already_up": before is not None, "ready_after_s": ready_s})
+        return
+    how = (
+        f"The stack is already up, for {format_duration_s(time.time() - state.started_at)}, and ready."
+        if before
+        else f"The stack is ready after {display.elapsed_s:.1f} s."
+    )
+    print_note(f"[green]{how}[/green]")
+    _print_addresses(state)
+
+
+def _summary(state: StackState) -> dict[str, Any]:
+    return {"mode": state.mode, "started_at": state.started_at, "addresses": dict(state.addresses)}
+
+
+def _print_tail(process: str, lines: tuple[str, ...]) -> None:
+    out = console(stderr=True)
+    out.print(f"[bold]The last lines of {process}:[/bold]")
+    for line in lines:
+        out.print(f"  {line}", markup=False)
+
+
+def _print_addresses(state: StackState) -> None:
+    rows = [(name, state.addresses[name], label) for name, label in _URL_LABELS.items() if name in state.addresses]
+    print_table((Column("part", style="bold"), Column("address", style="cyan"), Column("what for", style="dim")), rows)
+
+
+@click.command()
+@click.option("--wipe", is_flag=True, help="Also delete all models, traces and logs of this stack.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@home_option
+@json_option
+def down(*, home: Path, as_json: bool, wipe: bool, yes: bool) -> None:
+    """Stop everything that up started. Models and traces stay, unless --wipe is given.
+
+    Requests in flight are finished first. Fine when nothing runs.
+
+    \b
+    Examples:
+      lepton down
+      lepton down --wipe
+    """
+    from lepton_ai.local.lifecycle import Stack
+
+    if wipe and not yes:
+        click.confirm(f"Delete all models, traces and logs in {home}?", abort=True, err=True)
+    started = time.monotonic()
+    stopped = Stack(home).take_down(wipe=wipe)
+    if as_json:
+        print_json({"stopped_processes": stopped, "wiped": wipe})
+        return
+    what = f"Stopped {stopped} processes in {time.monotonic() - started:.1f} s." if stopped else "Nothing was running."
+    print_note(what + (" All data was deleted." if wipe else ""))
+
+
+@click.command()
+@home_option
+@json_option
+@click.pass_context
+def status(ctx: click.Context, *, home: Path, as_json: bool) -> None:
+    """What runs, where, since when, and how often it restarted.
+
+    Exits 0 when everything is ready and 1 when something is not, or nothing runs.
+
+    \b
+    Examples:
+      lepton status
+      lepton status --json | jq .addresses.inference
+    """
+    from lepton_ai.local.observation import read_health
+    from lepton_ai.local.run_directory import RunDirectory
+    from lepton_ai.local.stack import read_state
+
+    state = read_state(home)
+    if state is None:
+        if as_json:
+            print_json({"mode": None, "ready": False, "processes": []})
+        else:
+            print_note("The stack is down. Start it with `lepton up`.")
+        ctx.exit(1)
+    health = read_health(RunDirectory(home), state)
+    if as_json:
+        rows = [_describe(process) for process in health.processes]
+        print_json({**_summary(state), "ready": health.ready, "supervised": health.supervised, "processes": rows})
+    else:
+        _print_health(health)
+    ctx.exit(0 if health.ready else 1)
+
+
+def _describe(health: ProcessHealth) -> dict[str, Any]:
+    status = health.status
+    return {
+        "name": health.process.name,
+        "part": health.process.part,
+        "state": health.state,
+        "pid": status.pid if status else None,
+        "uptime_s": round(status.uptime_s, 1) if status else 0.0,
+        "restarts": max(0, status.starts - 1) if status else 0,
+        "address": health.process.address,
+    }
+
+
+def _print_health(health: StackHealth) -> None:
+    rows = []
+    for row in map(_describe, health.processes):
+        uptime = format_duration_s(row["uptime_s"]) if row["pid"] else "–"
+        rows.append(
+            (row["name"], style_state(row["state"]), row["pid"] or "–", uptime, row["restarts"], row["address"])
+        )
+    print_table(_STATUS_COLUMNS, rows)
+    if not health.supervised:
+        print_note("[red]The supervisor is gone: nothing is restarted.[/red] `lepton up` recovers the stack.")
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing new lines until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(0, 100_000), default=20, show_default=True, help="Lines of each.")
+@home_option
+@json_option
+def logs(*, home: Path, as_json: bool, names: tuple[str, ...], follow: bool, lines: int) -> None:
+    """What the processes wrote, by NAME as in `lepton status` (preprocess means all its replicas); default all.
+
+    \b
+    Examples:
+      lepton logs inference -n 100
+      lepton logs -f
+      lepton logs preprocess -f
+    """
+    from lepton_ai.cli.log_lines import LogPrinter, choose_logs
+    from lepton_ai.local.run_directory import RunDirectory
+
+    chosen = choose_logs(RunDirectory(home), names)
+    printer = LogPrinter(chosen, as_json=as_json)
+    printer.print_last(lines)
+    if follow:
+        printer.follow()

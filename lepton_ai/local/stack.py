@@ -1,0 +1,126 @@
+"""What is known about a stack on this machine: how it runs and at which addresses, read from its run state file.
+
+Reading needs no process, no socket and no optional dependency, so that a client can find a running stack.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lepton_ai.errors import DataLoss, NotFound
+
+HOME_NAME = ".lepton"
+STATE_NAME = "stack.json"
+_FORMAT = 1
+
+Mode = Literal["local", "docker"]
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """A process that was started for the stack, told from a later one with the same pid by when it started."""
+
+    pid: int
+    started_at: float
+    """Seconds since the epoch, as the operating system tells it."""
+
+
+@dataclass(frozen=True)
+class StackState:
+    """The run state file, `stack.json`."""
+
+    mode: Mode
+    stack_id: str
+    """Random; every process of a local stack carries it in its environment as LEPTON_STACK_ID."""
+    started_at: float
+    addresses: Mapping[str, str]
+    """Part → address: host:port for gRPC (inference, registry, health, otlp…), a URL for what browsers open (traces)."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    supervisor: ProcessRecord | None = None
+    supervisor_socket: str = ""
+    processes: Mapping[str, ProcessRecord] = field(default_factory=dict)
+    """As they were when the stack became ready; a process that was restarted since has another pid."""
+
+
+@dataclass(frozen=True)
+class StackConnection:
+    """Where a client reaches the parts of a stack. An address is empty when the stack does not have the part."""
+
+    inference: str
+    registry: str
+    health: str
+    traces: str
+    """URL of the trace page, which also answers Jaeger's query JSON under /api."""
+    otlp: str
+    """host:port for OTLP over gRPC."""
+
+
+def find_home(start: Path) -> Path:
+    """The run directory that a command given in `start` means: that of the nearest stack upwards, else `.lepton`."""
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / HOME_NAME / STATE_NAME).is_file():
+            return folder / HOME_NAME
+    return start / HOME_NAME
+
+
+def read_state(home: Path) -> StackState | None:
+    """The recorded state, or None when no stack was started here. Raises DataLoss when the file is not a run state."""
+    try:
+        text = (home / STATE_NAME).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return _parse(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataLoss(
+            "The run state file stack.json cannot be understood.",
+            fix="Stop the stack with the version of Lepton that started it, or delete the file if nothing runs.",
+        ) from error
+
+
+def write_state(home: Path, state: StackState) -> None:
+    """Record the state; a reader sees the old file or the new one, never half of one."""
+    home.mkdir(parents=True, exist_ok=True)
+    draft = home / f".{STATE_NAME}.new"
+    draft.write_text(json.dumps({"format": _FORMAT, **asdict(state)}, indent=2, ensure_ascii=False), encoding="utf-8")
+    draft.replace(home / STATE_NAME)
+
+
+def delete_state(home: Path) -> None:
+    """Forget the stack: nothing of it runs any more."""
+    (home / STATE_NAME).unlink(missing_ok=True)
+
+
+def connection(home: Path) -> StackConnection:
+    """Where the stack of this run directory is reached. Only reads the run state file; it does not try the addresses.
+
+    Raises NotFound when no stack was started here.
+    """
+    state = read_state(home)
+    if state is None:
+        raise NotFound("No running stack was found here.", fix="Start one with `lepton up`, or name one with --home.")
+    names = StackConnection.__dataclass_fields__
+    return StackConnection(**{name: state.addresses.get(name, "") for name in names})
+
+
+def _parse(document: Mapping[str, Any]) -> StackState:
+    if document["format"] != _FORMAT:
+        raise ValueError(f"format {document['format']}")
+    supervisor = document.get("supervisor")
+    return StackState(
+        mode=document["mode"],
+        stack_id=str(document["stack_id"]),
+        started_at=float(document["started_at"]),
+        addresses=dict(document["addresses"]),
+        ports=dict(document.get("ports", {})),
+        replicas=dict(document.get("replicas", {})),
+        supervisor=ProcessRecord(**supervisor) if supervisor else None,
+        supervisor_socket=document.get("supervisor_socket", ""),
+        processes={name: ProcessRecord(**record) for name, record in document.get("processes", {}).items()},
+    )
