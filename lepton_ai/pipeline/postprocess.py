@@ -133,7 +133,7 @@ class Postprocess:
         """Use `load`."""
         self._score_steps = tuple(steps)
         self._last = last
-        self.input: str | None = (*steps, last)[0].input
+        self.input: str | None = steps[0].input if steps else last.input
         """Name of the model output that it reads; None: the only one there is."""
 
     @classmethod
@@ -150,8 +150,8 @@ class Postprocess:
             if not isinstance(step, _ScoreStep):
                 raise InvalidInput.of_field(f"steps[{index}]", f"{step.name} must be the last step")
             score_steps.append(step)
-        for index, later in enumerate((*score_steps, last)[1:], start=1):
-            if later.input is not None:
+        for index, given in enumerate([*(step.input for step in score_steps), last.input]):
+            if index and given is not None:
                 raise InvalidInput.of_field(f"steps[{index}].input", "only the first step reads an output of the model")
         return cls(score_steps, last)
 

@@ -30,13 +30,19 @@ class Impute(ColumnOperation):
     def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
         for column, spec in zip(self.on, given, strict=True):
             expect(spec, "number", "category", parameter="on")
-            fill = _for_column(self.value, column, parameter="value")
+            fill = self._fill(column)
             if isinstance(fill, str) != (spec.kind == "category"):
                 raise Misfit("value", f"for {column!r} must be {'a text' if spec.kind == 'category' else 'a number'}")
         return given
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         return tuple(self._filled(value, which, call) for which, value in enumerate(values))
+
+    def _fill(self, column: str) -> float | str:
+        fill = self.value if isinstance(self.value, float | str) else self.value.get(column)
+        if fill is None:
+            raise _no_entry(column, parameter="value")
+        return fill
 
     def _filled(self, value: float | str | None, which: int, call: Call) -> float | str:
         if value is None:
@@ -45,8 +51,7 @@ class Impute(ColumnOperation):
             call.flag("NOT_FINITE", "The value is not a finite number and was replaced.", which=which)
         else:
             return value
-        fill: float | str = _for_column(self.value, self.on[which], parameter="value")
-        return fill
+        return self._fill(self.on[which])
 
 
 class Clip(ColumnOperation):
@@ -197,8 +202,12 @@ def _for_column(value: _T | dict[str, _T], column: str, *, parameter: str) -> _T
     if not isinstance(value, dict):
         return value
     if column not in value:
-        raise Misfit(parameter, f"has no entry for column {column!r}")
+        raise _no_entry(column, parameter=parameter)
     return value[column]
+
+
+def _no_entry(column: str, *, parameter: str) -> Misfit:
+    return Misfit(parameter, f"has no entry for column {column!r}")
 
 
 def _finite(value: float | None, which: int, call: Call) -> float:
