@@ -23,7 +23,7 @@ async def _serve(settings: TraceStoreSettings) -> None:
         loop.add_signal_handler(number, stopped.set)
     process = TraceStoreProcess(settings)
     addresses = await process.start()
-    _logger.info("ready: http=%s grpc=%s", addresses.http, addresses.grpc)
+    _logger.info("ready: http=%s grpc=%s otlp_http=%s", addresses.http, addresses.grpc, addresses.otlp_http)
     await stopped.wait()
     _logger.info("stopping")
     await process.stop()

@@ -31,6 +31,8 @@ class Addresses:
 
     http: str
     grpc: str
+    otlp_http: str
+    """The second HTTP port; the same as `http` when none was asked for."""
 
 
 class TraceStoreProcess:
@@ -64,14 +66,17 @@ class TraceStoreProcess:
 
     async def start(self) -> Addresses:
         """Bind and serve; raises FailedPrecondition when a port is taken."""
-        listener = _listen(self._settings.host, self._settings.http_port)
+        host = self._settings.host
+        listeners = [_listen(host, self._settings.http_port, name="HTTP_PORT")]
+        if self._settings.otlp_http_port is not None:
+            listeners.append(_listen(host, self._settings.otlp_http_port, name="OTLP_HTTP_PORT"))
         grpc_port = self._bind_grpc()
         await self._grpc.start()
-        self._http_task = asyncio.create_task(self._http.serve([listener]))
+        self._http_task = asyncio.create_task(self._http.serve(listeners))
         async with asyncio.timeout(_START_TIMEOUT_S):
             await self._http.listening.wait()
-        host = self._settings.host
-        return Addresses(http=f"{host}:{listener.getsockname()[1]}", grpc=f"{host}:{grpc_port}")
+        ports = [listener.getsockname()[1] for listener in listeners]
+        return Addresses(http=f"{host}:{ports[0]}", grpc=f"{host}:{grpc_port}", otlp_http=f"{host}:{ports[-1]}")
 
     async def stop(self) -> None:
         """Finish what is in flight, write what is queued, close the database."""
@@ -108,11 +113,11 @@ class _HttpServer(uvicorn.Server):
         self.listening.set()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, name: str) -> socket.socket:
     try:
         return socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
         raise FailedPrecondition(
             f"Cannot listen on {host}:{port}: {error.strerror}.",
-            fix="Set LEPTON_TRACES_HTTP_PORT to a free port, or 0 for any.",
+            fix=f"Set LEPTON_TRACES_{name} to a free port, or 0 for any.",
         ) from error

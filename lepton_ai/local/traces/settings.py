@@ -23,6 +23,8 @@ class TraceStoreSettings(BaseSettings):
     """Page, query JSON and OTLP over HTTP; 0 takes any free port."""
     grpc_port: int = Field(default=0, ge=0, le=65535)
     """OTLP over gRPC; 0 takes any free port."""
+    otlp_http_port: int | None = Field(default=None, ge=0, le=65535)
+    """A second HTTP port, for where OTLP is expected on one of its own (4318); the first one takes OTLP in any case."""
     max_spans: int = Field(default=200_000, ge=1)
     """Spans kept; beyond it the traces that were heard of longest ago go first, each as a whole."""
     max_stored_bytes: int = Field(default=512 * _MIB, ge=_MIB)

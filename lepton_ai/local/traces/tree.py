@@ -98,7 +98,7 @@ def build_tree(trace: Json) -> TraceTree:
     Never fails on odd traces: spans of which the parent is missing stand under a row that says so, a circle of
     parents is cut at its earliest span, and clocks that disagree only shift bars.
     """
-    spans = sorted((span_view(span, trace) for span in trace["spans"]), key=lambda span: (span.start_us, span.span_id))
+    spans = sorted((span_view(span, trace) for span in trace["spans"]), key=_display_order)
     rows = tuple(_rows(spans))
     start_us = min((span.start_us for span in spans), default=0)
     return TraceTree(
@@ -159,6 +159,11 @@ def parent_id(span: Json) -> str:
         if reference["refType"] == "CHILD_OF" and reference["traceID"] == span["traceID"]:
             return str(reference["spanID"])
     return ""
+
+
+def _display_order(span: SpanView) -> tuple[int, int, str]:
+    """By start; of those that start together the longest first."""
+    return (span.start_us, -span.duration_us, span.span_id)
 
 
 def _rows(spans: Sequence[SpanView]) -> Iterator[Row]:
