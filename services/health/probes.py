@@ -1,0 +1,95 @@
+"""Predicts a golden sample of a model through the real path and judges the answer."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc
+import numpy as np
+from lepton_ai.mesh.channel import ServicePool
+
+from lepton_ai.errors import LeptonError
+from lepton_ai.package.golden import GoldenItem
+from lepton_ai.tensors import from_proto
+from lepton_ai.v1 import common_pb2, health_pb2, inference_pb2, inference_pb2_grpc, registry_pb2
+from services.health.assessment import production_version
+from services.health.golden import GoldenSamples
+
+
+class ModelProber:
+    """One prediction a call, over the production route, so that whatever users would hit is hit."""
+
+    def __init__(self, inference: ServicePool, samples: GoldenSamples, *, timeout_s: float) -> None:
+        self._inference = inference
+        self._samples = samples
+        self._timeout_s = timeout_s
+
+    async def probe(self, deployment: registry_pb2.Deployment) -> health_pb2.ProbeResult:
+        """Predict and judge. Never raises LeptonError: a failure is a result."""
+        result = health_pb2.ProbeResult(model_version=production_version(deployment))
+        result.probed_at.GetCurrentTime()
+        begin_s = time.monotonic()
+        try:
+            await self._predict_and_judge(deployment, result)
+        except LeptonError as error:
+            result.error = error.message
+        result.succeeded = not result.error
+        result.duration_us = round((time.monotonic() - begin_s) * 1e6)
+        return result
+
+    async def _predict_and_judge(self, deployment: registry_pb2.Deployment, result: health_pb2.ProbeResult) -> None:
+        wanted = next((each for each in deployment.versions if each.version == result.model_version), None)
+        if wanted is None:
+            result.error = "the deployment has no production version"
+            return
+        sample = await self._samples.sample(wanted)
+        answer = await self._inference.call(_predict(deployment.model, sample), timeout_s=self._timeout_s)
+        # While a new version is on its way the answer is the old one's, which has samples of its own.
+        if answer.model_version == result.model_version and isinstance(sample, GoldenItem):
+            result.error = judge(sample, answer)
+        result.model_version = answer.model_version
+
+
+Invoke = Callable[[grpc.aio.Channel, float], Awaitable[inference_pb2.PredictResponse]]
+
+
+def _predict(model: str, sample: GoldenItem | list[common_pb2.Tensor]) -> Invoke:
+    request = inference_pb2.PredictRequest(model=common_pb2.ModelRef(name=model))
+    request.options.cache = inference_pb2.CACHE_POLICY_BYPASS
+    if isinstance(sample, GoldenItem):
+        request.items.append(sample.item)
+        request.options.top_k = sample.top_k
+        request.options.outputs.extend(sample.outputs)
+    else:
+        request.tensors.extend(sample)
+
+    async def invoke(channel: grpc.aio.Channel, timeout_s: float) -> inference_pb2.PredictResponse:
+        stub = inference_pb2_grpc.InferenceServiceStub(channel)
+        return await stub.Predict(request, timeout=timeout_s, metadata=(("traceparent", _unsampled()),))
+
+    return invoke
+
+
+def _unsampled() -> str:
+    """A W3C traceparent that asks not to be sampled: probes would crowd out the traces people look for."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+
+
+def judge(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    """Why the answer is wrong, or an empty string when it is right."""
+    if sample.label is not None:
+        labels = answer.predictions[0].classification.labels[: sample.top_k] if answer.predictions else ()
+        if sample.label not in {label.name for label in labels}:
+            return f"the golden sample is not recognised: its label is not among the best {sample.top_k}"
+    outputs = {tensor.name: tensor for tensor in answer.tensors}
+    for name, expected in sample.outputs.items():
+        if name not in outputs:
+            return f"output {name} is missing from the answer"
+        got = from_proto(outputs[name])[0]
+        if got.shape != expected.values.shape:
+            return f"output {name} has another shape than its golden sample"
+        if not np.allclose(got.astype(np.float64), expected.values.astype(np.float64), rtol=0, atol=expected.tolerance):
+            return f"output {name} differs from its golden sample by more than {expected.tolerance:g}"
+    return ""

@@ -1,0 +1,57 @@
+"""Asks every registered replica for its health over grpc.health.v1."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.health.view import ReplicaCheck
+
+_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+class ReplicaChecker:
+    """Keeps a connection to every replica and asks them all at once."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def check_all(self, addresses: Iterable[str]) -> Mapping[str, ReplicaCheck]:
+        """Address → answer, within the timeout. Connections to replicas that are not asked any more are closed."""
+        wanted = sorted(set(addresses))
+        for gone in self._channels.keys() - set(wanted):
+            await self._channels.pop(gone).close()
+        answers = await asyncio.gather(*(self._check(address) for address in wanted))
+        return dict(zip(wanted, answers, strict=True))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.check_all(())
+
+    async def _check(self, address: str) -> ReplicaCheck:
+        if address not in self._channels:
+            self._channels[address] = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        stub = health_pb2_grpc.HealthStub(self._channels[address])
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            return ReplicaCheck(serving=False, message=_explain(error.code(), self._timeout_s))
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            return ReplicaCheck(serving=True)
+        return ReplicaCheck(serving=False, message="it says that it is not serving (starting up or shutting down)")
+
+
+def _explain(code: grpc.StatusCode, timeout_s: float) -> str:
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"it did not answer within {timeout_s:g} s"
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return "nothing answers there; its registration ends with its lease"
+    return f"its health check failed with {code.name}"
