@@ -1,4 +1,4 @@
-"""Checks that a package's pipelines load and that what they make is what the model takes."""
+"""Checks that a package's pipelines load, and that what they make of the golden samples is what the model takes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lepton_ai.errors import FieldViolation, InvalidInput
 from lepton_ai.package.description import TensorSpec
-from lepton_ai.pipeline import Pipeline
-from lepton_ai.pipeline.postprocess import Postprocess
+from lepton_ai.package.golden import GoldenItem
+from lepton_ai.pipeline import Pipeline, Postprocess, raw_inputs
 
 if TYPE_CHECKING:
     from lepton_ai.package.directory import Package
@@ -17,41 +17,50 @@ T = TypeVar("T")
 
 
 def check_pipelines(package: Package) -> None:
-    """Load pre- and postprocessing and compare tensors. Raises InvalidInput with whole field paths."""
+    """Load pre- and postprocessing, compare tensors, preprocess every golden sample. Raises InvalidInput."""
     document = package.pipeline_document()
     if document is not None:
-        pipeline = _within("preprocess", lambda: Pipeline.load(document, package.pipeline_files()))
+        pipeline = _within("preprocess.", lambda: Pipeline.load(document, package.pipeline_files()))
         _check_outputs(pipeline, package.description.inputs)
+        for index, golden in enumerate(package.golden_items()):
+            _check_golden(pipeline, index, golden)
     steps = package.postprocess_document()
     if steps is not None:
         _within("postprocess", lambda: Postprocess.load(steps, package.postprocess_files()))
 
 
 def _check_outputs(pipeline: Pipeline, inputs: tuple[TensorSpec, ...]) -> None:
-    made = {name: (dtype, tuple(shape)) for name, dtype, shape in pipeline.outputs}
+    made = {output.name: output for output in pipeline.outputs}
     for index, spec in enumerate(inputs):
-        if spec.name not in made:
+        output = made.get(spec.name)
+        if output is None:
             raise InvalidInput.of_field("preprocess.steps", f"make no tensor for the model's input {spec.name}")
-        dtype, shape = made[spec.name]
-        if dtype != spec.dtype:
-            raise InvalidInput.of_field(f"inputs[{index}].dtype", f"is {spec.dtype}, the pipeline makes {dtype}")
-        if not _fits(shape, spec.shape[1:]):
+        if output.dtype != spec.dtype:
+            raise InvalidInput.of_field(f"inputs[{index}].dtype", f"is {spec.dtype}, the pipeline makes {output.dtype}")
+        if not _fits(output.shape, spec.shape[1:]):
+            wanted = list(spec.shape[1:])
             raise InvalidInput.of_field(
-                f"inputs[{index}].shape", f"wants items of {list(spec.shape[1:])}, the pipeline makes {list(shape)}"
+                f"inputs[{index}].shape", f"wants items of {wanted}, the pipeline makes {list(output.shape)}"
             )
+
+
+def _check_golden(pipeline: Pipeline, index: int, golden: GoldenItem) -> None:
+    _within(f"golden[{index}].", lambda: pipeline.run(raw_inputs(golden.item)))
 
 
 def _fits(made: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return len(made) == len(wanted) and all(-1 in pair or pair[0] == pair[1] for pair in zip(made, wanted, strict=True))
 
 
-def _within(section: str, load: Callable[[], T]) -> T:
-    """Calls `load`; the fields of its errors get the section's name in front."""
+def _within(prefix: str, load: Callable[[], T]) -> T:
+    """Calls `load`; its errors get the fields that they have in lepton.yaml, where postprocess is itself the steps."""
     try:
         return load()
     except InvalidInput as error:
-        prefix = "." if not error.fields or not error.fields[0].field.startswith("[") else ""
-        fields = tuple(FieldViolation(f"{section}{prefix}{v.field}", v.description) for v in error.fields)
-        raise InvalidInput(
-            f"{section}{prefix}{error.message}", reason=error.reason, fix=error.fix, fields=fields
-        ) from error
+        fields = tuple(FieldViolation(_rename(prefix, v.field), v.description) for v in error.fields)
+        message = _rename(prefix, error.message)
+        raise InvalidInput(message, reason=error.reason, fix=error.fix, fields=fields) from error
+
+
+def _rename(prefix: str, text: str) -> str:
+    return prefix + text if prefix.endswith(".") else prefix + text.removeprefix("steps")

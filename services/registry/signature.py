@@ -1,0 +1,69 @@
+"""Compares what a model file really takes and gives with what lepton.yaml says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.package import Description, TensorSpec
+
+
+@dataclass(frozen=True)
+class ModelTensor:
+    """An input or output as the model file has it; None stands for a free dimension, and for an unknown shape."""
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+def check_signature(
+    description: Description, inputs: Mapping[str, ModelTensor], outputs: Mapping[str, ModelTensor]
+) -> None:
+    """Check that all inputs are described and that the described outputs exist. Raises InvalidInput with the field."""
+    described = [spec.name for spec in description.inputs]
+    undescribed = sorted(set(inputs) - set(described))
+    if undescribed:
+        raise InvalidInput.of_field(
+            "inputs", f"lacks the model's input {undescribed[0]!r}", reason="SIGNATURE_MISMATCH"
+        )
+    _check_all("inputs", description.inputs, inputs, max_batch_size=description.max_batch_size)
+    _check_all("outputs", description.outputs, outputs, max_batch_size=description.max_batch_size)
+
+
+def _check_all(
+    kind: str, specs: Sequence[TensorSpec], actual: Mapping[str, ModelTensor], *, max_batch_size: int
+) -> None:
+    for index, spec in enumerate(specs):
+        field = f"{kind}[{index}]"
+        if spec.name not in actual:
+            known = ", ".join(sorted(actual)[:10])
+            raise InvalidInput.of_field(
+                f"{field}.name", f"the model has no such {kind[:-1]}; it has {known}", reason="SIGNATURE_MISMATCH"
+            )
+        check_tensor(field, spec, actual[spec.name], max_batch_size=max_batch_size)
+
+
+def check_tensor(field: str, spec: TensorSpec, actual: ModelTensor, *, max_batch_size: int) -> None:
+    """Check dtype and shape of one tensor. Raises InvalidInput naming the dimension that differs."""
+    if actual.dtype != spec.dtype:
+        raise InvalidInput.of_field(
+            f"{field}.dtype", f"is {spec.dtype} here and {actual.dtype} in the model", reason="SIGNATURE_MISMATCH"
+        )
+    if actual.shape is None:
+        return
+    if len(actual.shape) != len(spec.shape):
+        raise InvalidInput.of_field(
+            f"{field}.shape",
+            f"has {len(spec.shape)} dimensions here and {len(actual.shape)} in the model",
+            reason="SIGNATURE_MISMATCH",
+        )
+    for axis, (described, real) in enumerate(zip(spec.shape, actual.shape, strict=True)):
+        if real is None or described == real or (axis == 0 and real == max_batch_size == 1):
+            continue
+        raise InvalidInput.of_field(
+            f"{field}.shape[{axis}]",
+            f"is {described} here and {real} in the model",
+            reason="SIGNATURE_MISMATCH",
+            fix="Export the model with a dynamic batch dimension." if axis == 0 else "",
+        )
