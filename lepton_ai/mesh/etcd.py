@@ -167,7 +167,7 @@ class _Connection:
         )
         await self.kv("Txn", request)
 
-    async def events(self, prefix: str, *, after_revision: int) -> AsyncGenerator[list[tuple[str, bytes | None]]]:
+    async def events(self, prefix: str, *, after_revision: int) -> AsyncGenerator[list[tuple[str, bytes | None]], None]:
         """Batches of changes under a prefix; ends when etcd has compacted what comes next. Raises Unavailable."""
         start = prefix.encode()
         create = rpc.WatchCreateRequest(key=start, range_end=_after_prefix(start), start_revision=after_revision + 1)

@@ -1,0 +1,267 @@
+"""Which replica gets the next call: power of two choices over peak-EWMA latency × load, with ejection of the broken.
+
+Pure: no I/O, no tasks, the clock and the dice are passed in. Used from one event loop.
+
+Sources: Finagle's and Linkerd's peak EWMA, Linkerd's charge for failures (without it a replica that fails fast looks
+fast and draws all the traffic), its failure accrual with probation, and Envoy's bound on how many may be ejected.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import random
+import time
+from collections.abc import Callable, Collection, Iterable
+
+from lepton_ai.mesh.retry import backoff_s
+
+DECAY_S = 2.0
+"""How fast a replica's past is forgotten. Shorter than Finagle's 10 s: with two replicas, one slow answer of one would
+otherwise leave it idle for half a minute."""
+FAILURE_COST_S = 5.0
+"""The latency that a failure or a refusal is charged as."""
+FAILURES_TO_EJECT = 5
+PROBATION_BASE_S = 1.0
+PROBATION_MAX_S = 60.0
+
+_UNKNOWN_COST_S = 1.0
+_NEWCOMER_FACTOR = 3.0
+"""A newcomer is taken to be this much slower than the others are, until it has answered once: it is tried soon, but by
+one call rather than by all."""
+_TYPICAL_WEIGHT = 0.1
+_LEAST_COST_S = 1e-4
+
+
+class Outcome(enum.Enum):
+    """How a call to a replica ended, as far as the choice of replicas is concerned."""
+
+    SUCCEEDED = enum.auto()
+    ANSWERED = enum.auto()
+    """With an error that is the caller's: the replica lives, but this was too easy to praise its speed."""
+    REFUSED = enum.auto()
+    """It is too busy or not ready: charged, but no reason to eject."""
+    TIMED_OUT = enum.auto()
+    """The caller's deadline passed: a failure if the replica answered nobody else meanwhile."""
+    FAILED = enum.auto()
+    ABANDONED = enum.auto()
+    """The caller gave up; nothing was learnt."""
+
+
+class Ticket:
+    """One call that is under way at a replica; `finish` it exactly once (more is harmless)."""
+
+    __slots__ = ("_balancer", "_replica", "address", "started_s")
+
+    def __init__(self, balancer: Balancer, replica: _Replica, started_s: float) -> None:
+        self._balancer = balancer
+        self._replica = replica
+        self.address = replica.address
+        self.started_s = started_s
+
+    def finish(self, outcome: Outcome) -> None:
+        """Tell how the call ended. The time since the pick is its latency."""
+        if self._replica.under_way.pop(self, None) is not None:
+            self._balancer._record(self, self._replica, outcome)
+
+
+class _Replica:
+    """What is known about one replica."""
+
+    __slots__ = (
+        "address", "answered_s", "cost_s", "ejected_s", "failures", "known",
+        "probe", "readmitted_s", "stamp_s", "strikes", "under_way", "until_s",
+    )  # fmt: skip
+
+    def __init__(self, address: str, now: float) -> None:
+        self.address = address
+        self.cost_s = _UNKNOWN_COST_S
+        self.stamp_s = now
+        self.known = False
+        # Insertion order is order of start, so the first value is the oldest call that still waits.
+        self.under_way: dict[Ticket, float] = {}
+        self.answered_s = -math.inf
+        self.failures = 0
+        self.strikes = 0
+        self.ejected_s: float | None = None
+        self.until_s = 0.0
+        self.readmitted_s = -math.inf
+        self.probe: Ticket | None = None
+
+    def load(self, now: float, newcomer_cost_s: float) -> float:
+        """Expected wait if one more call is given to it: decayed latency × (calls under way + 1)."""
+        cost_s = (self.cost_s if self.known else newcomer_cost_s) * math.exp((self.stamp_s - now) / DECAY_S)
+        under_way = self.under_way
+        if under_way:
+            # It is at least as slow as its oldest call has waited, so a replica that hangs is noticed before anything
+            # times out. Without this its cost would fade while nothing comes back.
+            cost_s = max(cost_s, now - next(iter(under_way.values())))
+        return max(cost_s, _LEAST_COST_S) * (len(under_way) + 1)
+
+    def observe(self, latency_s: float, now: float) -> None:
+        """Peak EWMA: up at once, down slowly."""
+        if not self.known or latency_s >= self.cost_s:
+            self.cost_s = latency_s
+        else:
+            weight = math.exp((self.stamp_s - now) / DECAY_S)
+            self.cost_s = self.cost_s * weight + latency_s * (1 - weight)
+        self.known = True
+        self.stamp_s = now
+
+
+class Balancer:
+    """Chooses among replicas and learns from how calls end.
+
+    A replica that failed five times in a row is ejected: no calls for a second, then one call as a probe, and twice as
+    long after each failed probe. At most half of the replicas are ejected at a time, so a single one never is.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, uniform: Callable[[], float] = random.random
+    ) -> None:
+        """`uniform` throws the dice: each call returns a number in [0, 1)."""
+        self._clock = clock
+        self._uniform = uniform
+        self._replicas: dict[str, _Replica] = {}
+        self._active: list[_Replica] = []
+        self._next_probe_s = math.inf
+        self._typical_s: float | None = None
+        self._newcomer_cost_s = _UNKNOWN_COST_S
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        return frozenset(self._replicas)
+
+    @property
+    def ejected(self) -> frozenset[str]:
+        """Replicas that get no calls now but a probe in time."""
+        return frozenset(replica.address for replica in self._replicas.values() if replica.ejected_s is not None)
+
+    def update(self, addresses: Iterable[str]) -> None:
+        """The replicas that there are now. What is known about those that stay is kept."""
+        now = self._clock()
+        wanted = dict.fromkeys(addresses)
+        self._replicas = {address: self._replicas.get(address) or _Replica(address, now) for address in wanted}
+        ejected = [replica for replica in self._replicas.values() if replica.ejected_s is not None]
+        surplus = len(ejected) - len(self._replicas) // 2
+        for replica in sorted(ejected, key=lambda each: each.until_s)[: max(0, surplus)]:
+            self._readmit(replica, now)
+        self._sort()
+
+    def pick(self, exclude: Collection[str] = ()) -> Ticket | None:
+        """The replica for the next call, never one of `exclude`; None when there is no other.
+
+        When all that could be chosen are ejected, they are used all the same.
+        """
+        now = self._clock()
+        if now >= self._next_probe_s:
+            due = self._due_for_probe(now, exclude)
+            if due is not None:
+                due.probe = self._start(due, now)
+                self._sort()
+                return due.probe
+        candidates = self._active
+        if exclude or not candidates:
+            candidates = [replica for replica in candidates if replica.address not in exclude] or [
+                replica for replica in self._replicas.values() if replica.address not in exclude
+            ]
+            if not candidates:
+                return None
+        return self._start(self._choose(candidates, now), now)
+
+    def _choose(self, candidates: list[_Replica], now: float) -> _Replica:
+        count = len(candidates)
+        if count == 1:
+            return candidates[0]
+        uniform = self._uniform
+        first = int(uniform() * count)
+        # The second of the two is another one: the first is left out of the draw.
+        second = int(uniform() * (count - 1))
+        second += second >= first
+        one, other = candidates[first], candidates[second]
+        newcomer_cost_s = self._newcomer_cost_s
+        return one if one.load(now, newcomer_cost_s) <= other.load(now, newcomer_cost_s) else other
+
+    def _start(self, replica: _Replica, now: float) -> Ticket:
+        ticket = Ticket(self, replica, now)
+        replica.under_way[ticket] = now
+        return ticket
+
+    def _due_for_probe(self, now: float, exclude: Collection[str]) -> _Replica | None:
+        for replica in self._replicas.values():
+            waits = replica.ejected_s is not None and replica.probe is None and replica.until_s <= now
+            if waits and replica.address not in exclude:
+                return replica
+        return None
+
+    def _record(self, ticket: Ticket, replica: _Replica, outcome: Outcome) -> None:
+        now = self._clock()
+        latency_s = now - ticket.started_s
+        if outcome is Outcome.FAILED or (outcome is Outcome.TIMED_OUT and replica.answered_s < ticket.started_s):
+            replica.observe(max(latency_s, FAILURE_COST_S), now)
+            self._count_failure(ticket, replica, now)
+        elif outcome is Outcome.TIMED_OUT:
+            replica.observe(max(latency_s, replica.cost_s), now)
+        elif outcome is not Outcome.ABANDONED:
+            self._count_answer(ticket, replica, now)
+            self._learn(replica, outcome, latency_s, now)
+        if replica.probe is ticket:
+            replica.probe = None
+            self._sort()
+
+    def _count_answer(self, ticket: Ticket, replica: _Replica, now: float) -> None:
+        replica.failures = 0
+        replica.answered_s = now
+        if replica.ejected_s is not None and ticket.started_s >= replica.ejected_s:
+            self._readmit(replica, now)
+            self._sort()
+
+    def _learn(self, replica: _Replica, outcome: Outcome, latency_s: float, now: float) -> None:
+        if outcome is Outcome.REFUSED:
+            replica.observe(max(latency_s, FAILURE_COST_S), now)
+        elif outcome is Outcome.SUCCEEDED:
+            replica.observe(latency_s, now)
+            typical_s = latency_s if self._typical_s is None else self._typical_s
+            self._typical_s = typical_s + _TYPICAL_WEIGHT * (latency_s - typical_s)
+            self._newcomer_cost_s = max(_NEWCOMER_FACTOR * self._typical_s, _LEAST_COST_S)
+        elif latency_s > replica.cost_s:
+            replica.observe(latency_s, now)
+
+    def _count_failure(self, ticket: Ticket, replica: _Replica, now: float) -> None:
+        replica.failures += 1
+        if replica.ejected_s is not None:
+            # Only the probe prolongs: calls that were under way when it was ejected are old news.
+            if replica.probe is ticket:
+                self._eject(replica, now)
+        elif replica.failures >= FAILURES_TO_EJECT and self._may_eject(replica):
+            self._eject(replica, now)
+
+    def _may_eject(self, replica: _Replica) -> bool:
+        is_member = self._replicas.get(replica.address) is replica
+        return is_member and len(self._replicas) - len(self._active) < len(self._replicas) // 2
+
+    def _eject(self, replica: _Replica, now: float) -> None:
+        if replica.ejected_s is None and now - replica.readmitted_s > PROBATION_MAX_S:
+            replica.strikes = 0  # it was well for long enough to start afresh
+        replica.strikes += 1
+        replica.ejected_s = now
+        replica.until_s = now + backoff_s(
+            replica.strikes, base_s=PROBATION_BASE_S, max_s=PROBATION_MAX_S, uniform=self._uniform
+        )
+        self._sort()
+
+    def _readmit(self, replica: _Replica, now: float) -> None:
+        replica.ejected_s = None
+        replica.probe = None
+        replica.failures = 0
+        replica.readmitted_s = now
+        # As a newcomer its next answer counts in full: what it was charged before is over.
+        replica.known = False
+        replica.stamp_s = now
+
+    def _sort(self) -> None:
+        """Rebuild what `pick` reads, so that picking costs the same however many are ejected."""
+        replicas = self._replicas.values()
+        self._active = [replica for replica in replicas if replica.ejected_s is None]
+        waiting = [replica.until_s for replica in replicas if replica.ejected_s is not None and replica.probe is None]
+        self._next_probe_s = min(waiting, default=math.inf)

@@ -1,0 +1,98 @@
+"""Who serves what and where: processes register their endpoints in the shared state, callers watch a service's.
+
+The layout of keys and values is that of etcd's own gRPC naming, so that Go clients can dial `etcd:///lepton/...` too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.mesh.state import ENDPOINTS, Publication, StateStore, Watch
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One process that serves a service, at host:port; what else callers may want to know is in the metadata."""
+
+    service: str
+    address: str
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def endpoint_key(endpoint: Endpoint) -> str:
+    """Where an endpoint is registered. Raises InvalidInput for a service or an address that cannot be part of a key."""
+    for name, value in (("service", endpoint.service), ("address", endpoint.address)):
+        if not value or "/" in value:
+            raise InvalidInput.of_field(name, f"{value!r} is empty or contains '/'", fix="Choose another name.")
+    return f"{ENDPOINTS}{endpoint.service}/{endpoint.address}"
+
+
+async def register(state: StateStore, endpoint: Endpoint) -> Publication:
+    """Announce an endpoint for as long as this process lives, or until the publication is withdrawn."""
+    value = json.dumps({"Addr": endpoint.address, "Metadata": dict(endpoint.metadata)}, ensure_ascii=False)
+    return await state.publish(endpoint_key(endpoint), value.encode())
+
+
+async def watch_endpoints(state: StateStore, service: str) -> EndpointWatch:
+    """Follow the endpoints of a service. Returns within the store's request timeout, also when the store is away."""
+    return EndpointWatch(service, await state.watch(f"{ENDPOINTS}{service}/"))
+
+
+class EndpointWatch:
+    """The endpoints of one service as last known. Fails static, like the watch it reads."""
+
+    def __init__(self, service: str, watch: Watch) -> None:
+        self.service = service
+        self._watch = watch
+        self._read_from: Mapping[str, bytes] = {}
+        self._endpoints: frozenset[Endpoint] = frozenset()
+
+    @property
+    def endpoints(self) -> frozenset[Endpoint]:
+        entries = self._watch.entries
+        if entries is not self._read_from:
+            self._read_from, self._endpoints = entries, self._read(entries)
+        return self._endpoints
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        return frozenset(endpoint.address for endpoint in self.endpoints)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the view is being kept up to date right now."""
+        return self._watch.connected
+
+    async def changes(self) -> AsyncIterator[frozenset[Endpoint]]:
+        """Yields the endpoints at once and again after every change, skipping what was replaced meanwhile."""
+        shown: frozenset[Endpoint] | None = None
+        async for _ in self._watch.changes():
+            # Compared with metadata, which the hash leaves out: equal sets of endpoints are equal in it too.
+            if self.endpoints != shown:
+                shown = self.endpoints
+                yield shown
+
+    async def close(self) -> None:
+        await self._watch.close()
+
+    def _read(self, entries: Mapping[str, bytes]) -> frozenset[Endpoint]:
+        endpoints = (self._read_one(key, value) for key, value in entries.items())
+        return frozenset(endpoint for endpoint in endpoints if endpoint is not None)
+
+    def _read_one(self, key: str, value: bytes) -> Endpoint | None:
+        """None for what is no endpoint: one wrong entry, which anybody may write, must not hide the right ones."""
+        try:
+            document = json.loads(value)
+            address, metadata = document["Addr"], document.get("Metadata") or {}
+            if not isinstance(address, str) or not isinstance(metadata, dict):
+                raise TypeError("Addr is text and Metadata an object")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            _log.warning("not an endpoint", extra={"key": key, "why": type(error).__name__})
+            return None
+        return Endpoint(self.service, address, {str(name): str(text) for name, text in metadata.items()})
