@@ -1,1 +1,33 @@
 """Lepton: train, optimise, pack, push, deploy and call models on a served, traced, self-healing platform."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepton_ai.addresses import Addresses
+    from lepton_ai.client import AsyncClient, Client
+    from lepton_ai.errors import LeptonError
+    from lepton_ai.package import Package
+    from lepton_ai.prediction import Answer, Label, Prediction
+
+__all__ = ["Addresses", "Answer", "AsyncClient", "Client", "Label", "LeptonError", "Package", "Prediction"]
+
+_HOMES = {
+    "Addresses": "lepton_ai.addresses",
+    "Answer": "lepton_ai.prediction",
+    "AsyncClient": "lepton_ai.client",
+    "Client": "lepton_ai.client",
+    "Label": "lepton_ai.prediction",
+    "LeptonError": "lepton_ai.errors",
+    "Package": "lepton_ai.package",
+    "Prediction": "lepton_ai.prediction",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `lepton --help` need not wait for gRPC and numpy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

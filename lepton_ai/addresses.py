@@ -1,0 +1,35 @@
+"""Where the services are, for a client: as told, else from the environment, else the stack on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lepton_ai.errors import NotFound
+from lepton_ai.local.stack import connection, find_home
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """host:port of each service that a client talks to; an empty one is not known."""
+
+    inference: str = ""
+    registry: str = ""
+    health: str = ""
+    otlp: str = ""
+    traces: str = ""
+    """URL of the trace page."""
+
+
+def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path | None = None) -> Addresses:
+    """Fill in what is not `known`: from LEPTON_INFERENCE_ADDRESS and its like, then from the stack that runs here."""
+    names = Addresses.__dataclass_fields__
+    told = {name: getattr(known, name) or environ.get(f"LEPTON_{name.upper()}_ADDRESS", "") for name in names}
+    addresses = Addresses(**told)
+    try:
+        found = connection(home or find_home(Path.cwd()))
+    except NotFound:
+        return addresses
+    # Parts of two platforms must not be mixed: the stack here fills gaps only when nothing else was named.
+    return addresses if any(told.values()) else replace(addresses, **{name: getattr(found, name) for name in names})

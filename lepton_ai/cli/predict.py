@@ -1,0 +1,109 @@
+"""`lepton predict`: files in, labels out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lepton_ai.cli.output import Column, console, home_option, json_option, make_table, print_json, print_note
+from lepton_ai.cli.platform import client_for
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from lepton_ai.prediction import Answer, Input, Prediction
+
+_FILES_A_CALL = 16
+
+
+@click.command(
+    epilog="Examples: lepton predict efficientnet-lite0 cat.jpg dog.jpg · lepton predict resnet@3 --trace cat.jpg · "
+    "lepton predict reviews --text '质量很好'"
+)
+@click.argument("model")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--text", "texts", multiple=True, help="A text to send instead of a file; can be given several times.")
+@click.option(
+    "-k", "--top", "top_k", default=0, metavar="N", help="How many labels to show; default: what the model says."
+)
+@click.option("--trace", is_flag=True, help="Trace the request from here into Triton, and say how to see it.")
+@click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for an answer.")
+@json_option
+@home_option
+def predict(
+    model: str,
+    files: tuple[Path, ...],
+    *,
+    texts: tuple[str, ...],
+    top_k: int,
+    trace: bool,
+    timeout_s: float,
+    as_json: bool,
+    home: Path,
+) -> int:
+    """Send FILES to MODEL (NAME, NAME@VERSION or NAME@ALIAS) and print what it answers.
+
+    Ends with 1 when any file could not be predicted.
+    """
+    inputs: list[tuple[str, Input]] = [*((str(path), path) for path in files), *((text, text) for text in texts)]
+    if not inputs:
+        raise click.UsageError("Name at least one file, or give a --text.")
+    with client_for(home, trace=trace, timeout_s=timeout_s) as client:
+        batches = [inputs[begin : begin + _FILES_A_CALL] for begin in range(0, len(inputs), _FILES_A_CALL)]
+        answers = [client.predict_batch(model, [value for _, value in batch], top_k=top_k) for batch in batches]
+    names = [name for name, _ in inputs]
+    predictions = [each for answer in answers for each in answer.predictions]
+    if as_json:
+        print_json(answer_document(names, answers))
+    else:
+        console().print(prediction_table(names, predictions))
+        _print_summary(answers)
+    return 1 if any(each.error for each in predictions) else 0
+
+
+def prediction_table(names: list[str], predictions: list[Prediction]) -> RenderableType:
+    """A row for each label, best first, the input named once."""
+    from rich.text import Text
+
+    rows: list[tuple[object, ...]] = []
+    for name, prediction in zip(names, predictions, strict=True):
+        if prediction.error is not None:
+            rows.append((Path(name).name, Text(str(prediction.error), style="red"), ""))
+        for rank, label in enumerate(prediction.labels):
+            shown = label.name or f"class {label.index}"
+            rows.append((Path(name).name if rank == 0 else "", shown, f"{label.score:.1%}"))
+    columns = [Column("Input", style="bold"), Column("Label"), Column("Probability", "right")]
+    return make_table(columns, rows, framed=console().is_terminal)
+
+
+def answer_document(names: list[str], answers: list[Answer]) -> dict[str, Any]:
+    """The answers for programs."""
+    predictions = [each for answer in answers for each in answer.predictions]
+    return {
+        "model": answers[0].model,
+        "version": answers[0].version,
+        "trace_ids": [answer.trace_id for answer in answers if answer.trace_id],
+        "predictions": [
+            {
+                "input": name,
+                "prediction_id": each.prediction_id,
+                "labels": [{"index": label.index, "name": label.name, "score": label.score} for label in each.labels],
+                "anomalies": list(each.anomalies),
+                "error": None if each.error is None else {"message": each.error.message, "reason": each.error.reason},
+            }
+            for name, each in zip(names, predictions, strict=True)
+        ],
+    }
+
+
+def _print_summary(answers: list[Answer]) -> None:
+    timings = answers[0].timings
+    print_note(
+        f"[dim]{answers[0].model} version {answers[0].version}: {timings.total_ms:.1f} ms "
+        f"(preprocess {timings.preprocess_ms:.1f}, queue {timings.queue_ms:.1f}, compute {timings.compute_ms:.1f})[/dim]"
+    )
+    for answer in answers:
+        if answer.trace_id:
+            print_note(f"See where the time went: lepton trace {answer.trace_id}")

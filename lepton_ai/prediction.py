@@ -1,0 +1,144 @@
+"""What predictions take and give, as plain values: Python inputs to protobuf, protobuf answers to dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lepton_ai.errors import InvalidInput, LeptonError
+from lepton_ai.mesh.errors import from_status
+from lepton_ai.tensors import Array, from_proto, to_proto
+from lepton_ai.v1 import common_pb2, inference_pb2
+
+RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any]
+Input = RawInput | Mapping[str, RawInput]
+"""One example: a value for a pipeline with a single input, else values by input name."""
+
+_FILE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".wav", ".flac", ".mp3", ".ogg", ".gif", ".bmp", ".tiff"})
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class that the model recognised, with its probability (or the model's raw score)."""
+
+    index: int
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of a call went, in milliseconds."""
+
+    preprocess_ms: float
+    queue_ms: float
+    compute_ms: float
+    postprocess_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one example."""
+
+    labels: tuple[Label, ...]
+    """Best first; empty for models without classes."""
+    error: LeptonError | None
+    """Why there is no answer, for one example among several."""
+    prediction_id: str
+    """What feedback on this answer refers to."""
+    anomalies: tuple[str, ...] = ()
+    """What was odd about the input, one sentence each."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one call."""
+
+    model: str
+    version: int
+    alias: str
+    predictions: tuple[Prediction, ...]
+    """One for every example, in order; empty for tensor calls."""
+    tensors: Mapping[str, Array]
+    """Output tensors by name; the first dimension is the batch."""
+    prediction_id: str
+    request_id: str
+    timings: Timings
+    trace_id: str = field(default="")
+    """Set when the call was traced."""
+
+
+def to_item(value: Input, *, item_id: str = "") -> common_pb2.Item:
+    """An example as a message. Raises InvalidInput for files that cannot be read and types that cannot be sent."""
+    values = value if isinstance(value, Mapping) else {"": value}
+    return common_pb2.Item(id=item_id, inputs={name: _to_value(each, name) for name, each in values.items()})
+
+
+def _to_value(value: RawInput, name: str) -> common_pb2.Value:
+    if isinstance(value, Path) or (isinstance(value, str) and _names_a_file(value)):
+        return common_pb2.Value(data=_read(Path(value)))
+    if isinstance(value, bytes):
+        return common_pb2.Value(data=value)
+    if isinstance(value, str):
+        return common_pb2.Value(text=value)
+    if isinstance(value, bool | np.bool_):
+        return common_pb2.Value(boolean=bool(value))
+    if isinstance(value, int | np.integer):
+        return common_pb2.Value(integer=int(value))
+    if isinstance(value, float | np.floating):
+        return common_pb2.Value(number=float(value))
+    if isinstance(value, np.ndarray):
+        return common_pb2.Value(tensor=to_proto(name, value))
+    raise InvalidInput.of_field(f"inputs.{name}", f"{type(value).__name__} cannot be sent", fix="Send bytes or a path.")
+
+
+def _names_a_file(text: str) -> bool:
+    """A text that ends like a media file is taken for its path; every other text is sent as it is."""
+    return "\n" not in text and Path(text).suffix.lower() in _FILE_SUFFIXES
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.", fix="Name a file that exists.") from error
+
+
+def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") -> Answer:
+    """A response as plain values."""
+    return Answer(
+        model=response.model_name,
+        version=response.model_version,
+        alias=response.model_alias,
+        predictions=tuple(_to_prediction(each) for each in response.predictions),
+        tensors={tensor.name: from_proto(tensor) for tensor in response.tensors},
+        prediction_id=response.prediction_id,
+        request_id=response.request_id,
+        timings=_to_timings(response.timings),
+        trace_id=trace_id,
+    )
+
+
+def _to_prediction(message: inference_pb2.Prediction) -> Prediction:
+    labels: Sequence[inference_pb2.Label] = message.classification.labels
+    return Prediction(
+        labels=tuple(Label(label.index, label.name, label.score) for label in labels),
+        error=from_status(message.error) if message.WhichOneof("outcome") == "error" else None,
+        prediction_id=message.prediction_id,
+        anomalies=tuple(anomaly.message for anomaly in message.anomalies),
+    )
+
+
+def _to_timings(message: common_pb2.Timings) -> Timings:
+    return Timings(
+        preprocess_ms=message.preprocess_us / 1e3,
+        queue_ms=message.queue_us / 1e3,
+        compute_ms=message.compute_us / 1e3,
+        postprocess_ms=message.postprocess_us / 1e3,
+        total_ms=message.total_us / 1e3,
+    )
