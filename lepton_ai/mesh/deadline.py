@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import grpc
+
+from lepton_ai.errors import DeadlineExceeded
 
 DEFAULT_TIMEOUT_S = 30.0
 
@@ -25,3 +30,21 @@ def remaining_s(context: grpc.aio.ServicerContext[Any, Any], *, default_s: float
         return max(0.0, callers)
     end_s = _given_end_s.get()
     return default_s if end_s is None else max(0.0, end_s - time.monotonic())
+
+
+@asynccontextmanager
+async def given_deadline(timeout_s: float) -> AsyncIterator[None]:
+    """End the block with DeadlineExceeded after `timeout_s`, and let `remaining_s` know."""
+    token = _given_end_s.set(time.monotonic() + timeout_s)
+    try:
+        async with asyncio.timeout(timeout_s) as scope:
+            yield
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded(
+            f"The call had no deadline and did not finish within {timeout_s:g} s, the default of this server.",
+            fix="Send a deadline with the call that fits the work.",
+        ) from error
+    finally:
+        _given_end_s.reset(token)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import grpc
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -51,9 +52,14 @@ class OtlpExporter(SpanExporter):
         self._note_success()
         return SpanExportResult.SUCCESS
 
-    def hurry(self) -> None:
-        """From now on all further batches together get one timeout: the process is going down."""
-        self._last_attempt_end_s = time.monotonic() + self._timeout_s
+    @contextmanager
+    def hurrying(self, timeout_s: float) -> Iterator[None]:
+        """Inside the block all batches together get `timeout_s`: the process is going down."""
+        self._last_attempt_end_s = time.monotonic() + timeout_s
+        try:
+            yield
+        finally:
+            self._last_attempt_end_s = None
 
     def shutdown(self) -> None:
         """Close the connection; later exports fail at once."""

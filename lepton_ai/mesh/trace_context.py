@@ -23,7 +23,7 @@ PER_MESSAGE_STREAMS = frozenset(
 )
 """Streams that live as long as their processes and carry a trace context in every message: they get no span."""
 
-_UNTRACED_SERVICES = ("grpc.health.", "grpc.reflection.")
+_INFRASTRUCTURE = ("grpc.health.", "grpc.reflection.")
 
 EMPTY = Context()
 """A context without a span. Handlers start from it, never from whatever was current when the server was started."""
@@ -34,9 +34,14 @@ _NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
+def is_infrastructure(method: str) -> bool:
+    """Whether "pkg.Service/Method" is health or reflection, which are neither traced nor counted nor limited."""
+    return method.startswith(_INFRASTRUCTURE)
+
+
 def is_traced(method: str) -> bool:
     """Whether calls of "pkg.Service/Method" get spans of their own."""
-    return method not in PER_MESSAGE_STREAMS and not method.startswith(_UNTRACED_SERVICES)
+    return method not in PER_MESSAGE_STREAMS and not is_infrastructure(method)
 
 
 def parse(traceparent: str, tracestate: str = "") -> SpanContext | None:

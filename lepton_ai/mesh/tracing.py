@@ -10,7 +10,7 @@ import logging
 import random
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from opentelemetry import context as otel_context
@@ -143,15 +143,18 @@ class Tracing:
             otel_context.detach(token)
             span.end()
 
-    def flush(self) -> None:
-        """Send what is waiting. Blocks for at most the export timeout a batch: call it from a thread."""
-        self._provider.force_flush()
+    def flush(self, *, timeout_s: float = 2.0) -> None:
+        """Send what is waiting; what the collector does not take in time is dropped. Blocks: call it from a thread."""
+        with self._hurrying(timeout_s):
+            self._provider.force_flush()
 
-    def shutdown(self) -> None:
-        """Send what is waiting and stop. Blocks, a few seconds at most even without a collector."""
-        if isinstance(self._exporter, OtlpExporter):
-            self._exporter.hurry()
-        self._provider.shutdown()
+    def shutdown(self, *, timeout_s: float = 2.0) -> None:
+        """`flush`, and record nothing from now on. Blocks."""
+        with self._hurrying(timeout_s):
+            self._provider.shutdown()
+
+    def _hurrying(self, timeout_s: float) -> AbstractContextManager[None]:
+        return self._exporter.hurrying(timeout_s) if isinstance(self._exporter, OtlpExporter) else nullcontext()
 
 
 class _Root(Sampler):
@@ -171,7 +174,7 @@ class _Root(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         if parent_context is _FORCED:
-            return SamplingResult(Decision.RECORD_AND_SAMPLE, None, trace_state)
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
         return self._by_ratio.should_sample(parent_context, trace_id, name, kind, attributes, links)
 
     def get_description(self) -> str:

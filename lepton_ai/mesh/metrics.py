@@ -1,0 +1,77 @@
+"""Prometheus metrics of one process: every RPC counted and timed, a registry of its own, a page over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
+
+from lepton_ai.errors import FailedPrecondition
+
+_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The metrics of one process. Services add theirs to `registry`; never use prometheus_client's global one."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.registry = CollectorRegistry(target_info={"service_name": service})
+        ProcessCollector(registry=self.registry)
+        self._rpc_seconds = Histogram(
+            "lepton_rpc_server_seconds",
+            "Duration of RPCs by method and gRPC status code.",
+            ("method", "code"),
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._children: dict[tuple[str, grpc.StatusCode], Histogram] = {}
+        self._in_flight = 0
+        Gauge(
+            "lepton_rpc_server_in_flight", "RPCs that are being worked on, streams included.", registry=self.registry
+        ).set_function(lambda: self._in_flight)
+        self._page: tuple[WSGIServer, threading.Thread] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """RPCs that are being worked on."""
+        return self._in_flight
+
+    def rpc_started(self) -> None:
+        """Note that an RPC has begun."""
+        self._in_flight += 1
+
+    def rpc_ended(self, method: str, code: grpc.StatusCode, seconds: float | None) -> None:
+        """Note that an RPC has ended; `seconds` None leaves it out of the histogram."""
+        self._in_flight -= 1
+        if seconds is None:
+            return
+        child = self._children.get((method, code))
+        if child is None:  # labels() formats and locks; methods × codes are few
+            child = self._children[method, code] = self._rpc_seconds.labels(method, code.name)
+        child.observe(seconds)
+
+    def serve(self, host: str, port: int) -> int:
+        """Serve the page on http://host:port/metrics and return the port (0 takes a free one).
+
+        Raises FailedPrecondition when the port is taken.
+        """
+        try:
+            self._page = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise FailedPrecondition(
+                f"The metrics page cannot listen on port {port} ({error.strerror}).",
+                fix="Set LEPTON_METRICS_PORT to a free port, or to 0 for any.",
+            ) from error
+        return int(self._page[0].server_port)
+
+    def close(self) -> None:
+        """Stop serving the page. Blocks for up to half a second: call it from a thread."""
+        if self._page is not None:
+            server, thread = self._page
+            self._page = None
+            server.shutdown()
+            server.server_close()
+            thread.join()
