@@ -47,7 +47,7 @@ function nameCell(row) {
   fold.setAttribute("aria-hidden", "true");
   cell.append(fold);
   if (!row.span) {
-    cell.append(element("span", "operation", `parent ${row.missingID} was not received`));
+    cell.append(element("span", "operation", `no parent: ${row.missingID} was not received`));
     return cell;
   }
   const dot = element("span", "dot");
@@ -110,7 +110,6 @@ function linkList(links) {
 
 function details(span) {
   const box = element("div", "details");
-  box.addEventListener("click", (event) => event.stopPropagation());
   const facts = [["service", span.service], ["span", span.operation], ["span id", span.spanID]];
   facts.push(["kind", span.kind || "unspecified"], ["starts at", duration(Math.max(span.startUs, 0))], ["takes", duration(span.durationUs)]);
   const section = table("Span", facts);
