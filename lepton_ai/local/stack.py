@@ -38,7 +38,7 @@ class StackState:
     """Random; every process of a local stack carries it in its environment as LEPTON_STACK_ID."""
     started_at: float
     addresses: Mapping[str, str]
-    """Part → address: host:port for gRPC (inference, registry, health, otlp…), a URL for what browsers open (traces)."""
+    """Part → address: host:port for gRPC (inference, registry, health, otlp…), a URL for what a browser opens."""
     ports: Mapping[str, int] = field(default_factory=dict)
     replicas: Mapping[str, int] = field(default_factory=dict)
     supervisor: ProcessRecord | None = None

@@ -26,6 +26,9 @@ STACK_ID_VARIABLE = "LEPTON_STACK_ID"
 _CALL_TIMEOUT_S = 5.0
 _START_TIMEOUT_S = 15.0
 _POLL_S = 0.02
+# supervisor.xmlrpc.Faults, without the time that importing it takes
+_FAULT_SHUTDOWN_STATE = 6
+_FAULT_NOT_RUNNING = 70
 _CONFIGURATION = """\
 ; Written by `lepton up`; changes are lost. Paths are relative to this folder, in which supervisord runs.
 [supervisord]
@@ -70,9 +73,14 @@ class _SocketConnection(HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            channel.settimeout(self.timeout)
+            channel.connect(self._path)
+        except OSError:
+            channel.close()
+            raise
+        self.sock = channel
 
 
 class _SocketTransport(xmlrpc.client.Transport):
@@ -81,7 +89,9 @@ class _SocketTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> HTTPConnection:
-        return _SocketConnection(self._path, _CALL_TIMEOUT_S)
+        connection = _SocketConnection(self._path, _CALL_TIMEOUT_S)
+        self._connection = host, connection  # kept where close() looks for it
+        return connection
 
 
 class Supervisor:
@@ -141,7 +151,10 @@ class Supervisor:
 
     def processes(self) -> tuple[ProcessStatus, ...]:
         """All processes. Raises Unavailable when supervisord does not answer."""
-        rows = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        try:
+            rows = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        except xmlrpc.client.Fault as fault:  # it shuts down
+            raise Unavailable("The process supervisor is stopping.", fix="Try again in a moment.") from fault
         return tuple(self._status(row) for row in rows)
 
     def _status(self, row: Mapping[str, Any]) -> ProcessStatus:
@@ -159,24 +172,37 @@ class Supervisor:
         wanted = set(names)
         for status in self.processes():
             if status.name in wanted and status.state in ("STARTING", "RUNNING", "BACKOFF"):
-                self._call("stopProcess", status.name, False)
+                self._stop_unless_stopped(status.name)
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if not any(status.name in wanted and status.alive for status in self.processes()):
                 return
             time.sleep(_POLL_S)
 
+    def _stop_unless_stopped(self, name: str) -> None:
+        try:
+            self._call("stopProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != _FAULT_NOT_RUNNING:  # it ended by itself a moment ago
+                raise
+
     def shutdown(self) -> None:
         """Ask supervisord to stop what still runs, and itself."""
-        self._call("shutdown")
+        try:
+            self._call("shutdown")
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != _FAULT_SHUTDOWN_STATE:  # it is doing so already
+                raise
 
     def _call(self, method: str, *arguments: Any) -> Any:
+        """Raises Unavailable without supervisord, and Fault when it refuses."""
         proxy = xmlrpc.client.ServerProxy(
             "http://localhost/RPC2", transport=_SocketTransport(str(self._directory.socket))
         )
         try:
-            return getattr(proxy.supervisor, method)(*arguments)
-        except (OSError, HTTPException, xmlrpc.client.Error) as error:
+            with proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, HTTPException, xmlrpc.client.ProtocolError) as error:
             raise Unavailable("The process supervisor does not answer.", fix="Run `lepton up` to recover.") from error
 
 
@@ -209,11 +235,26 @@ def end_members(stack_id: str, *, timeout_s: float = 10.0) -> int:
     # A parent that is told first does not start again what is being stopped.
     for member in sorted(members, key=lambda member: member.pid):
         _signal(member, kill=False)
-    _, left = psutil.wait_procs(members, timeout=timeout_s)
-    for member in {*left, *find_members(stack_id)}:
+    _await_end(members, timeout_s)
+    left = find_members(stack_id)
+    for member in left:
         _signal(member, kill=True)
-    psutil.wait_procs(left, timeout=timeout_s)
+    _await_end(left, timeout_s)
     return len(members)
+
+
+def _await_end(processes: Iterable[psutil.Process], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while any(map(_exists, processes)) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+
+
+def _exists(process: psutil.Process) -> bool:
+    try:
+        # A zombie that nobody reaps is as good as gone.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:
