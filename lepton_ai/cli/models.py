@@ -93,18 +93,17 @@ def _print_models(found: Any) -> None:
 
 
 def _print_versions(model: registry_pb2.Model) -> None:
-    columns = [
-        Column("Version", "right"), Column("Aliases"), Column("Served"), Column("Size", "right"), Column("Pushed"), Column("Digest"),
-    ]  # fmt: skip
+    right = [Column("Version", "right"), Column("Size", "right")]
+    columns = [*right, Column("Served"), Column("Aliases"), Column("Pushed"), Column("Digest")]
     served = _deployed(model)
     print_table(
         columns,
         [
             (
                 version.version,
-                ", ".join(version.aliases),
-                "yes" if version.version in served else "",
                 _mebibytes(version.size_bytes),
+                "yes" if version.version in served else "",
+                ", ".join(version.aliases),
                 f"{version.created_at.ToDatetime():%Y-%m-%d %H:%M} UTC",
                 version.digest[:12],
             )

@@ -99,11 +99,9 @@ def answer_document(names: list[str], answers: list[Answer]) -> dict[str, Any]:
 
 
 def _print_summary(answers: list[Answer]) -> None:
-    timings = answers[0].timings
-    print_note(
-        f"[dim]{answers[0].model} version {answers[0].version}: {timings.total_ms:.1f} ms "
-        f"(preprocess {timings.preprocess_ms:.1f}, queue {timings.queue_ms:.1f}, compute {timings.compute_ms:.1f})[/dim]"
-    )
+    answer, took = answers[0], answers[0].timings
+    parts = f"preprocess {took.preprocess_ms:.1f}, queue {took.queue_ms:.1f}, compute {took.compute_ms:.1f}"
+    print_note(f"[dim]{answer.model} version {answer.version}: {took.total_ms:.1f} ms ({parts})[/dim]")
     for answer in answers:
         if answer.trace_id:
             print_note(f"See where the time went: lepton trace {answer.trace_id}")
