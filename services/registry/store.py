@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pydantic import JsonValue
-
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -73,8 +71,8 @@ class AuditEntry:
     actor: str
     action: str
     model: str
-    before: JsonValue
-    after: JsonValue
+    before: Mapping[str, object] | None
+    after: Mapping[str, object] | None
 
 
 class Reading(Protocol):

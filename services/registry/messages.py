@@ -1,0 +1,76 @@
+"""Records of the database as messages of the registry's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from google.protobuf import json_format
+
+from lepton_ai.v1 import registry_pb2
+from services.registry.store import DeploymentRecord, FileRecord, Reading, VersionRecord
+
+_MAX_JSON_DEPTH = 32
+
+
+def version_message(record: VersionRecord, aliases: Mapping[str, int]) -> registry_pb2.ModelVersion:
+    """A version with the aliases that point to it."""
+    message = registry_pb2.ModelVersion(
+        model=record.model,
+        version=record.version,
+        digest=record.digest,
+        manifest=manifest_message(record),
+        aliases=sorted(alias for alias, version in aliases.items() if version == record.version),
+        description=record.description,
+        size_bytes=record.size_bytes,
+    )
+    message.created_at.FromDatetime(record.created_at)
+    return message
+
+
+def manifest_message(record: VersionRecord) -> registry_pb2.Manifest:
+    """The manifest that was pushed."""
+    files = [registry_pb2.PackageFile(path=f.path, size_bytes=f.size_bytes, sha256=f.sha256) for f in record.files]
+    return registry_pb2.Manifest(model=record.model, files=files)
+
+
+def file_records(manifest: registry_pb2.Manifest) -> tuple[FileRecord, ...]:
+    """The files of a manifest, sorted by path."""
+    files = (FileRecord(file.path, file.size_bytes, file.sha256) for file in manifest.files)
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def deployment_message(record: DeploymentRecord, versions: Sequence[VersionRecord]) -> registry_pb2.Deployment:
+    """A deployment with all that a replica needs to fetch and route its versions."""
+    message = registry_pb2.Deployment(model=record.model, generation=record.generation)
+    for version in versions:
+        message.versions.add(version=version.version, digest=version.digest, manifest=manifest_message(version))
+    routes: dict[str, registry_pb2.Route] = {}
+    for target in record.routes:
+        if target.alias not in routes:
+            routes[target.alias] = message.routes.add(alias=target.alias)
+        routes[target.alias].targets.add(version=target.version, weight=target.weight)
+    return message
+
+
+async def read_deployment(reading: Reading, model: str) -> registry_pb2.Deployment | None:
+    """What is asked to be served of a model, from the database."""
+    record = await reading.deployment(model)
+    if record is None:
+        return None
+    versions = [await reading.version(model, number) for number in record.versions]
+    return deployment_message(record, [version for version in versions if version is not None])
+
+
+def encode_deployment(message: registry_pb2.Deployment) -> bytes:
+    """The JSON document for etcd."""
+    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None).encode()
+
+
+def decode_deployment(value: bytes) -> registry_pb2.Deployment | None:
+    """The deployment in a document from etcd; None when it is not one of ours."""
+    try:
+        return json_format.Parse(
+            value, registry_pb2.Deployment(), ignore_unknown_fields=True, max_recursion_depth=_MAX_JSON_DEPTH
+        )
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
+        return None
