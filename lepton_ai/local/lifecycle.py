@@ -94,6 +94,7 @@ class Stack:
         if previous is not None:
             end_members(previous.stack_id)
         self.directory.make()
+        self.directory.set_logs_aside()
         replicas = {part.name: options.replicas.get(part.name, part.replicas) for part in self._parts}
         ports = choose_ports(
             port_wishes(self._parts, replicas),

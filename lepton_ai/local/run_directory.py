@@ -68,6 +68,11 @@ class RunDirectory:
         if self.socket.parent.stat().st_uid != os.getuid():
             raise FailedPrecondition("The folder for the control socket belongs to another user.")
 
+    def set_logs_aside(self) -> None:
+        """Begin new logs; those of the last run stay beside them as NAME.log.1."""
+        for log in self.logs.glob("*.log"):
+            log.replace(log.with_name(f"{log.name}.1"))
+
     def wipe(self) -> None:
         """Delete data, cache, logs and everything else that stacks left here, but not the folder itself."""
         for folder in (self.data, self.cache, self.logs, self.supervisor):

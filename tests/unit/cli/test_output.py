@@ -40,7 +40,7 @@ def test_durations_are_short(duration_s: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
-    [(0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (20 << 20, "20.0 MiB"), (3 << 40, "3.0 TiB")],,
+    [(0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (20 << 20, "20.0 MiB"), (3 << 40, "3.0 TiB")],
 )
 def test_sizes_are_short(size_bytes: int, text: str) -> None:
     assert format_size_bytes(size_bytes) == text

@@ -41,6 +41,15 @@ def test_wiping_deletes_what_stacks_left_but_nothing_else(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_new_run_begins_new_logs_and_keeps_the_last_ones(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.make()
+    directory.log("etcd").write_text("last run", encoding="utf-8")
+    directory.set_logs_aside()
+    assert not directory.log("etcd").exists()
+    assert (directory.logs / "etcd.log.1").read_text(encoding="utf-8") == "last run"
+
+
 def test_a_second_command_is_told_to_wait(tmp_path: Path) -> None:
     first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
     with first.locked(), pytest.raises(FailedPrecondition, match="Wait"), second.locked():
