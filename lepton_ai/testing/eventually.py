@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
 
 import grpc
 
@@ -18,13 +18,29 @@ _NOT_YET = (AssertionError, LeptonError, LookupError, OSError, grpc.RpcError)
 """What a condition may raise to say "not yet"; anything else is a fault of the test and ends the wait."""
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]],
+    condition: Callable[[], Coroutine[Any, Any, T]],
     *,
     timeout_s: float = 5.0,
     description: str,
     interval_s: float = 0.01,
-) -> T:
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T],
+    *,
+    timeout_s: float = 5.0,
+    description: str,
+    interval_s: float = 0.01,
+) -> T: ...
+async def eventually(
+    condition: Callable[[], Any],
+    *,
+    timeout_s: float = 5.0,
+    description: str,
+    interval_s: float = 0.01,
+) -> Any:
     """Call `condition` (plain or async) until it returns something true, and return that.
 
     Raises AssertionError with the description and the last error or value when `timeout_s` have passed.
@@ -33,7 +49,7 @@ async def eventually(
     while True:
         try:
             result = condition()
-            value: T = await result if inspect.isawaitable(result) else result
+            value = await result if inspect.isawaitable(result) else result
             if value:
                 return value
             last = f"last value: {value!r}"
