@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -39,7 +40,7 @@ class ReplicaChecker:
     async def _check(self, address: str) -> ReplicaCheck:
         if address not in self._channels:
             self._channels[address] = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        stub = health_pb2_grpc.HealthStub(self._channels[address])
+        stub: Any = health_pb2_grpc.HealthStub(self._channels[address])
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=self._timeout_s)
         except grpc.aio.AioRpcError as error:

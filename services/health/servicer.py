@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2 as standard
-from grpc_health.v1.health import aio as standard_aio
 
+from lepton_ai.mesh.draining import until_set
+from lepton_ai.mesh.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, Health
 from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import health_pb2_grpc
 from services.health.observer import Observer
 
+SERVICE = "lepton.v1.HealthService"
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
 
 class HealthServicer(health_pb2_grpc.HealthServiceServicer):
-    """Tells what the observer sees."""
+    """Tells what the observer sees. `draining` is set when the server wants its streams to end."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, *, draining: asyncio.Event) -> None:
         self._observer = observer
+        self._draining = draining
 
-    async def GetStatus(  # noqa: N802 - named by the contract
-        self,
-        request: pb.GetStatusRequest,
-        context: grpc.aio.ServicerContext[pb.GetStatusRequest, pb.PlatformStatus],
-    ) -> pb.PlatformStatus:
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.PlatformStatus:  # noqa: N802
         return self._observer.status.value
 
     async def WatchStatus(  # noqa: N802
-        self,
-        request: pb.WatchStatusRequest,
-        context: grpc.aio.ServicerContext[pb.WatchStatusRequest, pb.PlatformStatus],
+        self, request: pb.WatchStatusRequest, context: Context
     ) -> AsyncIterator[pb.PlatformStatus]:
-        async for status in self._observer.status.changes():
+        async for status in until_set(self._observer.status.changes(), self._draining):
             yield status
 
 
-async def mirror(observer: Observer, health: standard_aio.HealthServicer) -> None:
-    """Keep grpc.health.v1 in step with the observer until cancelled: "" the platform, services, and model/NAME."""
+async def mirror(observer: Observer, health: Health) -> None:
+    """Keep grpc.health.v1 in step with the observer until it closes: "platform", "service/NAME", "model/NAME"."""
     known: set[str] = set()
     async for status in observer.status.changes():
-        verdicts = {"": status.condition}
-        verdicts |= {service.name: service.condition for service in status.services}
+        verdicts = {"platform": status.condition}
+        verdicts |= {f"service/{service.name}": service.condition for service in status.services}
         verdicts |= {f"model/{model.name}": model.condition for model in status.models}
         for name in known - verdicts.keys():
-            await health.set(name, standard.HealthCheckResponse.SERVICE_UNKNOWN)
+            await health.set(name, SERVICE_UNKNOWN)
         for name, condition in verdicts.items():
             await health.set(name, _serving(condition))
         known = set(verdicts)
 
 
-def _serving(condition: pb.Condition.ValueType) -> "standard.HealthCheckResponse.ServingStatus":
+def _serving(condition: pb.Condition.ValueType) -> int:
     """A degraded platform still serves."""
-    if condition in (pb.CONDITION_HEALTHY, pb.CONDITION_DEGRADED):
-        return standard.HealthCheckResponse.SERVING
-    return standard.HealthCheckResponse.NOT_SERVING
+    return SERVING if condition in (pb.CONDITION_HEALTHY, pb.CONDITION_DEGRADED) else NOT_SERVING

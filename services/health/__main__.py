@@ -1,0 +1,60 @@
+"""The health process: `python -m services.health`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lepton_ai.mesh.channel import ServicePool
+from lepton_ai.mesh.discovery import watch_endpoints
+from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.mesh.logs import configure_logging
+from lepton_ai.mesh.metrics import Metrics
+from lepton_ai.mesh.process import run, run_process
+from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.state import StateStore
+from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.v1 import health_pb2_grpc
+from services.health.golden import GoldenSamples
+from services.health.observer import Observer
+from services.health.probes import ModelProber
+from services.health.replicas import ReplicaChecker
+from services.health.servicer import SERVICE, HealthServicer, mirror
+from services.health.settings import HealthSettings
+
+
+async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -> Server:
+    """Everything wired together and started; the server is what the caller runs and drains."""
+    server = Server("health", settings, state=state, tracing=tracing, metrics=Metrics("health"))
+    server.on_close(state.close)  # closed last: closing goes backwards
+    pools = {name: await _pool(name, state, server) for name in ("inference", "registry")}
+    samples = GoldenSamples(pools["registry"], max_bytes=settings.max_golden_bytes, timeout_s=settings.probe_timeout_s)
+    prober = ModelProber(pools["inference"], samples, timeout_s=settings.probe_timeout_s)
+    observer = Observer(state, ReplicaChecker(timeout_s=settings.check_timeout_s), prober, settings)
+    await observer.start()
+    server.on_close(observer.close)
+    mirroring = asyncio.create_task(mirror(observer, server.health), name="mirror health")
+    mirroring.add_done_callback(lambda task: task.cancelled() or task.result())
+    servicer = HealthServicer(observer, draining=server.draining)
+    server.add(health_pb2_grpc.add_HealthServiceServicer_to_server, servicer, SERVICE)
+    return server
+
+
+async def _pool(service: str, state: StateStore, server: Server) -> ServicePool:
+    endpoints = await watch_endpoints(state, service)
+    pool = ServicePool(service, endpoints)
+    await pool.start()
+    server.on_close(endpoints.close)
+    server.on_close(pool.close)
+    return pool
+
+
+async def main() -> None:
+    """Read the settings, serve until told to stop."""
+    settings = HealthSettings.load()
+    configure_logging("health", level=settings.log_level, log_format=settings.log_format)
+    state = EtcdStore(settings.etcd_address)
+    await run(await build(settings, state, Tracing.create("health", settings)))
+
+
+if __name__ == "__main__":
+    run_process(main)
