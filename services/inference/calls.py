@@ -1,0 +1,73 @@
+"""One call on its way through the service: its deadline, priority and trace; and ids for calls that came without."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from lepton_ai.errors import DeadlineExceeded
+from lepton_ai.v1 import inference_pb2
+from services.inference.row_queue import Priority
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What every stage needs to know about the call it works for."""
+
+    deadline: float
+    """Monotonic seconds."""
+    context: Context
+    arrived_at: float
+    priority: Priority = Priority.LIVE
+
+    @classmethod
+    def arrive(cls, *, timeout_s: float, context: Context, priority: Priority = Priority.LIVE) -> Call:
+        """A call that came in just now with so much time left."""
+        now = time.monotonic()
+        return cls(now + timeout_s, context, now, priority)
+
+    @property
+    def recorded_context(self) -> Context | None:
+        """The context when the call is sampled and recorded here; else None, and spans cost nothing."""
+        return self.context if trace.get_current_span(self.context).is_recording() else None
+
+    @asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """Cancel the block at the deadline. Raises DeadlineExceeded then."""
+        try:
+            async with asyncio.timeout(self.deadline - time.monotonic()):
+                yield
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "The call did not finish in the time it was given.", fix="Allow more time or send less at once."
+            ) from None
+
+
+def priority_of(priority: inference_pb2.Priority.ValueType) -> Priority:
+    """The queue's priority for that of a request."""
+    return Priority.BULK if priority == inference_pb2.PRIORITY_BATCH else Priority.LIVE
+
+
+def make_id() -> str:
+    """A new id: 32 hex digits, later ones sort after earlier ones (48 bits of milliseconds, 80 random ones)."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+async def gather_all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all, run side by side. Raises the first error, after the others have been cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -1,0 +1,30 @@
+"""What the data plane counts for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+
+from services.inference.routes import LoadedVersion
+
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Measurements:
+    """Batches by size and duration, and how much waits."""
+
+    def __init__(self, registry: CollectorRegistry, queued_rows: Callable[[], int]) -> None:
+        labels = ("model", "version")
+        self._rows = Histogram("lepton_batch_rows", "Rows in a batch.", labels, buckets=_ROWS, registry=registry)
+        self._seconds = Histogram(
+            "lepton_batch_seconds", "Triton's time for a batch.", labels, buckets=_SECONDS, registry=registry
+        )
+        waiting = Gauge("lepton_queued_rows", "Rows that wait for a batch.", registry=registry)
+        waiting.set_function(queued_rows)
+
+    def batch_done(self, loaded: LoadedVersion, rows: int, seconds: float) -> None:
+        """Note one batch."""
+        self._rows.labels(loaded.model, loaded.version).observe(rows)
+        self._seconds.labels(loaded.model, loaded.version).observe(seconds)

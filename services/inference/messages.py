@@ -1,0 +1,30 @@
+"""Rows ↔ the messages of Triton's ModelInfer, raw contents only."""
+
+from __future__ import annotations
+
+from tritonclient.grpc import service_pb2
+
+from lepton_ai.errors import InternalError
+from services.inference.rows import NamedTensor, Rows
+
+
+def infer_request(triton_name: str, rows: Rows) -> service_pb2.ModelInferRequest:
+    """One batch for Triton. Names no outputs: Triton then answers all of them."""
+    request = service_pb2.ModelInferRequest(model_name=triton_name)
+    for tensor in rows.tensors:
+        request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=tensor.shape)
+        request.raw_input_contents.append(tensor.data)
+    return request
+
+
+def answered_rows(response: service_pb2.ModelInferResponse, count: int) -> Rows:
+    """All outputs of a batch of `count` rows. Raises InternalError when Triton's answer is not in raw form."""
+    if len(response.outputs) != len(response.raw_output_contents):
+        raise InternalError("Triton answered without raw contents.", reason="NO_RAW_CONTENTS")
+    return Rows(
+        count,
+        tuple(
+            NamedTensor(output.name, output.datatype, tuple(output.shape), data)
+            for output, data in zip(response.outputs, response.raw_output_contents, strict=True)
+        ),
+    )

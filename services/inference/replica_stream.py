@@ -1,0 +1,166 @@
+"""One long-lived stream to one preprocess replica: many items on it, in micro-batches of whatever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from lepton_ai.errors import LeptonError, Unavailable
+from lepton_ai.mesh.errors import from_rpc_error, from_status
+from lepton_ai.v1 import common_pb2, preprocess_pb2
+from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceStub
+
+_MAX_BATCH_ITEMS = 64
+_MAX_BATCH_BYTES = 8 << 20
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One item on its way to a replica and back."""
+
+    id: int
+    pipeline: preprocess_pb2.Pipeline
+    item: common_pb2.Item
+    size_bytes: int
+    deadline: float
+    """Monotonic seconds."""
+    trace: common_pb2.TraceContext | None
+    result: asyncio.Future[preprocess_pb2.ItemResult]
+
+
+class ReplicaStream:
+    """Opened by the first item; ends with the replica, and then fails what it had with Unavailable.
+
+    An item that the stream's end left without an answer may be given to another replica: preprocessing is pure.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self._stub = PreprocessServiceStub(channel)
+        self._waiting: deque[Work] = deque()
+        self._sent: dict[int, Work] = {}
+        self._cancelled: list[int] = []
+        self._defined: set[str] = set()
+        self._wake = asyncio.Event()
+        self._retired = False
+        self.ended = False
+        self.items_may_move: bool | None = None
+        """Whether the retry budget lets its items go elsewhere; asked once, as a broken stream is one failure."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def takes_items(self) -> bool:
+        """Whether `put` may still be called."""
+        return not self.ended and not self._retired
+
+    def put(self, work: Work) -> None:
+        """Send an item with the next micro-batch; its future gets the result."""
+        self._waiting.append(work)
+        self._wake.set()
+
+    def cancel(self, work: Work) -> None:
+        """Nobody waits for this item any more."""
+        if self._sent.pop(work.id, None) is not None:
+            self._cancelled.append(work.id)
+            self._wake.set()
+        elif work in self._waiting:
+            self._waiting.remove(work)
+
+    def retire(self) -> None:
+        """The replica leaves: take nothing more from now on, and end when everything sent is answered."""
+        self._retired = True
+        self._wake.set()
+
+    async def close(self) -> None:
+        """End the stream now."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        error: LeptonError = Unavailable("The preprocess replica ended its stream.", reason="STREAM_ENDED")
+        call: Any = self._stub.PreprocessStream()
+        sender = asyncio.get_running_loop().create_task(self._send(call))
+        # When sending ends in an error the call is over; should it be a bug of ours, this ends it.
+        sender.add_done_callback(lambda done: None if done.cancelled() or done.exception() is None else call.cancel())
+        try:
+            await self._receive(call)
+        except grpc.aio.AioRpcError as failure:
+            error = from_rpc_error(failure)
+        finally:
+            self.ended = True
+            sender.cancel()
+            call.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            self._fail_all(error)
+
+    async def _receive(self, call: Any) -> None:
+        while True:
+            message = await call.read()
+            if message is grpc.aio.EOF:
+                return
+            for result in message.results:
+                work = self._sent.pop(result.id, None)
+                if work is not None and not work.result.done():
+                    work.result.set_result(result.result)
+            if message.HasField("pipeline_error"):
+                self._fail_pipeline(message.pipeline_error)
+
+    async def _send(self, call: Any) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for message in self._messages():
+                await call.write(message)
+            if self._retired:
+                await call.done_writing()
+                return
+
+    def _messages(self) -> Iterator[preprocess_pb2.PreprocessStreamRequest]:
+        """What there is to say now. A batch is what waits when the stream is able to take it, never a timer."""
+        while self._cancelled or self._waiting:
+            if self._cancelled:
+                ids, self._cancelled = self._cancelled, []
+                yield preprocess_pb2.PreprocessStreamRequest(cancel=preprocess_pb2.CancelItems(ids=ids))
+                continue
+            pipeline = self._waiting[0].pipeline
+            if pipeline.digest not in self._defined:
+                self._defined.add(pipeline.digest)
+                yield preprocess_pb2.PreprocessStreamRequest(define=pipeline)
+            if self._waiting:
+                yield preprocess_pb2.PreprocessStreamRequest(batch=self._take(self._waiting[0].pipeline.digest))
+
+    def _take(self, digest: str) -> preprocess_pb2.MicroBatch:
+        batch = preprocess_pb2.MicroBatch(pipeline_digest=digest)
+        now, size_bytes = time.monotonic(), 0
+        while self._waiting and len(batch.items) < _MAX_BATCH_ITEMS and size_bytes < _MAX_BATCH_BYTES:
+            if self._waiting[0].pipeline.digest != digest:
+                break
+            work = self._waiting.popleft()
+            size_bytes += work.size_bytes
+            self._sent[work.id] = work
+            timeout_us = max(1, int((work.deadline - now) * 1e6))
+            batch.items.add(id=work.id, item=work.item, trace=work.trace, timeout_us=timeout_us)
+        return batch
+
+    def _fail_pipeline(self, failure: preprocess_pb2.PipelineError) -> None:
+        self._defined.discard(failure.pipeline_digest)
+        for work in [work for work in self._sent.values() if work.pipeline.digest == failure.pipeline_digest]:
+            del self._sent[work.id]
+            _fail(work, from_status(failure.error))
+
+    def _fail_all(self, error: LeptonError) -> None:
+        for work in [*self._sent.values(), *self._waiting]:
+            _fail(work, error)
+        self._sent.clear()
+        self._waiting.clear()
+
+
+def _fail(work: Work, error: LeptonError) -> None:
+    if not work.result.done():
+        work.result.set_exception(error)

@@ -1,0 +1,34 @@
+"""What the inference service can be told, by environment variables that start with LEPTON_."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from lepton_ai.mesh.settings import MIB, Address, Seconds, ServiceSettings
+
+
+class InferenceSettings(ServiceSettings):
+    """Settings of one inference replica and the Triton that it owns."""
+
+    triton_address: Address = "127.0.0.1:8001"
+    """gRPC address of this replica's own Triton."""
+    model_repository: Path = Path("model-repository")
+    """Directory that Triton reads models from; this service writes it and both must see the same files."""
+    package_cache: Path = Path("package-cache")
+    """Directory for downloaded model packages; what is in it survives a restart and a registry outage."""
+    max_queue_rows: int = Field(default=1024, ge=1)
+    """Rows that may wait for one model version; more are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
+    max_items: int = Field(default=1024, ge=1)
+    """Items or rows in one call."""
+    max_payload_bytes: int = Field(default=20 * MIB, ge=1)
+    """Raw inputs of one item."""
+    max_preprocess_items: int = Field(default=1024, ge=1)
+    """Items on their way through preprocessing at once; more are refused with RESOURCE_EXHAUSTED."""
+    max_preprocess_bytes: int = Field(default=256 * MIB, ge=1)
+    """Raw bytes on their way through preprocessing at once."""
+    max_stream_messages: int = Field(default=256, ge=1)
+    """Messages of one PredictStream that are worked on at once; the client's further ones wait in the connection."""
+    ready_after_s: Seconds = 10.0
+    """How long to wait for all that is deployed to serve before the port says it is ready anyway: etcd may be away."""
