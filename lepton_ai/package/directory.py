@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from lepton_ai.package.description import DESCRIPTION_FILE, Description
-from lepton_ai.package.document import MAX_DOCUMENT_BYTES
+from lepton_ai.package.document import MAX_DOCUMENT_BYTES, dump_document
 from lepton_ai.package.golden import GoldenItem, build_golden
 from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path, manifest_digest
 from lepton_ai.v1 import registry_pb2
@@ -132,8 +130,8 @@ def write_package(
             target.write_bytes(content)
         else:
             shutil.copyfile(content, target)
-    document = described.model_dump(mode="json", exclude_defaults=True)
-    text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+    text = dump_document(described.model_dump(mode="json", exclude_defaults=True))
+    root.mkdir(parents=True, exist_ok=True)
     (root / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
     return Package.read(root)
 

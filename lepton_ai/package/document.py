@@ -65,6 +65,16 @@ def load_document(data: bytes, *, name: str) -> dict[str, Any]:
     return document
 
 
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        return True  # the loader refuses them
+
+
+def dump_document(document: dict[str, Any]) -> str:
+    """A document that `load_document` reads, in the order of its keys and with Unicode as it is."""
+    return yaml.dump(document, Dumper=_PlainDumper, allow_unicode=True, sort_keys=False, width=120)
+
+
 def _check_plain(value: Any, path: str) -> None:
     if isinstance(value, dict):
         for key, member in value.items():

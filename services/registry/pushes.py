@@ -208,7 +208,8 @@ async def _without_stalls(
 ) -> AsyncIterator[registry_pb2.PushVersionRequest]:
     while True:
         try:
-            request = await asyncio.wait_for(anext(requests, None), idle_s)
+            async with asyncio.timeout(idle_s):
+                request = await anext(requests, None)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"Nothing arrived for {idle_s:g} s.", reason="UPLOAD_STALLED", fix="Push again."

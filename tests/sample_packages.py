@@ -1,0 +1,84 @@
+"""Small packages with real models in them, for tests."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from lepton_ai.package import Package, write_package
+
+Document = dict[str, Any]
+
+
+def description(**changes: Any) -> Document:
+    """lepton.yaml of a model that doubles four numbers."""
+    document: Document = {
+        "format": 1,
+        "name": "doubler",
+        "description": "把四个数乘以二。",
+        "model": {"file": "model.onnx", "format": "onnx"},
+        "inputs": [{"name": "x", "dtype": "FP32", "shape": [-1, 4]}],
+        "outputs": [{"name": "y", "dtype": "FP32", "shape": [-1, 4]}],
+    }
+    return document | changes
+
+
+def onnx_model(
+    *, factor: float = 2.0, batch: str | int = "batch", location: str | None = None, domain: str = "", **external: str
+) -> onnx.ModelProto:
+    """y = x · factor. With `location`, the factor lies in an external file."""
+    weight = numpy_helper.from_array(np.array([factor], dtype=np.float32), name="factor")
+    if location is not None:
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": location, "length": "4", **external}.items():
+            weight.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "factor"], ["y"], domain=domain)],
+        "doubler",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])],
+        [weight],
+    )
+    opsets = [helper.make_opsetid("", 17)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+def onnx_bytes(**options: Any) -> bytes:
+    """The model above as a file."""
+    return onnx_model(**options).SerializeToString()
+
+
+def onnx_package(
+    directory: Path,
+    *,
+    model: bytes | None = None,
+    files: Mapping[str, bytes] | None = None,
+    **changes: Any,
+) -> Package:
+    """A package of the model above, or of other bytes under its name."""
+    content = onnx_bytes() if model is None else model
+    return write_package(directory, description(**changes), {"model.onnx": content, **(files or {})})
+
+
+def torch_package(directory: Path, archive: Path, **changes: Any) -> Package:
+    """A package of an exported program."""
+    document = description(model={"file": "model.pt2", "format": "torch_export"}, **changes)
+    return write_package(directory, document, {"model.pt2": archive})
+
+
+def rewrite_zip(source: Path, target: Path, changes: Mapping[str, bytes | None], *, compression: int = 0) -> Path:
+    """A copy of a zip with members replaced, added (by their name below the root) or removed (None)."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", compression) as new:
+        root = old.namelist()[0].split("/")[0]
+        kept = {name.removeprefix(f"{root}/"): old.read(name) for name in old.namelist()}
+        for name, content in (kept | dict(changes)).items():
+            if content is not None:
+                new.writestr(f"{root}/{name}", content)
+    return target

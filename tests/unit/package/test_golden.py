@@ -1,0 +1,79 @@
+"""Golden samples become requests and expectations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.package import Package
+from lepton_ai.tensors import from_proto
+from tests.sample_packages import onnx_package
+
+
+def package(directory: Path, inputs: dict[str, Any], expect: dict[str, Any], **changes: Any) -> Package:
+    golden = [{"inputs": inputs, "expect": expect}]
+    return onnx_package(directory / "p", golden=golden, files={"a.jpg": b"jpeg", "文.txt": b"text"}, **changes)
+
+
+def with_pipeline(directory: Path, inputs: dict[str, Any]) -> Package:
+    kinds = {"photo": "image", "words": "text", "kind": "category", "size": "number", "array": "tensor"}
+    preprocess = {"inputs": kinds, "steps": []}
+    return package(directory, inputs, {"outputs": {"y": {"values": [0, 0, 0, 0]}}}, preprocess=preprocess)
+
+
+def test_tensors_are_items_without_the_batch_in_the_models_dtype(tmp_path: Path) -> None:
+    expect = {"outputs": {"y": {"values": [2, 4, 6, 8], "tolerance": 0.5}}}
+    (golden,) = package(tmp_path, {"x": {"values": [1, 2, 3, 4]}}, expect).golden_items()
+    sent = from_proto(golden.item.inputs["x"].tensor)
+    assert sent.dtype == np.float32
+    assert sent.tolist() == [1, 2, 3, 4]
+    assert golden.outputs["y"].tolerance == 0.5
+    np.testing.assert_array_equal(golden.outputs["y"].values, [2, 4, 6, 8])
+
+
+def test_each_kind_of_input_is_sent_as_what_it_is(tmp_path: Path) -> None:
+    inputs = {"photo": "a.jpg", "words": "文.txt", "kind": "red", "size": 1.5, "array": {"values": [1]}}
+    (golden,) = with_pipeline(tmp_path, inputs).golden_items()
+    sent = golden.item.inputs
+    assert sent["photo"].data == b"jpeg"
+    assert sent["words"].text == "文.txt", "a text is a text, even when a file has that name"
+    assert (sent["kind"].text, sent["size"].number) == ("red", 1.5)
+    assert sent["array"].WhichOneof("kind") == "tensor"
+
+
+def test_whole_numbers_and_truth_values_keep_their_type(tmp_path: Path) -> None:
+    (golden,) = with_pipeline(tmp_path, {"size": 3, "kind": True}).golden_items()
+    assert golden.item.inputs["size"].WhichOneof("kind") == "integer"
+    assert golden.item.inputs["kind"].WhichOneof("kind") == "boolean"
+
+
+def test_any_input_may_come_from_a_file(tmp_path: Path) -> None:
+    (golden,) = with_pipeline(tmp_path, {"words": {"file": "文.txt"}}).golden_items()
+    assert golden.item.inputs["words"].data == b"text"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "field"),
+    [
+        ({"photo": "no.jpg"}, "golden[0].inputs.photo.file"),
+        ({"photo": "../p/a.jpg"}, "golden[0].inputs.photo.file"),
+        ({"photo": {"path": "a.jpg"}}, "golden[0].inputs.photo"),
+        ({"photo": ["a.jpg"]}, "golden[0].inputs.photo"),
+        ({"array": {"values": [[1], [2, 3]]}}, "golden[0].inputs.array"),
+    ],
+)
+def test_what_is_wrong_in_a_sample_is_named(tmp_path: Path, inputs: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        with_pipeline(tmp_path, inputs)
+    assert caught.value.fields[0].field == field
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [[1, 2, 3, 4]], 1, ["a", "b", "c", "d"], {"a": 1}])
+def test_values_that_are_not_an_item_of_the_tensor_are_refused(tmp_path: Path, values: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        package(tmp_path, {"x": {"values": values}}, {"outputs": {"y": {"values": [0, 0, 0, 0]}}})
+    assert caught.value.fields[0].field == "golden[0].inputs.x"
