@@ -46,6 +46,9 @@ def channel_options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", CLIENT_PING_S * 1000),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_S * 1000),
+        # Measured with grpcio 1.81: an unanswered ping ends the connection after this (by default a minute), not after
+        # the keepalive timeout.
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_S * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         # A replica that restarts must be reached as soon as it listens again. The second is also, despite its name, how

@@ -34,6 +34,9 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # network under a watch, on which otherwise nothing would ever be sent.
     ("grpc.keepalive_time_ms", 6_000),
     ("grpc.keepalive_timeout_ms", 3_000),
+    # Measured with grpcio 1.81: an unanswered ping ends the connection after this (by default a minute), not after the
+    # keepalive timeout.
+    ("grpc.http2.ping_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -147,8 +150,7 @@ class _Connection:
         """
         call = rpc.LeaseStub(self._open()).LeaseKeepAlive(timeout=self.timeout_s)
         try:
-            await self.heard(call.write(rpc.LeaseKeepAliveRequest(ID=lease)))
-            answer = await self.heard(call.read())
+            answer = await self.heard(_ask(call, rpc.LeaseKeepAliveRequest(ID=lease)))
         finally:
             call.cancel()
         if answer is grpc.aio.EOF:
@@ -174,8 +176,7 @@ class _Connection:
         call = rpc.WatchStub(self._open()).Watch()
         try:
             async with self._answered_in_time():
-                await self.heard(call.write(rpc.WatchRequest(create_request=create)))
-                answer = await self.heard(call.read())
+                answer = await self.heard(_ask(call, rpc.WatchRequest(create_request=create)))
             while answer is not grpc.aio.EOF and not answer.canceled:
                 if answer.events:
                     yield [_change(event) for event in answer.events]
@@ -360,6 +361,12 @@ class _EtcdWatch:
         # During a new outage nothing is believed; the list that ends it starts the time again.
         if self._connected:
             self._view.settle()
+
+
+async def _ask(call: Any, request: Any) -> Any:
+    """Write to a stream and read what it answers. A write alone succeeds also while the other side hangs."""
+    await call.write(request)
+    return await call.read()
 
 
 def _change(event: Any) -> tuple[str, bytes | None]:

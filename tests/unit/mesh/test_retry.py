@@ -1,0 +1,71 @@
+"""The retry budget bounds extra load; the backoff grows, has a ceiling and is never zero."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lepton_ai.mesh.retry import RetryBudget, backoff_s
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@given(attempt=st.integers(1, 100_000), dice=st.floats(0, 1, exclude_max=True))
+def test_backoff_lies_between_half_of_and_the_whole_ceiling(attempt: int, dice: float) -> None:
+    ceiling_s = min(60.0, 2.0 ** min(attempt - 1, 64))
+    assert ceiling_s / 2 <= backoff_s(attempt, base_s=1.0, max_s=60.0, uniform=lambda: dice) <= ceiling_s
+
+
+def test_backoff_doubles() -> None:
+    waits_s = [backoff_s(attempt, base_s=0.1, max_s=1.0, uniform=lambda: 1.0) for attempt in range(1, 7)]
+    assert waits_s == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_three_retries_are_always_there() -> None:
+    budget = RetryBudget(clock=Clock())
+    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]
+
+
+def test_the_reserve_refills_in_ten_seconds() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock=clock)
+    while budget.withdraw():
+        pass
+    clock.now_s += 10.01
+    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]
+
+
+def test_calls_earn_a_fifth_of_a_retry_each() -> None:
+    budget = RetryBudget(minimum=0, clock=Clock())
+    for _ in range(100):
+        budget.deposit()
+    assert sum(budget.withdraw() for _ in range(100)) in (19, 20)
+
+
+def test_what_was_earned_fades() -> None:
+    clock = Clock()
+    budget = RetryBudget(minimum=0, clock=clock)
+    for _ in range(100):
+        budget.deposit()
+    clock.now_s += 60
+    assert not budget.withdraw()
+
+
+@given(failing_share=st.floats(0.0, 1.0), per_second=st.integers(10, 500))
+def test_retries_amplify_load_by_at_most_a_fifth(failing_share: float, per_second: int) -> None:
+    clock = Clock()
+    budget = RetryBudget(clock=clock)
+    calls = per_second * 20
+    retries = 0
+    for number in range(calls):
+        clock.now_s += 1 / per_second
+        budget.deposit()
+        if (number * 0.618_034) % 1 < failing_share:
+            retries += budget.withdraw()
+    assert retries <= 0.2 * calls + 3 + 3 * 2 + 1
