@@ -56,7 +56,7 @@ class TraceView:
         self._lines = [line for row in tree.rows for line in _lines(row, colours)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._headline()
+        yield from self._headline(options.max_width)
         width = min(options.max_width, _MAX_WIDTH)
         labels = [
             Text.assemble((guide, "dim"), line.label)
@@ -74,15 +74,22 @@ class TraceView:
             text.no_wrap = True
             yield text
 
-    def _headline(self) -> Text:
+    def _headline(self, width: int) -> Iterator[Text]:
         tree = self._tree
         spans = sum(1 for _ in tree.spans)
-        facts = [format_duration_us(tree.duration_us), _counted(spans, "span"), _counted(len(tree.services), "service")]
-        headline = Text.assemble(("trace ", "dim"), (clean(tree.trace_id), "bold"), ("  " + " · ".join(facts), "dim"))
+        counts = [
+            format_duration_us(tree.duration_us),
+            _counted(spans, "span"),
+            _counted(len(tree.services), "service"),
+        ]
+        name = Text.assemble(("trace ", "dim"), (clean(tree.trace_id), "bold"), no_wrap=True)
+        facts = Text(" · ".join(counts), "dim")
         if tree.error_count:
-            headline.append(f" · {_counted(tree.error_count, 'error')}", "bold red")
-        headline.no_wrap = True
-        return headline
+            facts.append(f" · {_counted(tree.error_count, 'error')}", "bold red")
+        if name.cell_len + 2 + facts.cell_len <= width:
+            yield Text.assemble(name, "  ", facts)
+        else:
+            yield from (name, facts)
 
     def _bar(self, line: _Line, cells: int) -> Text:
         if line.duration_us is None or cells <= 0:

@@ -264,6 +264,7 @@ def _prepared(path: Path) -> sqlite3.Connection:
         if version == 0:
             marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_SCHEMA_VERSION};"
             connection.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
+        connection.execute("SELECT count(*) FROM traces").fetchone()  # reads it all, and so finds a torn file
     except BaseException:
         connection.close()
         raise

@@ -102,7 +102,11 @@ def _pair(key: str, value: Value) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(string_value=value))
 
 
-MODEL = {"lepton.model.name": "efficientnet-lite0", "lepton.model.version": 1, "lepton.model.alias": "production"}
+MODEL: Mapping[str, Value] = {
+    "lepton.model.name": "efficientnet-lite0",
+    "lepton.model.version": 1,
+    "lepton.model.alias": "production",
+}
 PREDICT = "lepton.v1.InferenceService/Predict"
 INFER = "inference.GRPCInferenceService/ModelInfer"
 
