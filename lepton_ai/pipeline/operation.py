@@ -72,6 +72,16 @@ class Call:
         """Note an anomaly of the `which`-th value that the step reads."""
         self.anomalies.append(Anomaly(self.origins[which], reason, message))
 
+    def check_tensor(self, elements: int, element_bytes: int) -> None:
+        """Check that a tensor that is about to be made is not too large. Raises InvalidInput."""
+        if elements * element_bytes > self.limits.max_output_bytes:
+            raise self.refusal(
+                f"would become a tensor of {elements * element_bytes} bytes, "
+                f"at most {self.limits.max_output_bytes} are allowed",
+                reason="OUTPUT_TOO_LARGE",
+                fix="Send a smaller input, or let the pipeline resize it.",
+            )
+
     def refusal(self, description: str, *, reason: str, fix: str, which: int = 0) -> InvalidInput:
         """The error to raise when the `which`-th value that the step reads cannot be processed."""
         return InvalidInput.of_field(f"inputs.{self.origins[which]}", description, reason=reason, fix=fix)

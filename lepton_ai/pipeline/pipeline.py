@@ -10,8 +10,9 @@ from typing import Any, Self
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import document as documents
 from lepton_ai.pipeline.operation import Call
-from lepton_ai.pipeline.values import Limits, Processed, RawValue, accept
+from lepton_ai.pipeline.values import Limits, Processed, RawValue, accept, size_bytes
 from lepton_ai.pipeline.wiring import Output, wire
+from lepton_ai.tensors import Array
 from lepton_ai.v1 import preprocess_pb2
 
 StepObserver = Callable[[str], AbstractContextManager[object]]
@@ -82,7 +83,20 @@ class Pipeline:
                 with observe(step.operation.name):
                     made = step.operation.apply(taken, call)
             values.update(zip(step.writes, made, strict=True))
-        return Processed({output.name: values[output.name] for output in self.outputs}, call.anomalies)
+        tensors = {output.name: values[output.name] for output in self.outputs}
+        _check_total(tensors, limits)
+        return Processed(tensors, call.anomalies)
+
+
+def _check_total(tensors: Mapping[str, Array], limits: Limits) -> None:
+    total_bytes = sum(size_bytes(tensor) for tensor in tensors.values())
+    if total_bytes > limits.max_output_bytes:
+        raise InvalidInput.of_field(
+            "inputs",
+            f"become tensors of {total_bytes} bytes, at most {limits.max_output_bytes} are allowed",
+            reason="OUTPUT_TOO_LARGE",
+            fix="Send a smaller input.",
+        )
 
 
 def file_names(document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class ToTensor(ValueOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         array = _hwc_array(values[0])
+        call.check_tensor(array.size, numpy_dtype(self.dtype).itemsize)
         if self.layout == "CHW":
             array = array.transpose(2, 0, 1)
         return (np.ascontiguousarray(array, dtype=numpy_dtype(self.dtype)),)
@@ -62,7 +63,9 @@ class Normalize(ValueOperation):
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         spec = call.given[0]
         axis = 2 if spec.kind == "image" else spec.channel_axis
-        result = _hwc_array(values[0]).astype(np.float32)
+        array = _hwc_array(values[0])
+        call.check_tensor(array.size, 4)
+        result = array.astype(np.float32)
         if self.scale != 1.0:
             result *= np.float32(self.scale)
         result -= _along(axis, self.mean, result.ndim)

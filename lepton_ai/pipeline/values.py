@@ -30,6 +30,8 @@ class Limits:
     """Of an image as its header declares it, and of every image that a step would make."""
     max_side_pixels: int = 16_384
     """Width and height of an image, each."""
+    max_output_bytes: int = 32 * 1024 * 1024
+    """All tensors of one item together, and every tensor on the way there."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The preprocess service: runs declarative pipelines on micro-batches."""

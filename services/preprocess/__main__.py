@@ -1,0 +1,33 @@
+"""Runs the preprocess service: `python -m services.preprocess`."""
+
+from __future__ import annotations
+
+from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.mesh.logs import configure_logging
+from lepton_ai.mesh.metrics import Metrics
+from lepton_ai.mesh.process import run, run_process
+from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.tracing import Tracing
+from services.preprocess.settings import PreprocessSettings
+from services.preprocess.wiring import add_preprocess
+
+NAME = "preprocess"
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    settings = PreprocessSettings.load()
+    configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
+    state = EtcdStore(settings.etcd_address)
+    tracing, metrics = Tracing.create(NAME, settings), Metrics(NAME)
+    try:
+        server = Server(NAME, settings, state=state, tracing=tracing, metrics=metrics)
+        add_preprocess(server, settings, tracing=tracing, metrics=metrics)
+        await run(server)
+    finally:
+        tracing.shutdown()
+        await state.close()
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -1,0 +1,37 @@
+"""Puts the parts of the preprocess service together on a server."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import Gauge
+
+from lepton_ai.mesh.metrics import Metrics
+from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
+from services.preprocess.processor import Processor
+from services.preprocess.servicer import SERVICE_NAME, PreprocessServicer
+from services.preprocess.settings import PreprocessSettings
+from services.preprocess.workers import Workers
+
+
+def add_preprocess(server: Server, settings: PreprocessSettings, *, tracing: Tracing, metrics: Metrics) -> Workers:
+    """Serve preprocessing on `server`; its threads end when the server has drained."""
+    workers = Workers(
+        Processor(settings.limits, tracing, metrics).process,
+        threads=settings.workers,
+        max_queue_items=settings.max_queue_items,
+        max_queue_bytes=settings.max_queue_bytes,
+    )
+    Gauge("lepton_preprocess_queue_items", "Items that wait for a worker.", registry=metrics.registry).set_function(
+        lambda: workers.waiting_items
+    )
+    servicer = PreprocessServicer(workers, tracing, settings, draining=server.draining)
+    server.add(add_PreprocessServiceServicer_to_server, servicer, SERVICE_NAME)
+
+    async def close() -> None:
+        await asyncio.to_thread(workers.close)
+
+    server.on_close(close)
+    return workers
