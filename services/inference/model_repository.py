@@ -8,6 +8,7 @@ NAME--vN/1/model.py            our runner, for models that Triton's Python backe
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -20,8 +21,7 @@ from typing import Literal
 
 from lepton_ai.errors import InvalidInput, Unsupported
 from lepton_ai.package import check_name
-
-from .routes import TensorDescription
+from services.inference.routes import TensorDescription
 
 TritonBackend = Literal["python", "native"]
 ModelFormat = Literal["onnx", "torch_export"]
@@ -59,6 +59,8 @@ class TritonModel:
     outputs: Sequence[TensorDescription]
     instances: int
     """Copies that run side by side; ≥ 1."""
+    digest: str = ""
+    """Of the package; what lies under the same name with another digest is another model."""
 
     @property
     def triton_name(self) -> str:
@@ -90,6 +92,13 @@ class ModelRepository:
             shutil.rmtree(temporary, ignore_errors=True)
         return name
 
+    def holds(self, model: TritonModel) -> bool:
+        """Whether exactly this model lies here, the way this version of Lepton writes it."""
+        with contextlib.suppress(OSError):
+            config = (self._directory / model.triton_name / "config.pbtxt").read_text(encoding="utf-8")
+            return config == model_config(model, backend=self._backend)
+        return False
+
     def remove(self, name: str) -> None:
         """Remove a model's directory. Raises InvalidInput for a name that is not ours; a missing one is fine."""
         if parse_triton_name(name) is None:
@@ -119,11 +128,14 @@ class ModelRepository:
         (directory / "config.pbtxt").write_text(config, encoding="utf-8")
         _link_or_copy(model.file, files / _FILE_NAMES[model.format])
         if _backend_of(model, self._backend) == "python":
-            runner = resources.files("services.inference.runner").joinpath("model.py")
-            (files / "model.py").write_bytes(runner.read_bytes())
+            (files / "model.py").write_bytes(_runner())
         # Triton may run as another user; mkdtemp lets only ours in.
         for path in (directory, files):
             path.chmod(0o755)
+
+
+def _runner() -> bytes:
+    return resources.files("services.inference.runner").joinpath("model.py").read_bytes()
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -146,6 +158,7 @@ def model_config(model: TritonModel, *, backend: TritonBackend) -> str:
     """
     chosen = _backend_of(model, backend)
     lines = [
+        f"# package {model.digest} runner {hashlib.sha256(_runner()).hexdigest()}",
         f"name: {_quoted(model.triton_name)}",
         f"backend: {_quoted(chosen)}",
         "max_batch_size: 0",

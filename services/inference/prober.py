@@ -13,12 +13,17 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from lepton_ai import tensors
-from lepton_ai.errors import InternalError, LeptonError, Unavailable
+from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.package import ExpectedTensor, GoldenItem
 from lepton_ai.v1 import common_pb2, inference_pb2
-
-from .routes import LoadedVersion, TensorDescription
-from .triton import MODEL_FAILED, TRITON_REJECTED, InferenceBackend
+from services.inference.routes import LoadedVersion, TensorDescription
+from services.inference.triton import (
+    MODEL_FAILED,
+    TRITON_AWAY,
+    TRITON_REJECTED,
+    InferenceBackend,
+    smells_dead,
+)
 
 Predict = Callable[[LoadedVersion, inference_pb2.PredictRequest], Awaitable[inference_pb2.PredictResponse]]
 """The data plane's whole path (preprocess, batch, Triton, postprocess) on this very version, routes or not."""
@@ -160,6 +165,11 @@ def _mismatch(message: str) -> InternalError:
     )
 
 
-def preprocess_is_away(error: BaseException) -> bool:
-    """Whether golden samples could not be asked at all, which says nothing about the model."""
-    return isinstance(error, Unavailable | TimeoutError)
+def path_is_away(error: BaseException) -> bool:
+    """Whether golden samples could not be asked at all, for instance as no preprocess service is up.
+
+    That says nothing about the model, so it may serve: its liveness is known from `warm_up`.
+    """
+    if isinstance(error, Unavailable):
+        return error.reason != TRITON_AWAY and not smells_dead(error)
+    return isinstance(error, TimeoutError | DeadlineExceeded | ResourceExhausted)

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -61,6 +61,8 @@ class LoadedVersion:
     instances: int
     pipeline_proto: preprocess_pb2.Pipeline | None = None
     postprocess: Postprocess | None = None
+    on_failure: Callable[[BaseException], None] | None = None
+    """Told of errors that smell of a dead process; see `report_failure`."""
     last_success_s: float = field(default=float("-inf"))
     """Monotonic time of the last good answer: the data plane calls `succeeded()`, and the prober then has rest."""
     _users: int = field(default=0, init=False)
@@ -88,6 +90,11 @@ class LoadedVersion:
     def succeeded(self) -> None:
         """Note a good answer of Triton's; cheap, called for every batch."""
         self.last_success_s = time.monotonic()
+
+    def report_failure(self, error: BaseException) -> None:
+        """Tell the reconciler of an error that `triton.smells_dead` recognises: it probes and heals the version."""
+        if self.on_failure is not None:
+            self.on_failure(error)
 
 
 @dataclass(frozen=True)

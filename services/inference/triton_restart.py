@@ -1,0 +1,51 @@
+"""Restarts this replica's Triton by ending its process, whose supervisor starts it again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+from lepton_ai.errors import FailedPrecondition
+
+_LEAST_INTERVAL_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+class TritonRestart:
+    """Ends the process in a pid file. At most once a minute: a model that kills its Triton must not do so for ever."""
+
+    def __init__(self, pid_file: Path, *, least_interval_s: float = _LEAST_INTERVAL_S) -> None:
+        self._pid_file = pid_file
+        self._least_interval_s = least_interval_s
+        self._last_s = float("-inf")
+
+    async def __call__(self) -> None:
+        """End Triton. Raises FailedPrecondition when it was restarted just now, or its process is not to be found."""
+        if time.monotonic() - self._last_s < self._least_interval_s:
+            raise FailedPrecondition("Triton was restarted for a model just before.", reason="TRITON_RESTARTED")
+        pid = await asyncio.to_thread(self._find)
+        self._last_s = time.monotonic()
+        _log.warning("Ending Triton, process %d, so that it is started again", pid)
+        os.kill(pid, signal.SIGKILL)  # it hangs, or it would have answered: asking politely takes longer
+
+    def _find(self) -> int:
+        try:
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
+        except (OSError, ValueError) as error:
+            raise _not_found() from error
+        if "tritonserver" not in Path(os.fsdecode(command)).name:  # the id may belong to another program by now
+            raise _not_found()
+        return pid
+
+
+def _not_found() -> FailedPrecondition:
+    return FailedPrecondition(
+        "Triton's process is not to be found, so it cannot be restarted.",
+        reason="TRITON_NOT_FOUND",
+        fix="Restart Triton by hand.",
+    )

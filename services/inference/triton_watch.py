@@ -1,0 +1,92 @@
+"""Keeps an eye on Triton: whether it answers, and which models it says are ready."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from lepton_ai.errors import LeptonError
+from services.inference.triton import TRITON_AWAY, InferenceBackend
+
+_INTERVAL_S = 0.5
+_ANSWER_TIMEOUT_S = 1.0
+# Under load an answer may be late; only silence for several polls means that Triton hangs.
+_LATE_POLLS = 5
+_log = logging.getLogger(__name__)
+
+
+class TritonWatch:
+    """Polls the repository index; one call tells both whether Triton lives and what it has lost in a restart."""
+
+    def __init__(
+        self, triton: InferenceBackend, changed: Callable[[], None], *, interval_s: float = _INTERVAL_S
+    ) -> None:
+        self._triton = triton
+        self._changed = changed
+        self._interval_s = interval_s
+        self._answers = asyncio.Event()
+        self._late = 0
+        self._states: Mapping[str, str] = {}
+        self._seen_at_s = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether Triton answers."""
+        return self._answers.is_set()
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """Model → READY, LOADING, UNLOADING, UNAVAILABLE, as last seen."""
+        return self._states
+
+    @property
+    def seen_at_s(self) -> float:
+        """Monotonic time at which the last answered poll began."""
+        return self._seen_at_s
+
+    async def start(self) -> None:
+        """Poll once, then go on in the background."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop polling."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def until_ready(self) -> None:
+        """Wait until Triton answers."""
+        await self._answers.wait()
+
+    async def refresh(self) -> None:
+        """Poll now. Never raises."""
+        before = (self.ready, self._states)
+        began_at_s = time.monotonic()
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                self._states = dict(await self._triton.index())
+        except (LeptonError, TimeoutError) as error:
+            self._miss(error)
+        else:
+            self._late, self._seen_at_s = 0, began_at_s
+            self._answers.set()
+        if before != (self.ready, self._states):
+            self._changed()
+
+    def _miss(self, error: BaseException) -> None:
+        self._late += 1
+        away = isinstance(error, LeptonError) and error.reason == TRITON_AWAY
+        if away or self._late >= _LATE_POLLS:
+            if self.ready:
+                _log.warning("Triton does not answer any more: %s", type(error).__name__)
+            self._answers.clear()
+            self._states = {}
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            await self.refresh()
