@@ -1,0 +1,124 @@
+"""The rules of the design that a program can check: who imports whom, and how long things may get."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("health", "inference", "preprocess", "registry")
+
+# Third-party client → the only places that may import it.
+ONE_HOME = {
+    "aetcd": ("lepton_ai/mesh/etcd",),
+    "tritonclient": ("services/inference/", "lepton_ai/testing/fake_triton.py"),
+    "sqlalchemy": ("services/registry/",),
+    "onnx": ("services/registry/",),
+    "PIL": ("lepton_ai/pipeline/",),
+    "starlette": ("lepton_ai/local/traces/",),
+    "supervisor": ("lepton_ai/local/",),
+}
+
+
+@cache
+def sources() -> dict[str, ast.Module]:
+    paths = [*(ROOT / "lepton_ai").rglob("*.py"), *(ROOT / "services").rglob("*.py")]
+    return {
+        str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
+        for path in paths
+        if "/v1/" not in str(path)
+    }
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    assert function.end_lineno is not None
+    return function.end_lineno - function.lineno + 1
+
+
+def test_the_sdk_never_imports_the_services() -> None:
+    wrong = [
+        path
+        for path, tree in sources().items()
+        if path.startswith("lepton_ai/")
+        and any(module == "services" or module.startswith("services.") for module in imported_modules(tree))
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_talk_to_each_other_and_do_not_import_each_other(service: str) -> None:
+    others = tuple(f"services.{other}" for other in SERVICES if other != service)
+    wrong = [
+        path
+        for path, tree in sources().items()
+        if path.startswith(f"services/{service}/")
+        and any(module.startswith(others) for module in imported_modules(tree))
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("library", sorted(ONE_HOME))
+def test_a_third_party_client_is_imported_in_one_place(library: str) -> None:
+    importing = [
+        path
+        for path, tree in sources().items()
+        if any(module == library or module.startswith(f"{library}.") for module in imported_modules(tree))
+    ]
+    assert importing
+    assert [path for path in importing if not path.startswith(ONE_HOME[library])] == []
+
+
+def test_functions_are_short() -> None:
+    lengths = {
+        f"{path}:{function.lineno} {function.name}": length(function)
+        for path, tree in sources().items()
+        for function in functions(tree)
+    }
+    assert [where for where, lines in lengths.items() if lines > 60] == []
+    assert statistics.quantiles(lengths.values(), n=20)[-1] <= 35
+
+
+def test_files_fit_into_the_budget() -> None:
+    wrong = {
+        path: lines
+        for path in sources()
+        if (lines := len((ROOT / path).read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert wrong == {}
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    assert [path for path, tree in sources().items() if tree.body and ast.get_docstring(tree) is None] == []
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    import lepton_ai
+
+    assert list(lepton_ai.__all__) == sorted(lepton_ai.__all__)
+    assert all(getattr(lepton_ai, name) for name in lepton_ai.__all__)
+
+
+def test_only_one_copy_of_the_open_inference_protocol_is_loaded() -> None:
+    import services.inference.triton  # noqa: F401 - whatever the service loads
+
+    loaded = {name for name in sys.modules if name.endswith("service_pb2") and "triton" in name}
+    assert loaded == {"tritonclient.grpc.service_pb2"}
