@@ -21,6 +21,9 @@ DECAY_S = 2.0
 otherwise leave it idle for half a minute."""
 FAILURE_COST_S = 5.0
 """The latency that a failure or a refusal is charged as."""
+CHARGE_DECAY_S = 0.5
+"""How fast that charge fades. A replica as fast as the others are, at 1 to 50 ms, is tried again after 2 to 4 s: soon
+after a restart, and still by far less than one call in a hundred under load."""
 FAILURES_TO_EJECT = 5
 PROBATION_BASE_S = 1.0
 PROBATION_MAX_S = 60.0
@@ -69,7 +72,7 @@ class _Replica:
     """What is known about one replica."""
 
     __slots__ = (
-        "address", "answered_s", "cost_s", "ejected_s", "failures", "known",
+        "address", "answered_s", "charged_s", "cost_s", "ejected_s", "failures", "known",
         "probe", "readmitted_s", "stamp_s", "strikes", "under_way", "until_s",
     )  # fmt: skip
 
@@ -81,6 +84,7 @@ class _Replica:
         # Insertion order is order of start, so the first value is the oldest call that still waits.
         self.under_way: dict[Ticket, float] = {}
         self.answered_s = -math.inf
+        self.charged_s: float | None = None
         self.failures = 0
         self.strikes = 0
         self.ejected_s: float | None = None
@@ -91,6 +95,8 @@ class _Replica:
     def load(self, now: float, newcomer_cost_s: float) -> float:
         """Expected wait if one more call is given to it: decayed latency × (calls under way + 1)."""
         cost_s = (self.cost_s if self.known else newcomer_cost_s) * math.exp((self.stamp_s - now) / DECAY_S)
+        if self.charged_s is not None:
+            cost_s = max(cost_s, FAILURE_COST_S * math.exp((self.charged_s - now) / CHARGE_DECAY_S))
         under_way = self.under_way
         if under_way:
             # It is at least as slow as its oldest call has waited, so a replica that hangs is noticed before anything
@@ -107,6 +113,11 @@ class _Replica:
             self.cost_s = self.cost_s * weight + latency_s * (1 - weight)
         self.known = True
         self.stamp_s = now
+
+    def observe_peak(self, latency_s: float, now: float) -> None:
+        """Of a call that did not succeed: it can show that the replica is slow, never that it is fast."""
+        if latency_s > self.cost_s:
+            self.observe(latency_s, now)
 
 
 class Balancer:
@@ -198,13 +209,19 @@ class Balancer:
         now = self._clock()
         latency_s = now - ticket.started_s
         if outcome is Outcome.FAILED or (outcome is Outcome.TIMED_OUT and replica.answered_s < ticket.started_s):
-            replica.observe(max(latency_s, FAILURE_COST_S), now)
+            replica.charged_s = now
+            replica.observe_peak(latency_s, now)
             self._count_failure(ticket, replica, now)
         elif outcome is Outcome.TIMED_OUT:
-            replica.observe(max(latency_s, replica.cost_s), now)
+            replica.observe_peak(latency_s, now)
         elif outcome is not Outcome.ABANDONED:
             self._count_answer(ticket, replica, now)
-            self._learn(replica, outcome, latency_s, now)
+            if outcome is Outcome.SUCCEEDED:
+                replica.observe(latency_s, now)
+                self._learn_typical(latency_s)
+            else:
+                replica.charged_s = now if outcome is Outcome.REFUSED else replica.charged_s
+                replica.observe_peak(latency_s, now)
         if replica.probe is ticket:
             replica.probe = None
             self._sort()
@@ -216,16 +233,10 @@ class Balancer:
             self._readmit(replica, now)
             self._sort()
 
-    def _learn(self, replica: _Replica, outcome: Outcome, latency_s: float, now: float) -> None:
-        if outcome is Outcome.REFUSED:
-            replica.observe(max(latency_s, FAILURE_COST_S), now)
-        elif outcome is Outcome.SUCCEEDED:
-            replica.observe(latency_s, now)
-            typical_s = latency_s if self._typical_s is None else self._typical_s
-            self._typical_s = typical_s + _TYPICAL_WEIGHT * (latency_s - typical_s)
-            self._newcomer_cost_s = max(_NEWCOMER_FACTOR * self._typical_s, _LEAST_COST_S)
-        elif latency_s > replica.cost_s:
-            replica.observe(latency_s, now)
+    def _learn_typical(self, latency_s: float) -> None:
+        typical_s = latency_s if self._typical_s is None else self._typical_s
+        self._typical_s = typical_s + _TYPICAL_WEIGHT * (latency_s - typical_s)
+        self._newcomer_cost_s = max(_NEWCOMER_FACTOR * self._typical_s, _LEAST_COST_S)
 
     def _count_failure(self, ticket: Ticket, replica: _Replica, now: float) -> None:
         replica.failures += 1
@@ -258,6 +269,7 @@ class Balancer:
         # As a newcomer its next answer counts in full: what it was charged before is over.
         replica.known = False
         replica.stamp_s = now
+        replica.charged_s = None
 
     def _sort(self) -> None:
         """Rebuild what `pick` reads, so that picking costs the same however many are ejected."""

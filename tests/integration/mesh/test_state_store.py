@@ -213,7 +213,7 @@ async def test_a_store_that_comes_back_empty_is_told_again_and_no_reader_sees_it
     await ground.go_down()
     await ground.come_up_wiped()
     await eventually(lambda: watch.connected, timeout_s=5, description="the watch is connected again")
-    await eventually(lambda: _has_all(ground.mine, "/t/", 2), timeout_s=7, description="everything is registered again")
+    await _holds(ground.mine, "/t/a", "/t/b")
     seen.append(len(await anext(changes)))
     assert seen == [2]
     assert len(watch.entries) == 2
