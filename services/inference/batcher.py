@@ -150,8 +150,10 @@ class Batcher:
     def _admit(self, rows: Rows, priority: Priority) -> None:
         if self._closed:
             raise _closing()
-        share = _BULK_SHARE if priority is Priority.BULK else 1.0
-        if self._queue.rows and self._queue.rows + rows.count > self._max_queue_rows * share:
+        bound = self._max_queue_rows * (_BULK_SHARE if priority is Priority.BULK else 1.0)
+        if self._queue.rows + rows.count > bound and self._pump_scheduled:
+            self._pump()  # some of what came in this very turn of the loop may not have to wait at all
+        if self._queue.rows and self._queue.rows + rows.count > bound:
             batches = self._queue.rows / self._max_batch_rows
             wait_s = batches * self.latency.estimate_s(self._max_batch_rows) / self._instances
             raise ResourceExhausted(

@@ -14,7 +14,7 @@ from lepton_ai.mesh.deadline import remaining_s
 from services.inference import oip_request
 from services.inference.calls import Call
 from services.inference.model_runtime import ModelRuntime
-from services.inference.oip_refusals import refuse, refuse_stream
+from services.inference.oip_refusals import refuse
 from services.inference.oip_response import (
     EXTENSIONS,
     LABELS,
@@ -35,7 +35,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """The six RPCs of the protocol. Triton's further ones are refused: models are managed by the registry."""
 
-    ModelStreamInfer = refuse_stream("ModelStreamInfer")
+    ModelStreamInfer = refuse("ModelStreamInfer")
     ModelConfig = refuse("ModelConfig")
     ModelStatistics = refuse("ModelStatistics")
     RepositoryIndex = refuse("RepositoryIndex")

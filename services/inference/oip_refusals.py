@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from lepton_ai.errors import Unsupported
@@ -11,21 +11,10 @@ Handler = Callable[[Any, Any, Any], Any]
 
 
 def refuse(name: str) -> Handler:
-    """A handler of a unary RPC that says so."""
+    """A handler that says so; gRPC takes a coroutine for every shape of RPC."""
 
     async def handler(self: Any, request: Any, context: Any) -> NoReturn:
         raise _refusal(name)
-
-    return handler
-
-
-def refuse_stream(name: str) -> Handler:
-    """The same for a bidirectional stream."""
-
-    async def handler(self: Any, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        if requests is not None:  # always: `yield` below makes this the generator that gRPC expects
-            raise _refusal(name)
-        yield
 
     return handler
 
