@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from lepton_ai.mesh.settings import MIB, Address, Seconds, ServiceSettings
+from services.inference.model_repository import TritonBackend
 
 
 class InferenceSettings(ServiceSettings):
@@ -16,8 +17,12 @@ class InferenceSettings(ServiceSettings):
     """gRPC address of this replica's own Triton."""
     model_repository: Path = Path("model-repository")
     """Directory that Triton reads models from; this service writes it and both must see the same files."""
-    package_cache: Path = Path("package-cache")
-    """Directory for downloaded model packages; what is in it survives a restart and a registry outage."""
+    cache_dir: Path = Path("cache")
+    """Directory of this replica's own for model packages and what it must remember over restarts."""
+    triton_backend: TritonBackend = "python"
+    """How models run: in Lepton's runner in Triton's Python backend, or in Triton's own ("native") backends."""
+    triton_pid_file: Path | None = None
+    """File with Triton's process id, where this service may end a Triton that hangs, to have it restarted."""
     max_queue_rows: int = Field(default=1024, ge=1)
     """Rows that may wait for one model version; more are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
     max_items: int = Field(default=1024, ge=1)

@@ -1,0 +1,169 @@
+"""Puts the parts of an inference replica together: control plane, data plane, and both APIs on one server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+
+from lepton_ai.mesh import health
+from lepton_ai.mesh.channel import ServicePool
+from lepton_ai.mesh.discovery import EndpointWatch, watch_endpoints
+from lepton_ai.mesh.metrics import Metrics
+from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.state import StateStore
+from lepton_ai.mesh.trace_context import context_of, undecided
+from lepton_ai.mesh.tracing import Tracing, client_interceptors
+from lepton_ai.v1 import inference_pb2
+from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
+from services.inference import oip, servicer
+from services.inference.batcher import Batcher, BatcherHooks
+from services.inference.calls import Call
+from services.inference.control import ControlOptions, make_reconciler
+from services.inference.measurements import Measurements
+from services.inference.model_runtime import Runtimes
+from services.inference.predictor import Predictor
+from services.inference.preprocessing import StreamedPreprocessing
+from services.inference.reconciler import Reconciler
+from services.inference.routes import LoadedVersion, Routes
+from services.inference.settings import InferenceSettings
+from services.inference.triton import InferenceBackend
+from services.inference.triton_restart import TritonRestart
+
+_PROBE_TIMEOUT_S = 30.0
+_SETTLED_CHECK_S = 0.05
+
+
+@dataclass(frozen=True)
+class Connections:
+    """What an inference replica talks to. Whoever opens them closes them, after the replica."""
+
+    state: StateStore
+    triton: InferenceBackend
+    preprocess: ServicePool
+    registry: ServicePool
+    watches: tuple[EndpointWatch, ...]
+
+    @classmethod
+    async def open(
+        cls, state: StateStore, triton: InferenceBackend, settings: InferenceSettings, tracing: Tracing
+    ) -> Connections:
+        """Find the services that this one calls. Returns in any case, within the store's request timeout."""
+        watches = await asyncio.gather(watch_endpoints(state, "preprocess"), watch_endpoints(state, "registry"))
+        preprocess, registry = (
+            ServicePool(
+                name,
+                watch,
+                interceptors=client_interceptors(tracing),
+                max_message_bytes=settings.max_message_bytes,
+            )
+            for name, watch in zip(("preprocess", "registry"), watches, strict=True)
+        )
+        await asyncio.gather(preprocess.start(), registry.start())
+        return cls(state, triton, preprocess, registry, tuple(watches))
+
+    async def close(self) -> None:
+        """Close all but the store."""
+        await asyncio.gather(self.preprocess.close(), self.registry.close(), self.triton.close())
+        await asyncio.gather(*(watch.close() for watch in self.watches))
+
+
+class InferenceReplica:
+    """One replica: `start` it when its server listens; it ends when the server has drained."""
+
+    def __init__(
+        self,
+        server: Server,
+        settings: InferenceSettings,
+        connections: Connections,
+        *,
+        tracing: Tracing,
+        metrics: Metrics,
+    ) -> None:
+        self._server = server
+        self._settings = settings
+        self._tracing = tracing
+        self._triton = connections.triton
+        self.routes = Routes()
+        self.runtimes = Runtimes(self.routes, self._make_batcher)
+        self._measurements = Measurements(metrics.registry, lambda: self.runtimes.queued_rows)
+        self._preprocessing = StreamedPreprocessing(
+            connections.preprocess,
+            tracing,
+            max_items=settings.max_preprocess_items,
+            max_bytes=settings.max_preprocess_bytes,
+            max_item_bytes=settings.max_payload_bytes,
+        )
+        self.predictor = Predictor(self.routes, self.runtimes, self._preprocessing, max_items=settings.max_items)
+        self.reconciler = self._make_reconciler(connections)
+        self._add_services()
+        server.on_close(self._close)
+
+    async def start(self) -> None:
+        """Begin to serve what is deployed. Returns when all of it serves or cannot, after `ready_after_s` at latest."""
+        await self._preprocessing.start()
+        await self.reconciler.start(self._server.address)
+        end_s = time.monotonic() + self._settings.ready_after_s
+        while not self.reconciler.settled and time.monotonic() < end_s:  # noqa: ASYNC110 - it has no event for this
+            await asyncio.sleep(_SETTLED_CHECK_S)
+
+    def _make_batcher(self, loaded: LoadedVersion) -> Batcher:
+        return Batcher(
+            loaded,
+            self._triton,
+            tracer=self._tracing.tracer,
+            hooks=BatcherHooks(failed=self._report_failure, batch_done=self._measurements.batch_done),
+            max_queue_rows=self._settings.max_queue_rows,
+        )
+
+    def _report_failure(self, loaded: LoadedVersion, error: BaseException) -> None:
+        self.reconciler.report_failure(loaded, error)
+
+    def _make_reconciler(self, connections: Connections) -> Reconciler:
+        pid_file = self._settings.triton_pid_file
+        return make_reconciler(
+            connections.state,
+            connections.registry,
+            triton=connections.triton,
+            routes=self.routes,
+            options=ControlOptions(
+                model_repository=self._settings.model_repository,
+                cache=self._settings.cache_dir,
+                triton_backend=self._settings.triton_backend,
+            ),
+            predict=self._probe,
+            restart_triton=TritonRestart(pid_file) if pid_file is not None else None,
+        )
+
+    async def _probe(
+        self, loaded: LoadedVersion, request: inference_pb2.PredictRequest
+    ) -> inference_pb2.PredictResponse:
+        """The whole path for a version that may not be routed yet; never traced, as nobody asked."""
+        return await self.predictor.predict_with(
+            loaded, request, Call.arrive(timeout_s=_PROBE_TIMEOUT_S, context=context_of(undecided()))
+        )
+
+    def _add_services(self) -> None:
+        native = servicer.InferenceServicer(
+            self.predictor,
+            self._tracing,
+            self._server.draining,
+            timeout_s=self._settings.default_timeout_s,
+            max_in_flight=self._settings.max_stream_messages,
+        )
+        self._server.add(add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME)
+        open_inference = oip.OpenInferenceServicer(
+            self.predictor,
+            self.routes,
+            lambda: self._server.health.status() == health.SERVING,
+            version=version("lepton-serving"),
+        )
+        self._server.add(add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME)
+
+    async def _close(self) -> None:
+        await self.reconciler.close()
+        await self.runtimes.close()
+        await self._preprocessing.close()
