@@ -21,6 +21,9 @@ from lepton_ai.mesh.view import View
 
 T = TypeVar("T")
 
+_Batch = tuple[int, list[tuple[str, bytes | None]]]
+"""The revision of the store, and the changes: key and value, None for a deletion."""
+
 _log = logging.getLogger(__name__)
 
 _RECONNECT_BASE_S = 0.1
@@ -169,7 +172,7 @@ class _Connection:
         )
         await self.kv("Txn", request)
 
-    async def events(self, prefix: str, *, after_revision: int) -> AsyncGenerator[list[tuple[str, bytes | None]], None]:
+    async def events(self, prefix: str, *, after_revision: int) -> AsyncGenerator[_Batch, None]:
         """Batches of changes under a prefix; ends when etcd has compacted what comes next. Raises Unavailable."""
         start = prefix.encode()
         create = rpc.WatchCreateRequest(key=start, range_end=_after_prefix(start), start_revision=after_revision + 1)
@@ -179,7 +182,7 @@ class _Connection:
                 answer = await self.heard(_ask(call, rpc.WatchRequest(create_request=create)))
             while answer is not grpc.aio.EOF and not answer.canceled:
                 if answer.events:
-                    yield [_change(event) for event in answer.events]
+                    yield int(answer.header.revision), [_change(event) for event in answer.events]
                 answer = await self.heard(call.read())
         finally:
             call.cancel()
@@ -290,6 +293,9 @@ class _EtcdWatch:
         self._view = View()
         self._connected = False
         self._outage = False
+        self._revision = 0
+        self._wiped = False
+        self._held = False
         self._listed = asyncio.Event()
         self._settling: asyncio.TimerHandle | None = None
         self._follower = asyncio.create_task(self._follow(), name=f"watch {prefix}")
@@ -323,33 +329,35 @@ class _EtcdWatch:
         failures = 0
         while True:
             try:
-                revision = await self._list()
+                await self._list()
                 failures = 0
-                await self._apply_changes(revision)
+                await self._apply_changes()
             except Unavailable:
                 failures += 1
                 self._connected = False
                 self._outage = True
                 await asyncio.sleep(backoff_s(failures, base_s=_RECONNECT_BASE_S, max_s=_RECONNECT_MAX_S))
 
-    async def _list(self) -> int:
+    async def _list(self) -> None:
         entries, revision = await self._etcd.entries(self._prefix)
+        # Revisions only ever grow, so one that went back is that of a store that lost its data.
+        self._wiped = revision < self._revision or (self._wiped and bool(self._view.doubtful))
+        self._revision = revision
         self._view.relist(entries, after_outage=self._outage)
         if self._outage:
             self._settle_later()
         self._outage = False
         self._connected = True
         self._listed.set()
-        return revision
 
-    async def _apply_changes(self, revision: int) -> None:
+    async def _apply_changes(self) -> None:
         """Follow the changes until it is time for a new list."""
         with contextlib.suppress(TimeoutError):
             async with (
                 asyncio.timeout(self._relist_interval_s),
-                contextlib.aclosing(self._etcd.events(self._prefix, after_revision=revision)) as batches,
+                contextlib.aclosing(self._etcd.events(self._prefix, after_revision=self._revision)) as batches,
             ):
-                async for events in batches:
+                async for self._revision, events in batches:
                     self._view.apply(events)
 
     def _settle_later(self) -> None:
@@ -358,8 +366,14 @@ class _EtcdWatch:
         self._settling = asyncio.get_running_loop().call_later(self._settle_s, self._settle)
 
     def _settle(self) -> None:
-        # During a new outage nothing is believed; the list that ends it starts the time again.
-        if self._connected:
+        alone = self._wiped and self._view.doubtful == self._view.entries.keys()
+        if alone or self._held:
+            # Nobody has published here again yet, as happens when who alone writes here is away too: keep what was,
+            # until some time after the first has come back.
+            self._held = alone
+            self._settle_later()
+        elif self._connected:
+            # Else nothing is believed; the list that ends the new outage starts the time again.
             self._view.settle()
 
 

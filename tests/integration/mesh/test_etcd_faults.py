@@ -97,6 +97,42 @@ async def test_after_a_wipe_nobody_alive_is_forgotten_and_the_dead_are_dropped(
     await _until_shown(watch)
 
 
+async def test_after_a_wipe_lasting_keys_are_shown_until_they_are_published_again(
+    etcd: LocalEtcd, store: EtcdStore
+) -> None:
+    reader = EtcdStore(etcd.address, lease_ttl_s=2, relist_interval_s=1.0)
+    for value in (b"1", b"2", b"3"):
+        await store.put("/t/deployed", value)
+        await store.put("/t/undeployed", value)
+    watch = await reader.watch("/t/")
+    await etcd.kill()
+    etcd.wipe()
+    await etcd.start()
+    await eventually(lambda: watch.connected, timeout_s=BACK_S, description="the watch is connected again")
+    await _stays_shown(watch, "/t/deployed", "/t/undeployed", duration_s=2 + 2.0 + 2.0)
+    await store.put("/t/deployed", b"3")
+    await _stays_shown(watch, "/t/deployed", "/t/undeployed", duration_s=3.5)
+    await eventually(
+        lambda: watch.entries.keys() == {"/t/deployed"}, timeout_s=6, description="what was not put again is dropped"
+    )
+    await reader.close()
+
+
+async def test_a_deletion_during_an_outage_of_the_reader_is_believed_in_the_end(
+    etcd: LocalEtcd, store: EtcdStore
+) -> None:
+    reader = EtcdStore(etcd.address, lease_ttl_s=2)
+    await store.put("/t/key", b"1")
+    watch = await reader.watch("/t/")
+    watch._follower.cancel()
+    await store.delete("/t/key")
+    watch._outage = True
+    watch._follower = asyncio.create_task(watch._follow())
+    await _stays_shown(watch, "/t/key", duration_s=1)
+    await eventually(lambda: not watch.entries, timeout_s=5, description="the deletion is believed")
+    await reader.close()
+
+
 async def test_while_etcd_hangs_requests_fail_in_time_and_the_view_stands(
     etcd: LocalEtcd, store: EtcdStore, reader: EtcdStore
 ) -> None:
