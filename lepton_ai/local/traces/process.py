@@ -115,9 +115,13 @@ class _HttpServer(uvicorn.Server):
 
 def _listen(host: str, port: int, *, name: str) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=_BACKLOG)
+        listener = socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
         raise FailedPrecondition(
             f"Cannot listen on {host}:{port}: {error.strerror}.",
             fix=f"Set LEPTON_TRACES_{name} to a free port, or 0 for any.",
         ) from error
+    # asyncio does this only for sockets that were made with an explicit protocol; without it an answer of two packets
+    # waits 40 ms for the client's delayed acknowledgement. Accepted connections inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

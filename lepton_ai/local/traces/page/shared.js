@@ -28,7 +28,7 @@ function trimmed(value) {
 
 // Hues far apart from one another and from the red of errors; a service keeps its hue on every page.
 const HUES = [232, 28, 168, 286, 200, 52, 322, 96];
-const KNOWN = { inference: 232, preprocess: 168, "triton-inference-server": 92, client: 200, registry: 28, health: 286, "lepton-cli": 200 };
+const KNOWN = { client: 200, inference: 232, preprocess: 168, triton: 92, registry: 28, health: 286 };
 
 export function hue(service) {
   if (Object.hasOwn(KNOWN, service)) return KNOWN[service];
