@@ -1,6 +1,6 @@
 """The whole of Lepton in one go: a stack, a real model, real photos, their labels, and the trace of one request.
 
-    make demo            # or: python -m examples.demo [--mode auto|local|docker] [--home DIRECTORY]
+make demo            # or: python -m examples.demo [--mode auto|local|docker] [--home DIRECTORY]
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from rich.console import Console
 from examples.efficientnet_lite0 import NAME, LabelledPhoto, photos, write_package
 from lepton_ai.cli.platform import client_for
 from lepton_ai.cli.predict import prediction_table
-from lepton_ai.cli.trace import wait_for_trace
+from lepton_ai.cli.trace_view import render_trace
 from lepton_ai.client import Client
 from lepton_ai.local.stack import find_home
-from lepton_ai.local.traces.terminal import render_trace
+from lepton_ai.local.traces.client import TraceClient
 
 PHOTOS = 4
 
@@ -36,20 +36,21 @@ def main(mode: str, home: Path | None) -> None:
     """Bring the platform up, deploy EfficientNet-lite0 and show what it sees in a few photos."""
     directory = find_home(Path.cwd()) if home is None else home
     _start_stack(mode, directory)
-    with client_for(directory, trace=True) as client:
+    with client_for(directory) as client:
         _deploy(client, directory)
+    with client_for(directory, trace=True) as client:
         trace_id = _predict(client, photos()[:PHOTOS])
-        trace = wait_for_trace(client.addresses.traces, trace_id)
+        traces = TraceClient(client.addresses.traces)
         out.rule("[bold]Where the time of that request went")
-        out.print(render_trace(trace))
-        out.print(f"\nIn a browser: [link]{client.addresses.traces}/trace/{trace_id}[/link]")
+        out.print(render_trace(traces.wait(trace_id, timeout_s=10)))
+        out.print(f"\nIn a browser: [link]{traces.page_url(trace_id)}[/link]")
         out.print("Try it: [bold].venv/bin/lepton predict efficientnet-lite0 YOUR.jpg --trace[/bold]")
         out.print("Stop everything: [bold]make down[/bold]")
 
 
 def _start_stack(mode: str, home: Path) -> None:
     """Through the command line, as a person would, so that its progress is seen."""
-    lepton = [sys.executable, "-m", "lepton_ai.cli", "up", "--mode", mode, "--home", str(home)]
+    lepton = [sys.executable, "-c", "from lepton_ai.cli import main; main()", "up", "--home", str(home)]
     if subprocess.run(lepton, env=os.environ, check=False).returncode != 0:
         raise SystemExit(1)
 

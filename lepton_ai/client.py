@@ -175,8 +175,9 @@ class AsyncClient:
         wanted = deployment.routes[0].targets[0].version
         health = health_pb2_grpc.HealthServiceStub(self._channel("health"))
         message = ""
+        statuses = health.WatchStatus(health_pb2.WatchStatusRequest(), timeout=wait_s)
         try:
-            async for status in health.WatchStatus(health_pb2.WatchStatusRequest(), timeout=wait_s):
+            async for status in statuses:
                 found = next((model for model in status.models if model.name == deployment.model), None)
                 if found is None or found.production_version != wanted:
                     continue
@@ -187,6 +188,8 @@ class AsyncClient:
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise from_rpc_error(error) from error
+        finally:
+            statuses.cancel()
         raise DeadlineExceeded(
             f"{deployment.model} version {wanted} is not served after {wait_s:g} s. {message}".rstrip(),
             fix="It is still being worked on: see `lepton health`, or wait longer.",

@@ -80,6 +80,8 @@ def accept(inputs: Mapping[str, RawValue], *, kinds: Mapping[str, str], limits: 
 
     A missing number or category becomes None, for a later step to impute; a missing image, text or tensor is an error.
     """
+    if set(inputs) == {""} and len(kinds) == 1:  # the only input may go without its name
+        inputs = {next(iter(kinds)): inputs[""]}
     for name in inputs:
         if name not in kinds:
             raise InvalidInput.of_field(
