@@ -17,7 +17,7 @@ from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.loading import Loader, Prepared
 from services.inference.prober import Prober, path_is_away
 from services.inference.routes import LoadedVersion
-from services.inference.triton import READY, STUB_DEAD, TRITON_AWAY, smells_dead
+from services.inference.triton import MODEL_NOT_LOADED, READY, STUB_DEAD, TRITON_AWAY, smells_dead
 from services.inference.triton_watch import TritonWatch
 
 State: TypeAlias = health_pb2.VersionState.ValueType
@@ -168,7 +168,10 @@ class VersionLife:
             _log.warning("%s does not come back by loading it again; restarting Triton", loaded.triton_name)
             await parts.restart_triton()
             raise _triton_away()
-        await parts.loader.load(loaded.triton_name, afresh=self._force >= 2)
+        try:
+            await parts.loader.load(loaded.triton_name, afresh=self._force >= 2)
+        except DeadlineExceeded as error:  # counts as dead, so that the next attempt goes further
+            raise Unavailable("The model did not load in time.", reason=MODEL_NOT_LOADED) from error
         await parts.watch.refresh()
 
     async def _verify(self, loaded: LoadedVersion) -> None:
