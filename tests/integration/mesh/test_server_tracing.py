@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -14,11 +15,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from lepton_ai.errors import NotFound
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors, current_trace_id
+from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, client_interceptors, current_trace_id
 from lepton_ai.testing import CapturedSpans, captured_spans, eventually, running
-from lepton_ai.v1 import preprocess_pb2, preprocess_pb2_grpc
 from tests.integration.mesh.echo import SERVICE, SHAPES, Act, Echo, EchoStub, add_echo, repeat
 
+PREPROCESS = "lepton.v1.PreprocessService"
 _ID = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -190,45 +191,45 @@ async def test_unsampled_answers_carry_no_trace_id() -> None:
 
 async def test_calls_made_by_a_handler_are_below_its_span() -> None:
     with captured_spans() as captured:
-        async with traced_echo(captured) as inner:
-            async with traced_echo(captured, lambda text: inner.send("StreamStream", text)) as outer:
-                await outer.send("UnaryUnary", "abc")
-                await captured.wait_for(f"{SERVICE}/UnaryUnary", count=2)
-                await captured.wait_for(f"{SERVICE}/StreamStream", count=2)
+        async with (
+            traced_echo(captured) as inner,
+            traced_echo(captured, lambda text: inner.send("StreamStream", text)) as outer,
+        ):
+            await outer.send("UnaryUnary", "abc")
+            await captured.wait_for(f"{SERVICE}/UnaryUnary", count=2)
+            await captured.wait_for(f"{SERVICE}/StreamStream", count=2)
         assert len({span.get_span_context().trace_id for span in captured.spans}) == 1  # type: ignore[union-attr]
         (server,) = [span for span in captured.named(f"{SERVICE}/UnaryUnary") if span.kind is SpanKind.SERVER]
         (client,) = [span for span in captured.named(f"{SERVICE}/StreamStream") if span.kind is SpanKind.CLIENT]
         assert client.parent == server.get_span_context()
 
 
-class _Preprocess(preprocess_pb2_grpc.PreprocessServiceServicer):
-    """Starts one span a message, the way the real service does."""
+class _Stream:
+    """The handler of a per-message stream, which notes the trace that it finds itself in at each message."""
 
-    def __init__(self, tracing: Tracing) -> None:
-        self._tracing = tracing
+    def __init__(self) -> None:
         self.ambient: list[str | None] = []
 
-    async def PreprocessStream(
-        self,
-        request_iterator: AsyncIterator[preprocess_pb2.PreprocessStreamRequest],
-        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
-    ) -> AsyncIterator[preprocess_pb2.PreprocessStreamResponse]:
-        async for _ in request_iterator:
+    async def handle(self, requests: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
+        async for request in requests:
             self.ambient.append(current_trace_id())
-            yield preprocess_pb2.PreprocessStreamResponse()
+            yield request
+
+
+def add_stream(servicer: _Stream, server: grpc.aio.Server) -> None:
+    handlers: dict[str, Any] = {"PreprocessStream": grpc.stream_stream_rpc_method_handler(servicer.handle)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(PREPROCESS, handlers),))
 
 
 async def test_per_message_streams_have_no_span_of_their_own_on_either_side() -> None:
     with captured_spans() as captured:
-        servicer = _Preprocess(captured.tracing)
-        add = preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server
+        servicer = _Stream()
         with captured.tracing.span("somebody who happens to start the server"):
-            async with running((add, servicer, "lepton.v1.PreprocessService"), tracing=captured.tracing) as served:
+            async with running((add_stream, servicer, PREPROCESS), tracing=captured.tracing) as served:
                 interceptors = client_interceptors(captured.tracing)
                 async with grpc.aio.insecure_channel(served.address, interceptors=interceptors) as channel:
-                    stub = preprocess_pb2_grpc.PreprocessServiceStub(channel)
-                    call = stub.PreprocessStream(iter([preprocess_pb2.PreprocessStreamRequest()] * 2))
-                    assert len([answer async for answer in call]) == 2
+                    call: Any = channel.stream_stream(f"/{PREPROCESS}/PreprocessStream")
+                    assert [answer async for answer in call(iter([b"1", b"2"]))] == [b"1", b"2"]
         assert servicer.ambient == [None, None]
         assert captured.names == ["somebody who happens to start the server"]
 

@@ -31,4 +31,4 @@ async def test_it_gives_up_with_the_description_and_the_last_value() -> None:
 
 async def test_faults_of_the_test_end_the_wait_at_once() -> None:
     with pytest.raises(TypeError):
-        await eventually(lambda: len(3) > 0, description="never")  # type: ignore[arg-type]
+        await eventually(lambda: int([]), description="never")  # type: ignore[call-overload]
