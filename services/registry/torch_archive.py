@@ -35,9 +35,11 @@ _NEEDED = ("models/model.json", "data/weights/model_weights_config.json", "data/
 _TENSOR_ARCHIVE = re.compile(
     r"data\.pkl|data/\d+|version|byteorder|\.data/serialization_id|\.format_version|\.storage_alignment"
 )
+# A tensor whose dimensions were marked as free carries a dict with sets in it, hence the second line.
 _TENSOR_GLOBALS = re.compile(
     r"collections OrderedDict|torch Size|torch [A-Z][A-Za-z0-9]*Storage"
     r"|torch\._utils (_rebuild_tensor_v2|_rebuild_parameter)"
+    r"|torch Tensor|torch\._tensor _rebuild_from_type_v2|(__builtin__|builtins) set"
 )
 # What it takes to write down tensors in tuples, lists and dicts; nothing that imports by a computed name.
 _OPCODES = {
