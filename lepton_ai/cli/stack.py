@@ -43,6 +43,13 @@ _URL_LABELS = {
 
 
 @click.command()
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "local", "docker"]),
+    default="auto",
+    show_default=True,
+    help="Processes on this machine or containers.",
+)
 @click.option("--preprocess", type=click.IntRange(1, 64), help="Preprocess replicas.  [default: 2]")
 @click.option("--inference", type=click.IntRange(1, 16), help="Inference replicas, each with its Triton.  [default: 1]")
 @click.option("--port", "ports", multiple=True, metavar="NAME=N", help="Use this port, for instance inference=9000.")
@@ -59,6 +66,7 @@ def up(
     *,
     home: Path,
     as_json: bool,
+    mode: str,
     preprocess: int | None,
     inference: int | None,
     ports: tuple[str, ...],
@@ -75,6 +83,13 @@ def up(
       lepton up --preprocess 4
       lepton up --port inference=9000 --port traces=9001
     """
+    from lepton_ai.errors import Unsupported
+
+    if mode == "docker":
+        raise Unsupported(
+            "Containers are not started by this command.",
+            fix="Run `docker compose -f deploy/docker-compose.yml up -d`, or use --mode local.",
+        )
     replicas = {"preprocess": preprocess, "inference": inference}
     chosen = {part: count for part, count in replicas.items() if count is not None}
     _bring_up(home, _options(chosen, ports, **choices), as_json=as_json)

@@ -60,7 +60,7 @@ class Part:
     more_ports: Mapping[str, int | None] = field(default_factory=dict)
     """Suffix → usual port. `{"peer": None}` of etcd is the port `etcd-peer`."""
     needs: tuple[str, ...] = ()
-    """Parts without which this one is not ready. All start at once; a part stops before those it needs."""
+    """Parts that this one calls. All start at once; it stops before they do, so that its last calls arrive."""
     ready_path: str = "/"
     replicas: int = 1
     replicas_like: str = ""
@@ -145,7 +145,7 @@ def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:
         "LEPTON_TRITON_ADDRESS": layout.address(triton),
         "LEPTON_TRITON_PID_FILE": str(layout.directory.pid_file(triton).absolute()),
         "LEPTON_MODEL_REPOSITORY": _model_repository(layout, triton),
-        "LEPTON_CACHE_DIR": str(layout.directory.cache.absolute() / name),
+        "LEPTON_PACKAGE_CACHE": str(layout.directory.cache.absolute() / name),
     }
 
 
@@ -165,7 +165,7 @@ PARTS: tuple[Part, ...] = (
         more_ports={"otlp": 4317},
         ready_path="/api/services",
     ),
-    Part("triton", _triton_command, _nothing, "grpc_health", replicas_like="inference"),
+    Part("triton", _triton_command, _nothing, "grpc_health", needs=("traces",), replicas_like="inference"),
     Part(
         "registry",
         _service_command,
@@ -173,7 +173,7 @@ PARTS: tuple[Part, ...] = (
         "grpc_health",
         usual_port=8510,
         more_ports=_METRICS,
-        needs=("etcd",),
+        needs=("etcd", "traces"),
     ),
     Part(
         "preprocess",
@@ -182,7 +182,7 @@ PARTS: tuple[Part, ...] = (
         "grpc_health",
         usual_port=8530,
         more_ports=_METRICS,
-        needs=("etcd",),
+        needs=("etcd", "traces"),
         replicas=2,
     ),
     Part(
@@ -192,7 +192,7 @@ PARTS: tuple[Part, ...] = (
         "grpc_health",
         usual_port=8500,
         more_ports=_METRICS,
-        needs=("etcd", "registry", "preprocess", "triton"),
+        needs=("etcd", "traces", "registry", "preprocess", "triton"),
         restart=Restart(stop_wait_s=20),
     ),
     Part(
@@ -202,7 +202,7 @@ PARTS: tuple[Part, ...] = (
         "grpc_health",
         usual_port=8520,
         more_ports=_METRICS,
-        needs=("etcd", "registry", "inference"),
+        needs=("etcd", "traces", "registry", "inference"),
     ),
 )
 

@@ -58,7 +58,7 @@ class RunDirectory:
         return self.logs / f"{process}.log"
 
     def pid_file(self, process: str) -> Path:
-        """Holds the pid of the process as it now runs; written by the supervisor at each start."""
+        """Holds the pid of the process while it runs: written by the supervisor at each start, deleted at each end."""
         return self.supervisor / f"{process}.pid"
 
     def make(self) -> None:

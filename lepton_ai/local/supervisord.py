@@ -43,13 +43,15 @@ class PatientProcess(Subprocess):  # type: ignore[misc]  # supervisor is untyped
     def _spawn_as_parent(self, pid: int) -> int:
         self.starts += 1
         name = self.config.name
-        Path(f"{name}.pid").write_text(f"{pid}\n", encoding="ascii")
-        Path(f"{name}.starts").write_text(f"{self.starts}\n", encoding="ascii")
+        _write_number(Path(f"{name}.pid"), pid)
+        _write_number(Path(f"{name}.starts"), self.starts)
         spawned: int = super()._spawn_as_parent(pid)
         return spawned
 
     def finish(self, pid: int, sts: int) -> None:
         """End what the dead process left of its group (Triton's Python stubs), and start it again without delay."""
+        # Nobody shall signal a pid that may soon be somebody else's.
+        Path(f"{self.config.name}.pid").unlink(missing_ok=True)
         # Mostly the group has ended with its leader, as it should.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
@@ -99,6 +101,13 @@ class StackOptions(ServerOptions):  # type: ignore[misc]
             redirect_stderr=True,
             **_logging(row["log"], row["log_bytes"]),
         )
+
+
+def _write_number(path: Path, number: int) -> None:
+    """A reader sees the old number or the new one, never an empty file."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(f"{number}\n", encoding="ascii")
+    draft.replace(path)
 
 
 def _logging(log: str, log_bytes: int) -> dict[str, Any]:

@@ -33,14 +33,18 @@ def state(stack: Stack) -> StackState:
     return stack.bring_up(StackOptions(usual_ports=False, timeout_s=60))
 
 
+def _read_pid(pid_file: Path) -> int:
+    return int(pid_file.read_text(encoding="ascii")) if pid_file.exists() else 0
+
+
 async def _kill(stack: Stack, state: StackState, name: str) -> float:
     """Kill a process for good and return how many seconds it took until all was ready again."""
     pid_file = stack.directory.pid_file(name)
-    pid = int(pid_file.read_text(encoding="ascii"))
+    pid = _read_pid(pid_file)
     os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
     await eventually(
-        lambda: int(pid_file.read_text(encoding="ascii")) != pid and read_health(stack.directory, state).ready,
+        lambda: _read_pid(pid_file) not in (0, pid) and read_health(stack.directory, state).ready,
         timeout_s=20,
         description=f"{name} is back",
     )
@@ -78,7 +82,7 @@ async def test_etcd_keeps_what_was_written_over_down_and_up(stack: Stack, state:
 
 
 def test_the_pid_file_of_triton_holds_the_pid_of_tritonserver_itself(stack: Stack, state: StackState) -> None:
-    pid = int(stack.directory.pid_file("triton").read_text(encoding="ascii"))
+    pid = _read_pid(stack.directory.pid_file("triton"))
     assert Path(f"/proc/{pid}/comm").read_text(encoding="ascii").startswith("tritonserver")
 
 

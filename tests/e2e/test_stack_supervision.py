@@ -64,7 +64,11 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def _pid(stack: Stack, name: str) -> int:
-    return int(stack.directory.pid_file(name).read_text(encoding="ascii"))
+    """The pid of a process; 0 while it does not run."""
+    try:
+        return int(stack.directory.pid_file(name).read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return 0
 
 
 def _health(stack: Stack) -> StackHealth:
@@ -75,7 +79,7 @@ def _health(stack: Stack) -> StackHealth:
 
 async def _restarted(stack: Stack, name: str, old_pid: int) -> None:
     await eventually(
-        lambda: _pid(stack, name) != old_pid and _health(stack).ready,
+        lambda: _pid(stack, name) not in (0, old_pid) and _health(stack).ready,
         timeout_s=15,
         description=f"{name} is restarted and ready",
     )
@@ -207,3 +211,15 @@ def test_a_fixed_port_is_kept(stack: Stack, tmp_path: Path) -> None:
     finally:
         other.take_down()
     assert stack.bring_up(StackOptions(ports={"base": taken}, usual_ports=False)).ports["base"] == taken
+
+
+async def test_a_process_that_does_not_run_has_no_pid_file(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "home", parts=(_BROKEN,))
+    try:
+        with pytest.raises(ProcessFailed):
+            stack.bring_up(_OPTIONS)
+        await eventually(
+            lambda: not stack.directory.pid_file("broken").exists(), timeout_s=5, description="the pid file is gone"
+        )
+    finally:
+        stack.take_down()

@@ -20,6 +20,7 @@ from lepton_ai.local.process_table import (
     stop_order,
 )
 from lepton_ai.local.run_directory import RunDirectory
+from tests.topology import SERVICES, Service
 
 
 def _layout(home: Path, **replicas: int) -> Layout:
@@ -93,6 +94,13 @@ def test_usual_ports_of_replicas_follow_one_another() -> None:
 
 def test_usual_ports_are_no_ports_that_the_kernel_gives_to_outgoing_connections() -> None:
     assert all(wish.usual is None or wish.usual < 32_768 for wish in port_wishes(PARTS, {}))
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_services_have_the_ports_and_needs_of_the_architecture(service: Service) -> None:
+    part = next(part for part in PARTS if part.name == service.name)
+    assert part.usual_port == service.port
+    assert set(part.needs) == {*service.calls, "etcd", "traces"}
 
 
 def test_every_part_needs_only_parts_that_exist() -> None:
