@@ -62,7 +62,8 @@ def values_in(rows: Rows) -> list[float]:
     (tensor,) = rows.tensors
     array = np.frombuffer(tensor.data, dtype=np.float32).reshape(tensor.shape)
     np.testing.assert_allclose(array[:, 1] - 1, -(array[:, 0] - 1))
-    return ((array[:, 0] - 1) / 2).tolist()
+    values: list[float] = ((array[:, 0] - 1) / 2).tolist()
+    return values
 
 
 def in_seconds(seconds: float) -> float:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lepton_ai.errors import InternalError, LeptonError, Unavailable
 from lepton_ai.tensors import Array
+from lepton_ai.testing import eventually
 from lepton_ai.testing.fake_triton import FakeTriton, affine
 from services.inference.row_queue import Priority
 from tests.unit.inference.parts import in_seconds, loaded_version, make_batcher, rows_of, values_in
@@ -107,8 +108,7 @@ async def _scenario(callers: list[Caller], max_batch_size: int, instances: int, 
     async with asyncio.timeout(20):
         results = await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*givers_up)
-        while batcher.busy:
-            await asyncio.sleep(0)
+        await eventually(lambda: not batcher.busy, description="the batcher is idle", interval_s=0)
     for number, (caller, result) in enumerate(zip(callers, results, strict=True)):
         _check(number, caller, result)
     assert len(answered) == len(set(answered)), "nobody is answered twice"

@@ -1,0 +1,128 @@
+"""A whole small model for tests: photos go through a real pipeline, and the label is the strongest colour."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from opentelemetry.context import Context
+from PIL import Image
+
+from lepton_ai.errors import LeptonError
+from lepton_ai.mesh.errors import to_status
+from lepton_ai.mesh.trace_context import EMPTY
+from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.pipeline import Pipeline, raw_inputs
+from lepton_ai.pipeline.postprocess import Postprocess
+from lepton_ai.tensors import Array, to_proto
+from lepton_ai.testing.fake_triton import FakeTriton
+from lepton_ai.v1 import common_pb2, preprocess_pb2
+from services.inference.batcher import Batcher
+from services.inference.calls import Call
+from services.inference.model_runtime import Runtimes
+from services.inference.predictor import Predictor
+from services.inference.preprocessing import Preprocessing
+from services.inference.routes import LoadedVersion, ModelRoutes, Routes, Target
+from tests.unit.inference.parts import NO_TRACING, Described, Description, Reports
+
+COLOURS = ("rot", "grün", "蓝色")
+PIPELINE = {
+    "inputs": {"photo": "image"},
+    "steps": [
+        {"op": "decode_image", "input": "photo"},
+        {"op": "resize", "size": [8, 8]},
+        {"op": "to_tensor", "output": "image", "dtype": "UINT8", "layout": "HWC"},
+    ],
+}
+POSTPROCESS = [{"op": "softmax", "input": "logits"}, {"op": "classify", "labels": "labels.txt", "top_k": 2}]
+DESCRIPTION = Description(
+    name="colours",
+    inputs=(Described("image", "UINT8", (-1, 8, 8, 3)),),
+    outputs=(Described("logits", "FP32", (-1, 3)),),
+    max_batch_size=4,
+)
+
+
+def mean_colour(name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The model."""
+    return {"logits": np.asarray(inputs["image"], np.float32).mean(axis=(1, 2)) / 16}
+
+
+def photo(colour: tuple[int, int, int], *, kind: str = "PNG") -> bytes:
+    """A picture of a single colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (12, 10), colour).save(buffer, kind)
+    return buffer.getvalue()
+
+
+RED, GREEN, BLUE = (photo(colour) for colour in ((220, 0, 0), (0, 220, 0), (0, 0, 220)))
+
+
+def item(data: bytes, item_id: str = "") -> common_pb2.Item:
+    return common_pb2.Item(id=item_id, inputs={"photo": common_pb2.Value(data=data)})
+
+
+def image_tensor(*colours: Sequence[int]) -> Array:
+    """The model's own input: one picture a colour."""
+    return np.array([np.full((8, 8, 3), colour) for colour in colours], dtype=np.uint8)
+
+
+class InlinePreprocessing:
+    """Runs the pipeline here and now, as the preprocess service would."""
+
+    async def process(
+        self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
+    ) -> preprocess_pb2.ItemResult:
+        processed = Pipeline.from_proto(pipeline).run(raw_inputs(item))
+        tensors = common_pb2.TensorList(tensors=[to_proto(name, array) for name, array in processed.tensors.items()])
+        return preprocess_pb2.ItemResult(tensors=tensors)
+
+
+def colours_version(*, version: int = 1, labelled: bool = True) -> LoadedVersion:
+    labels = "\n".join(COLOURS).encode()
+    return LoadedVersion(
+        model="colours",
+        version=version,
+        triton_name=f"colours--v{version}",
+        description=DESCRIPTION,
+        max_batch_size=DESCRIPTION.max_batch_size,
+        instances=1,
+        pipeline_proto=Pipeline.load(PIPELINE).to_proto(),
+        postprocess=Postprocess.load(POSTPROCESS, {"labels.txt": labels}) if labelled else None,
+    )
+
+
+@dataclass(frozen=True)
+class DataPlane:
+    """A data plane with two versions of the model: production is 2, the alias `canary` is 1."""
+
+    predictor: Predictor
+    routes: Routes
+    triton: FakeTriton
+    reports: Reports
+
+    def call(self, *, timeout_s: float = 5.0, context: Context = EMPTY) -> Call:
+        return Call.arrive(timeout_s=timeout_s, context=context)
+
+
+async def data_plane(
+    *versions: LoadedVersion, tracing: Tracing = NO_TRACING, preprocessing: Preprocessing | None = None
+) -> DataPlane:
+    serving = {each.version: each for each in versions or (colours_version(version=1), colours_version(version=2))}
+    triton, routes, reports = FakeTriton(mean_colour), Routes(), Reports()
+    for each in serving.values():
+        await triton.load(each.triton_name)
+    aliases = {"production": (Target(max(serving), 1),), "canary": (Target(min(serving), 1),)}
+    routes.replace({"colours": ModelRoutes("colours", serving, aliases, waiting={9: "is being loaded"})})
+
+    def make_batcher(loaded: LoadedVersion) -> Batcher:
+        return Batcher(loaded, triton, tracer=tracing.tracer, hooks=reports.hooks, max_queue_rows=100)
+
+    predictor = Predictor(routes, Runtimes(routes, make_batcher), preprocessing or InlinePreprocessing(), max_items=64)
+    return DataPlane(predictor, routes, triton, reports)
+
+
+def failed(error: LeptonError) -> preprocess_pb2.ItemResult:
+    return preprocess_pb2.ItemResult(error=to_status(error))
