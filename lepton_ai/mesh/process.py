@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -50,9 +49,6 @@ async def run(
 
 def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a service's main coroutine on uvloop. A LeptonError that ends it becomes one line and exit status 1."""
-    # gRPC would otherwise run handlers in every forked child, which may abort it before it becomes another program. Read
-    # when the first channel or server is made.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
