@@ -58,13 +58,15 @@ def parse_steps(steps: object, operations: Mapping[str, type[_ParametersT]]) -> 
 def canonical_json(document: object) -> str:
     """The document as JSON with sorted keys and no spaces, so that equal documents have equal digests."""
     try:
-        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # half a surrogate pair is no text
     except (TypeError, ValueError, RecursionError):
         raise InvalidInput(
             "The pipeline is not plain JSON data.",
             reason="NOT_JSON",
             fix="Use only objects with text keys, lists, texts, finite numbers, booleans and null.",
         ) from None
+    return text
 
 
 def digest(canonical: str, files: Mapping[str, bytes]) -> str:
@@ -107,7 +109,8 @@ def _operation(index: int, step: object, operations: Mapping[str, type[_Paramete
         )
     parameters = {key: value for key, value in step.items() if key != "op"}
     try:
-        return operations[name].model_validate(parameters)
+        # as JSON: strict about "5" and 5, and yet a list is what a tuple looks like there
+        return operations[name].model_validate_json(json.dumps(parameters), strict=True)
     except ValidationError as error:
         raise _invalid_parameters(path, error, operations[name]) from None
 

@@ -18,7 +18,7 @@ Colour = tuple[int, int, int]
 # What Pillow's readers raise for content that is not what the header promised (found by fuzzing and in its source).
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
-    struct.error, zlib.error, Image.DecompressionBombError,
+    struct.error, zlib.error, Image.DecompressionBombError, Warning,  # a process may turn warnings into errors
 )  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE_BY_ORIENTATION = {
@@ -30,7 +30,6 @@ _TRANSPOSE_BY_ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SWAPS_SIDES = frozenset({5, 6, 7, 8})
 
 
 def decode(data: bytes, call: Call, *, mode: str, orient: bool, background: Colour) -> Image.Image:
@@ -97,13 +96,21 @@ def _unreadable(call: Call) -> InvalidInput:
 
 
 def _upright(image: Image.Image, call: Call) -> Image.Image:
-    try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except _DECODER_ERRORS:
-        call.flag("BAD_EXIF", "The EXIF data cannot be read; the image is taken as upright.")
-        return image
-    method = _TRANSPOSE_BY_ORIENTATION.get(orientation)
+    method = _TRANSPOSE_BY_ORIENTATION.get(_orientation(image, call))
     return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image, call: Call) -> int:
+    try:
+        exif = image.getexif()
+        # of a JPEG Pillow hides that its EXIF data could not be read: then there are data but no tags
+        is_readable = bool(exif) or not image.info.get("exif")
+        orientation: int = exif.get(_EXIF_ORIENTATION, 1)
+    except _DECODER_ERRORS:
+        is_readable, orientation = False, 1
+    if not is_readable:
+        call.flag("BAD_EXIF", "The EXIF data cannot be read; the image is taken as upright.")
+    return orientation
 
 
 def _in_mode(image: Image.Image, header: ImageHeader, call: Call, *, mode: str, background: Colour) -> Image.Image:

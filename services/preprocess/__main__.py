@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from lepton_ai.mesh.etcd import EtcdStore
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
@@ -16,6 +18,8 @@ NAME = "preprocess"
 
 async def main() -> None:
     """Serve until SIGTERM."""
+    # About damaged EXIF data, once for every odd photo: nothing that an operator could do anything about.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     settings = PreprocessSettings.load()
     configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
     state = EtcdStore(settings.etcd_address)

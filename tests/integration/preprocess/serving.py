@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -19,12 +19,15 @@ from services.preprocess.settings import PreprocessSettings
 from services.preprocess.wiring import add_preprocess
 from services.preprocess.workers import Workers
 
+if TYPE_CHECKING:
+    from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceAsyncStub
+
 
 @dataclass(frozen=True)
 class Served:
     """A running service: its stub, and what tests look into."""
 
-    stub: PreprocessServiceStub
+    stub: PreprocessServiceAsyncStub
     address: str
     server: Server
     workers: Workers
@@ -50,9 +53,8 @@ async def preprocess_service(*, tracing: Tracing | None = None, **changes: Any) 
 class Stream:
     """The client's end of a PreprocessStream."""
 
-    def __init__(self, stub: PreprocessServiceStub) -> None:
-        open_stream: Any = stub.PreprocessStream  # the stubs' types demand an iterator of requests
-        self.call = open_stream()
+    def __init__(self, stub: PreprocessServiceAsyncStub) -> None:
+        self.call: Any = stub.PreprocessStream()
         self.pipeline_errors: list[preprocess_pb2.PipelineError] = []
         self.message_sizes: list[int] = []
 

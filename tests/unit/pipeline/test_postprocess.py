@@ -1,0 +1,133 @@
+"""Outputs of a model to labels with scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_st
+
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.pipeline import Postprocess, post_file_names
+
+CLASSIFY: list[dict[str, Any]] = [
+    {"op": "softmax", "input": "logits"},
+    {"op": "classify", "labels": "标签.txt", "top_k": 2},
+]
+LABELS = {"标签.txt": "猫\n狗\n鸟\n".encode()}
+
+
+def refusal(steps: Any, files: dict[str, bytes] | None = None) -> InvalidInput:
+    with pytest.raises(InvalidInput) as raised:
+        Postprocess.load(steps, files)
+    return raised.value
+
+
+def test_rows_become_labels_with_probabilities_best_first() -> None:
+    logits = np.log(np.array([[1, 6, 3], [7, 1, 2]], dtype=np.float32))
+    answers = Postprocess.load(CLASSIFY, LABELS).run({"logits": logits})
+    assert [[(index, name) for index, name, _ in row] for row in answers] == [
+        [(1, "狗"), (2, "鸟")],
+        [(0, "猫"), (2, "鸟")],
+    ]
+    np.testing.assert_allclose([[score for *_, score in row] for row in answers], [[0.6, 0.3], [0.7, 0.2]], rtol=1e-6)
+
+
+def test_the_callers_top_k_goes_before_the_packages_and_never_beyond_the_classes() -> None:
+    postprocess = Postprocess.load(CLASSIFY, LABELS)
+    logits = np.zeros((1, 3), dtype=np.float32)
+    assert [len(postprocess.run({"logits": logits}, top_k)[0]) for top_k in (0, 1, 3, 50)] == [2, 1, 3, 3]
+    assert (postprocess.input, postprocess.class_count) == ("logits", 3)
+
+
+def test_softmax_holds_for_huge_logits() -> None:
+    answers = Postprocess.load([{"op": "softmax"}, {"op": "classify"}]).run({"y": np.array([[1e30, -1e30, 0]])})
+    assert [scored.score for scored in answers[0]] == [1, 0, 0]
+
+
+def test_sigmoid_scores_every_class_by_itself_without_overflow() -> None:
+    answers = Postprocess.load([{"op": "sigmoid"}, {"op": "classify"}]).run(
+        {"y": np.array([[-1e4, 0, 1e4]], np.float32)}
+    )
+    assert [(scored.class_index, scored.score) for scored in answers[0]] == [(2, 1), (1, 0.5), (0, 0)]
+
+
+def test_a_single_sigmoid_is_no_and_yes() -> None:
+    postprocess = Postprocess.load([{"op": "sigmoid"}, {"op": "classify", "labels": "l"}], {"l": b"no\nyes"})
+    assert [scored.name for scored in postprocess.run({"y": np.array([[2.0]])})[0]] == ["yes", "no"]
+
+
+def test_argmax_gives_one_label_with_the_models_own_score() -> None:
+    answers = Postprocess.load([{"op": "argmax", "labels": "标签.txt"}], LABELS).run({"y": np.array([[3, 9, 4]])}, 3)
+    assert answers == [[(1, "狗", 9.0)]]
+
+
+def test_equal_scores_come_in_the_order_of_their_index() -> None:
+    answers = Postprocess.load([{"op": "classify", "top_k": 4}]).run({"y": np.zeros((2, 4))})
+    assert [[scored.class_index for scored in row] for row in answers] == [[0, 1, 2, 3]] * 2
+
+
+def test_an_empty_batch_gives_no_rows() -> None:
+    assert Postprocess.load(CLASSIFY, LABELS).run({"logits": np.zeros((0, 3))}) == []
+
+
+def test_a_row_of_nan_does_not_disturb_the_others() -> None:
+    answers = Postprocess.load(CLASSIFY, LABELS).run({"logits": np.array([[np.nan] * 3, [0, 9, 0]])})
+    assert np.isnan(answers[0][0].score)
+    assert answers[1][0].name == "狗"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        ({"other": np.zeros((1, 3))}, "OUTPUT_MISSING"),
+        ({"logits": np.zeros(3)}, "OUTPUT_SHAPE"),
+        ({"logits": np.zeros((1, 3, 1))}, "OUTPUT_SHAPE"),
+        ({"logits": np.zeros((1, 0))}, "OUTPUT_SHAPE"),
+        ({"logits": np.array([["a"]], dtype=object)}, "OUTPUT_SHAPE"),
+        ({"logits": np.zeros((1, 4))}, "LABELS_MISMATCH"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_a_fault_of_the_package(outputs: Any, reason: str) -> None:
+    with pytest.raises(FailedPrecondition) as raised:
+        Postprocess.load(CLASSIFY, LABELS).run(outputs)
+    assert raised.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("steps", "field"),
+    [
+        ([], "steps"),
+        ([{"op": "softmax"}], "steps[0]"),
+        ([{"op": "clasify"}], "steps[0].op"),
+        ([{"op": "classify"}, {"op": "classify"}], "steps[0]"),
+        ([{"op": "softmax"}, {"op": "classify", "input": "x"}], "steps[1].input"),
+        ([{"op": "classify", "top_k": 0}], "steps[0].top_k"),
+        ([{"op": "classify", "labels": "missing"}], "steps[0].labels"),
+        ([{"op": "classify", "labels": "empty line"}], "steps[0].labels"),
+        ([{"op": "classify", "labels": "latin"}], "steps[0].labels"),
+    ],
+)
+def test_wrong_steps_are_refused_at_load_with_their_path(steps: Any, field: str) -> None:
+    assert refusal(steps, {"empty line": b"a\n\nb", "latin": b"\xe9"}).fields[0].field == field
+
+
+def test_file_names_are_told_without_the_files() -> None:
+    assert post_file_names(CLASSIFY) == ("标签.txt",)
+
+
+@given(
+    rows=numpy_st.arrays(
+        np.float32, st.tuples(st.integers(1, 6), st.integers(1, 40)), elements=st.floats(-50, 50, width=32)
+    ),
+    top_k=st.integers(1, 45),
+)
+def test_the_best_are_those_of_a_full_sort_and_each_row_gets_its_own(rows: Any, top_k: int) -> None:
+    answers = Postprocess.load([{"op": "classify"}]).run({"y": rows}, top_k)
+    for row, answer in zip(rows, answers, strict=True):
+        scores = [scored.score for scored in answer]
+        assert scores == sorted(row.tolist(), reverse=True)[:top_k]
+        assert [row[scored.class_index] for scored in answer] == scores
