@@ -175,12 +175,12 @@ class Pushes:
 
     async def _pin(self, hashes: Collection[str]) -> None:
         async with self._pins:
-            self._pinned.update(hashes)
+            self._pinned.update(list(hashes))  # a mapping would be taken for counts
 
     async def _unpin(self, hashes: Collection[str]) -> None:
         """Delete what was stored for nothing: held by no version and by no other push that is about to record one."""
         async with self._pins:
-            self._pinned.subtract(list(hashes))  # a mapping would be taken for counts
+            self._pinned.subtract(list(hashes))
             self._pinned += Counter()  # forgets the zeros
             async with self._store.reading() as reading:
                 known = await reading.known_files(hashes)
