@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from lepton_ai.errors import InvalidInput
+from lepton_ai.errors import InternalError, InvalidInput
 from lepton_ai.mesh.errors import as_lepton_error, to_status
-from lepton_ai.mesh.tracing import Tracing, context_from, mark_code, mark_error
+from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
 from lepton_ai.v1 import inference_pb2
 from services.inference.calls import Call, priority_of
 from services.inference.predictor import Predictor
+
+_log = logging.getLogger(__name__)
 
 _METHOD = "lepton.v1.InferenceService/PredictStream"
 _Answer = inference_pb2.PredictStreamResponse
@@ -74,7 +77,9 @@ class PredictionStream:
         except Exception as error:  # noqa: BLE001 - one message's fault must not end the others' stream
             known = as_lepton_error(error)
             answer.error.CopyFrom(to_status(known))
-            mark_error(span, known)
+            mark_code(span, known.code, known.message)
+            if isinstance(known, InternalError):
+                _log.error("a message of a stream failed: %s", known.message, exc_info=error)
         finally:
             span.end()
         self._outbox.put_nowait(answer)

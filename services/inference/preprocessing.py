@@ -17,7 +17,7 @@ from opentelemetry.util.types import AttributeValue
 from lepton_ai.errors import DeadlineExceeded, InvalidInput, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.mesh.retry import RetryBudget, backoff_s
-from lepton_ai.mesh.tracing import Tracing, mark_code, mark_error, trace_context
+from lepton_ai.mesh.tracing import Tracing, mark_code, trace_context
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from services.inference.replica_stream import ReplicaStream, Work
 
@@ -169,7 +169,7 @@ class StreamedPreprocessing:
             self._conclude_cancelled(work, pick, span)
             raise
         except LeptonError as error:
-            mark_error(span, error)
+            mark_code(span, error.code, error.message)
             pick.failed(error)
             raise
         else:
@@ -187,7 +187,7 @@ class StreamedPreprocessing:
             return
         error = DeadlineExceeded("Preprocessing did not finish in time.")
         pick.failed(error)
-        mark_error(span, error)
+        mark_code(span, error.code, error.message)
 
     def _begin_span(self, pick: Pick, context: Context) -> Span:
         host, _, port = pick.address.rpartition(":")

@@ -89,14 +89,14 @@ async def test_tensors_in_tensors_out() -> None:
     image = tensors.to_proto("image", image_tensor((9, 0, 0), (0, 0, 9)))
     response = await predict(Request(model=COLOURS_MODEL, tensors=[image]))
     (logits,) = response.tensors
-    np.testing.assert_allclose(tensors.from_proto(logits), [[9 / 16, 0, 0], [0, 0, 9 / 16]])
+    assert tensors.from_proto(logits).tolist() == [[9 / 16, 0, 0], [0, 0, 9 / 16]]
     assert not response.predictions
 
 
 async def test_more_rows_than_a_batch_holds_are_one_answer() -> None:
     image = tensors.to_proto("image", image_tensor(*([value, 0, 0] for value in range(11))))
     response = await predict(Request(model=COLOURS_MODEL, tensors=[image]))
-    assert (tensors.from_proto(response.tensors[0])[:, 0] * 16).tolist() == list(range(11))
+    assert tensors.from_proto(response.tensors[0])[:, 0].tolist() == [value / 16 for value in range(11)]
 
 
 async def test_without_postprocessing_raw_items_get_the_outputs() -> None:
@@ -154,17 +154,31 @@ IMAGE = tensors.to_proto("image", image_tensor((1, 2, 3)))
         ({"tensors": [tensors.to_proto("image", np.zeros((8, 8, 3), np.uint8))]}, InvalidInput, "SHAPE_MISMATCH"),
         ({"tensors": [tensors.to_proto("image", np.zeros((0, 8, 8, 3), np.uint8))]}, InvalidInput, "EMPTY_BATCH"),
         (
-            {"tensors": [common_pb2.Tensor(name="image", dtype=2, shape=[1, 8, 8, 3], data=b"short")]},
+            {
+                "tensors": [
+                    common_pb2.Tensor(name="image", dtype=common_pb2.DATA_TYPE_UINT8, shape=[1, 8, 8, 3], data=b"short")
+                ]
+            },
             InvalidInput,
             "CONTENT_LENGTH",
         ),
         (
-            {"tensors": [common_pb2.Tensor(name="image", dtype=2, shape=[1, -8, -8, 3], data=b"")]},
+            {
+                "tensors": [
+                    common_pb2.Tensor(name="image", dtype=common_pb2.DATA_TYPE_UINT8, shape=[1, -8, -8, 3], data=b"")
+                ]
+            },
             InvalidInput,
             "SHAPE_MISMATCH",
         ),
         (
-            {"tensors": [common_pb2.Tensor(name="image", dtype=2, shared_memory=common_pb2.SharedMemoryRegion())]},
+            {
+                "tensors": [
+                    common_pb2.Tensor(
+                        name="image", dtype=common_pb2.DATA_TYPE_UINT8, shared_memory=common_pb2.SharedMemoryRegion()
+                    )
+                ]
+            },
             FailedPrecondition,
             "SHARED_MEMORY_UNAVAILABLE",
         ),

@@ -1,0 +1,47 @@
+"""The data plane behind both APIs on a real gRPC server; Triton and the preprocess service are fakes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+
+from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.testing import running
+from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
+from services.inference import oip, servicer
+from services.inference.preprocessing import Preprocessing
+from services.inference.routes import LoadedVersion
+from tests.unit.inference.colours import DataPlane, data_plane
+from tests.unit.inference.parts import NO_TRACING
+
+
+@dataclass(frozen=True)
+class ServedColours:
+    address: str
+    channel: grpc.aio.Channel
+    plane: DataPlane
+    draining: asyncio.Event
+
+
+@asynccontextmanager
+async def served_colours(
+    *versions: LoadedVersion,
+    tracing: Tracing = NO_TRACING,
+    preprocessing: Preprocessing | None = None,
+    max_in_flight: int = 16,
+) -> AsyncIterator[ServedColours]:
+    plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing)
+    draining = asyncio.Event()
+    native = servicer.InferenceServicer(plane.predictor, tracing, draining, timeout_s=5.0, max_in_flight=max_in_flight)
+    open_inference = oip.OpenInferenceServicer(plane.predictor, plane.routes, lambda: True, version="1.2.3")
+    async with running(
+        (add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME),
+        (add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME),
+        tracing=tracing,
+    ) as server:
+        yield ServedColours(server.address, server.channel, plane, draining)
