@@ -87,7 +87,7 @@ class FileBlobs:
         try:
             with source.open("rb") as content, self._filesystem.open(partial, "wb") as copy:
                 _copy(content, copy, sha256)
-                _sync(copy)
+                self._sync_file(copy)
             self._filesystem.makedirs(str(self._root / sha256[:2]), exist_ok=True)
             self._filesystem.mv(partial, self._path(sha256))
         except BaseException:
@@ -115,9 +115,19 @@ class FileBlobs:
         if self._filesystem.exists(self._path(sha256)):
             self._filesystem.rm(self._path(sha256))
 
+    @property
+    def _is_local(self) -> bool:
+        """Only a disk needs to be told when content must be safe; object stores answer when it is."""
+        return "file" in self._filesystem.protocol
+
+    def _sync_file(self, file: IO[bytes]) -> None:
+        file.flush()
+        if self._is_local:
+            os.fsync(file.fileno())
+
     def _sync_directories(self, directory: PurePosixPath) -> None:
-        """Make a rename durable. Object stores need nothing of the kind."""
-        if "file" not in self._filesystem.protocol:
+        """Make a rename durable."""
+        if not self._is_local:
             return
         for renamed_in in (directory, self._root):
             descriptor = os.open(renamed_in, os.O_RDONLY | os.O_DIRECTORY)
@@ -133,12 +143,6 @@ def _copy(source: IO[bytes], target: IO[bytes], sha256: str) -> None:
         digest.update(chunk)
         target.write(chunk)
     _check_digest(digest.hexdigest(), sha256)
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    if hasattr(file, "fileno"):
-        os.fsync(file.fileno())
 
 
 def _check_digest(found: str, expected: str) -> None:
