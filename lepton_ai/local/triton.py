@@ -14,11 +14,13 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 
 import click
+import psutil
 
 from lepton_ai.errors import FailedPrecondition
 
@@ -52,8 +54,6 @@ class TritonOptions:
     grpc_port: int
     otlp_http_address: str | None = None
     """host:port that takes OTLP over HTTP; None turns tracing off. Only requests with a traceparent are traced."""
-    reuse_port: bool = False
-    """Share the port with a socket that only reserves it; for tests."""
     threads: int = 1
     """Threads that numeric libraries may use in each model instance."""
 
@@ -137,7 +137,6 @@ def triton_command(installation: TritonInstallation, options: TritonOptions, run
         "allow-grpc": "true",
         "grpc-address": "127.0.0.1",
         "grpc-port": options.grpc_port,
-        "reuse-grpc-port": str(options.reuse_port).lower(),
         "exit-timeout-secs": _EXIT_TIMEOUT_S,
         "cuda-memory-pool-byte-size": "0:0",
     }
@@ -193,10 +192,41 @@ def shared_memory_prefix(run_directory: Path) -> str:
     return f"lepton-{hashlib.sha256(str(run_directory.resolve()).encode()).hexdigest()[:12]}-"
 
 
-def remove_shared_memory(run_directory: Path) -> None:
-    """Remove the regions that a killed Triton left behind. Only while no Triton of this run directory is up."""
-    for region in _SHARED_MEMORY.glob(f"{shared_memory_prefix(run_directory)}*"):
+def remove_leftovers(run_directory: Path) -> None:
+    """End orphaned stubs of a Triton that was killed, and free their shared memory.
+
+    Only while no Triton of this run directory is up. A stub ends by itself when its Triton dies, unless it hangs.
+    """
+    prefix = shared_memory_prefix(run_directory)
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        if _is_orphan(process.info, prefix):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    for region in _SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)
+
+
+def _is_orphan(info: Mapping[str, Any], prefix: str) -> bool:
+    """Whether a process is a stub of this run directory (its arguments name its shared memory) without a Triton."""
+    command = info["cmdline"] or []
+    if not command or Path(command[0]).name != _STUB or not any(part.startswith(prefix) for part in command):
+        return False
+    try:
+        return "tritonserver" not in psutil.Process(info["ppid"]).name()
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _relative_to_common(options: TritonOptions, run_directory: Path) -> tuple[TritonOptions, Path]:
+    """Enter the folder that holds both directories and name them from there.
+
+    The Python in Triton's stubs takes file names for ASCII whatever the locale (its configuration is isolated), so a
+    user's folder with another name must not be part of any path that Triton hands to it.
+    """
+    common = Path(os.path.commonpath([run_directory.absolute(), options.model_repository.absolute()]))
+    relative = [path.absolute().relative_to(common) for path in (options.model_repository, run_directory)]
+    os.chdir(common)
+    return replace(options, model_repository=relative[0]), relative[1]
 
 
 @click.command()
@@ -213,10 +243,10 @@ def main(
     options = TritonOptions(model_repository, grpc_port, otlp_http_address)
     run_directory.mkdir(parents=True, exist_ok=True)
     model_repository.mkdir(parents=True, exist_ok=True)
-    remove_shared_memory(run_directory)
+    remove_leftovers(run_directory)
     if pid_file is not None:
         pid_file.write_text(str(os.getpid()), encoding="ascii")
-    command = triton_command(installation, options, run_directory)
+    command = triton_command(installation, *_relative_to_common(options, run_directory))
     os.execve(command[0], command, triton_environment(installation, options, os.environ))  # noqa: S606
 
 

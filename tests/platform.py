@@ -1,0 +1,76 @@
+"""A whole local platform for tests: brought up in a folder of its own, with ways to look at it and to hurt it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from lepton_ai import Addresses, AsyncClient
+from lepton_ai.local.lifecycle import Stack, StackOptions
+from lepton_ai.local.observation import read_health
+from lepton_ai.local.run_directory import RunDirectory
+from lepton_ai.local.stack import StackState, connection
+from lepton_ai.local.supervision import Supervisor, find_members
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running local stack."""
+
+    home: Path
+    state: StackState
+
+    def client(self, *, trace_ratio: float = 0.0, timeout_s: float = 10.0) -> AsyncClient:
+        found = connection(self.home)
+        names = Addresses.__dataclass_fields__
+        addresses = Addresses(**{name: getattr(found, name) for name in names})
+        return AsyncClient(addresses, trace_ratio=trace_ratio, timeout_s=timeout_s)
+
+    def lepton(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this platform."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
+        command = [sys.executable, "-c", "from lepton_ai.cli import main; main()", *arguments]
+        environment["LEPTON_HOME"] = str(self.home)
+        return subprocess.run(
+            command, cwd=self.home, env=environment, capture_output=True, text=True, timeout=110, check=False
+        )
+
+    def process(self, name: str) -> psutil.Process:
+        """The process that runs under this name now. Raises LookupError while there is none."""
+        status = next(each for each in Supervisor(RunDirectory(self.home)).processes() if each.name == name)
+        if status.pid is None:
+            raise LookupError(f"{name} does not run")
+        return psutil.Process(status.pid)
+
+    def python_stubs(self) -> list[psutil.Process]:
+        """The processes in which Triton's Python backend runs models."""
+        children = self.process("triton-1").children(recursive=True) if self._has("triton-1") else []
+        children += self.process("triton").children(recursive=True) if self._has("triton") else []
+        return [child for child in children if "stub" in child.name()]
+
+    def is_ready(self) -> bool:
+        """Whether every process runs and says it is ready."""
+        return read_health(RunDirectory(self.home), self.state).ready
+
+    def _has(self, name: str) -> bool:
+        return any(status.name == name for status in Supervisor(RunDirectory(self.home)).processes())
+
+
+@contextmanager
+def running_platform(home: Path, **replicas: int) -> Iterator[Platform]:
+    """A local stack on free ports, stopped afterwards; nothing of it may be left."""
+    stack = Stack(home)
+    try:
+        state = stack.bring_up(StackOptions(usual_ports=False, replicas=replicas, timeout_s=90))
+        yield Platform(home, state)
+    finally:
+        recorded = stack.read_running()
+        stack.take_down()
+        assert recorded is None or not find_members(recorded.stack_id)
