@@ -1,0 +1,91 @@
+"""Triton's own spans: sent over OTLP/HTTP for requests with a traceparent, and for no others."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lepton_ai.local.running_triton import running_triton
+from lepton_ai.testing import eventually
+from services.inference.triton import Triton
+from tests.integration.inference.test_triton_models import ROWS, add, request
+from tests.sample_packages import onnx_bytes
+
+TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+class Collector(ThreadingHTTPServer):
+    """Keeps the spans that are posted to it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.spans: list[dict[str, Any]] = []
+        self.services: set[str] = set()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def take(self, document: dict[str, Any]) -> None:
+        for resource in document["resourceSpans"]:
+            attributes = {each["key"]: each["value"] for each in resource["resource"]["attributes"]}
+            self.services.add(attributes["service.name"]["stringValue"])
+            for scope in resource["scopeSpans"]:
+                self.spans += scope["spans"]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/traces":
+            self.server.take(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not to the test's output."""
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    server = Collector()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_only_requests_with_a_traceparent_are_traced_and_join_the_callers_trace(
+    tmp_path: Path, collector: Collector
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(onnx_bytes())
+    async with running_triton(tmp_path / "triton", otlp_http_address=collector.address) as local_triton:
+        triton = Triton(local_triton.address)
+        name = add(local_triton, tmp_path / "model.onnx")
+        await triton.load(name)
+        for _ in range(5):
+            await triton.infer(request(name, x=ROWS), timeout_s=5)
+        traced = [("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")]
+        answer = await triton.infer(request(name, x=ROWS), timeout_s=5, metadata=traced)
+        assert np.frombuffer(answer.raw_output_contents[0], np.float32).sum() == ROWS.sum() * 2
+        await eventually(lambda: len(collector.spans) >= 3, timeout_s=10, description="Triton's spans arrive")
+        await triton.close()
+    # After Triton has ended it has sent all that it had.
+    spans = {span["name"]: span for span in collector.spans}
+    assert sorted(spans) == ["InferRequest", "compute", name] and len(collector.spans) == 3
+    assert {span["traceId"] for span in collector.spans} == {TRACE_ID}
+    assert spans["InferRequest"]["parentSpanId"] == PARENT_ID
+    assert spans[name]["parentSpanId"] == spans["InferRequest"]["spanId"]
+    assert spans["compute"]["parentSpanId"] == spans[name]["spanId"]
+    assert collector.services == {"triton"}
