@@ -43,14 +43,18 @@ class StreamSession:
     async def answers(
         self, requests: AsyncIterator[preprocess_pb2.PreprocessStreamRequest]
     ) -> AsyncIterator[preprocess_pb2.PreprocessStreamResponse]:
-        """Everything to send back. Ends when the requests have ended and every item in flight is answered."""
+        """Everything to send back. Ends when the requests have ended and every item in flight is answered.
+
+        Raises InvalidInput when the client breaks the protocol.
+        """
         reader = asyncio.create_task(self._read(requests))
         try:
             while self._reading or self._jobs or self._pipeline_errors or not self._outbox.is_empty:
                 await self._outbox.wait()
+                if reader.done():
+                    reader.result()  # a client that breaks the protocol is told at once
                 for message in self._messages():
                     yield message
-            await reader
         finally:
             reader.cancel()
             self._cancel(tuple(self._jobs))
