@@ -55,6 +55,7 @@ class StreamSession:
                     reader.result()  # a client that breaks the protocol is told at once
                 for message in self._messages():
                     yield message
+            await reader
         finally:
             reader.cancel()
             self._cancel(tuple(self._jobs))

@@ -210,6 +210,7 @@ async def test_an_id_that_is_in_flight_may_not_be_used_again(gate: Gate, served:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await stream.finish()
 
+    gate.open()
     assert from_rpc_error(raised.value).reason == "DUPLICATE_ID"
 
 
