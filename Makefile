@@ -67,7 +67,7 @@ bench: $(READY) ## Speed against a bare loop and bare Triton, as ratios
 	$(BIN)/python -m benchmarks
 
 clients: $(READY) ## Generate clients from protos/ for Python, Go and TypeScript into clients/
-	@$(BIN)/python clients.py
+	@$(BIN)/python protos/clients.py
 
 clean: ## Remove what can be made again (not .lepton/, which holds your models)
 	rm -rf $(VENV) build dist clients .mypy_cache .ruff_cache .pytest_cache .hypothesis lepton_ai/v1/*_pb2*
