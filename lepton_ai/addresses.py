@@ -15,6 +15,7 @@ class Addresses:
     """host:port of each service that a client talks to; an empty one is not known."""
 
     inference: str = ""
+    """One replica, or several as "host:port,host:port"; calls are balanced over them."""
     registry: str = ""
     health: str = ""
     otlp: str = ""
@@ -33,3 +34,8 @@ def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path |
         return addresses
     # Parts of two platforms must not be mixed: the stack here fills gaps only when nothing else was named.
     return addresses if any(told.values()) else replace(addresses, **{name: getattr(found, name) for name in names})
+
+
+def split_addresses(addresses: str) -> tuple[str, ...]:
+    """ "host:1,host:2" → its parts."""
+    return tuple(part.strip() for part in addresses.split(",") if part.strip())

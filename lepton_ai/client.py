@@ -18,8 +18,10 @@ from typing import Any, Self, TypeVar
 import grpc
 import numpy.typing as npt
 
-from lepton_ai.addresses import Addresses, find_addresses
+from lepton_ai.addresses import Addresses, find_addresses, split_addresses
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, NotFound
+from lepton_ai.mesh.channel import ServicePool, channel_options
+from lepton_ai.mesh.discovery import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
@@ -37,12 +39,7 @@ from lepton_ai.v1 import (
 
 T = TypeVar("T")
 
-_MAX_MESSAGE_BYTES = 64 << 20
-_OPTIONS = (
-    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.enable_http_proxy", 0),
-)
+_OPTIONS = channel_options(64 << 20)
 _PUSH_TIMEOUT_S = 600.0
 
 
@@ -67,6 +64,7 @@ class AsyncClient:
         self._tracing = Tracing.create("client", _TraceSettings(self.addresses.otlp, trace_ratio))
         self._traces = trace_ratio > 0
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._inference: ServicePool | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,6 +74,9 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections and send the last spans."""
+        if self._inference is not None:
+            await self._inference.close()
+            self._inference = None
         for channel in self._channels.values():
             await channel.close()
         self._channels.clear()
@@ -164,12 +165,15 @@ class AsyncClient:
         return await _explained(health.GetStatus(health_pb2.GetStatusRequest(), timeout=self._timeout_s))
 
     async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float | None) -> Answer:
-        stub = inference_pb2_grpc.InferenceServiceStub(self._channel("inference"))
-        call = stub.Predict(request, timeout=self._timeout_s if timeout_s is None else timeout_s)
-        response = await _explained(call)
-        trailing = dict(await call.trailing_metadata() or ())
-        trace_id = trailing.get(TRACE_ID_TRAILER, "")
-        return to_answer(response, trace_id=trace_id if isinstance(trace_id, str) else trace_id.decode())
+        async def predict(channel: grpc.aio.Channel, left_s: float) -> Answer:
+            call = inference_pb2_grpc.InferenceServiceStub(channel).Predict(request, timeout=left_s)
+            response = await call
+            trailing = dict(await call.trailing_metadata() or ())
+            trace_id = trailing.get(TRACE_ID_TRAILER, "")
+            return to_answer(response, trace_id=trace_id if isinstance(trace_id, str) else trace_id.decode())
+
+        pool = await self._open_inference()
+        return await pool.call(predict, timeout_s=self._timeout_s if timeout_s is None else timeout_s)
 
     async def _wait_until_served(self, deployment: registry_pb2.Deployment, wait_s: float) -> None:
         wanted = deployment.routes[0].targets[0].version
@@ -195,17 +199,37 @@ class AsyncClient:
             fix="It is still being worked on: see `lepton health`, or wait longer.",
         )
 
+    async def _open_inference(self) -> ServicePool:
+        """The inference replicas: a call goes to the best of them, and to another one when it fails there."""
+        if self._inference is None:
+            address = self._address("inference")
+            replicas = split_addresses(address)
+            # With several the spans of the pool's calls cannot say which one was called.
+            interceptors = self._interceptors(replicas[0] if len(replicas) == 1 else None)
+            pool = ServicePool("inference", fixed_endpoints("inference", replicas), interceptors=interceptors)
+            # Set before the first await, so that calls made at the same time share one pool.
+            self._inference = pool
+            await pool.start()
+        return self._inference
+
     def _channel(self, service: str) -> grpc.aio.Channel:
         if service not in self._channels:
-            address: str = getattr(self.addresses, service)
-            if not address:
-                raise NotFound(
-                    f"No address of the {service} service is known.",
-                    fix=f"Start a stack with `lepton up`, or set LEPTON_{service.upper()}_ADDRESS=HOST:PORT.",
-                )
-            interceptors = client_interceptors(self._tracing, address=address) if self._traces else None
+            address = self._address(service)
+            interceptors = self._interceptors(address)
             self._channels[service] = grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=interceptors)
         return self._channels[service]
+
+    def _interceptors(self, address: str | None) -> Sequence[grpc.aio.ClientInterceptor]:
+        return client_interceptors(self._tracing, address=address) if self._traces else ()
+
+    def _address(self, service: str) -> str:
+        address: str = getattr(self.addresses, service)
+        if not address:
+            raise NotFound(
+                f"No address of the {service} service is known.",
+                fix=f"Start a stack with `lepton up`, or set LEPTON_{service.upper()}_ADDRESS=HOST:PORT.",
+            )
+        return address
 
 
 class Client:

@@ -26,6 +26,8 @@ _FAILED_STARTS = 3
 _TAIL_LINES = 15
 _SHUTDOWN_TIMEOUT_S = 10.0
 _WAVE_MARGIN_S = 5.0
+_BALANCED = ("inference",)
+"""Parts whose replicas a client spreads its calls over."""
 
 Observer = Callable[[StackHealth], None]
 
@@ -184,10 +186,13 @@ def _read_local_state(home: Path) -> StackState | None:
 
 
 def _addresses(processes: tuple[Process, ...], layout: Layout) -> dict[str, str]:
-    """Part → address of its first process; what a browser opens is a URL."""
+    """Part → address of its first process, or of all where clients balance; what a browser opens is a URL."""
     addresses: dict[str, str] = {}
     for process in processes:
         addresses.setdefault(process.part, process.address)
+    for part in _BALANCED:
+        if part in addresses:
+            addresses[part] = ",".join(process.address for process in processes if process.part == part)
     if "traces" in addresses:
         addresses["otlp"] = layout.address("traces-otlp")
         addresses["traces"] = f"http://{addresses['traces']}"

@@ -38,7 +38,7 @@ class StackState:
     """Random; every process of a local stack carries it in its environment as LEPTON_STACK_ID."""
     started_at: float
     addresses: Mapping[str, str]
-    """Part → address: host:port for gRPC (inference, registry, health, otlp…), a URL for what a browser opens."""
+    """Part → address: host:port for gRPC (inference with all replicas, registry, health, otlp…), URLs for browsers."""
     ports: Mapping[str, int] = field(default_factory=dict)
     replicas: Mapping[str, int] = field(default_factory=dict)
     supervisor: ProcessRecord | None = None
@@ -52,6 +52,7 @@ class StackConnection:
     """Where a client reaches the parts of a stack. An address is empty when the stack does not have the part."""
 
     inference: str
+    """Every replica's host:port, with commas between them."""
     registry: str
     health: str
     traces: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lepton_ai.errors import InvalidInput
@@ -35,13 +35,37 @@ def endpoint_key(endpoint: Endpoint) -> str:
 
 async def register(state: StateStore, endpoint: Endpoint) -> Publication:
     """Announce an endpoint for as long as this process lives, or until the publication is withdrawn."""
-    value = json.dumps({"Addr": endpoint.address, "Metadata": dict(endpoint.metadata)}, ensure_ascii=False)
-    return await state.publish(endpoint_key(endpoint), value.encode())
+    return await state.publish(endpoint_key(endpoint), _encode(endpoint))
+
+
+def _encode(endpoint: Endpoint) -> bytes:
+    return json.dumps({"Addr": endpoint.address, "Metadata": dict(endpoint.metadata)}, ensure_ascii=False).encode()
 
 
 async def watch_endpoints(state: StateStore, service: str) -> EndpointWatch:
     """Follow the endpoints of a service. Returns within the store's request timeout, also when the store is away."""
     return EndpointWatch(service, await state.watch(f"{ENDPOINTS}{service}/"))
+
+
+def fixed_endpoints(service: str, addresses: Iterable[str]) -> EndpointWatch:
+    """Endpoints that are told rather than found: they never change."""
+    found = (Endpoint(service, address) for address in addresses)
+    return EndpointWatch(service, _FixedView({endpoint_key(endpoint): _encode(endpoint) for endpoint in found}))
+
+
+class _FixedView:
+    """A `Watch` of entries that stay as they are."""
+
+    connected = True
+
+    def __init__(self, entries: Mapping[str, bytes]) -> None:
+        self.entries = entries
+
+    async def changes(self) -> AsyncIterator[Mapping[str, bytes]]:
+        yield self.entries
+
+    async def close(self) -> None:
+        """There is nothing to stop."""
 
 
 class EndpointWatch:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.mesh.discovery import Endpoint, endpoint_key, register, watch_endpoints
+from lepton_ai.mesh.discovery import Endpoint, endpoint_key, fixed_endpoints, register, watch_endpoints
 from lepton_ai.testing.memory_store import MemoryStore
 
 ONE = Endpoint("preprocess", "127.0.0.1:5001", {"zone": "东"})
@@ -84,3 +84,11 @@ async def test_endpoints_stand_while_the_store_is_away() -> None:
     store.down()
     assert watch.endpoints == {ONE}
     assert not watch.connected
+
+
+async def test_fixed_endpoints_are_those_that_were_told_and_never_change() -> None:
+    watch = fixed_endpoints("inference", ["127.0.0.1:8500", "127.0.0.1:8501"])
+    assert watch.addresses == {"127.0.0.1:8500", "127.0.0.1:8501"}
+    assert [sorted(each.address for each in endpoints) async for endpoints in watch.changes()] == [
+        ["127.0.0.1:8500", "127.0.0.1:8501"]
+    ]
