@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -11,7 +12,7 @@ from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_
 
 from lepton_ai.mesh import health
 from lepton_ai.mesh.channel import ServicePool
-from lepton_ai.mesh.discovery import EndpointWatch, watch_endpoints
+from lepton_ai.mesh.discovery import watch_endpoints
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.server import Server
 from lepton_ai.mesh.state import StateStore
@@ -25,6 +26,7 @@ from services.inference.calls import Call
 from services.inference.control import ControlOptions, make_reconciler
 from services.inference.measurements import Measurements
 from services.inference.model_runtime import Runtimes
+from services.inference.packages import RegistryPool
 from services.inference.predictor import Predictor
 from services.inference.preprocessing import StreamedPreprocessing
 from services.inference.reconciler import Reconciler
@@ -44,8 +46,8 @@ class Connections:
     state: StateStore
     triton: InferenceBackend
     preprocess: ServicePool
-    registry: ServicePool
-    watches: tuple[EndpointWatch, ...]
+    registry: RegistryPool
+    closers: tuple[Callable[[], Awaitable[None]], ...] = ()
 
     @classmethod
     async def open(
@@ -63,12 +65,13 @@ class Connections:
             for name, watch in zip(("preprocess", "registry"), watches, strict=True)
         )
         await asyncio.gather(preprocess.start(), registry.start())
-        return cls(state, triton, preprocess, registry, tuple(watches))
+        closers = (preprocess.close, registry.close, triton.close, *(watch.close for watch in watches))
+        return cls(state, triton, preprocess, registry, closers)
 
     async def close(self) -> None:
         """Close all but the store."""
-        await asyncio.gather(self.preprocess.close(), self.registry.close(), self.triton.close())
-        await asyncio.gather(*(watch.close() for watch in self.watches))
+        for close in self.closers:
+            await close()
 
 
 class InferenceReplica:

@@ -36,7 +36,10 @@ PIPELINE = {
         {"op": "to_tensor", "output": "image", "dtype": "UINT8", "layout": "HWC"},
     ],
 }
-POSTPROCESS = [{"op": "softmax", "input": "logits"}, {"op": "classify", "labels": "labels.txt", "top_k": 2}]
+POSTPROCESS: list[dict[str, object]] = [
+    {"op": "softmax", "input": "logits"},
+    {"op": "classify", "labels": "labels.txt", "top_k": 2},
+]
 DESCRIPTION = Description(
     name="colours",
     inputs=(Described("image", "UINT8", (-1, 8, 8, 3)),),
