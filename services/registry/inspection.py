@@ -20,7 +20,7 @@ from lepton_ai.package import PackageLimits
 
 _LOG = logging.getLogger(__name__)
 _MAX_VERDICT_BYTES = 64 << 10
-_SPARE_S = 2.0  # the process ends itself first, so that the usual way out is its own
+_SPARE_S = 2.0  # the process ends itself only when we are not there any more to do it
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Inspection:
         async with self._turns:
             process = await self._start(directory)
             try:
-                output, log = await asyncio.wait_for(process.communicate(), self._limits.timeout_s + _SPARE_S)
+                output, log = await asyncio.wait_for(process.communicate(), self._limits.timeout_s)
             except TimeoutError as error:
                 raise _not_inspected("takes too long to check") from error
             finally:
@@ -65,7 +65,7 @@ class Inspection:
 
     async def _start(self, directory: Path) -> asyncio.subprocess.Process:
         limits = {
-            "timeout_s": math.ceil(self._limits.timeout_s),
+            "timeout_s": math.ceil(self._limits.timeout_s + _SPARE_S),
             "memory_bytes": self._limits.memory_bytes,
             "package": asdict(self._package_limits),
         }

@@ -238,7 +238,7 @@ async def test_a_change_is_finished_though_its_caller_has_gone(bench: Bench) -> 
         await caller
     await bench.completion.close()
     recorded = await bench.recorded()
-    assert recorded.get("cat") == await bench.published()
+    assert recorded["cat"] == await bench.published()
 
 
 async def test_concurrent_deploys_end_in_one_of_them(bench: Bench) -> None:
