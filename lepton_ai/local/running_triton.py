@@ -61,7 +61,8 @@ class LocalTriton:
 
     async def kill(self) -> None:
         """kill -9, stubs left behind as the kernel leaves them."""
-        os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may have died this moment
+            os.kill(self.pid, signal.SIGKILL)
         await self._gone()
 
     async def stop(self) -> None:

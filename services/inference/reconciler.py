@@ -136,6 +136,8 @@ class Reconciler:
 
     def _ensure(self, model: str, deployed: registry_pb2.DeployedVersion) -> None:
         life = self._lives.get((model, deployed.version))
+        if triton_name(model, deployed.version) in self._removals:
+            return  # its end brings us back here
         if life is None:
             life = self._lives[model, deployed.version] = VersionLife(model, deployed, self._parts)
             life.start()
@@ -194,6 +196,7 @@ class Reconciler:
             await self._parts.watch.refresh()
         finally:
             del self._removals[name]
+            self._changed.set()
 
     def _serving(self, model: str) -> dict[int, LoadedVersion]:
         return {

@@ -193,7 +193,7 @@ def load_error_from(error: grpc.aio.AioRpcError) -> LeptonError:
     """The Lepton error for a load that failed; like `error_from`, but whatever Triton says is about the load."""
     if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
         return error_from(error)
-    return InternalError(_shown(error.details() or ""), reason=LOAD_FAILED)
+    return InternalError(_shown(_LOAD_PREFIX.sub("", error.details() or "")), reason=LOAD_FAILED)
 
 
 def smells_dead(error: BaseException) -> bool:
@@ -214,6 +214,7 @@ _DEAD_STUB = re.compile(r"stub process|is not healthy", re.IGNORECASE)
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^\[request id: [^\]]*\]\s*")
 _PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]+")
+_LOAD_PREFIX = re.compile(r"^load failed for model .*? state: \w+: (?:TritonModelException: )?")
 _MAX_SHOWN = 500
 
 

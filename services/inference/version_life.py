@@ -273,6 +273,7 @@ class VersionLife:
                 async with asyncio.timeout(self._parts.drain_s):
                     await self.loaded.idle()
             await self._parts.loader.remove(self.loaded.triton_name)
+            await self._parts.watch.refresh()
         ended(self)
 
     def _set_loading(self, message: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import socket
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import pytest_asyncio
 from onnx import TensorProto, helper
 from tritonclient.grpc import service_pb2
 
@@ -19,6 +22,15 @@ from lepton_ai.local.running_triton import LocalTriton
 from services.inference.model_repository import ModelRepository, TritonModel
 from services.inference.triton import LOAD_FAILED, MODEL_FAILED, MODEL_NOT_LOADED, TRITON_REJECTED, Triton
 from tests.sample_packages import onnx_bytes
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def triton(shared_triton: LocalTriton) -> AsyncIterator[Triton]:
+    triton = Triton(shared_triton.address)
+    yield triton
+    await triton.close()
 
 
 @dataclass(frozen=True)
@@ -31,9 +43,15 @@ class Spec:
 X, Y = Spec("x", "FP32", (-1, 4)), Spec("y", "FP32", (-1, 4))
 
 
-def add(local_triton: LocalTriton, file: Path, **changes: Any) -> str:
-    settings: dict[str, Any] = {"model": "m", "version": 1, "format": "onnx", "inputs": [X], "outputs": [Y]}
-    return ModelRepository(local_triton.model_repository).add(
+def add(shared_triton: LocalTriton, file: Path, **changes: Any) -> str:
+    settings: dict[str, Any] = {
+        "model": f"m{uuid.uuid4().hex}",
+        "version": 1,
+        "format": "onnx",
+        "inputs": [X],
+        "outputs": [Y],
+    }
+    return ModelRepository(shared_triton.model_repository).add(
         TritonModel(file=file, instances=1, **(settings | changes))
     )
 
@@ -65,9 +83,9 @@ ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
 
 
 async def test_an_onnx_model_answers_batches_of_any_size(
-    local_triton: LocalTriton, triton: Triton, doubler: Path
+    shared_triton: LocalTriton, triton: Triton, doubler: Path
 ) -> None:
-    name = add(local_triton, doubler)
+    name = add(shared_triton, doubler)
     await triton.load(name)
     for rows in (ROWS, ROWS[:1], np.zeros((0, 4), np.float32)):
         answer = outputs(await triton.infer(request(name, x=rows), timeout_s=5))
@@ -79,7 +97,7 @@ async def test_an_onnx_model_answers_batches_of_any_size(
     assert [(each.name, each.datatype, list(each.shape)) for each in metadata.inputs] == [("x", "FP32", [-1, 4])]
 
 
-async def test_a_torch_export_model_answers(local_triton: LocalTriton, triton: Triton, tmp_path: Path) -> None:
+async def test_a_torch_export_model_answers(shared_triton: LocalTriton, triton: Triton, tmp_path: Path) -> None:
     import torch
 
     class Both(torch.nn.Module):
@@ -92,7 +110,7 @@ async def test_a_torch_export_model_answers(local_triton: LocalTriton, triton: T
     )
     torch.export.save(program, tmp_path / "both.pt2")
     name = add(
-        local_triton,
+        shared_triton,
         tmp_path / "both.pt2",
         format="torch_export",
         inputs=[X, Spec("scale", "FP32", (-1, 1))],
@@ -111,7 +129,7 @@ async def test_a_torch_export_model_answers(local_triton: LocalTriton, triton: T
 
 @pytest.mark.parametrize("dtype", ["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"])
 async def test_every_dtype_passes_through_unchanged(
-    local_triton: LocalTriton, triton: Triton, tmp_path: Path, dtype: str
+    shared_triton: LocalTriton, triton: Triton, tmp_path: Path, dtype: str
 ) -> None:
     kinds = {"BYTES": TensorProto.STRING, "FP16": TensorProto.FLOAT16, "FP32": TensorProto.FLOAT}
     kinds["FP64"] = TensorProto.DOUBLE
@@ -121,7 +139,7 @@ async def test_every_dtype_passes_through_unchanged(
     path = tmp_path / "identity.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     specs = {"inputs": [Spec("输入", dtype, (-1, 3))], "outputs": [Spec("输出", dtype, (-1, 3))]}
-    name = add(local_triton, path, **specs)
+    name = add(shared_triton, path, **specs)
     await triton.load(name)
     values: Any = np.array([[0, 1, 1], [1, 0, 1]], dtype=tensors.numpy_dtype(dtype))
     if dtype == "BYTES":
@@ -133,11 +151,11 @@ async def test_every_dtype_passes_through_unchanged(
 
 
 async def test_what_is_not_a_model_fails_to_load_with_a_neutral_text(
-    local_triton: LocalTriton, triton: Triton, tmp_path: Path
+    shared_triton: LocalTriton, triton: Triton, tmp_path: Path
 ) -> None:
     (tmp_path / "bad").write_bytes(b"not a model")
     for number, kind in enumerate(("onnx", "torch_export"), start=1):
-        name = add(local_triton, tmp_path / "bad", format=kind, version=number)
+        name = add(shared_triton, tmp_path / "bad", format=kind, version=number)
         with pytest.raises(InternalError, match=f"The {kind} model cannot be opened") as caught:
             await triton.load(name)
         assert caught.value.reason == LOAD_FAILED
@@ -146,7 +164,7 @@ async def test_what_is_not_a_model_fails_to_load_with_a_neutral_text(
 
 
 async def test_a_model_that_fails_on_an_input_fails_that_request_alone(
-    local_triton: LocalTriton, triton: Triton, tmp_path: Path
+    shared_triton: LocalTriton, triton: Triton, tmp_path: Path
 ) -> None:
     index = helper.make_tensor_value_info("i", TensorProto.INT64, ["n"])
     row = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
@@ -154,7 +172,7 @@ async def test_a_model_that_fails_on_an_input_fails_that_request_alone(
     graph = helper.make_graph([helper.make_node("Gather", ["table", "i"], ["y"])], "g", [index], [row], [table])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m")
     specs = {"inputs": [Spec("i", "INT64", (-1,))], "outputs": [Spec("y", "FP32", (-1,))]}
-    name = add(local_triton, tmp_path / "m", **specs)
+    name = add(shared_triton, tmp_path / "m", **specs)
     await triton.load(name)
     with pytest.raises(InternalError, match="The model failed on this input") as caught:
         await triton.infer(request(name, i=np.array([7])), timeout_s=5)
@@ -163,21 +181,21 @@ async def test_a_model_that_fails_on_an_input_fails_that_request_alone(
 
 
 async def test_an_output_of_another_type_than_declared_is_an_error(
-    local_triton: LocalTriton, triton: Triton, doubler: Path
+    shared_triton: LocalTriton, triton: Triton, doubler: Path
 ) -> None:
-    name = add(local_triton, doubler, outputs=[Spec("y", "FP64", (-1, 4))])
+    name = add(shared_triton, doubler, outputs=[Spec("y", "FP64", (-1, 4))])
     await triton.load(name)
     with pytest.raises(InternalError, match="'y' is float32, but the package says float64"):
         await triton.infer(request(name, x=ROWS), timeout_s=5)
 
 
 async def test_errors_say_what_is_wrong_and_hide_what_is_inside(
-    local_triton: LocalTriton, triton: Triton, doubler: Path
+    shared_triton: LocalTriton, triton: Triton, doubler: Path
 ) -> None:
     with pytest.raises(Unavailable) as caught:
-        await triton.infer(request("m--v1", x=ROWS), timeout_s=5)
+        await triton.infer(request("nobody--v1", x=ROWS), timeout_s=5)
     assert (caught.value.reason, caught.value.retry_after_s) == (MODEL_NOT_LOADED, 1.0)
-    name = add(local_triton, doubler)
+    name = add(shared_triton, doubler)
     await triton.load(name)
     for wrong in (request(name, z=ROWS), request(name, x=ROWS[:, :3]), request(name, x=ROWS.astype(int))):
         with pytest.raises(InvalidInput) as rejected:
@@ -191,8 +209,11 @@ async def test_errors_say_what_is_wrong_and_hide_what_is_inside(
     await triton.unload("never--v1")
 
 
-async def test_a_triton_that_is_not_there_is_away(local_triton: LocalTriton, triton: Triton) -> None:
-    await local_triton.kill()
-    assert not await triton.ready()
-    with pytest.raises(Unavailable, match="Triton does not answer"):
-        await triton.index()
+async def test_a_triton_that_is_not_there_is_away() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers, and nobody else can take it
+        triton = Triton(f"127.0.0.1:{reserved.getsockname()[1]}")
+        assert not await triton.ready()
+        with pytest.raises(Unavailable, match="Triton does not answer"):
+            await triton.index()
+        await triton.close()
