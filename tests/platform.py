@@ -64,11 +64,13 @@ class Platform:
 
 
 @contextmanager
-def running_platform(home: Path, **replicas: int) -> Iterator[Platform]:
+def running_platform(home: Path, *, trace_ratio: float = 1.0, **replicas: int) -> Iterator[Platform]:
     """A local stack on free ports, stopped afterwards; nothing of it may be left."""
     stack = Stack(home)
     try:
-        state = stack.bring_up(StackOptions(usual_ports=False, replicas=replicas, timeout_s=90))
+        state = stack.bring_up(
+            StackOptions(usual_ports=False, replicas=replicas, trace_ratio=trace_ratio, timeout_s=90)
+        )
         yield Platform(home, state)
     finally:
         recorded = stack.read_running()

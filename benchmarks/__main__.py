@@ -1,0 +1,61 @@
+"""`python -m benchmarks`: starts a platform of its own, measures, prints tables, writes them as Markdown if asked."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import click
+
+from benchmarks import photos, rows, startup
+from benchmarks.report import Report, markdown, show
+from examples.efficientnet_lite0 import NAME, write_package
+from tests.platform import Platform, running_platform
+
+SUITES = ("photos", "rows", "startup")
+
+
+@click.command()
+@click.argument("suites", nargs=-1, type=click.Choice(SUITES))
+@click.option("--seconds", default=6.0, show_default=True, help="Length of each measurement.")
+@click.option("--markdown", "document", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables here.")
+def main(suites: tuple[str, ...], seconds: float, document: Path | None) -> None:
+    """Measure all SUITES, or those that are named."""
+    chosen = suites or SUITES
+    with tempfile.TemporaryDirectory(prefix="lepton-bench-") as directory:
+        reports = _measure(Path(directory), chosen, seconds)
+    if document is not None:
+        document.write_text("\n".join(markdown(report) for report in reports), encoding="utf-8")
+
+
+def _measure(directory: Path, suites: tuple[str, ...], seconds: float) -> list[Report]:
+    reports: list[Report] = []
+    package = write_package(directory / NAME)
+    home = directory / ".lepton"
+    with running_platform(home, trace_ratio=0.0) as platform:
+        asyncio.run(_deploy(platform, package, rows.write(directory / rows.NAME)))
+        if "photos" in suites:
+            reports += _shown(asyncio.run(photos.measure(platform, package / "model.onnx", seconds=seconds)))
+        if "rows" in suites:
+            reports += _shown(asyncio.run(rows.measure(platform, seconds=seconds)))
+    if "startup" in suites:
+        reports += _shown(asyncio.run(startup.measure(home)))
+    return reports
+
+
+async def _deploy(platform: Platform, *packages: Path) -> None:
+    async with platform.client() as client:
+        for package in packages:
+            version = await client.push(package)
+            await client.deploy(version.model)
+
+
+def _shown(reports: list[Report]) -> list[Report]:
+    for report in reports:
+        show(report)
+    return reports
+
+
+if __name__ == "__main__":
+    main()
