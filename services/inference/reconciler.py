@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from types import MappingProxyType
 
 from google.protobuf import json_format
@@ -229,10 +228,10 @@ class Reconciler:
                 self._held[model, deployed.version] = deployed
 
     def _to_remember(self) -> Memory:
-        effective = {model: self._effective_deployment(model, aliases) for model, aliases in self._aliases.items()}
+        effective = {model: self._effective_deployment(model) for model in self._aliases}
         return Memory(wanted=self._view.deployments or {}, effective=effective)
 
-    def _effective_deployment(self, model: str, aliases: Mapping[str, object]) -> registry_pb2.Deployment:
+    def _effective_deployment(self, model: str) -> registry_pb2.Deployment:
         deployment = registry_pb2.Deployment(model=model)
         for version in sorted(routed_versions(self._aliases[model])):
             if (model, version) in self._lives:
