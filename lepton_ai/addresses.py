@@ -24,12 +24,17 @@ class Addresses:
 
 
 def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path | None = None) -> Addresses:
-    """Fill in what is not `known`: from LEPTON_INFERENCE_ADDRESS and its like, then from the stack that runs here."""
+    """Fill in what is not `known`: from LEPTON_INFERENCE_ADDRESS and its like, then from the stack that runs here.
+
+    The stack is that of `home`, of the folder LEPTON_HOME, or the nearest upwards from the current folder.
+    """
     names = Addresses.__dataclass_fields__
     told = {name: getattr(known, name) or environ.get(f"LEPTON_{name.upper()}_ADDRESS", "") for name in names}
     addresses = Addresses(**told)
+    if home is None:
+        home = Path(environ["LEPTON_HOME"]) if environ.get("LEPTON_HOME") else find_home(Path.cwd())
     try:
-        found = connection(home or find_home(Path.cwd()))
+        found = connection(home)
     except NotFound:
         return addresses
     # Parts of two platforms must not be mixed: the stack here fills gaps only when nothing else was named.
