@@ -17,6 +17,7 @@ import grpc
 
 from lepton_ai.errors import ERROR_BY_CODE, FieldViolation, InternalError, InvalidInput, LeptonError
 from lepton_ai.package import PackageLimits
+from services.registry.inspector import OUT_OF_MEMORY
 
 _LOG = logging.getLogger(__name__)
 _MAX_VERDICT_BYTES = 64 << 10
@@ -60,7 +61,7 @@ class Inspection:
                 await _end(process)
         if process.returncode != 0:
             _LOG.warning("inspector ended with %s: %s", process.returncode, log[-4000:].decode(errors="replace"))
-            raise self._explain(process.returncode, log)
+            raise _explain(process.returncode)
         return _read_verdict(output)
 
     async def _start(self, directory: Path) -> asyncio.subprocess.Process:
@@ -82,13 +83,13 @@ class Inspection:
             start_new_session=True,
         )
 
-    @staticmethod
-    def _explain(returncode: int | None, log: bytes) -> LeptonError:
-        if returncode is not None and returncode < 0:
-            return _not_inspected("crashes the checker or takes too long to check")
-        if b"MemoryError" in log or b"bad_alloc" in log:
-            return _not_inspected("needs too much memory to check")
-        return InternalError("The uploaded package could not be checked.", reason="INSPECTION_FAILED")
+
+def _explain(returncode: int | None) -> LeptonError:
+    if returncode is not None and returncode < 0:
+        return _not_inspected("crashes the checker or takes too long to check")
+    if returncode == OUT_OF_MEMORY:
+        return _not_inspected("needs too much memory to check")
+    return InternalError("The uploaded package could not be checked.", reason="INSPECTION_FAILED")
 
 
 def _environment() -> dict[str, str]:

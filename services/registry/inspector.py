@@ -6,6 +6,7 @@ use little, writes nothing and dies with what it reads. It answers with one JSON
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -17,6 +18,9 @@ from typing import Any
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.package import Package, PackageLimits
+
+OUT_OF_MEMORY = 3
+"""Exit status when the package needs more memory than there is to check it."""
 
 
 def inspect_package(directory: Path, limits: PackageLimits) -> Package:
@@ -56,6 +60,12 @@ def main(arguments: list[str]) -> None:
         package = inspect_package(directory, PackageLimits(**limits["package"]))
     except LeptonError as error:
         verdict: dict[str, Any] = {"error": _document(error)}
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        sys.exit(OUT_OF_MEMORY)
     else:
         verdict = {"digest": package.digest, "description": package.description.description}
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as out:

@@ -54,7 +54,7 @@ def check_program(document: dict[str, Any], description: Description) -> None:
             check(value)
     try:
         _check_signature(document["graph_module"], description)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise _refused("holds no signature that can be read") from error
 
 
@@ -162,22 +162,43 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 
 
 def _check_signature(module: dict[str, Any], description: Description) -> None:
-    """Inputs and outputs are compared in order: torch.export keeps the order of forward's arguments and results."""
-    signature, tensors = module["signature"], module["graph"]["tensor_values"]
-    inputs = [
-        spec["user_input"]["arg"]["as_tensor"]["name"] for spec in signature["input_specs"] if "user_input" in spec
-    ]
-    outputs = [
-        spec["user_output"]["arg"]["as_tensor"]["name"] for spec in signature["output_specs"] if "user_output" in spec
-    ]
-    for kind, specs, names in (("inputs", description.inputs, inputs), ("outputs", description.outputs, outputs)):
-        if len(specs) != len(names):
+    """Inputs are compared in order, as they become forward's arguments; outputs too, unless the model names them."""
+    tensors, signature = module["graph"]["tensor_values"], module["signature"]
+    inputs, outputs = _arguments(signature, "input"), _arguments(signature, "output")
+    names = _output_names(module)
+    if names is not None:
+        by_name = dict(zip(names, outputs, strict=True))
+        outputs = [_named(by_name, index, spec.name) for index, spec in enumerate(description.outputs)]
+    for kind, specs, actual in (("inputs", description.inputs, inputs), ("outputs", description.outputs, outputs)):
+        if len(specs) != len(actual):
             raise InvalidInput.of_field(
-                kind, f"names {len(specs)}, the model has {len(names)}", reason="SIGNATURE_MISMATCH"
+                kind, f"names {len(specs)}, the model has {len(actual)}", reason="SIGNATURE_MISMATCH"
             )
-        for index, (spec, name) in enumerate(zip(specs, names, strict=True)):
-            actual = _tensor(tensors[name])
-            check_tensor(f"{kind}[{index}]", spec, actual, max_batch_size=description.max_batch_size)
+        for index, (spec, name) in enumerate(zip(specs, actual, strict=True)):
+            tensor = _tensor(tensors[name])
+            check_tensor(f"{kind}[{index}]", spec, tensor, max_batch_size=description.max_batch_size)
+
+
+def _arguments(signature: dict[str, Any], kind: str) -> list[str]:
+    """Names inside the graph of what the caller gives or gets."""
+    specs = [spec[f"user_{kind}"] for spec in signature[f"{kind}_specs"] if f"user_{kind}" in spec]
+    return [spec["arg"]["as_tensor"]["name"] for spec in specs]
+
+
+def _output_names(module: dict[str, Any]) -> list[str] | None:
+    """The keys of the dict that the model answers with; None when it answers otherwise."""
+    _, spec = json.loads(module["module_call_graph"][0]["signature"]["out_spec"])
+    keys = json.loads(spec["context"]) if spec["type"] in {"builtins.dict", "collections.OrderedDict"} else None
+    return keys if isinstance(keys, list) else None
+
+
+def _named(outputs: dict[str, str], index: int, name: str) -> str:
+    if name not in outputs:
+        known = ", ".join(sorted(outputs)[:10])
+        raise InvalidInput.of_field(
+            f"outputs[{index}].name", f"the model has no such output; it has {known}", reason="SIGNATURE_MISMATCH"
+        )
+    return outputs[name]
 
 
 def _tensor(meta: dict[str, Any]) -> ModelTensor:

@@ -110,14 +110,14 @@ def test_a_real_export_is_accepted(doubler: Path, tmp_path: Path) -> None:
 def test_convolutions_and_named_outputs_are_accepted(tmp_path: Path) -> None:
     batch = ({0: torch.export.Dim("batch")},)
     archive = export(Convolution(), (torch.zeros(2, 3, 8, 8),), tmp_path / "m.pt2", dynamic_shapes=batch)
-    check_torch_export(
-        torch_package(
-            tmp_path / "p",
-            archive,
-            inputs=[{"name": "x", "dtype": "FP32", "shape": [-1, 3, 8, 8]}],
-            outputs=[{"name": name, "dtype": "FP32", "shape": [-1, 8]} for name in ("y", "p")],
-        )
-    )
+    inputs = [{"name": "x", "dtype": "FP32", "shape": [-1, 3, 8, 8]}]
+    for number, names in enumerate((("y", "p"), ("p", "y"), ("p",))):
+        outputs = [{"name": name, "dtype": "FP32", "shape": [-1, 8]} for name in names]
+        check_torch_export(torch_package(tmp_path / str(number), archive, inputs=inputs, outputs=outputs))
+    unknown = [{"name": "z", "dtype": "FP32", "shape": [-1, 8]}]
+    with pytest.raises(InvalidInput) as caught:
+        check_torch_export(torch_package(tmp_path / "unknown", archive, inputs=inputs, outputs=unknown))
+    assert caught.value.fields[0].field == "outputs[0].name"
 
 
 def test_free_lengths_with_guards_are_accepted(tmp_path: Path) -> None:
