@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -55,14 +55,15 @@ async def test_a_bad_photo_marks_the_spans_it_failed_in(platform: Platform) -> N
     async with platform.client(trace_ratio=1.0) as client:
         with pytest.raises(InvalidInput):
             await client.predict(NAME, b"no photo")
-    trace = await eventually(lambda: newest_failed(platform), timeout_s=10, description="the failed trace arrives")
+    found = eventually(lambda: newest_failed(platform), timeout_s=10, description="the failed trace arrives")
+    trace = cast(Trace, await found)
     marked = {span["operationName"] for span in trace["spans"] if tags(span).get("error") is True}
     assert {"lepton.v1.InferenceService/Predict", "lepton.v1.PreprocessService/PreprocessStream"} <= marked
 
 
 async def newest_failed(platform: Platform) -> Trace | None:
     """The newest trace of a failed call in which the preprocess service took part."""
-    query = {"service": "preprocess", "tags": json.dumps({"error": "true"}), "limit": 1}
+    query: dict[str, str | int] = {"service": "preprocess", "tags": json.dumps({"error": "true"}), "limit": 1}
     async with httpx.AsyncClient(base_url=platform.state.addresses["traces"]) as http:
         found: list[Trace] = (await http.get("/api/traces", params=query)).json()["data"]
     services = {process["serviceName"] for trace in found for process in trace["processes"].values()}
