@@ -1,4 +1,4 @@
-"""The services of the platform and who calls whom, as data: the README's table and the traces are checked against it."""
+"""The platform's services and who calls whom, as data: the README's table and the traces are checked against it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def _toy(command: tuple[str, ...], environment: dict[str, str]) -> Process:
 
 
 def test_commands_and_environments_reach_supervisor_unharmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nasty = "/tmp/目录 #1; 50% \"q\" 'x'"  # noqa: S108
+    nasty = "/tmp/目录 #1; 50% \"q\" 'x'"
     configuration = _configurations(tmp_path, monkeypatch, _toy(("run", nasty, ""), {"HOME_OF": nasty}))
     monkeypatch.setattr(configuration.options, "stat", lambda _path: os.stat_result((0o755,) + (0,) * 9))
     monkeypatch.setattr(configuration, "get_path", lambda: ["/bin"])
