@@ -1,0 +1,75 @@
+"""`python -m services.inference` as a process of its own, while everything it needs is away."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from lepton_ai.mesh.errors import from_rpc_error
+from lepton_ai.testing import eventually
+from lepton_ai.v1 import common_pb2, inference_pb2
+from lepton_ai.v1.inference_pb2_grpc import InferenceServiceStub
+from tests.unit.inference.colours import RED, item
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The process and its address, which its log tells."""
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "LEPTON_ETCD_ADDRESS": "127.0.0.1:1",
+        "LEPTON_TRITON_ADDRESS": "127.0.0.1:1",
+        "LEPTON_MODEL_REPOSITORY": str(tmp_path / "models"),
+        "LEPTON_CACHE_DIR": str(tmp_path / "cache"),
+        "LEPTON_PROPAGATION_S": "0",
+        "LEPTON_READY_AFTER_S": "0.2",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.inference", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(30):
+            while b"listening" not in (line := await process.stderr.readline()):
+                assert line, "the process ended"
+        yield process, line.decode().split('address="')[1].split('"')[0]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_without_etcd_and_triton_it_gets_ready_says_why_nothing_is_served_and_ends_cleanly(
+    process: tuple[asyncio.subprocess.Process, str],
+) -> None:
+    running, address = process
+    async with grpc.aio.insecure_channel(address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+
+        async def serving() -> bool:
+            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+        await eventually(serving, timeout_s=10, description="the port says it is ready")
+        request = inference_pb2.PredictRequest(model=common_pb2.ModelRef(name="colours"), items=[item(RED)])
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await InferenceServiceStub(channel).Predict(request, timeout=5)
+        error = from_rpc_error(failure.value)
+        assert (failure.value.code(), error.reason) == (grpc.StatusCode.UNAVAILABLE, "STARTING")
+        assert error.retry_after_s is not None
+        triton: Any = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert (await triton.ServerMetadata(service_pb2.ServerMetadataRequest(), timeout=5)).name == "lepton"
+    running.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(15):
+        assert await running.wait() == 0
