@@ -204,7 +204,7 @@ def climbing(package: Package) -> Requests:
 
 def absolute(package: Package) -> Requests:
     manifest = package.manifest()
-    manifest.files[1].path = "/tmp/escaped"  # noqa: S108 - what an attacker might write
+    manifest.files[1].path = "/tmp/escaped"
     return requests(manifest, contents(package))
 
 
