@@ -11,7 +11,7 @@ from pathlib import Path
 from lepton_ai.mesh.state import StateStore
 from services.inference.deployments import DeploymentView, MemoryFile, still_deployed
 from services.inference.loading import Loader
-from services.inference.model_repository import ModelRepository, TritonBackend
+from services.inference.model_repository import ModelRepository, TritonBackend, TritonDevice
 from services.inference.packages import PackageCache, RegistryPool
 from services.inference.prober import Predict, Prober
 from services.inference.reconciler import Reconciler
@@ -35,8 +35,9 @@ class ControlOptions:
     cache: Path
     """Directory of this replica's own for packages and what it must remember; survives restarts."""
     triton_backend: TritonBackend = "python"
+    triton_device: TritonDevice = "cpu"
     cores: int = 0
-    """Copies of a model whose package leaves their number open; 0: one for each usable core."""
+    """Copies of a model whose package leaves their number open; 0: one for each usable core, or one on a GPU."""
     drain_s: float = 30.0
     """How long a version that is unloaded may finish its last requests."""
     probe_interval_s: float = 2.0
@@ -61,9 +62,9 @@ def make_reconciler(
     changed = asyncio.Event()
     loader = Loader(
         PackageCache(options.cache / "packages", registry),
-        ModelRepository(options.model_repository, backend=options.triton_backend),
+        ModelRepository(options.model_repository, backend=options.triton_backend, device=options.triton_device),
         triton,
-        cores=options.cores or usable_cores(),
+        cores=options.cores or (1 if options.triton_device == "gpu" else usable_cores()),
     )
     parts = LifeParts(
         loader=loader,

@@ -24,6 +24,7 @@ from lepton_ai.package import check_name
 from services.inference.routes import TensorDescription
 
 TritonBackend = Literal["python", "native"]
+TritonDevice = Literal["cpu", "gpu"]
 ModelFormat = Literal["onnx", "torch_export"]
 
 _TRITON_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})")
@@ -70,10 +71,12 @@ class TritonModel:
 class ModelRepository:
     """The directory that Triton reads. Calls block on the disk: use a thread. Only names made here are ever touched."""
 
-    def __init__(self, directory: Path, *, backend: TritonBackend = "python") -> None:
-        """`backend`: "python" runs everything with our runner, "native" gives ONNX to Triton's onnxruntime backend."""
+    def __init__(self, directory: Path, *, backend: TritonBackend = "python", device: TritonDevice = "cpu") -> None:
+        """`backend`: "python" runs everything with our runner, "native" gives ONNX to Triton's onnxruntime backend,
+        which computes on the `device`."""
         self._directory = directory
         self._backend = backend
+        self._device = device
 
     def add(self, model: TritonModel) -> str:
         """Write the model's directory, replacing one of the same name, and return the name in Triton.
@@ -81,7 +84,7 @@ class ModelRepository:
         A reader sees the old directory, none or the new one, never a part. Raises InvalidInput, Unsupported.
         """
         name = model.triton_name
-        config = model_config(model, backend=self._backend)
+        config = self._config(model)
         self._directory.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
         try:
@@ -96,7 +99,7 @@ class ModelRepository:
         """Whether exactly this model lies here, the way this version of Lepton writes it."""
         with contextlib.suppress(OSError):
             config = (self._directory / model.triton_name / "config.pbtxt").read_text(encoding="utf-8")
-            return config == model_config(model, backend=self._backend)
+            return config == self._config(model)
         return False
 
     def remove(self, name: str) -> None:
@@ -121,6 +124,9 @@ class ModelRepository:
         for pattern in (".new-*", ".old-*"):
             for path in self._directory.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _config(self, model: TritonModel) -> str:
+        return model_config(model, backend=self._backend, device=self._device)
 
     def _fill(self, directory: Path, model: TritonModel, config: str) -> None:
         files = directory / "1"
@@ -151,19 +157,21 @@ def _backend_of(model: TritonModel, backend: TritonBackend) -> str:
     return "onnxruntime" if backend == "native" and model.format == "onnx" else "python"
 
 
-def model_config(model: TritonModel, *, backend: TritonBackend) -> str:
+def model_config(model: TritonModel, *, backend: TritonBackend, device: TritonDevice = "cpu") -> str:
     """Triton's configuration of a model, in protobuf text form.
 
     max_batch_size stays 0 and the dimensions hold the batch: Lepton batches, Triton must not.
     """
     chosen = _backend_of(model, backend)
+    # Our runner computes on the CPU, also where Triton has a GPU.
+    kind = "KIND_GPU" if device == "gpu" and chosen != "python" else "KIND_CPU"
     lines = [
         f"# package {model.digest} runner {hashlib.sha256(_runner()).hexdigest()}",
         f"name: {_quoted(model.triton_name)}",
         f"backend: {_quoted(chosen)}",
         "max_batch_size: 0",
         f"default_model_filename: {_quoted(_FILE_NAMES[model.format] if chosen != 'python' else 'model.py')}",
-        f"instance_group [{{ count: {model.instances} kind: KIND_CPU }}]",
+        f"instance_group [{{ count: {model.instances} kind: {kind} }}]",
         *(_tensor("input", tensor, chosen) for tensor in model.inputs),
         *(_tensor("output", tensor, chosen) for tensor in model.outputs),
         *(_parameter(key, value) for key, value in _parameters(model, chosen).items()),

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from lepton_ai.mesh.settings import MIB, Address, Seconds, ServiceSettings
-from services.inference.model_repository import TritonBackend
+from services.inference.model_repository import TritonBackend, TritonDevice
 
 
 class InferenceSettings(ServiceSettings):
@@ -21,6 +21,8 @@ class InferenceSettings(ServiceSettings):
     """Directory of this replica's own for model packages and what it must remember over restarts."""
     triton_backend: TritonBackend = "python"
     """How models run: in Lepton's runner in Triton's Python backend, or in Triton's own ("native") backends."""
+    triton_device: TritonDevice = "cpu"
+    """Where Triton's own backends compute; "gpu" makes one copy of a model whose package leaves their number open."""
     triton_pid_file: Path | None = None
     """File with Triton's process id, where this service may end a Triton that hangs, to have it restarted."""
     max_queue_rows: int = Field(default=1024, ge=1)

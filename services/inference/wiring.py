@@ -136,6 +136,7 @@ class InferenceReplica:
                 model_repository=self._settings.model_repository,
                 cache=self._settings.cache_dir,
                 triton_backend=self._settings.triton_backend,
+                triton_device=self._settings.triton_device,
             ),
             predict=self._probe,
             restart_triton=TritonRestart(pid_file) if pid_file is not None else None,

@@ -70,6 +70,23 @@ class TestConfiguration:
         exported = parsed(model_config(model(format="torch_export"), backend="native"))
         assert exported.backend == "python"
 
+    def test_only_triton_s_own_backends_compute_on_a_gpu(self) -> None:
+        kinds = model_config_pb2.ModelInstanceGroup
+        on_gpu = parsed(model_config(model(), backend="native", device="gpu"))
+        by_runner = parsed(model_config(model(), backend="python", device="gpu"))
+        on_cpu = parsed(model_config(model(), backend="native"))
+        assert [config.instance_group[0].kind for config in (on_gpu, by_runner, on_cpu)] == [
+            kinds.KIND_GPU,
+            kinds.KIND_CPU,
+            kinds.KIND_CPU,
+        ]
+
+    def test_another_device_makes_it_another_model(self, tmp_path: Path) -> None:
+        (file := tmp_path / "m.onnx").write_bytes(b"onnx")
+        ModelRepository(tmp_path / "r", backend="native").add(model(file))
+        assert ModelRepository(tmp_path / "r", backend="native").holds(model(file))
+        assert not ModelRepository(tmp_path / "r", backend="native", device="gpu").holds(model(file))
+
     @pytest.mark.parametrize("name", ["猫", 'x" data_type: TYPE_BOOL #', "a\\", "x\n}", "'", "{}[]"])
     def test_no_tensor_name_can_leave_its_string(self, name: str) -> None:
         spec = TensorSpec.model_construct(name=name, dtype="BYTES", shape=(-1,))
