@@ -6,7 +6,6 @@ from lepton_ai.package.description import (
     Golden,
     ModelFile,
     TensorSpec,
-    check_name,
 )
 from lepton_ai.package.directory import Package, write_package
 from lepton_ai.package.golden import ExpectedTensor, GoldenItem
@@ -23,7 +22,6 @@ __all__ = [
     "PackageLimits",
     "TensorSpec",
     "check_manifest",
-    "check_name",
     "check_path",
     "manifest_digest",
     "write_package",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
@@ -12,26 +11,14 @@ from pydantic_core import ErrorDetails
 
 from lepton_ai.errors import FieldViolation, InvalidInput
 from lepton_ai.package.document import load_document
+from lepton_ai.references import check_name
 from lepton_ai.tensors import DTYPES
 
 DESCRIPTION_FILE = "lepton.yaml"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MAX_VIOLATIONS = 20
 
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Dimension = Annotated[int, Field(ge=-1, le=1 << 31)]
-
-
-def check_name(name: str, *, field: str = "name") -> str:
-    """Returns the name of a model or alias if it is a legal one. Raises InvalidInput."""
-    if not _NAME.fullmatch(name) or ".." in name:
-        raise InvalidInput.of_field(
-            field,
-            "is not a legal name",
-            reason="INVALID_NAME",
-            fix="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, without '..'.",
-        )
-    return name
 
 
 class _Part(BaseModel):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from lepton_ai.errors import InvalidInput, ResourceExhausted
-from lepton_ai.package.description import DESCRIPTION_FILE, check_name
+from lepton_ai.package.description import DESCRIPTION_FILE
+from lepton_ai.references import check_name
 from lepton_ai.v1 import registry_pb2
 
 _MAX_PART_BYTES = 255

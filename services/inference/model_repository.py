@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from lepton_ai.errors import InvalidInput, Unsupported
-from lepton_ai.package import check_name
+from lepton_ai.references import check_name
 from services.inference.routes import TensorDescription
 
 TritonBackend = Literal["python", "native"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from lepton_ai.errors import InvalidInput, NotFound
-from lepton_ai.package import check_name
+from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.blobs import Blobs
 from services.registry.messages import read_deployment, version_message

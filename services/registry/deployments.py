@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 from lepton_ai.mesh.state import DEPLOYMENTS, StateStore
-from lepton_ai.package import check_name
+from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.catalogue import resolve
 from services.registry.completion import Completion

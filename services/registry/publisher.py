@@ -15,6 +15,7 @@ from services.registry.store import AuditEntry, Reading, Store, Writing
 
 _LOG = logging.getLogger(__name__)
 _ACTOR = "registry"
+_AFTER_FAILURE_S = 1.0
 
 
 class Publisher:
@@ -80,8 +81,10 @@ class Publisher:
 
     async def _keep_publishing(self) -> None:
         while True:
+            pause_s = self._interval_s
             try:
                 await self.reconcile()
             except LeptonError as error:
                 _LOG.warning("cannot compare etcd with the database: %s", error)
-            await asyncio.sleep(self._interval_s)
+                pause_s = min(_AFTER_FAILURE_S, pause_s)
+            await asyncio.sleep(pause_s)

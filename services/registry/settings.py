@@ -28,8 +28,8 @@ class RegistrySettings(ServiceSettings):
     inspection_timeout_s: float = Field(default=60.0, gt=0, le=3600)
     inspection_memory_bytes: int = Field(default=8 * _GIB, ge=_GIB)
     """Address space of the process that looks into an uploaded model."""
-    republish_interval_s: float = Field(default=10.0, gt=0, le=3600)
-    """How often etcd is compared with the database."""
+    republish_interval_s: float = Field(default=5.0, gt=0, le=3600)
+    """How often etcd is compared with the database: as soon as leases run out, so that all of a wiped etcd is back."""
 
     @property
     def package_limits(self) -> PackageLimits:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.package import Description, check_name
+from lepton_ai.package import Description
 from lepton_ai.package.document import dump_document
+from lepton_ai.references import check_name
 from tests.sample_packages import Document, description
 
 PIPELINE: dict[str, Any] = {
