@@ -1,4 +1,4 @@
-"""Generates clients for other programs from the contracts: `make clients`, into clients/LANGUAGE.
+"""Generates clients for other programs from the contracts: `make clients`, into clients/LANGUAGE or where told.
 
 Python needs nothing more. Go and TypeScript need their protoc plug-in, on PATH or under node_modules/.bin; what is
 missing is named, with how to install it.
@@ -57,18 +57,18 @@ LANGUAGES = (
 def main() -> int:
     """Generate what can be generated; 0 also when plug-ins are missing, 1 when protoc fails."""
     search_path = os.pathsep.join([str(ROOT / "node_modules" / ".bin"), os.environ.get("PATH", "")])
-    results = [_generate(language, search_path) for language in LANGUAGES]
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "clients"
+    results = [_generate(language, search_path, target / language.name) for language in LANGUAGES]
     return 0 if all(results) else 1
 
 
-def _generate(language: Language, search_path: str) -> bool:
+def _generate(language: Language, search_path: str, out: Path) -> bool:
     found = {program: shutil.which(program, path=search_path) for program in language.plugins}
     missing = [program for program, path in found.items() if path is None]
     if missing:
         for program in missing:
             print(f"{language.name}: skipped, {program} is missing. Install it: {language.plugins[program]}")
         return True
-    out = ROOT / "clients" / language.name
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     includes = (ROOT / "protos", Path(grpc_tools.__file__).parent / "_proto", Path(googleapis.__file__).parents[2])
@@ -78,8 +78,11 @@ def _generate(language: Language, search_path: str) -> bool:
     arguments += [str(path) for path in sorted((ROOT / "protos").rglob("*.proto"))]
     if protoc.main(arguments) != 0:
         return False
+    if language.name == "python":  # a package of its own, not a part of an SDK that may be installed as well
+        for folder in (out / "lepton_ai", out / "lepton_ai" / "v1"):
+            (folder / "__init__.py").touch()
     files = sum(path.is_file() for path in out.rglob("*"))
-    print(f"{language.name}: {files} files in {out.relative_to(ROOT)}")
+    print(f"{language.name}: {files} files in {out}")
     return True
 
 

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.mesh.errors import to_status
+from lepton_ai.prediction import to_answer, to_item
+from lepton_ai.tensors import from_proto, to_proto
+from lepton_ai.v1 import inference_pb2
+
+
+def test_a_path_is_sent_as_the_content_of_its_file(tmp_path: Path) -> None:
+    photo = tmp_path / "猫.jpg"
+    photo.write_bytes(b"jpeg")
+    assert to_item(photo).inputs[""].data == b"jpeg"
+    assert to_item(str(photo)).inputs[""].data == b"jpeg"
+
+
+def test_a_text_is_sent_as_text_also_when_it_has_a_dot() -> None:
+    assert to_item("质量很好。真的 v1.2").inputs[""].text == "质量很好。真的 v1.2"
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r"nosuch\.jpg cannot be read"):
+        to_item("nosuch.jpg")
+
+
+def test_a_mapping_names_the_inputs_of_a_pipeline() -> None:
+    item = to_item({"age": 42, "income": 1.5, "member": True, "city": "北京"})
+    assert item.inputs["age"].integer == 42
+    assert item.inputs["income"].number == 1.5
+    assert item.inputs["member"].boolean is True
+    assert item.inputs["city"].text == "北京"
+
+
+def test_an_array_is_sent_as_a_tensor() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(from_proto(to_item(array).inputs[""].tensor), array)
+
+
+def test_what_cannot_be_sent_is_refused_with_its_name() -> None:
+    with pytest.raises(InvalidInput, match=r"inputs\.age: list cannot be sent"):
+        to_item({"age": [1]})  # type: ignore[dict-item]
+
+
+def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:
+    response = inference_pb2.PredictResponse(model_name="m", model_version=3, model_alias="production")
+    good, bad = response.predictions.add(prediction_id="p-0"), response.predictions.add(prediction_id="p-1")
+    good.classification.labels.add(index=7, name="猫", score=0.5)
+    bad.error.CopyFrom(to_status(InvalidInput("no photo", fix="Send one.")))
+    response.tensors.append(to_proto("logits", np.ones((1, 2), np.float32)))
+    response.timings.compute_us = 1500
+    answer = to_answer(response, trace_id="ab")
+    assert answer.predictions[0].labels[0].name == "猫"
+    assert answer.predictions[0].error is None
+    assert isinstance(answer.predictions[1].error, InvalidInput)
+    assert answer.tensors["logits"].shape == (1, 2)
+    assert (answer.version, answer.timings.compute_ms, answer.trace_id) == (3, 1.5, "ab")
