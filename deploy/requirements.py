@@ -1,4 +1,4 @@
-"""Prints what pyproject.toml asks for, so that an image keeps its dependencies in a layer that code changes leave alone.
+"""Prints what pyproject.toml asks for, so that an image keeps dependencies in a layer that code changes leave alone.
 
 python requirements.py inference    # of the package with this extra, extras of extras included
 python requirements.py --build      # of building the package
