@@ -53,7 +53,8 @@ class Platform:
         """The processes in which Triton's Python backend runs models."""
         children = self.process("triton-1").children(recursive=True) if self._has("triton-1") else []
         children += self.process("triton").children(recursive=True) if self._has("triton") else []
-        return [child for child in children if "stub" in child.name()]
+        alive = (child for child in children if child.status() != psutil.STATUS_ZOMBIE)
+        return [child for child in alive if "stub" in child.name()]
 
     def is_ready(self) -> bool:
         """Whether every process runs and says it is ready."""

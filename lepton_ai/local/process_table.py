@@ -145,7 +145,7 @@ def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:
         "LEPTON_TRITON_ADDRESS": layout.address(triton),
         "LEPTON_TRITON_PID_FILE": str(layout.directory.pid_file(triton).absolute()),
         "LEPTON_MODEL_REPOSITORY": _model_repository(layout, triton),
-        "LEPTON_PACKAGE_CACHE": str(layout.directory.cache.absolute() / name),
+        "LEPTON_CACHE_DIR": str(layout.directory.cache.absolute() / name),
     }
 
 

@@ -28,6 +28,7 @@ _START_TIMEOUT_S = 15.0
 _POLL_S = 0.02
 # supervisor.xmlrpc.Faults, without the time that importing it takes
 _FAULT_SHUTDOWN_STATE = 6
+_FAULT_ALREADY_STARTED = 60
 _FAULT_NOT_RUNNING = 70
 _CONFIGURATION = """\
 ; Written by `lepton up`; changes are lost. Paths are relative to this folder, in which supervisord runs.
@@ -178,6 +179,15 @@ class Supervisor:
             if not any(status.name in wanted and status.alive for status in self.processes()):
                 return
             time.sleep(_POLL_S)
+
+    def resume(self, names: Iterable[str]) -> None:
+        """Start again what `stop` stopped. Raises Unavailable when supervisord does not answer."""
+        for name in names:
+            try:
+                self._call("startProcess", name, False)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != _FAULT_ALREADY_STARTED:
+                    raise
 
     def _stop_unless_stopped(self, name: str) -> None:
         try:

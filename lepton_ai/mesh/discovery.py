@@ -5,10 +5,12 @@ The layout of keys and values is that of etcd's own gRPC naming, so that Go clie
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.mesh.state import ENDPOINTS, Publication, StateStore, Watch
@@ -42,9 +44,38 @@ def _encode(endpoint: Endpoint) -> bytes:
     return json.dumps({"Addr": endpoint.address, "Metadata": dict(endpoint.metadata)}, ensure_ascii=False).encode()
 
 
-async def watch_endpoints(state: StateStore, service: str) -> EndpointWatch:
-    """Follow the endpoints of a service. Returns within the store's request timeout, also when the store is away."""
-    return EndpointWatch(service, await state.watch(f"{ENDPOINTS}{service}/"))
+async def watch_endpoints(state: StateStore, service: str, *, memory: Path | None = None) -> EndpointWatch:
+    """Follow the endpoints of a service. Returns within the store's request timeout, also when the store is away.
+
+    What was seen last is kept in the file `memory`, and is what a process that starts without the store begins with.
+    """
+    prefix = f"{ENDPOINTS}{service}/"
+    if memory is None:
+        return EndpointWatch(service, await state.watch(prefix))
+    remembered = await asyncio.to_thread(_recall, memory, prefix)
+    watch = EndpointWatch(service, await state.watch(prefix, remembered=remembered))
+    watch.remember(memory)
+    return watch
+
+
+def _recall(path: Path, prefix: str) -> dict[str, bytes]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {key: value.encode() for key, value in document.items() if key.startswith(prefix)}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        _log.warning("remembered endpoints cannot be read", extra={"why": type(error).__name__})
+        return {}
+
+
+def _write(path: Path, entries: Mapping[str, bytes]) -> None:
+    """A reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    text = json.dumps({key: value.decode(errors="replace") for key, value in entries.items()}, ensure_ascii=False)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def fixed_endpoints(service: str, addresses: Iterable[str]) -> EndpointWatch:
@@ -76,6 +107,7 @@ class EndpointWatch:
         self._watch = watch
         self._read_from: Mapping[str, bytes] = {}
         self._endpoints: frozenset[Endpoint] = frozenset()
+        self._keeper: asyncio.Task[None] | None = None
 
     @property
     def endpoints(self) -> frozenset[Endpoint]:
@@ -102,7 +134,23 @@ class EndpointWatch:
                 shown = self.endpoints
                 yield shown
 
+    def remember(self, path: Path) -> None:
+        """Keep what is seen in this file from now on, until closed."""
+        self._keeper = asyncio.create_task(self._keep(path), name=f"remember {self.service}")
+
+    async def _keep(self, path: Path) -> None:
+        async for entries in self._watch.changes():
+            if not entries:  # whom one could call last is of more use than nobody
+                continue
+            try:
+                await asyncio.to_thread(_write, path, entries)
+            except OSError as error:
+                _log.warning("endpoints cannot be remembered", extra={"why": type(error).__name__})
+
     async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
         await self._watch.close()
 
     def _read(self, entries: Mapping[str, bytes]) -> frozenset[Endpoint]:

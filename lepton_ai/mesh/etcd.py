@@ -24,6 +24,7 @@ T = TypeVar("T")
 _Batch = tuple[int, list[tuple[str, bytes | None]]]
 """The revision of the store, and the changes: key and value, None for a deletion."""
 
+_NOTHING: Mapping[str, bytes] = {}
 _log = logging.getLogger(__name__)
 
 _RECONNECT_BASE_S = 0.1
@@ -91,10 +92,11 @@ class EtcdStore:
         self._publications.add(publication)
         return publication
 
-    async def watch(self, prefix: str) -> _EtcdWatch:
+    async def watch(self, prefix: str, *, remembered: Mapping[str, bytes] = _NOTHING) -> _EtcdWatch:
         """Start watching a prefix. Waits for the first view up to the request timeout, then returns in any case."""
+        view = View(remembered)
         settle_s = self._lease_ttl_s + _SETTLE_MARGIN_S
-        watch = _EtcdWatch(self._etcd, prefix, relist_interval_s=self._relist_interval_s, settle_s=settle_s)
+        watch = _EtcdWatch(self._etcd, prefix, view, relist_interval_s=self._relist_interval_s, settle_s=settle_s)
         self._watches.add(watch)
         await watch.first_view()
         return watch
@@ -285,12 +287,14 @@ class _EtcdWatch:
     events); the list after an outage tells nothing about what is missing from it until everybody is registered again.
     """
 
-    def __init__(self, etcd: _Connection, prefix: str, *, relist_interval_s: float, settle_s: float) -> None:
+    def __init__(
+        self, etcd: _Connection, prefix: str, view: View, *, relist_interval_s: float, settle_s: float
+    ) -> None:
         self._etcd = etcd
         self._prefix = prefix
         self._relist_interval_s = relist_interval_s
         self._settle_s = settle_s
-        self._view = View()
+        self._view = view
         self._connected = False
         self._outage = False
         self._revision = 0

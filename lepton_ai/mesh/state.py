@@ -7,7 +7,10 @@ on both. Keys are '/'-separated strings, values JSON.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Protocol
+
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 ENDPOINTS = "/lepton/endpoints/"
 """…/<service>/<host:port> → {"Addr": …, "Metadata": {…}}; leased. etcd's own gRPC naming layout."""
@@ -63,8 +66,11 @@ class StateStore(Protocol):
     async def publish(self, key: str, value: bytes) -> Publication:
         """Put a leased key and keep it alive. Returns at once; while the store is away it waits to be put."""
 
-    async def watch(self, prefix: str) -> Watch:
-        """Start watching a prefix. Waits for the first view up to the request timeout, then returns in any case."""
+    async def watch(self, prefix: str, *, remembered: Mapping[str, bytes] = _NOTHING) -> Watch:
+        """Start watching a prefix. Waits for the first view up to the request timeout, then returns in any case.
+
+        `remembered` is what an earlier process saw: it stands while the store is away, like any last known view.
+        """
 
     async def close(self) -> None:
         """Withdraw all publications, end all watches, close the connection."""

@@ -13,13 +13,15 @@ _EMPTY: Mapping[str, bytes] = MappingProxyType({})
 class View:
     """What a `Watch` shows. The one who watches feeds it lists and events; readers follow `changes()`.
 
+    It may begin with what an earlier process remembered, for a store that is away when this one starts.
+
     A store that comes back from an outage may have lost its data while every publisher lives on and is about to
     publish again. So keys that are missing from the first list after an outage are only doubted: they stay until the
     feeder calls `settle()`, which it does when publishers have had the time to come back.
     """
 
-    def __init__(self) -> None:
-        self._latest: Latest[Mapping[str, bytes]] = Latest(_EMPTY)
+    def __init__(self, remembered: Mapping[str, bytes] = _EMPTY) -> None:
+        self._latest: Latest[Mapping[str, bytes]] = Latest(MappingProxyType(dict(remembered)))
         self._doubtful: frozenset[str] = frozenset()
 
     @property

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Mapping
 from lepton_ai.errors import Unavailable
 from lepton_ai.mesh.view import View
 
+_NOTHING: Mapping[str, bytes] = {}
+
 
 class MemoryStore:
     """A `StateStore` in memory: the same behaviour as `EtcdStore`, at once and without a network.
@@ -69,8 +71,8 @@ class MemoryStore:
         await publication.update(value)
         return publication
 
-    async def watch(self, prefix: str) -> _MemoryWatch:
-        watch = _MemoryWatch(self._server, prefix)
+    async def watch(self, prefix: str, *, remembered: Mapping[str, bytes] = _NOTHING) -> _MemoryWatch:
+        watch = _MemoryWatch(self._server, prefix, remembered)
         self._watches.add(watch)
         return watch
 
@@ -129,10 +131,10 @@ class _MemoryPublication:
 
 
 class _MemoryWatch:
-    def __init__(self, server: _Server, prefix: str) -> None:
+    def __init__(self, server: _Server, prefix: str, remembered: Mapping[str, bytes]) -> None:
         self._server = server
         self._prefix = prefix
-        self._view = View()
+        self._view = View(remembered)
         self._closed = False
         server.watches.add(self)
         if server.is_up:

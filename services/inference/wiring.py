@@ -54,7 +54,10 @@ class Connections:
         cls, state: StateStore, triton: InferenceBackend, settings: InferenceSettings, tracing: Tracing
     ) -> Connections:
         """Find the services that this one calls. Returns in any case, within the store's request timeout."""
-        watches = await asyncio.gather(watch_endpoints(state, "preprocess"), watch_endpoints(state, "registry"))
+        names = ("preprocess", "registry")
+        watches = await asyncio.gather(
+            *(watch_endpoints(state, name, memory=settings.cache_dir / f"{name}-endpoints.json") for name in names)
+        )
         preprocess, registry = (
             ServicePool(
                 name,
@@ -62,7 +65,7 @@ class Connections:
                 interceptors=client_interceptors(tracing),
                 max_message_bytes=settings.max_message_bytes,
             )
-            for name, watch in zip(("preprocess", "registry"), watches, strict=True)
+            for name, watch in zip(names, watches, strict=True)
         )
         await asyncio.gather(preprocess.start(), registry.start())
         closers = (preprocess.close, registry.close, triton.close, *(watch.close for watch in watches))

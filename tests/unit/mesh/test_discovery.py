@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.mesh.discovery import Endpoint, endpoint_key, fixed_endpoints, register, watch_endpoints
+from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore
 
 ONE = Endpoint("preprocess", "127.0.0.1:5001", {"zone": "东"})
@@ -92,3 +94,34 @@ async def test_fixed_endpoints_are_those_that_were_told_and_never_change() -> No
     assert [sorted(each.address for each in endpoints) async for endpoints in watch.changes()] == [
         ["127.0.0.1:8500", "127.0.0.1:8501"]
     ]
+
+
+async def test_a_process_that_starts_without_the_store_begins_with_the_endpoints_seen_last(tmp_path: Path) -> None:
+    store, memory = MemoryStore(), tmp_path / "邻居" / "preprocess.json"
+    await register(store, ONE)
+    earlier = await watch_endpoints(store, "preprocess", memory=memory)
+    await eventually(memory.exists, description="the endpoints are kept")
+    await earlier.close()
+    store.down()
+    later = await watch_endpoints(store.twin(), "preprocess", memory=memory)
+    assert later.endpoints == {ONE}
+    await later.close()
+
+
+async def test_the_store_knows_better_than_the_memory(tmp_path: Path) -> None:
+    memory = tmp_path / "preprocess.json"
+    memory.write_text(json.dumps({endpoint_key(ONE): '{"Addr": "127.0.0.1:5001"}'}))
+    store = MemoryStore()
+    await register(store, TWO)
+    watch = await watch_endpoints(store, "preprocess", memory=memory)
+    assert watch.endpoints == {TWO}
+    await watch.close()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"/lepton/endpoints/preprocess/a:1": 1}'])
+async def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: str) -> None:
+    memory = tmp_path / "preprocess.json"
+    memory.write_text(content)
+    watch = await watch_endpoints(MemoryStore(), "preprocess", memory=memory)
+    assert not watch.endpoints
+    await watch.close()

@@ -1,0 +1,130 @@
+"""Calls whose right answer is known: photos of known labels, and rows of numbers that the model multiplies."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from examples.efficientnet_lite0 import NAME, photos
+from lepton_ai import AsyncClient
+from lepton_ai.package import Package
+from tests.chaos.load import Ask
+from tests.sample_packages import onnx_bytes, onnx_package
+
+PHOTOS = NAME
+ROWS = "rows"
+"""A model that multiplies rows of four numbers; the deployed version's factor tells which version answered."""
+_SCORE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class KnownPhoto:
+    """A photo and what the platform says about it on a quiet day."""
+
+    content: bytes
+    label: int
+    score: float
+
+
+async def learn_photos(client: AsyncClient) -> tuple[KnownPhoto, ...]:
+    """The answers to the twenty photos, for comparison with those under faults."""
+    known = []
+    for photo in photos():
+        content = photo.path.read_bytes()
+        best = (await client.predict(PHOTOS, content)).labels[0]
+        known.append(KnownPhoto(content, best.index, best.score))
+    assert len({photo.label for photo in known}) >= 15  # or a mixed-up answer would not show
+    return tuple(known)
+
+
+def photo_calls(client: AsyncClient, known: tuple[KnownPhoto, ...], *, timeout_s: float | None = None) -> Ask:
+    """Asks for one photo after the other; each must get its own label with its own score."""
+    following = itertools.cycle(known)
+
+    async def ask() -> None:
+        photo = next(following)
+        best = (await client.predict(PHOTOS, photo.content, timeout_s=timeout_s)).labels[0]
+        assert best.index == photo.label
+        assert abs(best.score - photo.score) < _SCORE_TOLERANCE
+
+    return ask
+
+
+def row_calls(
+    client: AsyncClient,
+    *,
+    factors: Mapping[int, float],
+    max_rows: int = 20,
+    seed: int = 0,
+    timeout_s: float | None = None,
+) -> Ask:
+    """Asks with 1 to `max_rows` rows that nobody else sends; `factors` says what each version multiplies with."""
+    dice = random.Random(seed)
+
+    async def ask() -> int:
+        rows = np.random.default_rng(dice.randrange(1 << 30)).normal(size=(dice.randint(1, max_rows), 4))
+        sent = rows.astype(np.float32)
+        answer = await client.infer(ROWS, {"x": sent}, timeout_s=timeout_s)
+        assert answer.version in factors
+        np.testing.assert_array_equal(answer.tensors["y"], sent * np.float32(factors[answer.version]))
+        return answer.version
+
+    return ask
+
+
+def rows_package(directory: Path, *, factor: float = 2.0) -> Package:
+    """y = x · factor."""
+    return onnx_package(directory, model=onnx_bytes(factor=factor), name=ROWS, description=f"x · {factor:g}")
+
+
+def wrong_golden_package(directory: Path) -> Package:
+    """A version whose golden sample expects what the model does not answer."""
+    sample = {
+        "inputs": {"x": {"values": [1, 2, 3, 4]}},
+        "expect": {"outputs": {"y": {"values": [9, 9, 9, 9], "tolerance": 0.1}}},
+    }
+    return onnx_package(directory, name=ROWS, golden=[sample])
+
+
+def crashing_package(directory: Path) -> Package:
+    """A version whose model is a valid ONNX and fails on every input: four numbers do not fill seven rows."""
+    shape = numpy_helper.from_array(np.array([7, 4], dtype=np.int64), name="shape")
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        "crasher",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [shape],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return onnx_package(directory, model=model.SerializeToString(), name=ROWS)
+
+
+def slow_package(directory: Path, *, name: str, layers: int = 60, width: int = 1024) -> Package:
+    """y = 2 · x, after some tens of milliseconds of matrix products that do not change it."""
+    dice = np.random.default_rng(0)
+    first = numpy_helper.from_array(dice.normal(size=(4, width)).astype(np.float32), name="first")
+    weights = numpy_helper.from_array((dice.normal(size=(width, width)) / width).astype(np.float32), name="weights")
+    nothing = numpy_helper.from_array(np.zeros((width, 4), dtype=np.float32), name="nothing")
+    nodes = [helper.make_node("MatMul", ["x", "first"], ["h0"])]
+    nodes += [helper.make_node("MatMul", [f"h{layer}", "weights"], [f"h{layer + 1}"]) for layer in range(layers)]
+    nodes += [
+        helper.make_node("MatMul", [f"h{layers}", "nothing"], ["zero"]),
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+        helper.make_node("Add", ["twice", "zero"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "slow",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [first, weights, nothing],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return onnx_package(directory, model=model.SerializeToString(), name=name)

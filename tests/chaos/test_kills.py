@@ -1,0 +1,51 @@
+"""kill -9 of every process: what it takes down comes back by itself, and what has a stand-in is not missed."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from tests.chaos.calls import KnownPhoto, photo_calls
+from tests.chaos.faults import RECOVERY_S, kill, seconds_until, until_ready
+from tests.chaos.load import load
+from tests.chaos.recoveries import Recoveries
+from tests.platform import Platform
+
+_STUBS = "all Python stubs of Triton"
+
+
+def _victims(platform: Platform, name: str) -> list[psutil.Process]:
+    return platform.python_stubs() if name == _STUBS else [platform.process(name)]
+
+
+@pytest.mark.parametrize("name", ["triton", "inference", _STUBS])
+async def test_predictions_come_back_by_themselves(
+    platform: Platform, known_photos: tuple[KnownPhoto, ...], recoveries: Recoveries, name: str
+) -> None:
+    async with platform.client(timeout_s=5.0) as client:
+        ask = photo_calls(client, known_photos, timeout_s=1.0)
+        async with load(photo_calls(client, known_photos)) as running:
+            victims = _victims(platform, name)
+            assert victims
+            await kill(*victims)
+            seconds = await seconds_until(ask, description="a prediction succeeds")
+            await running.more(30)
+    recoveries.record(
+        f"kill -9: {name}", "predictions", seconds, failed=len(running.failures), answered=running.answers
+    )
+    assert seconds <= RECOVERY_S
+
+
+@pytest.mark.parametrize("name", ["preprocess-1", "registry", "etcd", "health", "traces"])
+async def test_no_prediction_fails(
+    platform: Platform, known_photos: tuple[KnownPhoto, ...], recoveries: Recoveries, name: str
+) -> None:
+    async with platform.client() as client, load(photo_calls(client, known_photos)) as running:
+        await kill(platform.process(name))
+        seconds = await until_ready(platform)
+        await running.more(30)
+    recoveries.record(
+        f"kill -9: {name}", "it is ready", seconds, failed=len(running.failures), answered=running.answers
+    )
+    assert not running.failures
+    assert seconds <= RECOVERY_S
