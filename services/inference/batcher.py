@@ -68,8 +68,9 @@ class Batcher:
 
     As many batches are in flight as the model has instances, and one more so that the next is at hand when one is
     done. A batch takes what waits at that moment: never a timer, never more than the oldest deadline bears by the
-    learned latency. When a batch of several callers fails in a way that one caller's input may have caused, each
-    caller is tried once more on its own. All state belongs to one event loop; there are no locks.
+    learned latency, and never more than makes a row cheaper. When a batch of several callers fails in a way that one
+    caller's input may have caused, each caller is tried once more on its own. All state belongs to one event loop;
+    there are no locks.
     """
 
     def __init__(
@@ -186,7 +187,8 @@ class Batcher:
         now = time.monotonic()
         # Rows that wait are spread over the idle instances, which then work side by side.
         spread = max(1, self._instances - self._in_flight) if self.latency.splitting_pays(self._queue.rows) else 1
-        target = min(self._max_batch_rows, math.ceil(self._queue.rows / spread))
+        largest = self.latency.worthwhile_rows(self._max_batch_rows)
+        target = min(largest, math.ceil(self._queue.rows / spread))
 
         def allowance(member: Member) -> float:
             rows = self.latency.rows_within(member.deadline - now)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 _DECAY = 0.98
 """Weight of an observation relative to the next one: about the last 50 batches count."""
 _MIN_SPREAD = 1e-6
+_WORTHWHILE = 0.05
 
 
 class LatencyModel:
@@ -20,6 +23,7 @@ class LatencyModel:
         self._rows_squared = 0.0
         self._seconds = 0.0
         self._rows_seconds = 0.0
+        self._several_sizes = False
         self.per_row_s = 0.0
         """a: the seconds that each further row costs."""
         self.fixed_s = 0.0
@@ -40,7 +44,8 @@ class LatencyModel:
 
     def _fit(self) -> None:
         determinant = self._weight * self._rows_squared - self._rows * self._rows
-        if determinant <= _MIN_SPREAD * self._weight * self._rows_squared:
+        self._several_sizes = determinant > _MIN_SPREAD * self._weight * self._rows_squared
+        if not self._several_sizes:
             # Only one size seen so far. Assume the worst, that all of it is per row.
             self._through_origin()
             return
@@ -61,6 +66,16 @@ class LatencyModel:
         if self.per_row_s <= 0.0:
             return float("inf") if self.fixed_s <= duration_s else 0.0
         return (duration_s - self.fixed_s) // self.per_row_s
+
+    def worthwhile_rows(self, max_rows: int) -> int:
+        """The batch beyond which more rows save less than 5 % of the time per row: that of n rows is a + b / n.
+
+        On a GPU b is large and batches are worth filling. On a CPU core b is next to nothing, and larger batches only
+        keep callers waiting. As long as b cannot be told, because all batches had one size, the answer is `max_rows`.
+        """
+        if not self._several_sizes or self.per_row_s <= 0.0:
+            return max_rows
+        return max(1, min(max_rows, math.ceil(self.fixed_s / (_WORTHWHILE * self.per_row_s))))
 
     def splitting_pays(self, rows: int) -> bool:
         """Whether two half batches side by side beat one of `rows`: they save half the rows, and cost b once more."""

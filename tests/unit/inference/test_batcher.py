@@ -168,12 +168,21 @@ async def test_rows_whose_deadline_passed_in_the_queue_cost_no_work(triton: Gate
 
 async def test_a_batch_grows_only_as_far_as_the_oldest_deadline_bears(triton: GatedTriton) -> None:
     batcher = make_batcher(triton)
-    batcher.latency.observe(1, 0.1)
-    batcher.latency.observe(8, 0.8)  # 0.1 s a row
+    batcher.latency.observe(1, 0.15)
+    batcher.latency.observe(8, 0.85)  # 0.05 s a batch and 0.1 s a row
     triton.gate.set()
-    answers = [batcher.submit(rows_of(value), deadline=in_seconds(0.35)) for value in range(6)]
+    answers = [batcher.submit(rows_of(value), deadline=in_seconds(0.4)) for value in range(6)]
     await asyncio.gather(*answers)
     assert batch_sizes(triton)[0] == 3
+
+
+async def test_rows_that_gain_nothing_from_each_other_do_not_wait_for_each_other(triton: GatedTriton) -> None:
+    batcher = make_batcher(triton)
+    batcher.latency.observe(1, 0.001)
+    batcher.latency.observe(8, 0.008)
+    triton.gate.set()
+    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(6)))
+    assert batch_sizes(triton)[0] == 1
 
 
 async def test_a_cancelled_caller_leaves_the_queue(triton: GatedTriton) -> None:

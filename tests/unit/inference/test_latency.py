@@ -55,3 +55,18 @@ def test_estimates_are_never_negative_and_never_fall_with_more_rows(observations
     estimates = [model.estimate_s(rows) for rows in range(1, 65)]
     assert min(estimates) >= 0
     assert estimates == sorted(estimates)
+
+
+@pytest.mark.parametrize(
+    ("observations", "worthwhile"),
+    [
+        ([(1, 0.010), (8, 0.080)], 1),  # a CPU core: no time is shared between rows
+        ([(1, 0.0110), (8, 0.0810)], 2),  # 1 ms for each batch, 10 ms for each row
+        ([(1, 0.0101), (8, 0.0108)], 8),  # a GPU: nearly all of it is for the batch
+        ([(4, 0.040), (4, 0.041)], 8),  # one size says nothing about others
+    ],
+)
+def test_a_batch_grows_only_as_far_as_rows_become_cheaper(
+    observations: list[tuple[int, float]], worthwhile: int
+) -> None:
+    assert learned(*observations).worthwhile_rows(8) == worthwhile

@@ -94,10 +94,14 @@ class TestDeploying:
     ) -> None:
         world.triton.kill()
         await world.registry.deploy("doubler", 1)
-        await eventually(lambda: replica.status(1).message == "waits for Triton", description="it waits")
-        with pytest.raises(Unavailable, match="version 1 waits for Triton") as caught:
-            replica.loaded()
-        assert caught.value.retry_after_s
+
+        def refusal() -> Unavailable:
+            with pytest.raises(Unavailable) as caught:
+                replica.loaded()
+            return caught.value
+
+        await eventually(lambda: "version 1 waits for Triton" in refusal().message, description="it waits")
+        assert refusal().retry_after_s
 
     async def test_aliases_go_to_their_own_versions(self, world: World, replica: Replica) -> None:
         await world.registry.deploy("doubler", 1, 2, production={1: 1}, canary={2: 1})
