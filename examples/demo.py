@@ -50,7 +50,7 @@ def main(mode: str, home: Path | None) -> None:
 
 def _start_stack(mode: str, home: Path) -> None:
     """Through the command line, as a person would, so that its progress is seen."""
-    lepton = [sys.executable, "-c", "from lepton_ai.cli import main; main()", "up", "--home", str(home)]
+    lepton = [sys.executable, "-c", "from lepton_ai.cli import main; main()", "up", "--mode", mode, "--home", str(home)]
     if subprocess.run(lepton, env=os.environ, check=False).returncode != 0:
         raise SystemExit(1)
 

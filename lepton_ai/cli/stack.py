@@ -21,7 +21,10 @@ from lepton_ai.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from lepton_ai.local.container_stack import ContainerOptions
+    from lepton_ai.local.engine import Engine
     from lepton_ai.local.lifecycle import StackOptions
+    from lepton_ai.local.mode import Wanted
     from lepton_ai.local.observation import ProcessHealth, StackHealth
     from lepton_ai.local.stack import StackState
 
@@ -48,17 +51,17 @@ _URL_LABELS = {
     type=click.Choice(["auto", "local", "docker"]),
     default="auto",
     show_default=True,
-    help="Processes on this machine or containers.",
+    help="Processes on this machine, or containers. auto: what is up, else containers if a Docker engine answers.",
 )
 @click.option("--preprocess", type=click.IntRange(1, 64), help="Preprocess replicas.  [default: 2]")
 @click.option("--inference", type=click.IntRange(1, 16), help="Inference replicas, each with its Triton.  [default: 1]")
 @click.option("--port", "ports", multiple=True, metavar="NAME=N", help="Use this port, for instance inference=9000.")
 @click.option("--any-ports", is_flag=True, help="Take any free ports, not the usual ones.")
 @click.option(
-    "--trace-ratio", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of requests traced."
+    "--trace-ratio", type=click.FloatRange(0, 1), help="Share of requests traced.  [default: 1.0, or deploy/.env]"
 )
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(1, 3600), default=120.0, show_default=True, help="Seconds to wait."
+    "--timeout", "timeout_s", type=click.FloatRange(1, 3600), help="Seconds to wait.  [default: 120, containers 180]"
 )
 @home_option
 @json_option
@@ -66,7 +69,7 @@ def up(
     *,
     home: Path,
     as_json: bool,
-    mode: str,
+    mode: Wanted,
     preprocess: int | None,
     inference: int | None,
     ports: tuple[str, ...],
@@ -74,38 +77,80 @@ def up(
 ) -> None:
     """Start the platform on this machine and wait until it is ready.
 
-    Everything runs as processes of yours on 127.0.0.1, under a supervisor that restarts what dies. Running it again
-    when it is up only checks that all is well.
+    With a Docker engine it runs in containers (deploy/docker-compose.yml), else as processes of yours under a
+    supervisor; both restart what dies, and both listen on 127.0.0.1 only. Running it again when it is up only checks
+    that all is well.
 
     \b
     Examples:
       lepton up
+      lepton up --mode local
       lepton up --preprocess 4
       lepton up --port inference=9000 --port traces=9001
     """
-    from lepton_ai.errors import Unsupported
+    from lepton_ai.local.mode import choose_mode, find_deploy
+    from lepton_ai.local.stack import read_state
 
-    if mode == "docker":
-        raise Unsupported(
-            "Containers are not started by this command.",
-            fix="Run `docker compose -f deploy/docker-compose.yml up -d`, or use --mode local.",
-        )
+    recorded = read_state(home)
+    choice = choose_mode(mode, recorded.mode if recorded else None, deploy=find_deploy())
+    if choice.why and not as_json:
+        print_note(choice.why)
     replicas = {"preprocess": preprocess, "inference": inference}
     chosen = {part: count for part, count in replicas.items() if count is not None}
-    _bring_up(home, _options(chosen, ports, **choices), as_json=as_json)
+    if choice.engine is None:
+        _bring_up(home, _options(chosen, ports, **choices), as_json=as_json)
+    else:
+        _bring_up_containers(home, choice.engine, _container_options(chosen, ports, **choices), as_json=as_json)
 
 
 def _options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -> StackOptions:
-    from lepton_ai.local.lifecycle import StackOptions
+    from lepton_ai.local.lifecycle import START_TIMEOUT_S, StackOptions
     from lepton_ai.local.ports import parse_fixed
 
+    ratio, timeout_s = choices["trace_ratio"], choices["timeout_s"]
     return StackOptions(
         replicas=replicas,
         ports=parse_fixed(ports),
         usual_ports=not choices["any_ports"],
-        trace_ratio=choices["trace_ratio"],
-        timeout_s=choices["timeout_s"],
+        trace_ratio=1.0 if ratio is None else ratio,
+        timeout_s=START_TIMEOUT_S if timeout_s is None else timeout_s,
     )
+
+
+def _container_options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -> ContainerOptions:
+    from lepton_ai.errors import Unsupported
+    from lepton_ai.local.container_plan import PlanOptions
+    from lepton_ai.local.container_stack import START_TIMEOUT_S, ContainerOptions
+    from lepton_ai.local.ports import parse_fixed
+
+    if replicas.pop("inference", 1) != 1:
+        raise Unsupported(
+            "In containers there is one inference replica: each needs a Triton of its own.",
+            fix="Leave out --inference, or use --mode local.",
+        )
+    plan = PlanOptions(parse_fixed(ports), usual_ports=not choices["any_ports"], trace_ratio=choices["trace_ratio"])
+    timeout_s = choices["timeout_s"]
+    return ContainerOptions(plan, replicas, timeout_s=START_TIMEOUT_S if timeout_s is None else timeout_s)
+
+
+def _bring_up_containers(home: Path, engine: Engine, options: ContainerOptions, *, as_json: bool) -> None:
+    from lepton_ai.cli.containers import ContainerDisplay, stack_in_containers
+    from lepton_ai.local.container_stack import ComposeFailed, ContainerFailed
+
+    stack = stack_in_containers(home, engine)
+    before = stack.read_running()
+    display = ContainerDisplay(silent=as_json or before is not None)
+    try:
+        with display:
+            state = stack.bring_up(options, display)
+    except (ComposeFailed, ContainerFailed) as error:
+        if not as_json:
+            _print_tail(error.process, error.log_tail)
+        raise
+    except KeyboardInterrupt:
+        print_note("Containers that were being started go on: see `lepton status`, or stop them with `lepton down`.")
+        raise
+    _print_up(state, elapsed_s=display.elapsed_s, was_up=before is not None, as_json=as_json)
 
 
 def _bring_up(home: Path, options: StackOptions, *, as_json: bool) -> None:
@@ -125,14 +170,17 @@ def _bring_up(home: Path, options: StackOptions, *, as_json: bool) -> None:
     except KeyboardInterrupt:
         print_note("The stack goes on starting: see `lepton status`, or stop it with `lepton down`.")
         raise
+    _print_up(state, elapsed_s=display.elapsed_s, was_up=before is not None, as_json=as_json)
+
+
+def _print_up(state: StackState, *, elapsed_s: float, was_up: bool, as_json: bool) -> None:
     if as_json:
-        ready_s = round(display.elapsed_s, 3)
-        print_json({**_summary(state), "already_up": before is not None, "ready_after_s": ready_s})
+        print_json({**_summary(state), "already_up": was_up, "ready_after_s": round(elapsed_s, 3)})
         return
     how = (
         f"The stack is already up, for {format_duration_s(time.time() - state.started_at)}, and ready."
-        if before
-        else f"The stack is ready after {display.elapsed_s:.1f} s."
+        if was_up
+        else f"The stack is ready after {elapsed_s:.1f} s."
     )
     print_note(f"[green]{how}[/green]")
     _print_addresses(state)
@@ -169,17 +217,34 @@ def down(*, home: Path, as_json: bool, wipe: bool, yes: bool) -> None:
       lepton down
       lepton down --wipe
     """
+    from lepton_ai.local.stack import read_state
+
+    state = read_state(home)
+    in_containers = state is not None and state.mode == "docker"
+    if wipe and not yes:
+        where = "the volumes of these containers" if in_containers else str(home)
+        click.confirm(f"Delete all models, traces and logs in {where}?", abort=True, err=True)
+    started = time.monotonic()
+    stopped = (_take_down_containers if in_containers else _take_down)(home, wipe=wipe)
+    things = "containers" if in_containers else "processes"
+    if as_json:
+        print_json({f"stopped_{things}": stopped, "wiped": wipe})
+        return
+    what = f"Stopped {stopped} {things} in {time.monotonic() - started:.1f} s." if stopped else "Nothing was running."
+    print_note(what + (" All data was deleted." if wipe else ""))
+
+
+def _take_down(home: Path, *, wipe: bool) -> int:
     from lepton_ai.local.lifecycle import Stack
 
-    if wipe and not yes:
-        click.confirm(f"Delete all models, traces and logs in {home}?", abort=True, err=True)
-    started = time.monotonic()
-    stopped = Stack(home).take_down(wipe=wipe)
-    if as_json:
-        print_json({"stopped_processes": stopped, "wiped": wipe})
-        return
-    what = f"Stopped {stopped} processes in {time.monotonic() - started:.1f} s." if stopped else "Nothing was running."
-    print_note(what + (" All data was deleted." if wipe else ""))
+    return Stack(home).take_down(wipe=wipe)
+
+
+def _take_down_containers(home: Path, *, wipe: bool) -> int:
+    from lepton_ai.cli.containers import stack_in_containers
+
+    with console(stderr=True).status("Stopping the containers"):
+        return stack_in_containers(home).take_down(wipe=wipe)
 
 
 @click.command()
@@ -207,6 +272,10 @@ def status(ctx: click.Context, *, home: Path, as_json: bool) -> None:
         else:
             print_note("The stack is down. Start it with `lepton up`.")
         ctx.exit(1)
+    if state.mode == "docker":
+        from lepton_ai.cli.containers import print_status
+
+        ctx.exit(0 if print_status(home, as_json=as_json) else 1)
     health = read_health(RunDirectory(home), state)
     if as_json:
         rows = [_describe(process) for process in health.processes]
@@ -258,7 +327,14 @@ def logs(*, home: Path, as_json: bool, names: tuple[str, ...], follow: bool, lin
     """
     from lepton_ai.cli.log_lines import LogPrinter, choose_logs
     from lepton_ai.local.run_directory import RunDirectory
+    from lepton_ai.local.stack import read_state
 
+    state = read_state(home)
+    if state is not None and state.mode == "docker":
+        from lepton_ai.cli.containers import print_logs
+
+        print_logs(home, names, lines=lines, follow=follow, as_json=as_json)
+        return
     chosen = choose_logs(RunDirectory(home), names)
     printer = LogPrinter(chosen, as_json=as_json)
     printer.print_last(lines)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lepton_ai.cli.output import Column, console, format_duration_s, make_table, style_state
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.live import Live
 
-    from lepton_ai.local.observation import ProcessHealth, StackHealth
+    from lepton_ai.local.observation import StackHealth
 
 _COLUMNS = (
     Column(""),
@@ -21,6 +22,18 @@ _COLUMNS = (
     Column("after", "right", "dim"),
     Column("address", style="dim"),
 )
+
+
+@dataclass(frozen=True)
+class StartupRow:
+    """One process or container that starts."""
+
+    name: str
+    state: str
+    is_ready: bool
+    address: str
+    starts: int = 1
+    """How often it was started by now."""
 
 
 class StartupDisplay:
@@ -54,33 +67,43 @@ class StartupDisplay:
         return time.monotonic() - self._started
 
     def observe(self, health: StackHealth) -> None:
+        """Show the newest state of a local stack."""
+        self.show(
+            [
+                StartupRow(
+                    process.process.name,
+                    process.state,
+                    process.ready,
+                    process.process.address,
+                    process.status.starts if process.status else 1,
+                )
+                for process in health.processes
+            ]
+        )
+
+    def show(self, rows: Sequence[StartupRow]) -> None:
         """Show the newest state."""
-        for process in health.processes:
-            if process.ready:
-                self._ready_after_s.setdefault(process.process.name, self.elapsed_s)
+        for row in rows:
+            if row.is_ready:
+                self._ready_after_s.setdefault(row.name, self.elapsed_s)
         if self._live is not None:
-            self._live.update(self._table(health))
+            self._live.update(make_table(_COLUMNS, [self._cells(row) for row in rows]))
         elif not self._silent:
-            self._print_changes(health)
+            self._print_changes(rows)
 
-    def _print_changes(self, health: StackHealth) -> None:
-        for process in health.processes:
-            name, state = process.process.name, process.state
-            if self._shown.get(name) != state and state != "stopped":
-                self._shown[name] = state
-                self._out.print(f"{self.elapsed_s:6.1f} s  {name}: {state}", markup=False)
+    def _print_changes(self, rows: Sequence[StartupRow]) -> None:
+        for row in rows:
+            if self._shown.get(row.name) != row.state and row.state != "stopped":
+                self._shown[row.name] = row.state
+                self._out.print(f"{self.elapsed_s:6.1f} s  {row.name}: {row.state}", markup=False)
 
-    def _table(self, health: StackHealth) -> RenderableType:
-        return make_table(_COLUMNS, [self._row(process) for process in health.processes])
-
-    def _row(self, health: ProcessHealth) -> tuple[object, ...]:
+    def _cells(self, row: StartupRow) -> tuple[object, ...]:
         from rich.spinner import Spinner
         from rich.text import Text
 
-        name = health.process.name
-        mark: object = Text("✓", style="green") if health.ready else Spinner("dots", style="yellow")
-        state = health.state
-        if not health.ready and health.status and health.status.starts > 1:
-            state = f"restarting (start {health.status.starts})"
-        after = format_duration_s(self._ready_after_s.get(name, self.elapsed_s))
-        return mark, name, style_state(state), after, health.process.address
+        mark: object = Text("✓", style="green") if row.is_ready else Spinner("dots", style="yellow")
+        state = row.state
+        if not row.is_ready and row.starts > 1:
+            state = f"restarting (start {row.starts})"
+        after = format_duration_s(self._ready_after_s.get(row.name, self.elapsed_s))
+        return mark, row.name, style_state(state), after, row.address

@@ -30,6 +30,17 @@ class ProcessRecord:
 
 
 @dataclass(frozen=True)
+class ComposeRecord:
+    """The Compose project that runs in docker mode: all that is needed to look at it and to stop it."""
+
+    project: str
+    files: tuple[str, ...]
+    """Names in the deploy folder, each over those before it."""
+    variables: Mapping[str, str]
+    """What was chosen over deploy/.env."""
+
+
+@dataclass(frozen=True)
 class StackState:
     """The run state file, `stack.json`."""
 
@@ -45,6 +56,8 @@ class StackState:
     supervisor_socket: str = ""
     processes: Mapping[str, ProcessRecord] = field(default_factory=dict)
     """As they were when the stack became ready; a process that was restarted since has another pid."""
+    compose: ComposeRecord | None = None
+    """In docker mode."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,7 @@ def connection(home: Path) -> StackConnection:
 def _parse(document: Mapping[str, Any]) -> StackState:
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']}")
-    supervisor = document.get("supervisor")
+    supervisor, compose = document.get("supervisor"), document.get("compose")
     return StackState(
         mode=document["mode"],
         stack_id=str(document["stack_id"]),
@@ -124,4 +137,5 @@ def _parse(document: Mapping[str, Any]) -> StackState:
         supervisor=ProcessRecord(**supervisor) if supervisor else None,
         supervisor_socket=document.get("supervisor_socket", ""),
         processes={name: ProcessRecord(**record) for name, record in document.get("processes", {}).items()},
+        compose=ComposeRecord(compose["project"], tuple(compose["files"]), compose["variables"]) if compose else None,
     )
