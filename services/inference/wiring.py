@@ -58,14 +58,11 @@ class Connections:
         watches = await asyncio.gather(
             *(watch_endpoints(state, name, memory=settings.cache_dir / f"{name}-endpoints.json") for name in names)
         )
+        # The stream to preprocess carries its traces in its messages: interceptors would only cost on each of them.
+        interceptors = ([], client_interceptors(tracing))
         preprocess, registry = (
-            ServicePool(
-                name,
-                watch,
-                interceptors=client_interceptors(tracing),
-                max_message_bytes=settings.max_message_bytes,
-            )
-            for name, watch in zip(names, watches, strict=True)
+            ServicePool(name, watch, interceptors=chosen, max_message_bytes=settings.max_message_bytes)
+            for name, watch, chosen in zip(names, watches, interceptors, strict=True)
         )
         await asyncio.gather(preprocess.start(), registry.start())
         closers = (preprocess.close, registry.close, triton.close, *(watch.close for watch in watches))
