@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import grpc
 from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 from lepton_ai.mesh import health
@@ -59,7 +60,7 @@ class Connections:
             *(watch_endpoints(state, name, memory=settings.cache_dir / f"{name}-endpoints.json") for name in names)
         )
         # The stream to preprocess carries its traces in its messages: interceptors would only cost on each of them.
-        interceptors = ([], client_interceptors(tracing))
+        interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], client_interceptors(tracing))
         preprocess, registry = (
             ServicePool(name, watch, interceptors=chosen, max_message_bytes=settings.max_message_bytes)
             for name, watch, chosen in zip(names, watches, interceptors, strict=True)
