@@ -217,10 +217,12 @@ def down(*, home: Path, as_json: bool, wipe: bool, yes: bool) -> None:
       lepton down
       lepton down --wipe
     """
+    from lepton_ai.local.run_directory import RunDirectory
     from lepton_ai.local.stack import read_state
 
     state = read_state(home)
-    in_containers = state is not None and state.mode == "docker"
+    # After `down`, volumes of containers are still there to be wiped.
+    in_containers = state.mode == "docker" if state else wipe and RunDirectory(home).compose.is_dir()
     if wipe and not yes:
         where = "the volumes of these containers" if in_containers else str(home)
         click.confirm(f"Delete all models, traces and logs in {where}?", abort=True, err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 import uuid
@@ -85,7 +86,7 @@ class ContainerStack:
         self.directory = RunDirectory(home)
         self._deploy = deploy
         self._engine = engine
-        self._logs = home / "compose"
+        self._logs = self.directory.compose
 
     def read_recorded(self) -> tuple[StackState, Project] | None:
         """The recorded state and its project, if this run directory's platform was started in containers."""
@@ -122,19 +123,28 @@ class ContainerStack:
             return state
 
     def take_down(self, *, wipe: bool = False) -> int:
-        """Stop and remove all containers; returns how many there were. `wipe` removes their volumes as well.
+        """Stop and remove all containers; returns how many there were. `wipe` removes their volumes as well, also when
+        nothing is up any more.
 
         Raises InternalError when Compose fails.
         """
         with self.directory.locked():
             recorded = self.read_recorded()
-            if recorded is None:
+            if recorded is None and not (wipe and self._logs.is_dir()):
                 return 0
-            project = recorded[1]
+            project = recorded[1] if recorded else self._usual_project()
             count = len(self.read_containers(project))
             self._run(project, project.down(wipe=wipe), "down", timeout_s=_DOWN_TIMEOUT_S)
             delete_state(self.directory.home)
+            if wipe:
+                shutil.rmtree(self._logs)
             return count
+
+    def _usual_project(self) -> Project:
+        settings = ComposeSettings.read(self._deploy, os.environ)
+        # With the built-in store's file, for its volume; it is fine when there is none.
+        files = settings.files(trace_store="builtin")
+        return Project(self._engine.compose, settings[PROJECT_VARIABLE], self._deploy, files)
 
     def _resume(self, options: ContainerOptions) -> tuple[StackState, Project] | None:
         """What runs already: only what died of it is started again."""
@@ -151,7 +161,7 @@ class ContainerStack:
 
     def _prepare(self, options: ContainerOptions, report: Reporter) -> tuple[StackState, Project]:
         settings = ComposeSettings.read(self._deploy, os.environ)
-        name = os.environ.get(PROJECT_VARIABLE) or settings[PROJECT_VARIABLE]
+        name = settings[PROJECT_VARIABLE]
         self._refuse_stranger(name)
         build_log = self._log("build")
         build_log.unlink(missing_ok=True)

@@ -45,6 +45,11 @@ class RunDirectory:
         return self.home / "supervisor"
 
     @property
+    def compose(self) -> Path:
+        """What Compose said last; it exists once the platform was started in containers."""
+        return self.home / "compose"
+
+    @property
     def socket(self) -> Path:
         """supervisord's control socket: here, or in the temporary directory if this path is too long."""
         path = self.supervisor / "control.sock"

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lepton_ai.local.stack import connection, read_state
 from lepton_ai.local.supervision import find_members
 
-_UP = ("up", "--any-ports", "--timeout", "90", "--json")
+_UP = ("up", "--mode", "local", "--any-ports", "--timeout", "90", "--json")
 
 
 def _lepton(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
