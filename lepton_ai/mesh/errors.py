@@ -49,7 +49,6 @@ _NEUTRAL: dict[type[LeptonError], tuple[str, str]] = {
         "Check that it is running and that the address is right, then try again.",
     ),
     DeadlineExceeded: ("The call did not finish in the time it was given.", "Allow more time or send less at once."),
-    Cancelled: ("The call was cancelled before its answer was ready.", ""),
     InternalError: ("The other side failed in a way it did not explain.", "Look into its log."),
 }
 """Texts for failures that were not described by a Lepton server; the transport's own text names addresses."""
@@ -92,6 +91,10 @@ def from_rpc_error(error: grpc.RpcError) -> LeptonError:
     status = _status_of(error)
     if status is not None:
         return _build(error_class, status)
+    if code is grpc.StatusCode.CANCELLED:
+        # Cancelling a call of one's own raises asyncio.CancelledError: this is a server that stops and drops a call
+        # that it had read, but not begun with.
+        return Unavailable("The service ended the call as it was stopping.", reason="STOPPING", fix="Try again.")
     neutral = _NEUTRAL.get(error_class)
     if neutral is None:  # the other side judged the request, so its words are meant for the caller
         return error_class(_clip(_details_of(error)) or code.name)

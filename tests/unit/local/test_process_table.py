@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lepton_ai.local.process_table import (
     stop_order,
 )
 from lepton_ai.local.run_directory import RunDirectory
+from lepton_ai.mesh.settings import ServiceSettings
 from tests.topology import SERVICES, Service
 
 
@@ -155,3 +157,23 @@ def test_the_table_that_was_written_is_read_back(tmp_path: Path) -> None:
 
 def test_without_a_table_there_are_no_processes(tmp_path: Path) -> None:
     assert read_table(tmp_path / "processes.json") == ()
+
+
+@pytest.mark.parametrize("service", ["inference", "preprocess", "registry", "health"])
+def test_a_service_is_told_nothing_that_it_would_not_hear(tmp_path: Path, service: str) -> None:
+    module = importlib.import_module(f"services.{service}.settings")
+    settings = next(
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, ServiceSettings) and each is not ServiceSettings
+    )
+    known = {f"LEPTON_{name.upper()}" for name in settings.model_fields}
+    told = [process.environment for process in build_processes(PARTS, _layout(tmp_path)) if process.part == service]
+    assert told
+    assert all(environment.keys() <= known for environment in told)
+
+
+def test_no_two_inference_replicas_share_a_cache(tmp_path: Path) -> None:
+    processes = build_processes(PARTS, _layout(tmp_path, inference=2))
+    caches = [process.environment["LEPTON_CACHE_DIR"] for process in processes if process.part == "inference"]
+    assert len(set(caches)) == 2

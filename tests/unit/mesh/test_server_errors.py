@@ -101,6 +101,7 @@ def test_every_code_has_a_class(code: grpc.StatusCode) -> None:
         grpc.StatusCode.UNKNOWN,
         grpc.StatusCode.ABORTED,
         grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.CANCELLED,
     }
 
 
@@ -109,3 +110,10 @@ def test_details_that_are_not_ours_are_passed_over(garbage: bytes) -> None:
     error = from_rpc_error(rpc_error(grpc.StatusCode.INTERNAL, "boom", ((DETAILS_KEY, garbage),)))
     assert type(error) is InternalError
     assert "boom" not in str(error)
+
+
+def test_a_call_that_a_stopping_server_dropped_may_be_tried_again() -> None:
+    """Cancelling a call of one's own raises asyncio.CancelledError, so this one comes from the other side."""
+    error = from_rpc_error(rpc_error(grpc.StatusCode.CANCELLED))
+    assert error.code is grpc.StatusCode.UNAVAILABLE
+    assert error.fix
