@@ -45,7 +45,7 @@ async def test_no_prediction_fails(
         seconds = await until_ready(platform)
         await running.more(30)
     recoveries.record(
-        f"kill -9: {name}", "it is ready", seconds, failed=len(running.failures), answered=running.answers
+        f"kill -9: {name}", "the process is ready", seconds, failed=len(running.failures), answered=running.answers
     )
     assert not running.failures
     assert seconds <= RECOVERY_S

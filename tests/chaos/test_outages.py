@@ -86,6 +86,10 @@ async def outlast(running: Load, seconds: float) -> None:
         await running.more(10)
 
 
+def _named(outage: Outage) -> str:
+    return outage.__name__.replace("_", " ")
+
+
 def meaning(entries: Mapping[str, bytes]) -> dict[str, object]:
     """What the entries say, without what differs from one publication of the same to the next."""
     documents = {key: json.loads(value) for key, value in entries.items()}
@@ -117,7 +121,7 @@ async def test_without_etcd_predictions_go_on_and_changes_are_refused(
         await outlast(running, REGISTERED_AGAIN_S)
         assert meaning(await keys(platform)) == meaning(before), "what is registered lives, and outlives its old lease"
     recoveries.record(
-        outage.__name__, "all is registered", seconds, failed=len(running.failures), answered=running.answers
+        _named(outage), "all is registered", seconds, failed=len(running.failures), answered=running.answers
     )
     assert not running.failures
     assert seconds <= REGISTERED_AGAIN_S
@@ -176,7 +180,7 @@ async def test_a_killed_inference_service_comes_back_without_those_who_tell_it_w
             await kill(platform.process("inference"))
             seconds = await seconds_until(ask, description="a prediction succeeds")
             await running.more(30)
-            fault = f"kill -9: inference, {outage.__name__}"
+            fault = f"kill -9: inference, {_named(outage)}"
             failed, answered = len(running.failures), running.answers
             recoveries.record(fault, "predictions", seconds, failed=failed, answered=answered)
         await until_healthy(platform)

@@ -87,7 +87,7 @@ async def test_a_kill_fails_no_prediction_when_there_is_another_replica(
         seconds = await until_ready(pair)
         await running.more(50)
     failed, answered = len(running.failures), running.answers
-    recoveries.record(f"kill -9: {name} of two", "it is ready", seconds, failed=failed, answered=answered)
+    recoveries.record(f"kill -9: {name} of two", "the process is ready", seconds, failed=failed, answered=answered)
     assert not running.failures
 
 
