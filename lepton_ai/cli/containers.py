@@ -104,7 +104,8 @@ class ContainerDisplay:
                 self._out.print(f"  {name}", markup=False)
 
     def note(self, text: str) -> None:
-        """Show a line that stays."""
+        """Show a line that stays. It comes instead of the step's result."""
+        self._end_step(done=False)
         if not self._silent:
             self._out.print(text, markup=False, style="dim")
 

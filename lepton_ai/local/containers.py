@@ -44,7 +44,9 @@ class Container:
     @property
     def has_failed(self) -> bool:
         """Whether it will hardly become ready by itself: it keeps dying, or its health check has given up."""
-        return not self.is_ready and (self.restarts >= _FAILED_STARTS or self.health == "unhealthy")
+        # The engine calls what it has stopped unhealthy, too.
+        gave_up = self.health == "unhealthy" and self.is_running
+        return gave_up or (self.restarts >= _FAILED_STARTS and not self.is_ready)
 
     @property
     def state(self) -> str:

@@ -71,5 +71,4 @@ def _choose_freely(deploy: Path | None, find: Callable[[], Engine]) -> Choice:
         engine = find()
     except Unavailable as error:
         return Choice("local", f"{error.message.rstrip('.')}, so the platform runs as local processes.")
-    why = f"A Docker engine ({engine.version}) answers, so the platform runs in containers. --mode local does without."
-    return Choice("docker", why, engine)
+    return Choice("docker", f"A Docker engine ({engine.version}) answers, so the platform runs in containers.", engine)

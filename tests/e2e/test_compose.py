@@ -117,7 +117,7 @@ def test_a_photo_becomes_labels_and_one_trace_through_all_containers(containers:
     photo = photos()[0]
     answer = containers.json("predict", NAME, str(photo.path), "--trace")
     assert photo.label in json.dumps(answer)
-    trace = containers.lepton("trace", answer["trace_id"])
+    trace = containers.lepton("trace", answer["trace_ids"][0])
     assert trace.returncode == 0, trace.stderr
     for step in ("inference", "preprocess decode_image", "triton InferRequest", "compute infer"):
         assert step in trace.stdout

@@ -12,9 +12,9 @@ from lepton_ai.testing.running import running
 
 
 def test_it_knows_the_messages_by_their_bytes() -> None:
-    assert health_check._WHOLE_PROCESS == health_pb2.HealthCheckRequest().SerializeToString()
+    assert health_pb2.HealthCheckRequest().SerializeToString() == health_check._WHOLE_PROCESS
     serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-    assert health_check._SERVING == serving.SerializeToString()
+    assert serving.SerializeToString() == health_check._SERVING
 
 
 async def test_a_ready_server_serves_and_a_draining_or_absent_one_does_not() -> None:

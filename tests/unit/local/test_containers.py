@@ -42,7 +42,7 @@ def read(**state: Any) -> Container:
         ({"Health": {"Status": "unhealthy"}}, "unhealthy"),
         ({"Status": "restarting", "Health": {"Status": "unhealthy"}}, "restarting"),
         ({"Status": "created", "Health": {"Status": "starting"}}, "starting"),
-        ({"Status": "exited"}, "stopped"),
+        ({"Status": "exited", "Health": {"Status": "unhealthy"}}, "stopped"),
         ({"Status": "paused"}, "stopped"),
     ],
 )
@@ -56,6 +56,7 @@ def test_a_state_is_one_word(state: dict[str, Any], expected: str) -> None:
         ({"Health": {"Status": "starting"}, "restarts": 2}, False),
         ({"Health": {"Status": "starting"}, "restarts": 3}, True),
         ({"Health": {"Status": "unhealthy"}}, True),
+        ({"Status": "exited", "Health": {"Status": "unhealthy"}}, False),
         ({"restarts": 9}, False),
     ],
 )
