@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.cli.output import console, home_option, json_option, print_json, print_note
 from lepton_ai.cli.trace_view import render_trace
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.stack import connection
 from lepton_ai.local.traces.client import TraceClient
 from lepton_ai.local.traces.tree import build_tree, is_complete
 
@@ -18,7 +19,7 @@ __all__ = ["render_trace", "trace"]
 
 @click.command()
 @click.argument("trace_id", metavar="ID")
-@click.option("--url", help="Trace store or Jaeger to ask.  [default: the one of the running stack]")
+@click.option("--url", help="Trace store or Jaeger to ask.  [default: that of the running stack]")
 @click.option(
     "--wait",
     "wait_s",
@@ -53,7 +54,9 @@ def trace(*, trace_id: str, url: str | None, wait_s: float, home: Path, as_json:
 
 
 def _store_url(home: Path) -> str:
-    url = connection(home).traces
+    url = find_addresses(Addresses(), environ=os.environ, home=home).traces
     if not url:
-        raise Unavailable("The stack here has no trace store.", fix="Name one with --url.")
+        raise Unavailable(
+            "No trace store is known here.", fix="Start a stack with `lepton up`, or name one with --url."
+        )
     return url
