@@ -11,9 +11,11 @@ import onnxruntime as ort
 import pytest
 import tritonclient.grpc.aio as triton
 from PIL import Image
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from examples.efficientnet_lite0 import NAME, class_names, photos
 from lepton_ai.errors import InvalidInput, NotFound
+from lepton_ai.v1 import common_pb2, inference_pb2, inference_pb2_grpc
 from tests.platform import Platform
 
 
@@ -81,6 +83,21 @@ async def test_unknown_models_versions_and_aliases_are_not_found(platform: Platf
     async with platform.client() as client:
         with pytest.raises(NotFound):
             await client.predict(name, photos()[0].path)
+
+
+@pytest.mark.parametrize("name", ["../etc", "a\0b", "x" * 300, "模型", ""])
+async def test_names_that_cannot_be_names_are_refused_at_the_edge(platform: Platform, name: str) -> None:
+    address = platform.state.addresses["inference"].split(",")[0]
+    raw = inference_pb2.PredictRequest(model=common_pb2.ModelRef(name=name), items=[common_pb2.Item()])
+    infer = service_pb2.ModelInferRequest(model_name=name)
+    async with grpc.aio.insecure_channel(address) as channel:
+        native = inference_pb2_grpc.InferenceServiceStub(channel).Predict(raw, timeout=5)
+        standard = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(infer, timeout=5)
+        for call in (native, standard):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+            assert len(caught.value.details() or "") < 500
 
 
 async def test_reflection_lists_the_services_of_every_port(platform: Platform) -> None:
