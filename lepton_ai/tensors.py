@@ -131,6 +131,12 @@ def to_proto(name: str, array: npt.ArrayLike) -> pb.Tensor:
     return pb.Tensor(name=name, dtype=pb.DataType.Value(f"DATA_TYPE_{dtype}"), shape=shape, data=data)
 
 
+def add_to(tensors: pb.TensorList, name: str, array: npt.ArrayLike) -> None:
+    """Add an array to a list of tensors: in place, which spares a large tensor a copy of itself."""
+    dtype, shape, data = to_wire(array)
+    tensors.tensors.add(name=name, dtype=pb.DataType.Value(f"DATA_TYPE_{dtype}"), shape=shape, data=data)
+
+
 def proto_dtype(tensor: pb.Tensor) -> str:
     """The dtype's Open Inference Protocol name. Raises InvalidInput when it is unset or unknown."""
     if tensor.dtype == pb.DATA_TYPE_UNSPECIFIED or tensor.dtype not in pb.DataType.values():

@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 
 from lepton_ai.errors import LeptonError
+from lepton_ai.mesh.memory import keep_freed_memory
 from lepton_ai.mesh.server import Server
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ async def run(
 
 def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a service's main coroutine on uvloop. A LeptonError that ends it becomes one line and exit status 1."""
+    keep_freed_memory()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())

@@ -96,10 +96,10 @@ class _LabelStep(Parameters):
                 reason="LABELS_MISMATCH",
                 fix="Pack the labels file that belongs to the model.",
             )
-        best = _best(rows, min(count, rows.shape[-1]))
-        scores = np.take_along_axis(rows, best, axis=-1)
+        names, best = self._names, _best(rows, min(count, rows.shape[-1]))
+        scores = rows[_row_numbers(rows), best]
         return [
-            [Scored(index, self._names[index] if self._names else "", score) for index, score in zip(*row, strict=True)]
+            [Scored(index, names[index] if names else "", score) for index, score in zip(*row, strict=True)]
             for row in zip(best.tolist(), scores.tolist(), strict=True)
         ]
 
@@ -219,11 +219,17 @@ def _read_labels(content: bytes) -> tuple[str, ...]:
 
 def _best(rows: Scores, count: int) -> npt.NDArray[np.intp]:
     """Columns of the `count` greatest scores of each row, greatest first. NaN counts as least."""
-    descending = -rows
+    descending, numbers = -rows, _row_numbers(rows)
     if count < rows.shape[-1]:
-        candidates = np.argpartition(descending, count - 1, axis=-1)[:, :count]
+        candidates = descending.argpartition(count - 1, axis=-1)[:, :count]
         candidates.sort(axis=-1)  # so that the stable sort below leaves equal scores in the order of their index
     else:
         candidates = np.broadcast_to(np.arange(rows.shape[-1]), rows.shape)
-    order = np.argsort(np.take_along_axis(descending, candidates, axis=-1), axis=-1, kind="stable")
-    return np.take_along_axis(candidates, order, axis=-1)
+    order = descending[numbers, candidates].argsort(axis=-1, kind="stable")
+    best: npt.NDArray[np.intp] = candidates[numbers, order]
+    return best
+
+
+def _row_numbers(rows: Scores) -> npt.NDArray[np.intp]:
+    """[[0], [1], …]: with columns, the index of elements in each row; take_along_axis does this, slower."""
+    return np.arange(len(rows))[:, np.newaxis]

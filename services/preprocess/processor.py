@@ -19,7 +19,7 @@ from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.tracing import Tracing, mark_code, mark_error
 from lepton_ai.pipeline import Limits, Processed, StepObserver, raw_inputs
-from lepton_ai.v1 import common_pb2, preprocess_pb2
+from lepton_ai.v1 import preprocess_pb2
 from services.preprocess.workers import Job
 
 logger = logging.getLogger(__name__)
@@ -54,16 +54,16 @@ class Processor:
         self._queue_seconds.observe(start_s - job.queued_s)
         try:
             _check_deadline(job, start_s)
-            result = _to_result(self._run(job, start_s))
+            _fill(job.result, self._run(job, start_s))
         except Exception as error:  # noqa: BLE001 - the thread must go on; what is not understood is logged
-            result = self._failed(job, error, start_s)
+            job.result.CopyFrom(self._failed(job, error, start_s))
         else:
             duration_s = time.monotonic() - start_s
-            result.duration_us = int(duration_s * 1e6)
+            job.result.duration_us = int(duration_s * 1e6)
             self._ok_seconds.observe(duration_s)
             mark_code(job.span, grpc.StatusCode.OK)
         job.span.end()
-        job.finish(result)
+        job.finish()
 
     def _run(self, job: Job, start_s: float) -> Processed:
         observe: StepObserver | None = None
@@ -101,13 +101,9 @@ def _check_deadline(job: Job, now_s: float) -> None:
         )
 
 
-def _to_result(processed: Processed) -> preprocess_pb2.ItemResult:
-    return preprocess_pb2.ItemResult(
-        tensors=common_pb2.TensorList(
-            tensors=[tensors.to_proto(name, tensor) for name, tensor in processed.tensors.items()]
-        ),
-        anomalies=[
-            preprocess_pb2.InputAnomaly(input=each.input, reason=each.reason, message=each.message)
-            for each in processed.anomalies
-        ],
-    )
+def _fill(result: preprocess_pb2.ItemResult, processed: Processed) -> None:
+    result.tensors.SetInParent()
+    for name, array in processed.tensors.items():
+        tensors.add_to(result.tensors, name, array)
+    for each in processed.anomalies:
+        result.anomalies.add(input=each.input, reason=each.reason, message=each.message)

@@ -85,19 +85,20 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self, pipeline: Pipeline, item: common_pb2.Item, deadline_s: float
     ) -> tuple[Job, asyncio.Future[preprocess_pb2.ItemResult]]:
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[preprocess_pb2.ItemResult] = loop.create_future()
+        done: asyncio.Future[preprocess_pb2.ItemResult] = loop.create_future()
+        result = preprocess_pb2.ItemResult()
         span = self._tracing.begin("item", parent=otel_context.get_current())
 
-        def finish(value: preprocess_pb2.ItemResult) -> None:
-            loop.call_soon_threadsafe(_resolve, result, value)
+        def finish() -> None:
+            loop.call_soon_threadsafe(_resolve, done, result)
 
-        job = Job(pipeline, item, deadline_s=deadline_s, span=span, finish=finish)
+        job = Job(pipeline, item, deadline_s=deadline_s, span=span, result=result, finish=finish)
         try:
             self._workers.submit(job)
         except LeptonError as error:
-            result.set_result(failure(error, span))
+            done.set_result(failure(error, span))
             span.end()
-        return job, result
+        return job, done
 
 
 def _resolve(result: asyncio.Future[preprocess_pb2.ItemResult], value: preprocess_pb2.ItemResult) -> None:

@@ -124,7 +124,7 @@ class StreamSession:
             try:
                 self._submit(batch.pipeline_digest, item, span, position)
             except LeptonError as error:
-                self._answer(item.id, failure(error, span))
+                self._outbox.put(preprocess_pb2.StreamResult(id=item.id, result=failure(error, span)))
                 span.end()
 
     def _submit(self, digest: str, item: preprocess_pb2.StreamItem, span: Span, position: int) -> None:
@@ -135,12 +135,14 @@ class StreamSession:
                 fix="Send smaller micro-batches.",
             )
         timeout_s = item.timeout_us / 1e6 if item.timeout_us else math.inf
+        answer = preprocess_pb2.StreamResult(id=item.id)
         job = Job(
             self._pipeline(digest),
             item.item,
             deadline_s=time.monotonic() + timeout_s,
             span=span,
-            finish=partial(self._answer, item.id),
+            result=answer.result,
+            finish=partial(self._outbox.put, answer),
         )
         self._workers.submit(job)
         self._jobs[item.id] = job
@@ -163,6 +165,3 @@ class StreamSession:
             job = self._jobs.get(item_id)
             if job is not None and self._workers.cancel(job):
                 del self._jobs[item_id]
-
-    def _answer(self, item_id: int, result: preprocess_pb2.ItemResult) -> None:
-        self._outbox.put(preprocess_pb2.StreamResult(id=item_id, result=result))

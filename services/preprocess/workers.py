@@ -34,7 +34,7 @@ class _State(enum.Enum):
 class Job:
     """One item to process, and whom to tell."""
 
-    __slots__ = ("_state", "deadline_s", "finish", "item", "pipeline", "queued_s", "size_bytes", "span")
+    __slots__ = ("_state", "deadline_s", "finish", "item", "pipeline", "queued_s", "result", "size_bytes", "span")
 
     def __init__(
         self,
@@ -43,13 +43,19 @@ class Job:
         *,
         deadline_s: float,
         span: Span,
-        finish: Callable[[preprocess_pb2.ItemResult], None],
+        result: preprocess_pb2.ItemResult,
+        finish: Callable[[], None],
     ) -> None:
-        """`deadline_s` is on the monotonic clock, math.inf for none; `finish` is called once, in a worker thread."""
+        """`deadline_s` is on the monotonic clock, math.inf for none.
+
+        The worker fills `result`, which may be a part of a larger message, so that tensors are not copied into that
+        once more; then it calls `finish` once, in its thread.
+        """
         self.pipeline = pipeline
         self.item = item
         self.deadline_s = deadline_s
         self.span = span
+        self.result = result
         self.finish = finish
         self.queued_s = time.monotonic()
         self.size_bytes = item.ByteSize()

@@ -28,7 +28,8 @@ class OneWorker:
 
     def submit(self, name: str, *, size_bytes: int = 0) -> Job:
         item = common_pb2.Item(id=name, inputs={"x": common_pb2.Value(data=bytes(size_bytes))} if size_bytes else {})
-        job = Job(PIPELINE, item, deadline_s=math.inf, span=INVALID_SPAN, finish=_ignore)
+        result = preprocess_pb2.ItemResult()
+        job = Job(PIPELINE, item, deadline_s=math.inf, span=INVALID_SPAN, result=result, finish=_ignore)
         self.workers.submit(job)
         return job
 
@@ -49,7 +50,7 @@ class OneWorker:
         self.done.append(job.item.id)
 
 
-def _ignore(_: preprocess_pb2.ItemResult) -> None:
+def _ignore() -> None:
     """These jobs have nobody to tell."""
 
 

@@ -1,0 +1,27 @@
+"""Keeps the memory that a process frees at hand for its next message instead of giving it back to the kernel."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of glibc
+_MAX_KEPT_BYTES = 32 << 20
+_GROWTH_BYTES = 1 << 20
+_MAX_POOLED_BYTES = 8 << 20
+
+
+def keep_freed_memory() -> bool:
+    """Let malloc keep up to 32 MiB that are free at the end of each of its arenas. False where it is not glibc's.
+
+    A tensor of 150 KB lies just above the size from which glibc maps fresh pages for every allocation, and what it
+    does not map it trims: then each message pays for a page fault every 4 KB, several times what copying it costs.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    options = (
+        (_M_MMAP_THRESHOLD, _MAX_POOLED_BYTES),
+        (_M_TRIM_THRESHOLD, _MAX_KEPT_BYTES),
+        (_M_TOP_PAD, _GROWTH_BYTES),
+    )
+    return all(mallopt(option, value) == 1 for option, value in options)
