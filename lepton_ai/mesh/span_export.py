@@ -3,79 +3,51 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import grpc
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.util.types import AnyValue
+
+from lepton_ai.mesh.span_encoding import encode
+from lepton_ai.mesh.spans import RecordedSpan
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 2.0
 
-
-class OtlpExporter(SpanExporter):
+class OtlpExporter:
     """Exports to `address` (OTLP over insecure gRPC), one attempt a batch.
 
     OpenTelemetry's own exporter retries for 10 s a batch with a log line each, reads the environment, and can hold up
     a shutdown; this one logs a line when the collector goes away and one when it is back.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, address: str, resource: Mapping[str, AnyValue]) -> None:
+        """`resource` describes the process that the spans are of."""
         self._address = address
-        self._timeout_s = timeout_s
+        self._resource = resource
         self._channel = grpc.insecure_channel(
             address, options=(("grpc.max_reconnect_backoff_ms", 2000), ("grpc.enable_http_proxy", 0))
         )
         self._stub = TraceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._dropped = 0
-        self._last_attempt_end_s: float | None = None
-        self._closed = threading.Event()
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send one batch. Called by the batch processor's thread only, so blocking is fine."""
-        timeout_s = self._allowed_s()
+    def export(self, spans: Sequence[RecordedSpan], *, timeout_s: float) -> None:
+        """Send one batch, or drop it. Blocks, up to `timeout_s`."""
         if timeout_s <= 0:
             self._dropped += len(spans)
-            return SpanExportResult.FAILURE
+            return
         try:
             # Waiting for the connection is what makes the first spans of a stack that is just starting arrive.
-            self._stub.Export(encode_spans(spans), timeout=timeout_s, wait_for_ready=True)
+            self._stub.Export(encode(self._resource, spans), timeout=timeout_s, wait_for_ready=True)
         except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed meanwhile
             self._note_failure(len(spans), error)
-            return SpanExportResult.FAILURE
-        self._note_success()
-        return SpanExportResult.SUCCESS
+        else:
+            self._note_success()
 
-    @contextmanager
-    def hurrying(self, timeout_s: float) -> Iterator[None]:
-        """Inside the block all batches together get `timeout_s`: the process is going down."""
-        self._last_attempt_end_s = time.monotonic() + timeout_s
-        try:
-            yield
-        finally:
-            self._last_attempt_end_s = None
-
-    def shutdown(self) -> None:
-        """Close the connection; later exports fail at once."""
-        self._closed.set()
+    def close(self) -> None:
+        """Close the connection."""
         self._channel.close()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held here."""
-        return True
-
-    def _allowed_s(self) -> float:
-        if self._closed.is_set():
-            return 0.0
-        if self._last_attempt_end_s is None:
-            return self._timeout_s
-        return min(self._timeout_s, self._last_attempt_end_s - time.monotonic())
 
     def _note_failure(self, count: int, error: Exception) -> None:
         if not self._dropped:

@@ -1,31 +1,28 @@
 """Distributed tracing of one process: who samples, how spans are made and marked, and where they go.
 
 A call that is not sampled costs microseconds: no span object is made, only its identity is passed on, so that everybody
-downstream knows the decision. See `trace_context` for the W3C side and `client_tracing` for calls that go out.
+downstream knows the decision. A sampled one costs a few more: `tracer` makes its `spans`, `span_sender` carries them
+off. See `trace_context` for the W3C side and `client_tracing` for calls that go out.
 """
 
 from __future__ import annotations
 
-import logging
-import random
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, TraceState
+from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from lepton_ai.mesh.client_tracing import client_interceptors
 from lepton_ai.mesh.span_export import OtlpExporter
 from lepton_ai.mesh.span_marks import mark_code, mark_error
+from lepton_ai.mesh.span_sender import SpanExporter, SpanSender
+from lepton_ai.mesh.spans import RecordedSpan
 from lepton_ai.mesh.trace_context import (
     PER_MESSAGE_STREAMS,
     TRACE_ID_TRAILER,
@@ -33,8 +30,8 @@ from lepton_ai.mesh.trace_context import (
     current_trace_id,
     grpc_metadata,
     trace_context,
-    undecided,
 )
+from lepton_ai.mesh.tracer import RecordingTracer
 
 __all__ = [
     "PER_MESSAGE_STREAMS",
@@ -49,11 +46,6 @@ __all__ = [
     "trace_context",
 ]
 
-_MAX_QUEUE = 8192
-_SCHEDULE_DELAY_MS = 500
-_MAX_ATTRIBUTE_CHARS = 256
-_FORCED = Context({otel_context.create_key("lepton-sampled"): True})
-
 
 class TracingSettings(Protocol):
     """What tracing needs to know; ServiceSettings has it."""
@@ -67,31 +59,25 @@ class TracingSettings(Protocol):
 class Tracing:
     """Tracing of one process; made once and handed to whoever makes spans."""
 
-    def __init__(self, service: str, *, ratio: float, processor: SpanProcessor | None) -> None:
-        """Use `create`, or in tests `lepton_ai.testing.captured_spans`. Without a processor nothing is recorded."""
+    def __init__(self, service: str, *, ratio: float, on_end: Callable[[RecordedSpan], object] | None) -> None:
+        """Use `create`, or in tests `lepton_ai.testing.captured_spans`.
+
+        `on_end` gets every span that has ended; without it nothing is recorded.
+        """
         self.service = service
-        self._ratio = ratio if processor is not None else 0.0
-        self._records = processor is not None
-        self._provider = TracerProvider(
-            sampler=ParentBased(root=_Root(self._ratio)),
-            resource=_resource(service),
-            span_limits=SpanLimits(max_attribute_length=_MAX_ATTRIBUTE_CHARS, max_attributes=64),
-            shutdown_on_exit=False,
-        )
-        self._exporter: SpanExporter | None = None
-        if processor is not None:
-            self._provider.add_span_processor(processor)
-        self.tracer: trace.Tracer = self._provider.get_tracer("lepton")
+        self.tracer = RecordingTracer(ratio, on_end)
+        self._sender: SpanSender | None = None
 
     @classmethod
     def create(cls, service: str, settings: TracingSettings, *, exporter: SpanExporter | None = None) -> Tracing:
         """Tracing that sends batches to `exporter`, by default to `settings.otlp_endpoint`; without either, none."""
         if exporter is None and settings.otlp_endpoint is not None:
-            exporter = OtlpExporter(settings.otlp_endpoint)
+            exporter = OtlpExporter(settings.otlp_endpoint, _resource(service))
         if exporter is None:
-            return cls(service, ratio=0.0, processor=None)
-        tracing = cls(service, ratio=settings.trace_ratio, processor=_batching(exporter))
-        tracing._exporter = exporter
+            return cls(service, ratio=0.0, on_end=None)
+        sender = SpanSender(exporter)
+        tracing = cls(service, ratio=settings.trace_ratio, on_end=sender.put)
+        tracing._sender = sender
         return tracing
 
     def begin(
@@ -107,15 +93,7 @@ class Tracing:
 
         It is not made current. What is not sampled gets a span that records nothing and still names the trace.
         """
-        above = trace.get_current_span(parent)
-        if above.get_span_context().is_valid:
-            if not (self._records and above.get_span_context().trace_flags.sampled):
-                return NonRecordingSpan(above.get_span_context())
-        elif random.random() < self._ratio:  # noqa: S311 - sampling, no secret
-            parent = _FORCED
-        else:
-            return NonRecordingSpan(undecided())
-        return self.tracer.start_span(name, parent, kind, attributes, links, record_exception=False)
+        return self.tracer.start_span(name, parent, kind, attributes, links)
 
     @contextmanager
     def span(
@@ -145,52 +123,16 @@ class Tracing:
 
     def flush(self, *, timeout_s: float = 2.0) -> None:
         """Send what is waiting; what the collector does not take in time is dropped. Blocks: call it from a thread."""
-        with self._hurrying(timeout_s):
-            self._provider.force_flush()
+        if self._sender is not None:
+            self._sender.flush(timeout_s)
 
     def shutdown(self, *, timeout_s: float = 2.0) -> None:
         """`flush`, and record nothing from now on. Blocks."""
-        with self._hurrying(timeout_s):
-            self._provider.shutdown()
-
-    def _hurrying(self, timeout_s: float) -> AbstractContextManager[None]:
-        return self._exporter.hurrying(timeout_s) if isinstance(self._exporter, OtlpExporter) else nullcontext()
+        self.tracer.stop()
+        if self._sender is not None:
+            self._sender.close(timeout_s)
 
 
-class _Root(Sampler):
-    """Decides for calls without a parent: what `Tracing.begin` has decided already, else the ratio."""
-
-    def __init__(self, ratio: float) -> None:
-        self._by_ratio = TraceIdRatioBased(ratio)
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        if parent_context is _FORCED:
-            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
-        return self._by_ratio.should_sample(parent_context, trace_id, name, kind, attributes, links)
-
-    def get_description(self) -> str:
-        return f"LeptonRoot({self._by_ratio.get_description()})"
-
-
-def _resource(service: str) -> Resource:
-    """Made by hand: Resource.create would read the environment."""
-    return Resource(
-        {"service.name": service, "service.instance.id": uuid.uuid4().hex, "telemetry.sdk.language": "python"}
-    )
-
-
-def _batching(exporter: SpanExporter) -> BatchSpanProcessor:
-    """Bounded, in a thread of its own; the oldest spans go first when the queue is full."""
-    logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)  # it logs "Queue full" per span
-    return BatchSpanProcessor(
-        exporter, max_queue_size=_MAX_QUEUE, schedule_delay_millis=_SCHEDULE_DELAY_MS, max_export_batch_size=512
-    )
+def _resource(service: str) -> dict[str, str]:
+    """What OpenTelemetry calls the resource: the process whose spans these are."""
+    return {"service.name": service, "service.instance.id": uuid.uuid4().hex, "telemetry.sdk.language": "python"}

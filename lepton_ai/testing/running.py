@@ -49,7 +49,7 @@ async def running(
         name,
         settings or quick_settings(),
         state=state,
-        tracing=tracing or Tracing(name, ratio=0.0, processor=None),
+        tracing=tracing or Tracing(name, ratio=0.0, on_end=None),
         metrics=metrics,
     )
     for add_servicer, servicer, service_name in services:

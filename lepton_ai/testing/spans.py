@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
+from lepton_ai.mesh.spans import RecordedSpan
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.testing.eventually import eventually
 
@@ -17,24 +14,24 @@ class CapturedSpans:
     """The spans that one Tracing has ended so far, with that Tracing."""
 
     def __init__(self, service: str, ratio: float) -> None:
-        self._exporter = InMemorySpanExporter()
-        self.tracing = Tracing(service, ratio=ratio, processor=SimpleSpanProcessor(self._exporter))
+        self._ended: list[RecordedSpan] = []
+        self.tracing = Tracing(service, ratio=ratio, on_end=self._ended.append)
 
     @property
-    def spans(self) -> tuple[ReadableSpan, ...]:
+    def spans(self) -> tuple[RecordedSpan, ...]:
         """All ended spans, oldest first."""
-        return self._exporter.get_finished_spans()
+        return tuple(self._ended)
 
     @property
     def names(self) -> list[str]:
         """Their names, in the order in which they ended."""
         return [span.name for span in self.spans]
 
-    def named(self, name: str) -> list[ReadableSpan]:
+    def named(self, name: str) -> list[RecordedSpan]:
         """The ended spans with this name."""
         return [span for span in self.spans if span.name == name]
 
-    async def wait_for(self, name: str, *, count: int = 1, timeout_s: float = 5.0) -> list[ReadableSpan]:
+    async def wait_for(self, name: str, *, count: int = 1, timeout_s: float = 5.0) -> list[RecordedSpan]:
         """The spans with this name as soon as there are `count`; a server's span may end after its answer arrived."""
         await eventually(
             lambda: len(self.named(name)) >= count,
@@ -45,7 +42,7 @@ class CapturedSpans:
 
     def clear(self) -> None:
         """Forget what was captured."""
-        self._exporter.clear()
+        self._ended.clear()
 
 
 @contextmanager

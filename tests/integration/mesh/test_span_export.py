@@ -20,6 +20,7 @@ from lepton_ai.testing import eventually, quick_settings
 class _Collector(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.resources: list[dict[str, str]] = []
 
     def Export(  # noqa: N802
         self, request: trace_service_pb2.ExportTraceServiceRequest, context: grpc.ServicerContext
@@ -27,6 +28,8 @@ class _Collector(trace_service_pb2_grpc.TraceServiceServicer):
         self.names += [
             span.name for each in request.resource_spans for scope in each.scope_spans for span in scope.spans
         ]
+        for each in request.resource_spans:
+            self.resources.append({pair.key: pair.value.string_value for pair in each.resource.attributes})
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
@@ -60,6 +63,16 @@ async def test_spans_arrive_within_a_second_or_two_without_a_flush() -> None:
         tracing.begin("work", parent=EMPTY).end()
         await eventually(lambda: collector.names == ["work"], description="the span has arrived")
         tracing.shutdown()
+
+
+async def test_spans_say_which_process_made_them() -> None:
+    with collecting() as (collector, address):
+        for _ in range(2):  # of one service
+            tracing = tracing_to(address)
+            tracing.begin("work", parent=EMPTY).end()
+            tracing.shutdown()
+        assert [each["service.name"] for each in collector.resources] == ["test", "test"]
+        assert len({each["service.instance.id"] for each in collector.resources}) == 2
 
 
 async def test_without_a_collector_work_goes_on_and_one_line_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -37,7 +37,7 @@ class Served:
 @asynccontextmanager
 async def preprocess_service(*, tracing: Tracing | None = None, **changes: Any) -> AsyncIterator[Served]:
     settings = PreprocessSettings.model_construct(**{"propagation_s": 0.0, "drain_s": 5.0, **changes})
-    tracing = tracing or Tracing("preprocess", ratio=0.0, processor=None)
+    tracing = tracing or Tracing("preprocess", ratio=0.0, on_end=None)
     metrics = Metrics("preprocess")
     server = Server("preprocess", settings, state=None, tracing=tracing, metrics=metrics)
     workers = add_preprocess(server, settings, tracing=tracing, metrics=metrics)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
+from lepton_ai.mesh.spans import RecordedSpan
 from lepton_ai.mesh.tracing import trace_context
 from lepton_ai.testing.spans import CapturedSpans, captured_spans
 from lepton_ai.v1 import common_pb2
@@ -23,7 +23,7 @@ async def preprocess_one(captured: CapturedSpans, item: common_pb2.Item, trace: 
         assert set(await stream.finish()) == {1}
 
 
-def parent_of(span: ReadableSpan) -> int:
+def parent_of(span: RecordedSpan) -> int:
     assert span.parent is not None
     return span.parent.span_id
 

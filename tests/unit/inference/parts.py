@@ -86,7 +86,7 @@ class Reports:
         )
 
 
-NO_TRACING = Tracing("test", ratio=0.0, processor=None)
+NO_TRACING = Tracing("test", ratio=0.0, on_end=None)
 
 
 def make_batcher(
