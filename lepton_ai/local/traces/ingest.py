@@ -1,4 +1,4 @@
-"""What both OTLP ports do with an export: check it, have it written, and answer once it is safe."""
+"""What both OTLP ports do with an export: have it written, and answer once it is safe."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import asyncio
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
-    ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.traces.spans import accept
+from lepton_ai.local.traces.exports import Export, accept_json, accept_protobuf
 from lepton_ai.local.traces.writer import SpanWriter
 
 
@@ -23,15 +22,22 @@ class Ingest:
         self._max_span_bytes = max_span_bytes
         self._write_timeout_s = write_timeout_s
 
-    async def export(self, request: ExportTraceServiceRequest) -> ExportTraceServiceResponse:
-        """Store an export; spans that cannot be stored are counted in the answer's partial success.
+    async def protobuf(self, body: bytes) -> ExportTraceServiceResponse:
+        """Store an export in protobuf; spans that cannot be stored are counted in the answer's partial success.
 
-        Raises Unavailable when it could not be written now; sending it again is safe, also when it was written.
+        Raises InvalidInput for what is no export, and Unavailable when it could not be written now; sending it again
+        is safe, also when it was written.
         """
-        batch = accept(request, max_span_bytes=self._max_span_bytes)
-        rejected, reason = batch.rejected, batch.reason
-        if batch.rows:
-            written = asyncio.wrap_future(self._writer.submit(batch.rows))
+        return await self._keep(accept_protobuf(body, max_span_bytes=self._max_span_bytes))
+
+    async def json(self, body: bytes) -> ExportTraceServiceResponse:
+        """Store an export in JSON, as `protobuf` does."""
+        return await self._keep(accept_json(body, max_span_bytes=self._max_span_bytes))
+
+    async def _keep(self, export: Export) -> ExportTraceServiceResponse:
+        rejected, reason = export.rejected, export.reason
+        if export.traces:
+            written = asyncio.wrap_future(self._writer.submit(export))
             try:
                 over_limit = (await asyncio.wait_for(written, self._write_timeout_s)).over_limit
             except TimeoutError as error:

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from lepton_ai.local.traces.spans import duration_us, service_name
-from lepton_ai.local.traces.store import StoredSpan
+from lepton_ai.local.traces.spans import duration_us
+from lepton_ai.local.traces.stored import Source, StoredSpan
 
 Json = dict[str, Any]
 
@@ -35,12 +34,7 @@ _KINDS = {
 def jaeger_trace(spans: Sequence[StoredSpan]) -> Json:
     """One trace in Jaeger's JSON; `spans` all have the same trace id and are not empty."""
     processes = _Processes()
-    converted = []
-    for stored in spans:
-        source = ResourceSpans.FromString(stored.source)
-        span = Span.FromString(stored.body)
-        scope = source.scope_spans[0].scope
-        converted.append(_span(span, scope, processes.key(source.resource)))
+    converted = [_span(stored.message, stored.source.scope, processes.key(stored.source)) for stored in spans]
     return {
         "traceID": converted[0]["traceID"],
         "spans": converted,
@@ -56,13 +50,13 @@ class _Processes:
         self.by_key: dict[str, Json] = {}
         self._keys: dict[bytes, str] = {}
 
-    def key(self, resource: Resource) -> str:
-        identity = resource.SerializeToString(deterministic=True)
+    def key(self, source: Source) -> str:
+        identity = source.resource.SerializeToString(deterministic=True)
         key = self._keys.get(identity)
         if key is None:
             key = self._keys[identity] = f"p{len(self._keys) + 1}"
-            tags = [pair for pair in resource.attributes if pair.key != "service.name"]
-            self.by_key[key] = {"serviceName": service_name(resource), "tags": _tags(tags)}
+            tags = [pair for pair in source.resource.attributes if pair.key != "service.name"]
+            self.by_key[key] = {"serviceName": source.service, "tags": _tags(tags)}
         return key
 
 
@@ -73,7 +67,7 @@ def _span(span: Span, scope: InstrumentationScope, process_key: str) -> Json:
         "operationName": span.name,
         "references": _references(span),
         "startTime": span.start_time_unix_nano // 1000,
-        "duration": duration_us(span),
+        "duration": duration_us(span.start_time_unix_nano, span.end_time_unix_nano),
         "tags": [*_scope_tags(scope), *_tags(span.attributes), *_derived_tags(span)],
         "logs": [_log(event) for event in span.events],
         "processID": process_key,

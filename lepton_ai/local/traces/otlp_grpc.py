@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
-    TraceServiceServicer,
-    add_TraceServiceServicer_to_server,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.local.traces.ingest import Ingest
 
+_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 
-class TraceServicer(TraceServiceServicer):
-    """Hands exports on."""
+
+class TraceServicer:
+    """Hands exports on as the bytes they came in, which is how they are kept."""
 
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
 
-    async def Export(  # noqa: N802 (the name is OTLP's)
-        self,
-        request: ExportTraceServiceRequest,
-        context: grpc.aio.ServicerContext[ExportTraceServiceRequest, ExportTraceServiceResponse],
+    async def export(
+        self, body: bytes, context: grpc.aio.ServicerContext[bytes, ExportTraceServiceResponse]
     ) -> ExportTraceServiceResponse:
+        """Take one export."""
         try:
-            return await self._ingest.export(request)
+            return await self._ingest.protobuf(body)
         except LeptonError as error:
             await context.abort(error.code, str(error))
 
@@ -42,5 +36,8 @@ def grpc_server(ingest: Ingest, *, max_request_bytes: int) -> grpc.aio.Server:
             ("grpc.so_reuseport", 0),
         ]
     )
-    add_TraceServiceServicer_to_server(TraceServicer(ingest), server)  # type: ignore[no-untyped-call]
+    export: grpc.RpcMethodHandler[bytes, ExportTraceServiceResponse] = grpc.unary_unary_rpc_method_handler(
+        TraceServicer(ingest).export, response_serializer=ExportTraceServiceResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": export}),))
     return server

@@ -8,16 +8,15 @@ from __future__ import annotations
 import zlib
 
 from google.protobuf.json_format import MessageToJson
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.rpc.code_pb2 import INVALID_ARGUMENT, UNAVAILABLE
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lepton_ai.errors import InvalidInput, LeptonError, ResourceExhausted, Unavailable, Unsupported
 from lepton_ai.local.traces.ingest import Ingest
-from lepton_ai.local.traces.otlp_json import parse_json
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
@@ -43,10 +42,16 @@ class OtlpEndpoint:
         """Take one export; answers in the encoding of the request."""
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            export = _parse(await self._body(request), content_type)
-            return _response(await self._ingest.export(export), content_type, 200)
+            return _response(await self._take(await self._body(request), content_type), content_type, 200)
         except LeptonError as error:
             return _failure(error, content_type)
+
+    async def _take(self, body: bytes, content_type: str) -> ExportTraceServiceResponse:
+        if content_type == _JSON:
+            return await self._ingest.json(body)
+        if content_type == _PROTOBUF:
+            return await self._ingest.protobuf(body)
+        raise Unsupported(f"Content-Type must be {_PROTOBUF} or {_JSON}.")
 
     async def _body(self, request: Request) -> bytes:
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -69,17 +74,6 @@ def _inflated(inflate: zlib._Decompress, chunk: bytes, room: int) -> bytes:
         return inflate.decompress(chunk, room + 1)
     except zlib.error as error:
         raise InvalidInput("The body is not compressed as Content-Encoding says.") from error
-
-
-def _parse(body: bytes, content_type: str) -> ExportTraceServiceRequest:
-    if content_type == _JSON:
-        return parse_json(body)
-    if content_type == _PROTOBUF:
-        try:
-            return ExportTraceServiceRequest.FromString(body)
-        except DecodeError as error:
-            raise InvalidInput("The body is not an OTLP ExportTraceServiceRequest in protobuf.") from error
-    raise Unsupported(f"Content-Type must be {_PROTOBUF} or {_JSON}.")
 
 
 def _failure(error: LeptonError, content_type: str) -> Response:

@@ -20,13 +20,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from lepton_ai.errors import InvalidInput
 
 _MAX_DEPTH = 32
-_PADDING = b" \t\r\n\0"  # some exporters send the terminating NUL of their C string along
+PADDING = b" \t\r\n\0"
+"""What may stand around a document; some exporters send the terminating NUL of their C string along."""
 
 
 def parse_json(body: bytes) -> ExportTraceServiceRequest:
     """Read an export request in JSON; raises InvalidInput with the path of what is wrong."""
     try:
-        document = json.loads(body.strip(_PADDING))
+        document = json.loads(body.strip(PADDING))
     except (ValueError, RecursionError) as error:
         raise InvalidInput("The body is not JSON.", fix="Send OTLP JSON, or protobuf with its content type.") from error
     root = _object(document, "body")
@@ -35,30 +36,40 @@ def parse_json(body: bytes) -> ExportTraceServiceRequest:
     )
 
 
+def resource_message(value: Any, path: str = "resource") -> Resource:
+    """One resource; raises InvalidInput with the path of what is wrong."""
+    return Resource(attributes=_attributes(_object(value, path), path))
+
+
+def scope_message(value: Any, path: str = "scope") -> InstrumentationScope:
+    """One instrumentation scope; raises InvalidInput with the path of what is wrong."""
+    fields = _object(value, path)
+    return InstrumentationScope(
+        name=_text(fields, "name", path),
+        version=_text(fields, "version", path),
+        attributes=_attributes(fields, path),
+    )
+
+
 def _resource_spans(value: Any, path: str) -> ResourceSpans:
     fields = _object(value, path)
-    resource = _object(fields.get("resource") or {}, f"{path}.resource")
     # "instrumentationLibrarySpans" was the name until 2022; nothing that sends it is worth supporting.
     return ResourceSpans(
-        resource=Resource(attributes=_attributes(resource, f"{path}.resource")),
+        resource=resource_message(fields.get("resource") or {}, f"{path}.resource"),
         scope_spans=[_scope_spans(item, at) for item, at in _items(fields, "scopeSpans", path)],
     )
 
 
 def _scope_spans(value: Any, path: str) -> ScopeSpans:
     fields = _object(value, path)
-    scope = _object(fields.get("scope") or {}, f"{path}.scope")
     return ScopeSpans(
-        scope=InstrumentationScope(
-            name=_text(scope, "name", f"{path}.scope"),
-            version=_text(scope, "version", f"{path}.scope"),
-            attributes=_attributes(scope, f"{path}.scope"),
-        ),
-        spans=[_span(item, at) for item, at in _items(fields, "spans", path)],
+        scope=scope_message(fields.get("scope") or {}, f"{path}.scope"),
+        spans=[span_message(item, at) for item, at in _items(fields, "spans", path)],
     )
 
 
-def _span(value: Any, path: str) -> Span:
+def span_message(value: Any, path: str = "span") -> Span:
+    """One span; raises InvalidInput with the path of what is wrong."""
     fields = _object(value, path)
     return Span(
         trace_id=_hex(fields, "traceId", path),

@@ -15,8 +15,9 @@ from lepton_ai.errors import FailedPrecondition
 from lepton_ai.local.traces.ingest import Ingest
 from lepton_ai.local.traces.otlp_grpc import grpc_server
 from lepton_ai.local.traces.otlp_http import OtlpEndpoint
+from lepton_ai.local.traces.reader import TraceReader
 from lepton_ai.local.traces.settings import TraceStoreSettings
-from lepton_ai.local.traces.store import TraceReader, TraceStore
+from lepton_ai.local.traces.store import TraceStore
 from lepton_ai.local.traces.web import make_app
 from lepton_ai.local.traces.writer import SpanWriter
 
@@ -48,7 +49,7 @@ class TraceStoreProcess:
             max_trace_spans=settings.max_trace_spans,
         )
         self._writer = SpanWriter(store, max_queued_spans=settings.max_queued_spans)
-        self._reader = TraceReader(settings.db)
+        self._reader = TraceReader(settings.db, store.directory)
         ingest = Ingest(self._writer, max_span_bytes=settings.max_span_bytes, write_timeout_s=settings.write_timeout_s)
         self._grpc = grpc_server(ingest, max_request_bytes=settings.max_request_bytes)
         otlp = OtlpEndpoint(ingest, max_request_bytes=settings.max_request_bytes)

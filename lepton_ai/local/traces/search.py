@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any, cast
 
 from lepton_ai.local.traces.jaeger import Json, jaeger_trace
 from lepton_ai.local.traces.query import TraceQuery
-from lepton_ai.local.traces.store import StoredSpan, TraceReader
+from lepton_ai.local.traces.reader import TraceReader
+from lepton_ai.local.traces.spans import duration_us
+from lepton_ai.local.traces.stored import StoredSpan
 
 _MAX_TAG_CANDIDATES = 20_000
 """Spans that a search by tags looks into; tags are not indexed, so a search without bound could take minutes."""
+_TRACES_AT_ONCE = 100
+"""Traces that are held in memory while an answer is made."""
 
-_MATCHING_TRACES = """
-SELECT trace_id FROM spans
-WHERE service = ? AND start_us BETWEEN ? AND ? AND duration_us BETWEEN ? AND ? AND (? = '' OR operation = ?)
-GROUP BY trace_id ORDER BY max(start_us) DESC LIMIT ?
+_EXTENTS = """
+SELECT export_id, latest_us, operations FROM extents
+WHERE service = ? AND latest_us >= ? AND earliest_us <= ? AND longest_us >= ? AND shortest_us <= ?
+ORDER BY latest_us DESC
 """
-_MATCHING_SPANS = """
-SELECT trace_id, span_id FROM spans
-WHERE service = ? AND start_us BETWEEN ? AND ? AND duration_us BETWEEN ? AND ? AND (? = '' OR operation = ?)
-ORDER BY start_us DESC LIMIT ?
-"""
-_NEWEST = "SELECT trace_id FROM traces ORDER BY arrival DESC LIMIT ?"
-_NEWEST_OF_SERVICE = """
-SELECT trace_id FROM spans WHERE service = ? GROUP BY trace_id ORDER BY max(start_us) DESC LIMIT ?
-"""
-_OUTLINE = "SELECT span_id, parent_id, service, operation, start_us, duration_us, error FROM spans WHERE trace_id = ?"
 
 
 @dataclass(frozen=True)
@@ -44,26 +40,15 @@ class TraceSummary:
     services: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Outline:
-    span_id: bytes
-    parent_id: bytes
-    service: str
-    operation: str
-    start_us: int
-    duration_us: int
-    error: int
-
-
 def services(reader: TraceReader) -> list[str]:
     """The services that spans are stored of, sorted."""
-    return [cast(str, name) for (name,) in reader.query("SELECT DISTINCT service FROM spans ORDER BY service")]
+    return [cast(str, name) for (name,) in reader.query("SELECT DISTINCT service FROM extents ORDER BY service")]
 
 
 def operations(reader: TraceReader, service: str) -> list[str]:
     """The operations of a service, sorted; none for an unknown service."""
-    rows = reader.query("SELECT DISTINCT operation FROM spans WHERE service = ? ORDER BY operation", (service,))
-    return [cast(str, name) for (name,) in rows]
+    rows = reader.query("SELECT DISTINCT operations FROM extents WHERE service = ?", (service,))
+    return sorted({name for (names,) in rows for name in json.loads(cast(str, names))})
 
 
 def find_trace(reader: TraceReader, trace_id: bytes) -> Json | None:
@@ -74,53 +59,72 @@ def find_trace(reader: TraceReader, trace_id: bytes) -> Json | None:
 
 def find_traces(reader: TraceReader, query: TraceQuery) -> list[Json]:
     """The traces that a search is for, newest first; with ids, the ones of them that are here."""
-    trace_ids = query.trace_ids or tuple(_matching(reader, query))
-    found = (find_trace(reader, trace_id) for trace_id in dict.fromkeys(trace_ids))
-    return [trace for trace in found if trace is not None]
+    trace_ids = query.trace_ids or _matching(reader, query)
+    return [jaeger_trace(spans) for spans in _read(reader, trace_ids)]
 
 
 def recent_traces(reader: TraceReader, *, service: str, limit: int) -> list[TraceSummary]:
     """The newest traces, of one service or (empty name) all, newest first."""
-    sql, parameters = (_NEWEST_OF_SERVICE, (service, limit)) if service else (_NEWEST, (limit,))
-    found = (_summary(reader, cast(bytes, trace_id)) for (trace_id,) in reader.query(sql, parameters))
-    return sorted((line for line in found if line is not None), key=lambda line: -line.start_us)
+    newest = _matching(reader, TraceQuery(service, limit=limit)) if service else reader.directory.newest(limit)
+    return sorted((_summary(spans) for spans in _read(reader, newest)), key=lambda line: -line.start_us)
 
 
-def _matching(reader: TraceReader, query: TraceQuery) -> Iterator[bytes]:
-    parameters = (
-        query.service,
-        query.start_us,
-        query.end_us,
-        query.min_duration_us,
-        query.max_duration_us,
-        query.operation,
-        query.operation,
-    )
-    if not query.tags:
-        yield from (cast(bytes, row[0]) for row in reader.query(_MATCHING_TRACES, (*parameters, query.limit)))
-        return
-    seen: set[bytes] = set()
-    for trace_id, span_id in reader.query(_MATCHING_SPANS, (*parameters, _MAX_TAG_CANDIDATES)):
-        trace_id = cast(bytes, trace_id)
-        if trace_id not in seen and _has_tags(reader, trace_id, cast(bytes, span_id), query):
-            seen.add(trace_id)
-            yield trace_id
-        if len(seen) >= query.limit:
-            return
+def _read(reader: TraceReader, trace_ids: Sequence[bytes]) -> Iterator[list[StoredSpan]]:
+    """Each of these traces once and in this order, but for those that are not here."""
+    distinct = list(dict.fromkeys(trace_ids))
+    for start in range(0, len(distinct), _TRACES_AT_ONCE):
+        chunk = distinct[start : start + _TRACES_AT_ONCE]
+        found = reader.traces(chunk)
+        yield from (found[trace_id] for trace_id in chunk if trace_id in found)
 
 
-def _has_tags(reader: TraceReader, trace_id: bytes, span_id: bytes, query: TraceQuery) -> bool:
+def _matching(reader: TraceReader, query: TraceQuery) -> list[bytes]:
+    """Ids of matching traces, those with the latest matching span first.
+
+    Looks through the exports from the one with the latest start on, until no further one can change the answer.
+    """
+    latest: dict[bytes, int] = {}
+    looked_into = 0
+    times = (query.start_us, query.end_us, query.min_duration_us, query.max_duration_us)
+    for row in reader.query(_EXTENTS, (query.service, *times)):
+        export_id, bound_us, names = cast(tuple[int, int, str], row)
+        if _is_settled(latest, query.limit, bound_us) or looked_into >= _MAX_TAG_CANDIDATES:
+            break
+        if query.operation and query.operation not in json.loads(names):
+            continue
+        for span in _candidates(reader, export_id, query):
+            start_us = span.start_ns // 1000
+            if latest.get(span.trace_id, -1) >= start_us:
+                continue
+            looked_into += bool(query.tags)
+            if not query.tags or _has_tags(span, query):
+                latest[span.trace_id] = start_us
+    return sorted(latest, key=lambda trace_id: -latest[trace_id])[: query.limit]
+
+
+def _is_settled(latest: Mapping[bytes, int], limit: int, bound_us: int) -> bool:
+    """Whether spans that start at `bound_us` or before cannot change which are the `limit` latest."""
+    return len(latest) >= limit and bound_us <= nlargest(limit, latest.values())[-1]
+
+
+def _candidates(reader: TraceReader, export_id: int, query: TraceQuery) -> Iterator[StoredSpan]:
+    """The spans of an export that meet all of the search but its tags."""
+    for span in reader.export(export_id) or ():
+        if (
+            span.source.service == query.service
+            and (not query.operation or span.operation == query.operation)
+            and query.start_us <= span.start_ns // 1000 <= query.end_us
+            and query.min_duration_us <= duration_us(span.start_ns, span.end_ns) <= query.max_duration_us
+            and reader.directory.has(span.trace_id, export_id)
+        ):
+            yield span
+
+
+def _has_tags(span: StoredSpan, query: TraceQuery) -> bool:
     """Whether a span has all tags, in its own tags, its process's or its logs' fields, as Jaeger's stores match."""
-    rows = reader.query(
-        "SELECT source, body FROM spans JOIN sources ON sources.id = source_id WHERE trace_id = ? AND span_id = ?",
-        (trace_id, span_id),
-    )
-    if not rows:
-        return False  # dropped since the candidates were listed
-    source, body = rows[0]
-    trace = jaeger_trace([StoredSpan(cast(bytes, source), cast(bytes, body))])
-    span, process = trace["spans"][0], next(iter(trace["processes"].values()))
-    fields = [*span["tags"], *process["tags"], *(field for log in span["logs"] for field in log["fields"])]
+    trace = jaeger_trace([span])
+    shown, process = trace["spans"][0], next(iter(trace["processes"].values()))
+    fields = [*shown["tags"], *process["tags"], *(field for log in shown["logs"] for field in log["fields"])]
     present = {(tag["key"], _text(tag["value"])) for tag in fields}
     return present.issuperset(query.tags.items())
 
@@ -130,21 +134,19 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _summary(reader: TraceReader, trace_id: bytes) -> TraceSummary | None:
-    spans = [_Outline(*cast(tuple[Any, ...], row)) for row in reader.query(_OUTLINE, (trace_id,))]
-    if not spans:
-        return None
+def _summary(spans: Sequence[StoredSpan]) -> TraceSummary:
     known = {span.span_id for span in spans}
     # A real root before one whose parent is missing; the earliest of them.
-    first = min(spans, key=lambda span: (span.parent_id != b"", span.parent_id in known, span.start_us))
-    start_us = min(span.start_us for span in spans)
+    first = min(spans, key=lambda span: (span.parent_id != b"", span.parent_id in known, span.start_ns))
+    start_us = min(span.start_ns for span in spans) // 1000
+    ends_us = (span.start_ns // 1000 + duration_us(span.start_ns, span.end_ns) for span in spans)
     return TraceSummary(
-        trace_id=trace_id.hex(),
-        service=first.service,
+        trace_id=first.trace_id.hex(),
+        service=first.source.service,
         operation=first.operation,
         start_us=start_us,
-        duration_us=max(span.start_us + span.duration_us for span in spans) - start_us,
+        duration_us=max(ends_us) - start_us,
         spans=len(spans),
         errors=sum(span.error for span in spans),
-        services=tuple(sorted({span.service for span in spans})),
+        services=tuple(sorted({span.source.service for span in spans})),
     )

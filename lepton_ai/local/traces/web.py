@@ -23,7 +23,7 @@ from lepton_ai.local.traces import search
 from lepton_ai.local.traces.jaeger import Json
 from lepton_ai.local.traces.otlp_http import OtlpEndpoint
 from lepton_ai.local.traces.query import Parameters, parse_limit, parse_query, parse_trace_id
-from lepton_ai.local.traces.store import TraceReader
+from lepton_ai.local.traces.reader import TraceReader
 from lepton_ai.local.traces.waterfall import waterfall
 
 _logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _envelope(data: list[Any] | None, *, status: int = 200, errors: list[Any] | 
 def _healthz(reader: TraceReader) -> Callable[[Request], Awaitable[Response]]:
     async def healthz(request: Request) -> Response:
         try:
-            await asyncio.to_thread(reader.query, "SELECT 1 FROM traces LIMIT 1")
+            await asyncio.to_thread(reader.query, "SELECT 1 FROM exports LIMIT 1")
         except sqlite3.Error:
             _logger.exception("the health check failed")
             return Response("the trace database cannot be read\n", 503, media_type="text/plain")

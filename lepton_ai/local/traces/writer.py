@@ -6,11 +6,10 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.traces.spans import SpanRow
+from lepton_ai.local.traces.exports import Export
 from lepton_ai.local.traces.store import TraceStore, Written
 
 _logger = logging.getLogger(__name__)
@@ -27,15 +26,15 @@ class SpanWriter:
         """Start the thread; from here on only it may use `store`."""
         self._store = store
         self._max_queued = max_queued_spans
-        self._queue: deque[tuple[Sequence[SpanRow], Future[Written]]] = deque()
+        self._queue: deque[tuple[Export, Future[Written]]] = deque()
         self._queued_spans = 0
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="span-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, rows: Sequence[SpanRow]) -> Future[Written]:
-        """Queue rows; the future is done after their commit.
+    def submit(self, export: Export) -> Future[Written]:
+        """Queue an export; the future is done after their commit.
 
         Raises Unavailable when the queue is full or the store is closing: the exporter keeps the spans and retries.
         """
@@ -43,10 +42,10 @@ class SpanWriter:
         with self._changed:
             if self._closing:
                 raise Unavailable("The trace store is shutting down.", retry_after_s=_RETRY_AFTER_S)
-            if self._queued_spans and self._queued_spans + len(rows) > self._max_queued:
+            if self._queued_spans and self._queued_spans + export.spans > self._max_queued:
                 raise Unavailable("The trace store has too many spans to write.", retry_after_s=_RETRY_AFTER_S)
-            self._queue.append((rows, future))
-            self._queued_spans += len(rows)
+            self._queue.append((export, future))
+            self._queued_spans += export.spans
             self._changed.notify()
         return future
 
@@ -62,7 +61,7 @@ class SpanWriter:
             self._commit(batch)
         self._store.close()
 
-    def _take(self) -> list[tuple[Sequence[SpanRow], Future[Written]]]:
+    def _take(self) -> list[tuple[Export, Future[Written]]]:
         """Everything that is queued; empty only when closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
@@ -71,11 +70,11 @@ class SpanWriter:
             self._queued_spans = 0
             return batch
 
-    def _commit(self, batch: list[tuple[Sequence[SpanRow], Future[Written]]]) -> None:
-        waiting = [(rows, future) for rows, future in batch if future.set_running_or_notify_cancel()]
+    def _commit(self, batch: list[tuple[Export, Future[Written]]]) -> None:
+        waiting = [(export, future) for export, future in batch if future.set_running_or_notify_cancel()]
         try:
-            # One transaction for all; each export still learns about its own rows.
-            results = self._store.write_all([rows for rows, _ in waiting])
+            # One transaction for all; each export still learns about its own spans.
+            results = self._store.write_all([export for export, _ in waiting])
         except sqlite3.Error as error:
             _logger.error("could not store spans: %s", error)
             for _, future in waiting:

@@ -98,7 +98,7 @@ async def test_sigterm_ends_it_in_order(start_store: StartStore, tmp_path: Path)
     assert store.stop(signal.SIGTERM) == 0
     assert not (tmp_path / "traces.db-wal").exists()
     with sqlite3.connect(tmp_path / "traces.db") as connection:
-        assert connection.execute("SELECT count(*) FROM spans").fetchone() == (len(PREDICTION),)
+        assert connection.execute("SELECT count(*) FROM exports").fetchone() == (1,)
     connection.close()
 
 
@@ -109,6 +109,17 @@ async def test_an_export_that_is_too_large_is_refused_over_grpc(start_store: Sta
         await export(store.grpc, *PREDICTION)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await export(store.grpc, PREDICTION[0])).partial_success.rejected_spans == 0
+
+
+async def test_what_is_no_export_is_an_invalid_argument_over_grpc(start_store: StartStore) -> None:
+    store = await start_store()
+    async with grpc.aio.insecure_channel(store.grpc) as channel:
+        call: Any = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"\xff\xff\xff", timeout=10)
+
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "protobuf" in (caught.value.details() or "")
 
 
 @pytest.mark.parametrize("name", ["HTTP_PORT", "GRPC_PORT", "OTLP_HTTP_PORT"])

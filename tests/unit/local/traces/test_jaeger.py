@@ -8,10 +8,9 @@ from typing import Any
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from lepton_ai.local.traces.exports import Encoding, accept_json
 from lepton_ai.local.traces.jaeger import jaeger_trace
-from lepton_ai.local.traces.otlp_json import parse_json
-from lepton_ai.local.traces.spans import accept
-from lepton_ai.local.traces.store import StoredSpan
+from lepton_ai.local.traces.stored import stored_spans
 from tests.unit.local.traces.samples import (
     PREDICTION,
     START_US,
@@ -24,7 +23,7 @@ from tests.unit.local.traces.samples import (
 
 
 def converted(request: Any) -> dict[str, Any]:
-    return jaeger_trace([StoredSpan(row.source, row.body) for row in accept(request, max_span_bytes=10**6).rows])
+    return jaeger_trace(list(stored_spans(Encoding.PROTOBUF, request.SerializeToString())))
 
 
 def one_span(span: Span) -> dict[str, Any]:
@@ -39,9 +38,9 @@ def tags_of(span: dict[str, Any]) -> dict[str, tuple[str, Any]]:
 
 
 def test_a_whole_trace_of_triton() -> None:
-    request = parse_json(TRITON_OTLP_JSON.read_bytes())
-    rows = [row for row in accept(request, max_span_bytes=10**6).rows if row.trace_id.hex() == TRITON_TRACE_ID]
-    trace = jaeger_trace([StoredSpan(row.source, row.body) for row in rows])
+    export = accept_json(TRITON_OTLP_JSON.read_bytes(), max_span_bytes=10**6)
+    spans = stored_spans(export.encoding, export.body)
+    trace = jaeger_trace([span for span in spans if span.trace_id.hex() == TRITON_TRACE_ID])
 
     model = next(span for span in trace["spans"] if span["operationName"] == "echo")
     assert trace["traceID"] == TRITON_TRACE_ID

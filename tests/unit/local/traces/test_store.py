@@ -6,21 +6,36 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.local.traces.spans import SpanRow, accept
-from lepton_ai.local.traces.store import TraceReader, TraceStore, Written
-from tests.unit.local.traces.samples import PREDICTION, Sample, otlp, trace_id
+from lepton_ai.local.traces.exports import Export, accept_protobuf
+from lepton_ai.local.traces.reader import TraceReader
+from lepton_ai.local.traces.store import TraceStore, Written
+from tests.unit.local.traces.samples import PREDICTION, Sample, otlp, span_id, trace_id
 
-ROWS = accept(otlp(PREDICTION), max_span_bytes=100_000).rows
 TRACE = trace_id("trace")
 
 Open = Callable[..., TraceStore]
+
+
+def export_of(*traces: tuple[str, int], first: int = 0) -> Export:
+    """One export with this many spans of each trace, named from `first` on."""
+    request = otlp([])
+    for name, number in traces:
+        samples = [Sample(f"{at}", "s", at, 1) for at in range(first, first + number)]
+        request.MergeFrom(otlp(samples, trace=name))
+    return accept_protobuf(request.SerializeToString(), max_span_bytes=10_000)
+
+
+def prediction(start: int = 0, stop: int = len(PREDICTION)) -> Export:
+    return accept_protobuf(otlp(PREDICTION[start:stop]).SerializeToString(), max_span_bytes=100_000)
 
 
 @pytest.fixture
@@ -47,127 +62,158 @@ def make_store(
     return TraceStore(path, max_spans=max_spans, max_stored_bytes=max_stored_bytes, max_trace_spans=max_trace_spans)
 
 
-def rows_of(name: str, count: int) -> list[SpanRow]:
-    return list(accept(otlp([Sample(f"{i}", "s", i, 1) for i in range(count)], trace=name), max_span_bytes=10_000).rows)
-
-
-def stored_counts(path: Path) -> dict[bytes, int]:
-    reader = TraceReader(path)
-    rows = reader.query("SELECT trace_id, count(*) FROM spans GROUP BY trace_id")
+def kept_counts(store: TraceStore, path: Path) -> dict[bytes, int]:
+    """The traces that can be read, each with its number of distinct spans."""
+    reader = TraceReader(path, store.directory)
+    found = reader.traces(reader.directory.newest(1000))
     reader.close()
-    return dict(rows)  # type: ignore[arg-type]
+    return {trace: len(spans) for trace, spans in found.items()}
+
+
+def row_count(store: TraceStore, path: Path, table: str) -> Any:
+    reader = TraceReader(path, store.directory)
+    rows = reader.query(f"SELECT count(*) FROM {table}")  # noqa: S608 - the names are in these tests
+    reader.close()
+    return rows[0][0]
 
 
 def test_what_was_written_is_read(open_store: Open, path: Path) -> None:
-    assert open_store().write(ROWS) == Written(stored=len(ROWS), duplicates=0, over_limit=0)
+    store = open_store()
+    assert store.write(prediction()) == Written(stored=len(PREDICTION), over_limit=0)
 
-    reader = TraceReader(path)
-    assert {span.body for span in reader.trace(TRACE)} == {row.body for row in ROWS}
-    assert {span.source for span in reader.trace(TRACE)} == {row.source for row in ROWS}
+    reader = TraceReader(path, store.directory)
+    spans = reader.trace(TRACE)
+    assert {span.span_id for span in spans} == {span_id(sample.name) for sample in PREDICTION}
+    assert [span.start_ns for span in spans] == sorted(span.start_ns for span in spans)
     assert reader.trace(b"x" * 16) == []
     reader.close()
 
 
-def test_a_span_that_is_delivered_again_is_not_stored_again(open_store: Open, path: Path) -> None:
+def test_a_span_that_is_delivered_again_is_shown_once(open_store: Open, path: Path) -> None:
     store = open_store()
-    store.write(ROWS[:5])
+    store.write(prediction(0, 5))
+    store.write(prediction(3, 7))
 
-    assert store.write(ROWS[3:7] + ROWS[6:7]) == Written(stored=2, duplicates=3, over_limit=0)
-    assert store.spans == 7
-    assert stored_counts(path) == {TRACE: 7}
+    assert kept_counts(store, path) == {TRACE: 7}
 
 
 def test_a_store_that_was_not_closed_opens_with_all_that_was_written(
     open_store: Open, path: Path, tmp_path: Path
 ) -> None:
-    open_store().write(ROWS)
+    open_store().write(prediction())
     killed = tmp_path / "killed"
     shutil.copytree(path.parent, killed)  # what lies on the disk while the store is open
 
     reopened = make_store(killed / path.name)
-    assert reopened.spans == len(ROWS)
-    assert reopened.write(ROWS).duplicates == len(ROWS)
+    assert reopened.spans == len(PREDICTION)
+    reopened.write(prediction())
+    assert kept_counts(reopened, killed / path.name) == {TRACE: len(PREDICTION)}
     reopened.close()
 
 
 def test_the_trace_not_heard_of_for_longest_goes_first_and_as_a_whole(open_store: Open, path: Path) -> None:
     store = open_store(max_spans=10)
     for name in ("a", "b", "c"):
-        store.write(rows_of(name, 3))
-    store.write(rows_of("a", 4))  # one span more: "a" is young again
+        store.write(export_of((name, 3)))
+    store.write(export_of(("a", 1), first=3))  # one span more: "a" is young again
 
-    store.write(rows_of("d", 3))
+    store.write(export_of(("d", 3)))
 
-    assert stored_counts(path) == {trace_id("a"): 4, trace_id("c"): 3, trace_id("d"): 3}
+    assert kept_counts(store, path) == {trace_id("a"): 4, trace_id("c"): 3, trace_id("d"): 3}
 
 
 def test_bytes_are_bounded_too(open_store: Open, path: Path) -> None:
-    size = sum(row.size_bytes for row in rows_of("a", 5))
-    store = open_store(max_stored_bytes=2 * size)
+    store = open_store(max_stored_bytes=2 * len(export_of(("a", 5)).body))
     for name in ("a", "b", "c"):
-        store.write(rows_of(name, 5))
+        store.write(export_of((name, 5)))
 
-    assert set(stored_counts(path)) == {trace_id("b"), trace_id("c")}
+    assert set(kept_counts(store, path)) == {trace_id("b"), trace_id("c")}
 
 
-def test_one_trace_cannot_push_out_all_others(open_store: Open) -> None:
+def test_exports_of_which_no_trace_is_left_are_deleted(open_store: Open, path: Path) -> None:
+    store = open_store(max_spans=10)
+    for number in range(30):
+        store.write(export_of((f"{number}", 5)))
+
+    assert row_count(store, path, "exports") <= 3
+    assert row_count(store, path, "extents") <= 3
+
+
+def test_a_trace_that_comes_back_does_not_bring_its_old_spans_along(open_store: Open, path: Path) -> None:
+    store = open_store(max_spans=6)
+    store.write(export_of(("back", 2), ("stays", 2)))
+    store.write(export_of(("stays", 2), first=2))
+    store.write(export_of(("new", 1)))  # "back" goes, its export stays for "stays"
+    store.write(export_of(("back", 1), first=9))
+
+    assert kept_counts(store, path) == {trace_id("back"): 1, trace_id("stays"): 4, trace_id("new"): 1}
+
+
+def test_one_trace_cannot_push_out_all_others(open_store: Open, path: Path) -> None:
     store = open_store(max_trace_spans=4)
-    endless = rows_of("endless", 10)
+    endless = export_of(("endless", 10), ("other", 2))
 
-    assert store.write(endless) == Written(stored=4, duplicates=0, over_limit=6)
-    assert store.write(endless) == Written(stored=0, duplicates=4, over_limit=6)
+    assert store.write(endless) == Written(stored=6, over_limit=6)
+    assert store.write_all([export_of(("endless", 1)), export_of(("other", 3))]) == [Written(0, 1), Written(2, 1)]
+    assert kept_counts(store, path) == {trace_id("endless"): 4, trace_id("other"): 2}
 
 
 _EXPORTS = st.lists(
-    st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 6)), min_size=1, max_size=3), min_size=1, max_size=12
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 6)), min_size=1, max_size=3, unique_by=lambda t: t[0]),
+    min_size=1,
+    max_size=12,
 )
 
 
 @settings(max_examples=40, deadline=None)
-@given(_EXPORTS)
+@given(st.lists(_EXPORTS, min_size=1, max_size=4))
 def test_the_bound_holds_and_kept_traces_are_whole(
-    tmp_path_factory: pytest.TempPathFactory, exports: list[list[tuple[str, int]]]
+    tmp_path_factory: pytest.TempPathFactory, lives: list[list[list[tuple[str, int]]]]
 ) -> None:
     path = tmp_path_factory.mktemp("store") / "t.db"
-    store = make_store(path, max_spans=12)
     model: dict[str, int] = {}  # what should be there, least recently heard of first
-    for export in exports:
-        store.write_all([rows_of(name, count) for name, count in export])
-        for name, count in export:
-            if count > model.get(name, 0):
-                model.pop(name, None)
-                model[name] = count
-        while sum(model.values()) > 12:
-            model.pop(next(iter(model)))
-        assert stored_counts(path) == {trace_id(name): count for name, count in model.items()}
-        assert store.spans == sum(model.values())
-    store.close()
+    names = count()
+    for exports in lives:
+        store = make_store(path, max_spans=12, max_trace_spans=12)
+        assert kept_counts(store, path) == {trace_id(name): spans for name, spans in model.items()}
+        for export in exports:
+            room = {name: 12 - model.get(name, 0) for name, _ in export}
+            store.write(export_of(*export, first=100 * next(names)))
+            for name, spans in export:
+                if room[name]:  # of a full trace nothing is heard any more
+                    model[name] = model.pop(name, 0) + min(spans, room[name])
+            while sum(model.values()) > 12:
+                model.pop(next(iter(model)))
+            assert kept_counts(store, path) == {trace_id(name): spans for name, spans in model.items()}
+            assert store.spans == sum(model.values())
+        store.close()
 
 
-def test_resources_that_no_span_has_any_more_are_forgotten(open_store: Open, path: Path) -> None:
-    store = open_store(max_spans=100)
-    row = ROWS[0]
-    for restart in range(2100):
-        store.write([replace(row, trace_id=restart.to_bytes(16, "big"), source=restart.to_bytes(4, "big"))])
+def test_a_kill_between_eviction_and_deletion_brings_no_half_trace_back(
+    open_store: Open, path: Path, tmp_path: Path
+) -> None:
+    store = open_store(max_spans=8)
+    store.write(export_of(("a", 2), ("b", 2)))
+    store.write(export_of(("a", 2), ("c", 2), first=2))
+    store.write(export_of(("d", 1)))  # now "b" is gone
+    shutil.copytree(path.parent, tmp_path / "killed")
 
-    reader = TraceReader(path)
-    (count,) = reader.query("SELECT count(*) FROM sources")[0]
-    reader.close()
-    assert isinstance(count, int)
-    assert 100 <= count <= 1100
+    again = make_store(tmp_path / "killed" / path.name, max_spans=8)
+    assert kept_counts(again, tmp_path / "killed" / path.name) == kept_counts(store, path)
+    again.close()
 
 
 def test_a_write_that_fails_changes_nothing(open_store: Open, path: Path) -> None:
     store = open_store()
-    store.write(rows_of("a", 2))
-    broken = replace(ROWS[0], body=object())  # type: ignore[arg-type]
+    store.write(export_of(("a", 2)))
+    broken = replace(prediction(), body=object())  # type: ignore[arg-type]
 
     with pytest.raises(sqlite3.Error):
-        store.write([*rows_of("b", 2), broken])
+        store.write_all([export_of(("b", 2)), broken])
 
     assert store.spans == 2
-    assert stored_counts(path) == {trace_id("a"): 2}
-    assert store.write(rows_of("b", 2)).stored == 2
+    assert kept_counts(store, path) == {trace_id("a"): 2}
+    assert store.write(export_of(("b", 2))).stored == 2
 
 
 def test_a_file_that_is_no_database_is_set_aside(path: Path) -> None:
@@ -176,20 +222,20 @@ def test_a_file_that_is_no_database_is_set_aside(path: Path) -> None:
     path.write_bytes(content)
 
     store = make_store(path)
-    assert store.write(ROWS).stored == len(ROWS)
+    assert store.write(prediction()).stored == len(PREDICTION)
     store.close()
     assert path.with_name(path.name + ".unusable").read_bytes() == content
 
 
 def test_a_torn_database_is_set_aside(path: Path) -> None:
     store = make_store(path)
-    store.write(ROWS)
+    store.write(prediction())
     store.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
 
     store = make_store(path)
-    assert store.write(ROWS).stored == len(ROWS)
+    assert store.write(prediction()).stored == len(PREDICTION)
     store.close()
 
 

@@ -9,17 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_ai.local.traces.edges import call_edges
+from lepton_ai.local.traces.exports import Encoding
 from lepton_ai.local.traces.jaeger import jaeger_trace
 from lepton_ai.local.traces.segments import Segment
-from lepton_ai.local.traces.spans import accept
-from lepton_ai.local.traces.store import StoredSpan
+from lepton_ai.local.traces.stored import stored_spans
 from lepton_ai.local.traces.tree import TraceTree, build_tree, is_complete
 from tests.unit.local.traces.samples import FAILED, PREDICTION, START_US, Sample, otlp, span_id, trace_id
 
 
 def trace_of(*samples: Sample) -> dict[str, Any]:
-    rows = accept(otlp(samples), max_span_bytes=10**6).rows
-    return jaeger_trace([StoredSpan(row.source, row.body) for row in rows])
+    return jaeger_trace(list(stored_spans(Encoding.PROTOBUF, otlp(samples).SerializeToString())))
 
 
 def outline(tree: TraceTree) -> list[tuple[int, str]]:

@@ -17,7 +17,8 @@ from starlette.applications import Starlette
 
 from lepton_ai.local.traces.ingest import Ingest
 from lepton_ai.local.traces.otlp_http import OtlpEndpoint
-from lepton_ai.local.traces.store import TraceReader, TraceStore
+from lepton_ai.local.traces.reader import TraceReader
+from lepton_ai.local.traces.store import TraceStore
 from lepton_ai.local.traces.web import make_app
 from lepton_ai.local.traces.writer import SpanWriter
 from tests.unit.local.traces.samples import (
@@ -42,7 +43,7 @@ WHEN = {"start": str(START_US - 1), "end": str(START_US + 10**9)}
 async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     store = TraceStore(tmp_path / "t.db", max_spans=1000, max_stored_bytes=10**9, max_trace_spans=20)
     writer = SpanWriter(store, max_queued_spans=1000)
-    reader = TraceReader(tmp_path / "t.db")
+    reader = TraceReader(tmp_path / "t.db", store.directory)
     ingest = Ingest(writer, max_span_bytes=5000, write_timeout_s=5)
     app: Starlette = make_app(reader, OtlpEndpoint(ingest, max_request_bytes=MAX_REQUEST_BYTES))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://store") as client:

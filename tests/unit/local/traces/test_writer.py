@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.traces.spans import SpanRow, accept
+from lepton_ai.local.traces.exports import Export, accept_protobuf
 from lepton_ai.local.traces.store import TraceStore, Written
 from lepton_ai.local.traces.writer import SpanWriter
 from tests.unit.local.traces.samples import PREDICTION, otlp
 
-ROWS = accept(otlp(PREDICTION), max_span_bytes=100_000).rows
+
+def export(spans: int, *, trace: str = "trace") -> Export:
+    return accept_protobuf(otlp(PREDICTION[:spans], trace=trace).SerializeToString(), max_span_bytes=100_000)
 
 
 class GatedStore(TraceStore):
@@ -28,7 +30,7 @@ class GatedStore(TraceStore):
         self.commits = 0
         self.failure: sqlite3.Error | None = None
 
-    def write_all(self, exports: Sequence[Sequence[SpanRow]]) -> list[Written]:
+    def write_all(self, exports: Sequence[Export]) -> list[Written]:
         self.entered.set()
         assert self.gate.wait(5)
         self.commits += 1
@@ -44,25 +46,25 @@ def store(tmp_path: Path) -> GatedStore:
 
 def test_exports_that_wait_are_committed_together_and_answered_apart(store: GatedStore) -> None:
     writer = SpanWriter(store, max_queued_spans=100)
-    first = writer.submit(ROWS[:1])
+    first = writer.submit(export(1))
     assert store.entered.wait(5)
-    waiting = [writer.submit(ROWS[:3]), writer.submit(ROWS[3:5])]
+    waiting = [writer.submit(export(3)), writer.submit(export(2, trace="other"))]
     store.gate.set()
 
-    assert first.result(5) == Written(1, 0, 0)
-    assert [future.result(5) for future in waiting] == [Written(2, 1, 0), Written(2, 0, 0)]
+    assert first.result(5) == Written(1, 0)
+    assert [future.result(5) for future in waiting] == [Written(3, 0), Written(2, 0)]
     assert store.commits == 2
     writer.close(timeout_s=5)
 
 
 def test_a_full_queue_refuses_at_once(store: GatedStore) -> None:
     writer = SpanWriter(store, max_queued_spans=4)
-    writer.submit(ROWS[:1])
+    writer.submit(export(1))
     assert store.entered.wait(5)
-    writer.submit(ROWS[:4])
+    writer.submit(export(4))
 
     with pytest.raises(Unavailable) as caught:
-        writer.submit(ROWS[:1])
+        writer.submit(export(1))
 
     assert caught.value.retry_after_s
     store.gate.set()
@@ -73,7 +75,7 @@ def test_an_export_larger_than_the_queue_is_still_taken_when_it_is_empty(store: 
     store.gate.set()
     writer = SpanWriter(store, max_queued_spans=1)
 
-    assert writer.submit(ROWS).result(5).stored == len(ROWS)
+    assert writer.submit(export(14)).result(5).stored == 14
     writer.close(timeout_s=5)
 
 
@@ -82,19 +84,19 @@ def test_a_failed_commit_is_told_and_the_next_one_works(store: GatedStore) -> No
     writer = SpanWriter(store, max_queued_spans=100)
     store.failure = sqlite3.OperationalError("disk full")
     with pytest.raises(Unavailable):
-        writer.submit(ROWS).result(5)
+        writer.submit(export(14)).result(5)
 
     store.failure = None
-    assert writer.submit(ROWS).result(5).stored == len(ROWS)
+    assert writer.submit(export(14)).result(5).stored == 14
     writer.close(timeout_s=5)
 
 
 def test_closing_writes_what_is_queued_and_takes_no_more(store: GatedStore) -> None:
     writer = SpanWriter(store, max_queued_spans=100)
-    futures = [writer.submit(ROWS[:2]), writer.submit(ROWS[2:4])]
+    futures = [writer.submit(export(2)), writer.submit(export(3))]
     store.gate.set()
     writer.close(timeout_s=5)
 
-    assert [future.result(0).stored for future in futures] == [2, 2]
+    assert [future.result(0).stored for future in futures] == [2, 3]
     with pytest.raises(Unavailable):
-        writer.submit(ROWS)
+        writer.submit(export(14))
