@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 Side = Annotated[int, Field(ge=1, le=16_384)]
 Size = tuple[Side, Side]
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom; right and bottom excluded."""
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 # PIL.Image.Resampling by name; the numbers are Pillow's public API and spare importing it to load a pipeline.
-_FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
+FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
 
 
 class DecodeImage(ValueOperation):
@@ -65,14 +67,18 @@ class Resize(ValueOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         image: Image = values[0]
-        width, height = self._target(image.width, image.height)
+        return (image.resize(self.target(image.size, call), FILTERS[self.filter]),)
+
+    def target(self, size: Size, call: Call) -> Size:
+        """Width and height that an image of this size gets. Raises InvalidInput when that is too large."""
+        width, height = self._target(*size)
         if width * height > call.limits.max_pixels:
             raise call.refusal(
                 f"would be resized to {width}×{height} pixels, at most {call.limits.max_pixels} are allowed",
                 reason="IMAGE_TOO_LARGE",
                 fix="Send an image that is less elongated.",
             )
-        return (image.resize((width, height), _FILTERS[self.filter]),)
+        return width, height
 
     def _target(self, width: int, height: int) -> tuple[int, int]:
         """The other side is truncated, as in torchvision, so that models trained with it see the same pixels."""
@@ -98,21 +104,23 @@ class CenterCrop(ValueOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         image: Image = values[0]
+        return (image.crop(self.rectangle(image.size, call)),)
+
+    def rectangle(self, size: Size, call: Call) -> Box:
+        """What to cut out of an image of this size. Raises InvalidInput when that is too small."""
         width, height = _pair(self.size)
-        if _exceeds((width, height), image.size):
-            raise _too_small(image, (width, height), call)
+        if _exceeds((width, height), size):
+            raise _too_small(size, (width, height), call)
         # rounds as torchvision's CenterCrop does
-        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-        return (image.crop((left, top, left + width, top + height)),)
+        left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+        return left, top, left + width, top + height
 
 
 class Crop(ValueOperation):
     """Cuts a fixed rectangle out of an image."""
 
     name: ClassVar[str] = "crop"
-    box: tuple[int, int, int, int] = Field(
-        description="[left, top, right, bottom] in pixels; right and bottom excluded."
-    )
+    box: Box = Field(description="[left, top, right, bottom] in pixels; right and bottom excluded.")
 
     def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
         height, width, channels = _decoded(given[0])
@@ -125,9 +133,13 @@ class Crop(ValueOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         image: Image = values[0]
-        if _exceeds(self.box[2:], image.size):
-            raise _too_small(image, self.box[2:], call)
-        return (image.crop(self.box),)
+        return (image.crop(self.rectangle(image.size, call)),)
+
+    def rectangle(self, size: Size, call: Call) -> Box:
+        """What to cut out of an image of this size. Raises InvalidInput when that is too small."""
+        if _exceeds(self.box[2:], size):
+            raise _too_small(size, self.box[2:], call)
+        return self.box
 
 
 class Pad(ValueOperation):
@@ -178,9 +190,9 @@ def _exceeds(wanted: tuple[int, ...], available: tuple[int, ...]) -> bool:
     return any(have != UNKNOWN and want > have for want, have in zip(wanted, available, strict=True))
 
 
-def _too_small(image: Image, wanted: tuple[int, ...], call: Call) -> Exception:
+def _too_small(size: Size, wanted: tuple[int, ...], call: Call) -> Exception:
     return call.refusal(
-        f"is {image.width}×{image.height} pixels at this step, at least {wanted[0]}×{wanted[1]} are needed",
+        f"is {size[0]}×{size[1]} pixels at this step, at least {wanted[0]}×{wanted[1]} are needed",
         reason="IMAGE_TOO_SMALL",
         fix="Send a larger image, or resize before cropping.",
     )

@@ -10,13 +10,15 @@ from typing import Any, Self
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import document as documents
 from lepton_ai.pipeline.operation import Call
+from lepton_ai.pipeline.plan import plan
 from lepton_ai.pipeline.values import Limits, Processed, RawValue, accept, size_bytes
 from lepton_ai.pipeline.wiring import Output, wire
 from lepton_ai.tensors import Array
 from lepton_ai.v1 import preprocess_pb2
 
 StepObserver = Callable[[str], AbstractContextManager[object]]
-"""Entered around every step with the operation's name; tracing hangs spans on it."""
+"""Entered around every step with the operation's name ("resize+center_crop" for two done at once); tracing hangs spans
+on it."""
 
 _DEFAULT_LIMITS = Limits()
 
@@ -28,7 +30,7 @@ class Pipeline:
         """Use `load`."""
         wired = wire(parsed, files)
         self._files = {name: files[name] for name in parsed.file_names}
-        self._steps = wired.steps
+        self._steps = plan(wired.steps)
         self.outputs: tuple[Output, ...] = wired.outputs
         """Name, dtype and shape of each tensor that an item becomes."""
         self.inputs: Mapping[str, str] = parsed.inputs
@@ -78,10 +80,10 @@ class Pipeline:
             call.origins, call.given = step.origins, step.given
             taken = tuple([values[name] for name in step.reads])
             if observe is None:
-                made = step.operation.apply(taken, call)
+                made = step.runnable.apply(taken, call)
             else:
-                with observe(step.operation.name):
-                    made = step.operation.apply(taken, call)
+                with observe(step.runnable.name):
+                    made = step.runnable.apply(taken, call)
             values.update(zip(step.writes, made, strict=True))
         tensors = {output.name: values[output.name] for output in self.outputs}
         _check_total(tensors, limits)
