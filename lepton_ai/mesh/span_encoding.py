@@ -69,24 +69,28 @@ def _span(span: RecordedSpan) -> dict[str, Any]:
         "end_time_unix_nano": span.end_ns,
         "attributes": _attributes(span.attributes),
         "flags": _LOCAL if parent is None else _flags(parent),
-        "dropped_attributes_count": span.dropped_attributes,
-        "dropped_events_count": span.dropped_events,
-        "dropped_links_count": span.dropped_links,
     }
     if parent is not None:
         fields["parent_span_id"] = parent.span_id.to_bytes(8, "big")
     if identity.trace_state:
         fields["trace_state"] = identity.trace_state.to_header()
-    if span.events:
-        fields["events"] = [_event(event) for event in span.events]
-    if span.links:
-        fields["links"] = [_link(link) for link in span.links]
     if span.status.status_code is not StatusCode.UNSET:
-        fields["status"] = {
-            "code": span.status.status_code.value,
-            "message": bounded_text(span.status.description or ""),
-        }
+        description = bounded_text(span.status.description or "")
+        fields["status"] = {"code": span.status.status_code.value, "message": description}
+    if span.events or span.links or span.dropped_attributes:
+        fields |= _rare_fields(span)
     return fields
+
+
+def _rare_fields(span: RecordedSpan) -> dict[str, Any]:
+    """Kept apart, as even a field that is empty costs its share of filling the message."""
+    return {
+        "events": [_event(event) for event in span.events],
+        "links": [_link(link) for link in span.links],
+        "dropped_attributes_count": span.dropped_attributes,
+        "dropped_events_count": span.dropped_events,
+        "dropped_links_count": span.dropped_links,
+    }
 
 
 def _event(event: SpanEvent) -> dict[str, Any]:

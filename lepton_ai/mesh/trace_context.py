@@ -101,7 +101,10 @@ def trace_context(context: Context | None = None) -> common_pb2.TraceContext:
     span = trace.get_current_span(context).get_span_context()
     if not span.is_valid:
         return common_pb2.TraceContext()
-    return common_pb2.TraceContext(traceparent=format_traceparent(span), tracestate=span.trace_state.to_header())
+    message = common_pb2.TraceContext(traceparent=format_traceparent(span))
+    if span.trace_state:
+        message.tracestate = span.trace_state.to_header()
+    return message
 
 
 def grpc_metadata(context: Context | None = None) -> tuple[tuple[str, str], ...]:

@@ -87,6 +87,16 @@ def test_a_third_party_client_is_imported_in_one_place(library: str) -> None:
     assert [path for path in importing if not path.startswith(ONE_HOME[library])] == []
 
 
+def test_opentelemetrys_sdk_is_there_for_tests_only() -> None:
+    not_installed = ("opentelemetry.sdk", "opentelemetry.exporter")  # where the platform runs
+    wrong = [
+        path
+        for path, tree in sources().items()
+        if any(module.startswith(not_installed) for module in imported_modules(tree))
+    ]
+    assert wrong == []
+
+
 def test_functions_are_short() -> None:
     lengths = {
         f"{path}:{function.lineno} {function.name}": length(function)
