@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 
+import uvloop
 from pydantic import ValidationError
 
 from lepton_ai.errors import LeptonError
@@ -38,7 +39,8 @@ def main() -> int:
             _logger.error("LEPTON_TRACES_%s: %s", "_".join(map(str, problem["loc"])).upper(), problem["msg"])
         return 2
     try:
-        asyncio.run(_serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
     except LeptonError as error:
         _logger.error("%s", error)
         return 1

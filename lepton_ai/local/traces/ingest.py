@@ -39,7 +39,8 @@ class Ingest:
         if export.traces:
             written = asyncio.wrap_future(self._writer.submit(export))
             try:
-                over_limit = (await asyncio.wait_for(written, self._write_timeout_s)).over_limit
+                async with asyncio.timeout(self._write_timeout_s):
+                    over_limit = (await written).over_limit
             except TimeoutError as error:
                 raise Unavailable("The trace store is too slow to write.", retry_after_s=1.0) from error
             rejected += over_limit

@@ -60,6 +60,8 @@ class TraceStoreProcess:
                 log_config=None,
                 lifespan="off",
                 server_header=False,
+                proxy_headers=False,
+                date_header=False,  # it would have to be kept up to date
                 timeout_graceful_shutdown=max(1, round(settings.drain_s)),
             )
         )
@@ -81,7 +83,7 @@ class TraceStoreProcess:
 
     async def stop(self) -> None:
         """Finish what is in flight, write what is queued, close the database."""
-        self._http.should_exit = True
+        self._http.stop()
         await self._grpc.stop(self._settings.drain_s)
         if self._http_task is not None:
             await self._http_task
@@ -104,6 +106,17 @@ class _HttpServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Sleep until the end; uvicorn's own wakes up ten times a second to look whether it has come."""
+        self.server_state.default_headers = list(self.config.encoded_headers)
+        await self._stopping.wait()
+
+    def stop(self) -> None:
+        """End `serve` once the requests in flight are answered."""
+        self.should_exit = True
+        self._stopping.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

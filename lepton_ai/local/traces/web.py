@@ -17,11 +17,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lepton_ai.errors import InvalidInput, LeptonError, NotFound, Unavailable
 from lepton_ai.local.traces import search
 from lepton_ai.local.traces.jaeger import Json
-from lepton_ai.local.traces.otlp_http import OtlpEndpoint
+from lepton_ai.local.traces.otlp_http import PATH, OtlpEndpoint
 from lepton_ai.local.traces.query import Parameters, parse_limit, parse_query, parse_trace_id
 from lepton_ai.local.traces.reader import TraceReader
 from lepton_ai.local.traces.waterfall import waterfall
@@ -79,12 +80,22 @@ class QueryApi:
         return trace
 
 
-def make_app(reader: TraceReader, otlp: OtlpEndpoint) -> Starlette:
+def make_app(reader: TraceReader, otlp: OtlpEndpoint) -> ASGIApp:
     """The whole HTTP application."""
+    others = _make_other_routes(reader, otlp)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_export = scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST"
+        await (otlp if is_export else others)(scope, receive, send)
+
+    return app
+
+
+def _make_other_routes(reader: TraceReader, otlp: OtlpEndpoint) -> Starlette:
     api = QueryApi(reader)
     return Starlette(
         routes=[
-            Route("/v1/traces", otlp.export, methods=["POST"]),
+            Route(PATH, otlp, methods=["POST"]),  # for its answer to other methods
             Route("/api/services", _endpoint(api.services)),
             Route("/api/services/{service:path}/operations", _endpoint(api.operations)),
             Route("/api/traces", _endpoint(api.traces)),

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from starlette.applications import Starlette
 
 from lepton_ai.local.traces.ingest import Ingest
 from lepton_ai.local.traces.otlp_http import OtlpEndpoint
@@ -45,7 +44,7 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     writer = SpanWriter(store, max_queued_spans=1000)
     reader = TraceReader(tmp_path / "t.db", store.directory)
     ingest = Ingest(writer, max_span_bytes=5000, write_timeout_s=5)
-    app: Starlette = make_app(reader, OtlpEndpoint(ingest, max_request_bytes=MAX_REQUEST_BYTES))
+    app = make_app(reader, OtlpEndpoint(ingest, max_request_bytes=MAX_REQUEST_BYTES))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://store") as client:
         yield client
     writer.close(timeout_s=5)
@@ -130,6 +129,10 @@ async def test_what_cannot_be_taken_is_refused_with_a_reason(
     assert response.status_code == status
     is_protobuf = response.headers["content-type"] == "application/x-protobuf"
     assert Status.FromString(response.content).message if is_protobuf else response.json()["message"]
+
+
+async def test_exports_are_only_posted(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/v1/traces")).status_code == 405
 
 
 async def test_an_unknown_trace_is_jaegers_404(http: httpx.AsyncClient) -> None:
