@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from tritonclient.grpc import service_pb2
 
 from lepton_ai import tensors
 from lepton_ai.errors import DeadlineExceeded, InternalError, InvalidInput, Unavailable
+from lepton_ai.testing.fake_triton_regions import FakeRegions, is_shared
 
 Compute = Callable[[str, Mapping[str, tensors.Array]], Mapping[str, tensors.Array]]
 
@@ -23,8 +25,10 @@ def affine(name: str, inputs: Mapping[str, tensors.Array]) -> Mapping[str, tenso
 class FakeTriton:
     """Starts up, empty. Every model name can be loaded unless `break_load` says otherwise."""
 
-    def __init__(self, compute: Compute = affine) -> None:
+    def __init__(self, compute: Compute = affine, *, shared_memory: Path | None = None) -> None:
+        """`shared_memory` is the directory in which its regions are; without it none can be registered."""
         self.compute = compute
+        self.shared_memory = FakeRegions(shared_memory)
         self.compute_s = 0.0
         """Seconds that each inference takes."""
         self.requests: list[service_pb2.ModelInferRequest] = []
@@ -48,6 +52,7 @@ class FakeTriton:
         """Come back with nothing loaded."""
         self._up = True
         self._states.clear()
+        self.shared_memory.clear()
         self._dead_stubs.clear()
         self._stuck.clear()
 
@@ -82,11 +87,25 @@ class FakeTriton:
         self.request_metadata.append(dict(metadata))
         if request.model_name in self._dead_stubs:
             raise Unavailable("The process that runs this model has died.", reason="STUB_DEAD", retry_after_s=1.0)
-        await asyncio.sleep(min(self.compute_s, timeout_s))
+        contents = self.shared_memory.begin(request)
+        if not is_shared(request):
+            return await self._work(request, contents, timeout_s)
+        # As the real one, it goes on with a request that was given up, and reads its shared memory until then.
+        work = asyncio.ensure_future(self._work(request, contents, timeout_s))
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(work)
+
+    async def _work(
+        self, request: service_pb2.ModelInferRequest, contents: list[bytes], timeout_s: float
+    ) -> service_pb2.ModelInferResponse:
+        try:
+            await asyncio.sleep(min(self.compute_s, timeout_s))
+        finally:
+            contents = self.shared_memory.end(request, contents)
         if self.compute_s > timeout_s:
             raise DeadlineExceeded("The model did not answer in time.")
         self._check_up()
-        outputs = self.compute(request.model_name, _inputs(request))
+        outputs = self.compute(request.model_name, _inputs(request, contents))
         return _response(request, outputs)
 
     async def ready(self) -> bool:
@@ -135,6 +154,26 @@ class FakeTriton:
             for each, count in zip(names, counts, strict=True)
         ]
 
+    async def version(self) -> tuple[int, ...]:
+        """That of the Triton that it imitates."""
+        self._check_up()
+        return (2, 51, 0)
+
+    async def register_region(self, name: str, size_bytes: int) -> None:
+        """Map a file of the shared memory's directory, or fail as the real one does when it is not there."""
+        self._check_up()
+        self.shared_memory.register(name, size_bytes)
+
+    async def unregister_region(self, name: str) -> None:
+        """Forget a region that no request uses."""
+        self._check_up()
+        self.shared_memory.unregister(name)
+
+    async def regions(self) -> Sequence[str]:
+        """Names of the regions."""
+        self._check_up()
+        return self.shared_memory.names
+
     async def close(self) -> None:
         """Nothing to close."""
 
@@ -147,12 +186,12 @@ class FakeTriton:
             raise Unavailable("The model is not loaded.", reason="MODEL_NOT_LOADED", retry_after_s=1.0)
 
 
-def _inputs(request: service_pb2.ModelInferRequest) -> dict[str, tensors.Array]:
-    if len(request.raw_input_contents) != len(request.inputs):
+def _inputs(request: service_pb2.ModelInferRequest, contents: Sequence[bytes]) -> dict[str, tensors.Array]:
+    if len(contents) != len(request.inputs):
         raise InvalidInput("The fake takes raw contents only, one for each input.", reason="TRITON_REJECTED")
     return {
         tensor.name: tensors.from_wire(tensor.datatype, tensor.shape, raw, field=tensor.name)
-        for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        for tensor, raw in zip(request.inputs, contents, strict=True)
     }
 
 

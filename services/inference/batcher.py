@@ -23,11 +23,13 @@ from lepton_ai.errors import (
     Unavailable,
 )
 from services.inference.batch_spans import BatchSpans
+from services.inference.batch_transport import BatchTransport
 from services.inference.latency import LatencyModel
-from services.inference.messages import answered_rows, infer_request
+from services.inference.messages import answered_rows
 from services.inference.routes import LoadedVersion
 from services.inference.row_queue import Answer, Member, Priority, RowQueue
-from services.inference.rows import Rows, join, split
+from services.inference.rows import Rows, split
+from services.inference.slots import SlotPool
 from services.inference.triton import InferenceBackend, smells_dead
 
 _log = logging.getLogger(__name__)
@@ -81,9 +83,11 @@ class Batcher:
         tracer: Tracer,
         hooks: BatcherHooks,
         max_queue_rows: int,
+        slots: SlotPool | None = None,
     ) -> None:
+        """With `slots`, large batches go to the backend through shared memory."""
         self._loaded = loaded
-        self._backend = backend
+        self._transport = BatchTransport(backend, slots)
         self._tracer = tracer
         self._hooks = hooks
         self._max_queue_rows = max(max_queue_rows, loaded.max_batch_size)
@@ -238,12 +242,11 @@ class Batcher:
             self._schedule()
 
     async def _infer(self, flight: Flight, spans: BatchSpans | None) -> list[Rows]:
-        batch = join([member.rows for member in flight.members])
         timeout_s = max(member.deadline for member in flight.members) - flight.dispatched_at
         metadata = spans.metadata if spans is not None else ()
-        request = infer_request(self._loaded.triton_name, batch)
-        response = await self._backend.infer(request, timeout_s=timeout_s, metadata=metadata)
-        return split(answered_rows(response, batch.count), [member.rows.count for member in flight.members])
+        parts = [member.rows for member in flight.members]
+        response = await self._transport.infer(self._loaded.triton_name, parts, timeout_s=timeout_s, metadata=metadata)
+        return split(answered_rows(response, flight.rows), [part.count for part in parts])
 
     def _land(self, flight: Flight) -> None:
         self._in_flight -= 1

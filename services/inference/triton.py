@@ -33,6 +33,9 @@ LOAD_FAILED = "LOAD_FAILED"
 TRITON_REJECTED = "TRITON_REJECTED"
 """Triton found the request invalid."""
 
+REGION_LOST = "REGION_LOST"
+"""Triton does not know the shared memory that holds the input; it has not begun with the request."""
+
 READY = "READY"
 """The state of a loaded model in the repository index."""
 
@@ -42,6 +45,7 @@ Response = TypeVar("Response")
 _CONTROL_TIMEOUT_S = 5.0
 _READY_TIMEOUT_S = 1.0
 _LOAD_TIMEOUT_S = 120.0
+_REGION_TIMEOUT_S = 1.0
 _RETRY_AFTER_S = 1.0
 # Triton is local: reconnecting must not wait for gRPC's default back-off of up to two minutes.
 _CHANNEL_OPTIONS = (
@@ -82,6 +86,18 @@ class InferenceBackend(Protocol):
 
     async def statistics(self, name: str = "") -> Sequence[service_pb2.ModelStatistics]:
         """Counters of one model, or of all. Raises Unavailable (MODEL_NOT_LOADED)."""
+
+    async def version(self) -> tuple[int, ...]:
+        """The server's version number."""
+
+    async def register_region(self, name: str, size_bytes: int) -> None:
+        """Make POSIX shared memory of this name and size readable for requests. Raises InternalError if it is not."""
+
+    async def unregister_region(self, name: str) -> None:
+        """Forget a region; unknown ones are not an error. Raises InternalError while a request may still read it."""
+
+    async def regions(self) -> Sequence[str]:
+        """Names of all registered regions."""
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
@@ -146,6 +162,23 @@ class Triton:
         response = await _call(self._stub.ModelStatistics(request, timeout=_CONTROL_TIMEOUT_S))
         return list(response.model_stats)
 
+    async def version(self) -> tuple[int, ...]:
+        request = service_pb2.ServerMetadataRequest()
+        text = (await _call(self._stub.ServerMetadata(request, timeout=_REGION_TIMEOUT_S))).version
+        return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
+
+    async def register_region(self, name: str, size_bytes: int) -> None:
+        request = service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=f"/{name}", byte_size=size_bytes)
+        await _call(self._stub.SystemSharedMemoryRegister(request, timeout=_REGION_TIMEOUT_S))
+
+    async def unregister_region(self, name: str) -> None:
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+        await _call(self._stub.SystemSharedMemoryUnregister(request, timeout=_REGION_TIMEOUT_S))
+
+    async def regions(self) -> Sequence[str]:
+        request = service_pb2.SystemSharedMemoryStatusRequest()
+        return list((await _call(self._stub.SystemSharedMemoryStatus(request, timeout=_REGION_TIMEOUT_S))).regions)
+
     async def close(self) -> None:
         await self._channel.close()
 
@@ -169,6 +202,8 @@ def error_from(error: grpc.aio.AioRpcError) -> LeptonError:
             fix="It is being restarted; try again in a moment.",
             retry_after_s=_RETRY_AFTER_S,
         )
+    if _REGION_UNKNOWN.search(text):
+        return Unavailable("Triton does not know the shared memory.", reason=REGION_LOST, retry_after_s=_RETRY_AFTER_S)
     if _NOT_LOADED.search(text):
         return Unavailable(
             "The model is not loaded.",
@@ -212,6 +247,7 @@ def _away() -> Unavailable:
 
 _DEAD_STUB = re.compile(r"stub process|is not healthy", re.IGNORECASE)
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready", re.IGNORECASE)
+_REGION_UNKNOWN = re.compile(r"unable to find (system )?shared memory region", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^\[request id: [^\]]*\]\s*")
 _PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]+")
 _LOAD_PREFIX = re.compile(r"^load failed for model .*? state: \w+: (?:TritonModelException: )?")

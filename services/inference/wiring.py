@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from services.inference.preprocessing import StreamedPreprocessing
 from services.inference.reconciler import Reconciler
 from services.inference.routes import LoadedVersion, Routes
 from services.inference.settings import InferenceSettings
+from services.inference.slots import SlotPool
 from services.inference.triton import InferenceBackend
 from services.inference.triton_restart import TritonRestart
 
@@ -91,6 +93,7 @@ class InferenceReplica:
         self._settings = settings
         self._tracing = tracing
         self._triton = connections.triton
+        self._slots = _make_slots(connections.triton, settings)
         self.routes = Routes()
         self.runtimes = Runtimes(self.routes, self._make_batcher)
         self._measurements = Measurements(metrics.registry, lambda: self.runtimes.queued_rows)
@@ -121,6 +124,7 @@ class InferenceReplica:
             tracer=self._tracing.tracer,
             hooks=BatcherHooks(failed=self._report_failure, batch_done=self._measurements.batch_done),
             max_queue_rows=self._settings.max_queue_rows,
+            slots=self._slots,
         )
 
     def _report_failure(self, loaded: LoadedVersion, error: BaseException) -> None:
@@ -172,3 +176,18 @@ class InferenceReplica:
         await self.reconciler.close()
         await self.runtimes.close()
         await self._preprocessing.close()
+        if self._slots is not None:
+            await self._slots.close()
+
+
+def _make_slots(triton: InferenceBackend, settings: InferenceSettings) -> SlotPool | None:
+    host = settings.triton_address.rpartition(":")[0].strip("[]")
+    shares = settings.triton_shared_memory_bytes > 0 and (host == "localhost" or _is_loopback(host))
+    return SlotPool(triton, max_bytes=settings.triton_shared_memory_bytes) if shares else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
