@@ -48,7 +48,9 @@ class TraceStoreProcess:
             max_stored_bytes=settings.max_stored_bytes,
             max_trace_spans=settings.max_trace_spans,
         )
-        self._writer = SpanWriter(store, max_queued_spans=settings.max_queued_spans)
+        self._writer = SpanWriter(
+            store, max_queued_spans=settings.max_queued_spans, max_queued_bytes=settings.max_queued_bytes
+        )
         self._reader = TraceReader(settings.db, store.directory)
         ingest = Ingest(self._writer, max_span_bytes=settings.max_span_bytes, write_timeout_s=settings.write_timeout_s)
         self._grpc = grpc_server(ingest, max_request_bytes=settings.max_request_bytes)

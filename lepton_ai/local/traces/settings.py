@@ -28,7 +28,7 @@ class TraceStoreSettings(BaseSettings):
     max_spans: int = Field(default=200_000, ge=1)
     """Spans kept; beyond it the traces that were heard of longest ago go first, each as a whole."""
     max_stored_bytes: int = Field(default=512 * _MIB, ge=_MIB)
-    """Bytes of span data kept, in the same way."""
+    """Bytes of exports kept, in the same way."""
     max_trace_spans: int = Field(default=20_000, ge=1)
     """Spans of one trace; more are rejected, so that one endless trace cannot push out all others."""
     max_span_bytes: int = Field(default=256 * 1024, ge=1024)
@@ -37,6 +37,8 @@ class TraceStoreSettings(BaseSettings):
     """Size of one export request, after decompression."""
     max_queued_spans: int = Field(default=50_000, ge=1)
     """Spans waiting to be written; when full, exporters are told to come back."""
+    max_queued_bytes: int = Field(default=64 * _MIB, ge=_MIB)
+    """Bytes of exports waiting to be written, in the same way."""
     write_timeout_s: float = Field(default=10.0, gt=0)
     """How long an export waits for its commit before the exporter is told to send it again."""
     drain_s: float = Field(default=5.0, ge=0)

@@ -22,12 +22,14 @@ class SpanWriter:
     An export is answered only after its commit; what was acknowledged survives a kill.
     """
 
-    def __init__(self, store: TraceStore, *, max_queued_spans: int) -> None:
-        """Start the thread; from here on only it may use `store`."""
+    def __init__(self, store: TraceStore, *, max_queued_spans: int, max_queued_bytes: int) -> None:
+        """Start the thread; from here on only it may write to `store`."""
         self._store = store
         self._max_queued = max_queued_spans
         self._queue: deque[tuple[Export, Future[Written]]] = deque()
+        self._max_queued_bytes = max_queued_bytes
         self._queued_spans = 0
+        self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="span-writer", daemon=True)
@@ -42,12 +44,17 @@ class SpanWriter:
         with self._changed:
             if self._closing:
                 raise Unavailable("The trace store is shutting down.", retry_after_s=_RETRY_AFTER_S)
-            if self._queued_spans and self._queued_spans + export.spans > self._max_queued:
+            if self._queue and self._is_too_much(export):
                 raise Unavailable("The trace store has too many spans to write.", retry_after_s=_RETRY_AFTER_S)
             self._queue.append((export, future))
             self._queued_spans += export.spans
+            self._queued_bytes += len(export.body)
             self._changed.notify()
         return future
+
+    def _is_too_much(self, export: Export) -> bool:
+        spans, size_bytes = self._queued_spans + export.spans, self._queued_bytes + len(export.body)
+        return spans > self._max_queued or size_bytes > self._max_queued_bytes
 
     def close(self, *, timeout_s: float) -> None:
         """Write what is queued, then close the store."""
@@ -67,7 +74,7 @@ class SpanWriter:
             self._changed.wait_for(lambda: self._queue or self._closing)
             batch = list(self._queue)
             self._queue.clear()
-            self._queued_spans = 0
+            self._queued_spans = self._queued_bytes = 0
             return batch
 
     def _commit(self, batch: list[tuple[Export, Future[Written]]]) -> None:

@@ -149,6 +149,17 @@ def test_a_trace_that_comes_back_does_not_bring_its_old_spans_along(open_store: 
     assert kept_counts(store, path) == {trace_id("back"): 1, trace_id("stays"): 4, trace_id("new"): 1}
 
 
+def test_a_trace_that_goes_while_it_is_read_is_not_shown_in_part(open_store: Open, path: Path) -> None:
+    store = open_store()
+    store.write(export_of(("going", 2), ("staying", 1)))
+    store.write(export_of(("going", 2), first=2))
+    with sqlite3.connect(path) as connection:  # what the writer does between the reader's two steps
+        connection.execute("DELETE FROM exports WHERE id = 2")
+    connection.close()
+
+    assert kept_counts(store, path) == {trace_id("staying"): 1}
+
+
 def test_one_trace_cannot_push_out_all_others(open_store: Open, path: Path) -> None:
     store = open_store(max_trace_spans=4)
     endless = export_of(("endless", 10), ("other", 2))

@@ -41,7 +41,7 @@ WHEN = {"start": str(START_US - 1), "end": str(START_US + 10**9)}
 @pytest.fixture
 async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     store = TraceStore(tmp_path / "t.db", max_spans=1000, max_stored_bytes=10**9, max_trace_spans=20)
-    writer = SpanWriter(store, max_queued_spans=1000)
+    writer = SpanWriter(store, max_queued_spans=1000, max_queued_bytes=10**9)
     reader = TraceReader(tmp_path / "t.db", store.directory)
     ingest = Ingest(writer, max_span_bytes=5000, write_timeout_s=5)
     app = make_app(reader, OtlpEndpoint(ingest, max_request_bytes=MAX_REQUEST_BYTES))

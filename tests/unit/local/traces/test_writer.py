@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> GatedStore:
 
 
 def test_exports_that_wait_are_committed_together_and_answered_apart(store: GatedStore) -> None:
-    writer = SpanWriter(store, max_queued_spans=100)
+    writer = SpanWriter(store, max_queued_spans=100, max_queued_bytes=10**6)
     first = writer.submit(export(1))
     assert store.entered.wait(5)
     waiting = [writer.submit(export(3)), writer.submit(export(2, trace="other"))]
@@ -57,8 +57,9 @@ def test_exports_that_wait_are_committed_together_and_answered_apart(store: Gate
     writer.close(timeout_s=5)
 
 
-def test_a_full_queue_refuses_at_once(store: GatedStore) -> None:
-    writer = SpanWriter(store, max_queued_spans=4)
+@pytest.mark.parametrize("limits", [{"max_queued_spans": 4}, {"max_queued_bytes": len(export(4).body)}])
+def test_a_full_queue_refuses_at_once(store: GatedStore, limits: dict[str, int]) -> None:
+    writer = SpanWriter(store, **{"max_queued_spans": 100, "max_queued_bytes": 10**6, **limits})
     writer.submit(export(1))
     assert store.entered.wait(5)
     writer.submit(export(4))
@@ -73,7 +74,7 @@ def test_a_full_queue_refuses_at_once(store: GatedStore) -> None:
 
 def test_an_export_larger_than_the_queue_is_still_taken_when_it_is_empty(store: GatedStore) -> None:
     store.gate.set()
-    writer = SpanWriter(store, max_queued_spans=1)
+    writer = SpanWriter(store, max_queued_spans=1, max_queued_bytes=10**6)
 
     assert writer.submit(export(14)).result(5).stored == 14
     writer.close(timeout_s=5)
@@ -81,7 +82,7 @@ def test_an_export_larger_than_the_queue_is_still_taken_when_it_is_empty(store: 
 
 def test_a_failed_commit_is_told_and_the_next_one_works(store: GatedStore) -> None:
     store.gate.set()
-    writer = SpanWriter(store, max_queued_spans=100)
+    writer = SpanWriter(store, max_queued_spans=100, max_queued_bytes=10**6)
     store.failure = sqlite3.OperationalError("disk full")
     with pytest.raises(Unavailable):
         writer.submit(export(14)).result(5)
@@ -92,7 +93,7 @@ def test_a_failed_commit_is_told_and_the_next_one_works(store: GatedStore) -> No
 
 
 def test_closing_writes_what_is_queued_and_takes_no_more(store: GatedStore) -> None:
-    writer = SpanWriter(store, max_queued_spans=100)
+    writer = SpanWriter(store, max_queued_spans=100, max_queued_bytes=10**6)
     futures = [writer.submit(export(2)), writer.submit(export(3))]
     store.gate.set()
     writer.close(timeout_s=5)
