@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
     from lepton_ai.client import AsyncClient, Client
+    from lepton_ai.deployment import deploy, load
     from lepton_ai.errors import LeptonError
     from lepton_ai.package import Package
     from lepton_ai.prediction import Answer, Label, Prediction
 
-__all__ = ["Addresses", "Answer", "AsyncClient", "Client", "Label", "LeptonError", "Package", "Prediction"]
+__all__ = [
+    "Addresses",
+    "Answer",
+    "AsyncClient",
+    "Client",
+    "Label",
+    "LeptonError",
+    "Package",
+    "Prediction",
+    "deploy",
+    "load",
+]
 
 _HOMES = {
     "Addresses": "lepton_ai.addresses",
@@ -23,6 +35,8 @@ _HOMES = {
     "LeptonError": "lepton_ai.errors",
     "Package": "lepton_ai.package",
     "Prediction": "lepton_ai.prediction",
+    "deploy": "lepton_ai.deployment",
+    "load": "lepton_ai.deployment",
 }
 
 

@@ -28,7 +28,7 @@ _STUB = "triton_python_backend_stub"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's Python backend puts its regions, not ours to choose
 _FIRST_SHARED_MEMORY_BYTES = 1 << 20
 """What each stub maps at first; it grows when tensors need more."""
-_SPAN_DELAY_MS = 200
+_SPAN_DELAY_MS = 400
 _EXIT_TIMEOUT_S = 5
 
 

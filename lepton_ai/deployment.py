@@ -1,0 +1,39 @@
+"""From a trained model to one that answers: pack, push, deploy and wait until it serves."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lepton_ai.client import Client
+from lepton_ai.models.saving import load_model
+
+if TYPE_CHECKING:
+    from lepton_ai.addresses import Addresses
+    from lepton_ai.models.model import Model
+    from lepton_ai.v1 import registry_pb2
+
+
+def load(path: Path | str) -> Model:
+    """Read a model that `save` wrote. Raises NotFound, InvalidInput for another kind of file, DataLoss."""
+    return load_model(path)
+
+
+def deploy(
+    model: Model | Path | str,
+    *,
+    name: str,
+    description: str = "",
+    addresses: Addresses | None = None,
+    wait_s: float = 120.0,
+) -> registry_pb2.Deployment:
+    """Pack a trained model, or the file of one, push it as the next version of `name`, and wait until that one serves.
+
+    Without addresses, the platform is found as `Client` finds it. Raises LeptonError: the class says what went wrong.
+    """
+    trained = load_model(model) if isinstance(model, str | Path) else model
+    with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
+        trained.package(Path(directory) / "package", name=name, description=description)
+        version = client.push(Path(directory) / "package")
+        return client.deploy(f"{name}@{version.version}", wait_s=wait_s)

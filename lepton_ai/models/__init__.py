@@ -1,0 +1,29 @@
+"""Models to train: one class a kind of network, one interface for all (`lepton_ai.models.model.Model`)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lepton_ai.models.families import FAMILIES
+
+if TYPE_CHECKING:
+    from lepton_ai.models.answers import Evaluation, Predicted
+    from lepton_ai.models.cnn import CNN
+    from lepton_ai.models.mlp import MLP
+    from lepton_ai.models.model import Model
+
+__all__ = ["CNN", "MLP", "Evaluation", "Model", "Predicted"]
+
+_HOMES = FAMILIES | {
+    "Evaluation": "lepton_ai.models.answers",
+    "Model": "lepton_ai.models.model",
+    "Predicted": "lepton_ai.models.answers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a model when it is first used: PyTorch takes seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,101 @@
+"""A convolutional network for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lepton_ai.datasets import Dataset
+from lepton_ai.errors import InvalidInput
+from lepton_ai.models.model import Model
+from lepton_ai.models.preparation import fit_pipeline, image_steps, only_column
+from lepton_ai.pipeline import Pipeline
+from lepton_ai.training.tasks import Classification, Task
+
+_LARGE_SIDE = 96
+_SMALLEST_SIDE = 8
+
+
+class CNN(Model):
+    """Classifies pictures: convolutions with batch norm that halve the picture, then an average, then one linear layer.
+
+    `input_shape` is (height, width, channels); pictures of any size are scaled to it. `channels` gives the width of
+    each block. Pictures travel as bytes and are normalised inside the network.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (128, 128, 3),
+        num_classes: int = 2,
+        *,
+        channels: Sequence[int] = (32, 64, 128),
+        dropout: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            input_shape=list(input_shape), num_classes=num_classes, channels=list(channels), dropout=dropout, seed=seed
+        )
+        if len(input_shape) != 3 or input_shape[2] not in (1, 3) or min(input_shape[:2]) < _SMALLEST_SIDE:
+            raise InvalidInput.of_field(
+                "input_shape",
+                f"is {tuple(input_shape)}, must be (height, width, channels): sides of 8 or more, 1 or 3 channels",
+            )
+        self._shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
+        self._classes = num_classes
+
+    def prepare(self, data: Dataset) -> Pipeline:
+        column = only_column(data, "image")
+        return fit_pipeline([column], image_steps(column.name, self._shape), data)
+
+    def define_task(self, data: Dataset) -> Task:
+        return classification(data, self._classes)
+
+    def build_network(self) -> nn.Module:
+        return PictureNetwork(self._shape, self._classes, tuple(self.config["channels"]), self.config["dropout"])
+
+
+class PictureNetwork(nn.Module):
+    """uint8 [N, height, width, channels] → logits [N, classes]."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, widths: tuple[int, ...], dropout: float) -> None:
+        super().__init__()
+        stride = 2 if min(shape[:2]) >= _LARGE_SIDE else 1
+        blocks: list[nn.Module] = []
+        before = shape[2]
+        for index, width in enumerate(widths):
+            blocks += [_convolution(before, width, stride=stride if index == 0 else 1), _convolution(width, width)]
+            blocks += [nn.MaxPool2d(2)]
+            before = width
+        self.features = nn.Sequential(*blocks)
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(before, classes)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(normalize_pixels(image)))
+        return logits
+
+
+def normalize_pixels(image: Tensor) -> Tensor:
+    """uint8 [N, height, width, channels] from 0 to 255 → float32 [N, channels, height, width] from −1 to 1."""
+    return image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
+
+
+def classification(data: Dataset, classes: int | None) -> Classification:
+    """The task of telling the classes of a data set apart. Raises InvalidInput when there are not as many as given."""
+    task = Classification(tuple(data.classes))
+    if classes is not None and len(task.classes) != classes:
+        raise InvalidInput.of_field(
+            "num_classes",
+            f"is {classes}, the data set has {len(task.classes)} classes",
+            fix=f"They are {', '.join(task.classes[:20])}.",
+        )
+    return task
+
+
+def _convolution(before: int, after: int, *, stride: int = 1) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+    )

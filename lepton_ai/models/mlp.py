@@ -1,0 +1,94 @@
+"""Layers of neurons for rows of numbers and categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lepton_ai.datasets import Dataset
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.models.cnn import classification
+from lepton_ai.models.model import Model
+from lepton_ai.models.preparation import fit_pipeline, tabular_steps
+from lepton_ai.pipeline import Pipeline
+from lepton_ai.training.tasks import Regression, Task
+
+
+class MLP(Model):
+    """Predicts a class or a number from the numbers and categories of a row.
+
+    Gaps are filled, numbers standardised, categories one-hot: learned from the training data, saved with the model.
+    Without `task`, a target column of numbers means regression and any other classification.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (128, 64),
+        *,
+        task: Literal["classification", "regression"] | None = None,
+        dropout: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(hidden=list(hidden), task=task, dropout=dropout, seed=seed)
+
+    def prepare(self, data: Dataset) -> Pipeline:
+        columns = data.schema.inputs
+        strange = next((column for column in columns if column.kind not in ("number", "category", "time")), None)
+        if strange is not None or not columns:
+            found = f"{strange.name!r} is of kind {strange.kind}" if strange else "there are none"
+            raise InvalidInput(
+                f"An MLP takes columns of numbers and categories; {found}.",
+                reason="WRONG_COLUMNS",
+                fix='Mark it: data.schema.with_roles(NAME="ignore").',
+            )
+        return fit_pipeline(columns, tabular_steps(columns), data)
+
+    def define_task(self, data: Dataset) -> Task:
+        target = data.schema.target
+        wanted = self.config["task"]
+        if wanted == "regression" or (wanted is None and target is not None and target.kind == "number"):
+            return Regression.of(data)
+        return classification(data, None)
+
+    def build_network(self) -> nn.Module:
+        if self.pipeline is None or self.task is None:
+            raise FailedPrecondition(
+                "The network's size depends on the columns of the data.", reason="NOT_TRAINED", fix="Call fit first."
+            )
+        width = self.pipeline.outputs[0].shape[0]
+        if isinstance(self.task, Regression):
+            return Standardized(RowNetwork(width, self.config["hidden"], 1, self.config["dropout"]), self.task)
+        assert hasattr(self.task, "classes")  # noqa: S101 - define_task makes no other
+        return RowNetwork(width, self.config["hidden"], len(self.task.classes), self.config["dropout"])
+
+
+class RowNetwork(nn.Module):
+    """float32 [N, features] → float32 [N, outputs]."""
+
+    def __init__(self, features: int, hidden: Sequence[int], outputs: int, dropout: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = features
+        for width in hidden:
+            layers += [nn.Linear(before, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
+            before = width
+        self.layers = nn.Sequential(*layers, nn.Linear(before, outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        answers: Tensor = self.layers(features)
+        return answers
+
+
+class Standardized(nn.Module):
+    """A network that learns in standard units and answers in those of the target."""
+
+    def __init__(self, network: nn.Module, task: Regression) -> None:
+        super().__init__()
+        self.network = network
+        self.mean, self.std = task.mean, task.std
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        values: Tensor = self.network(*inputs) * self.std + self.mean
+        return values

@@ -1,0 +1,201 @@
+"""The one interface of all models: fit, evaluate, predict, save, load, summary, package."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import nn
+
+from lepton_ai.datasets import Dataset, from_arrays
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.models.answers import Evaluation, Predicted, answer_rows
+from lepton_ai.models.golden import GoldenSample, choose_golden
+from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
+from lepton_ai.prediction import Input, to_item
+from lepton_ai.training.evaluation import evaluate
+from lepton_ai.training.history import History
+from lepton_ai.training.loop import Augment, Material, Training
+from lepton_ai.training.prepared import Prepared
+from lepton_ai.training.progress import ProgressBar
+from lepton_ai.training.settings import FitSettings
+from lepton_ai.training.tasks import Task
+
+if TYPE_CHECKING:
+    from lepton_ai.package import Package
+
+Data = Dataset | tuple[Any, Any]
+"""A data set, or arrays of inputs and of targets."""
+
+_MIN_ROWS_TO_VALIDATE = 10
+
+
+class Model(ABC):
+    """A network with everything around it: the pipeline that feeds it, the task that it learned, its history.
+
+    Subclasses take plain JSON values in their constructor and hand them to `super().__init__`: that is their `config`,
+    from which a saved model is built again.
+    """
+
+    def __init__(self, **config: Any) -> None:
+        self.config = config
+        self.pipeline: Pipeline | None = None
+        """From raw inputs to the network's tensors; made by the first `fit`."""
+        self.task: Task | None = None
+        self.history = History()
+        self.lineage: dict[str, Any] = {}
+        """Which data and settings the weights come from."""
+        self.golden: list[GoldenSample] = []
+        """A few examples with their answers, which every served copy must give again."""
+        self._network: nn.Module | None = None
+
+    @abstractmethod
+    def prepare(self, data: Dataset) -> Pipeline:
+        """The pipeline for the columns of this data set, fitted to it."""
+
+    @abstractmethod
+    def define_task(self, data: Dataset) -> Task:
+        """What there is to learn from this data set."""
+
+    @abstractmethod
+    def build_network(self) -> nn.Module:
+        """A network with fresh weights; `pipeline` and `task` are there when its shape depends on them."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The PyTorch module. Raises FailedPrecondition when its shape depends on data that it has not seen yet."""
+        if self._network is None:
+            with torch.random.fork_rng():
+                torch.manual_seed(int(self.config.get("seed", 0)))
+                self._network = self.build_network().eval()
+        return self._network
+
+    def fit(
+        self, data: Data, *, validation: Data | float | None = 0.1, augment: Augment | None = None, **settings: Any
+    ) -> History:
+        """Train on a data set. `settings` are those of `FitSettings`: epochs, batch_size, learning_rate …
+
+        `validation` is a data set, or the share of the rows to put aside. Called again, it goes on with the weights it
+        has. Raises InvalidInput for data that cannot be learned from, naming the rows.
+        """
+        chosen = _settings(settings)
+        train, judge = self._split(as_dataset(data), validation, seed=chosen.seed)
+        self._check_rows(train)
+        self.pipeline = self.pipeline or self.prepare(train)
+        self.task = self.task or self.define_task(train)
+        material = Material(self._prepared(train), None if judge is None else self._prepared(judge), augment)
+        training = Training(self.network, self.task, material, chosen, self._callbacks(chosen))
+        run = training.fit()
+        self.history = run
+        source = json.loads(train.lineage.to_json())
+        self.lineage = {"data": source, "rows": len(train), "settings": _plain_settings(chosen)}
+        self.golden = choose_golden(self, judge if judge is not None else train)
+        return run
+
+    def evaluate(self, data: Data, *, batch_size: int = 256) -> Evaluation:
+        """Loss and main metric over a data set: `loss, accuracy = model.evaluate(test)`; `.metrics` has all of them."""
+        _, task = self._trained()
+        figures = evaluate(self.network, task, self._prepared(as_dataset(data)), batch_size=batch_size)
+        return Evaluation(figures, main_metric=task.main_metric)
+
+    def predict(self, inputs: Input | Sequence[Input] | Dataset, *, top_k: int = 0) -> Any:
+        """What the model answers to one example (a path, bytes, a text, an array, values by input name) or to several.
+
+        Gives a `Predicted`, or a list of them for a list or a data set. Raises InvalidInput for unusable inputs.
+        """
+        if isinstance(inputs, Dataset):
+            return self._predict([inputs.inputs(row) for row in range(len(inputs))], top_k)
+        if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
+            return self._predict([raw_inputs(to_item(each)) for each in inputs], top_k)
+        return self._predict([raw_inputs(to_item(inputs))], top_k)[0]
+
+    def save(self, path: Path | str) -> Path:
+        """Write the model to one file, whole or not at all. Loading it runs no code from it."""
+        from lepton_ai.models.saving import save_model
+
+        return save_model(self, path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a model that `save` wrote. Raises InvalidInput when the file holds a model of another class."""
+        from lepton_ai.models.saving import load_model
+
+        model = load_model(path)
+        if not isinstance(model, cls):
+            raise InvalidInput(f"{Path(path).name} holds a {type(model).__name__}, not a {cls.__name__}.")
+        return model
+
+    def package(self, directory: Path | str, *, name: str, description: str = "") -> Package:
+        """Write the model as a package ready for `lepton push`: network, pipeline, labels, golden samples."""
+        from lepton_ai.models.packaging import write_model_package
+
+        return write_model_package(self, Path(directory), name=name, description=description)
+
+    def summary(self) -> str:
+        """The layers with what they put out and their weights, as a table."""
+        from lepton_ai.models.summary import summarize
+
+        return summarize(self)
+
+    def __repr__(self) -> str:
+        config = ", ".join(f"{name}={value!r}" for name, value in self.config.items())
+        return f"{type(self).__name__}({config})"
+
+    def _callbacks(self, settings: FitSettings) -> list[Any]:
+        return [] if settings.progress is False else [ProgressBar(always=settings.progress is True)]
+
+    def _trained(self) -> tuple[Pipeline, Task]:
+        if self.pipeline is None or self.task is None:
+            raise FailedPrecondition("The model has not been trained.", reason="NOT_TRAINED", fix="Call fit first.")
+        return self.pipeline, self.task
+
+    def _prepared(self, data: Dataset) -> Prepared:
+        return Prepared.of(data, *self._trained())
+
+    def _split(self, data: Dataset, validation: Data | float | None, *, seed: int) -> tuple[Dataset, Dataset | None]:
+        if validation is None or (isinstance(validation, float | int) and len(data) < _MIN_ROWS_TO_VALIDATE):
+            return data, None
+        if isinstance(validation, float | int):
+            return data.split(test=float(validation), seed=seed)
+        return data, as_dataset(validation)
+
+    def _check_rows(self, train: Dataset) -> None:
+        if len(train) < 2:
+            raise InvalidInput(
+                f"There {'is 1 row' if len(train) else 'are no rows'} to train on.",
+                reason="TOO_FEW_ROWS",
+                fix="Give at least two.",
+            )
+
+    def _predict(self, rows: Sequence[Mapping[str, RawValue]], top_k: int) -> list[Predicted]:
+        pipeline, task = self._trained()
+        return answer_rows(self.network, task, [pipeline.run(row) for row in rows], top_k=top_k)
+
+
+def as_dataset(data: Data) -> Dataset:
+    """Arrays as a data set; a data set as it is."""
+    return data if isinstance(data, Dataset) else from_arrays(*data)
+
+
+def _settings(options: Mapping[str, Any]) -> FitSettings:
+    known = [field.name for field in fields(FitSettings)]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise InvalidInput.of_field(name, "is not a setting of fit", fix=f"{hint}There are {', '.join(known)}.")
+    return FitSettings(**options)
+
+
+def _plain_settings(settings: FitSettings) -> dict[str, Any]:
+    """Settings as JSON data, for the lineage; what is not plain is left to its name."""
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    values.pop("callbacks")
+    plain = (str, int, float, bool, type(None))
+    return {name: value if isinstance(value, plain) else str(value) for name, value in values.items()}

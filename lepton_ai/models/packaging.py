@@ -1,0 +1,139 @@
+"""A trained model as a package: its network as ONNX, its pipeline, labels and golden samples."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.models.answers import answer_rows
+from lepton_ai.models.golden import GoldenSample, expectation
+from lepton_ai.package import Package, write_package
+from lepton_ai.pipeline import Output
+from lepton_ai.tensors import dtype_name, numpy_dtype
+
+if TYPE_CHECKING:
+    from lepton_ai.models.model import Model
+
+_MODEL_FILE = "model.onnx"
+_FREE_SIZE = 8
+"""Stands for a dimension that depends on the item while the network is traced."""
+
+
+def write_model_package(model: Model, directory: Path, *, name: str, description: str = "") -> Package:
+    """Write the package. Raises FailedPrecondition for an untrained model or a directory that is not empty."""
+    if model.pipeline is None or model.task is None:
+        raise FailedPrecondition("The model has not been trained.", reason="NOT_TRAINED", fix="Call fit first.")
+    inputs = model.pipeline.outputs
+    outputs = _output_specs(model)
+    post = model.task.postprocess()
+    golden, golden_files = _golden(model.golden)
+    document: dict[str, Any] = {
+        "format": 1,
+        "name": name,
+        "description": description or _describe(model),
+        "model": {"file": _MODEL_FILE, "format": "onnx"},
+        "inputs": [{"name": each.name, "dtype": each.dtype, "shape": [-1, *each.shape]} for each in inputs],
+        "outputs": outputs,
+        "preprocess": json.loads(model.pipeline.document_json),
+        "golden": golden,
+    }
+    files: dict[str, bytes | Path] = {**model.pipeline.to_proto().files, **golden_files}
+    if post is not None:
+        document["postprocess"], post_files = post
+        files |= post_files
+    names = [output["name"] for output in outputs]
+    files[_MODEL_FILE] = export_onnx(model.network, example_batch(inputs), [each.name for each in inputs], names)
+    return write_package(directory, document, files)
+
+
+def export_onnx(network: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """A network as ONNX with a free batch dimension. `example` is one batch of inputs.
+
+    Raises InvalidInput naming what ONNX cannot express.
+    """
+    axes = {name: {0: "batch"} for name in (*inputs, *outputs)}
+    with tempfile.TemporaryDirectory(prefix="lepton-") as directory, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what tracing warns of, the comparison of golden samples decides
+        path = Path(directory) / _MODEL_FILE
+        try:
+            torch.onnx.export(
+                _Named(network, outputs).eval(),
+                tuple(example),
+                str(path),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes=axes,
+                dynamo=False,
+            )
+        except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+            raise InvalidInput(
+                f"The network cannot be converted to ONNX: {str(error).splitlines()[0]}", reason="NOT_CONVERTIBLE"
+            ) from error
+        return path.read_bytes()
+
+
+class _Named(nn.Module):
+    """A network that answers a tuple in the order of the output names."""
+
+    def __init__(self, network: nn.Module, outputs: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self._outputs = tuple(outputs)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        answers = self.network(*inputs)
+        return tuple(answers[name] for name in self._outputs) if isinstance(answers, Mapping) else answers
+
+
+def example_batch(inputs: Sequence[Output]) -> list[Tensor]:
+    """A batch of two rows: with one, a free dimension of size 1 would be taken for a fixed one."""
+    shapes = [[2, *(_FREE_SIZE if size < 0 else size for size in each.shape)] for each in inputs]
+    return [
+        torch.from_numpy(np.zeros(shape, dtype=numpy_dtype(each.dtype)))
+        for shape, each in zip(shapes, inputs, strict=True)
+    ]
+
+
+def _output_specs(model: Model) -> list[dict[str, Any]]:
+    """Names, dtypes and shapes of what the network answers, from running it."""
+    assert model.pipeline is not None and model.task is not None  # noqa: S101 - the caller has checked
+    if not model.golden:
+        raise FailedPrecondition("The model has no golden samples.", fix="Call fit, which chooses some.")
+    answer = answer_rows(model.network, model.task, [model.pipeline.run(model.golden[0].inputs)])[0]
+    return [
+        {"name": name, "dtype": dtype_name(np.asarray(value).dtype), "shape": [-1, *np.shape(value)]}
+        for name, value in answer.outputs.items()
+    ]
+
+
+def _golden(samples: Sequence[GoldenSample]) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    files: dict[str, bytes] = {}
+    sections = []
+    for index, sample in enumerate(samples):
+        inputs: dict[str, Any] = {}
+        for name, value in sample.inputs.items():
+            if isinstance(value, bytes):
+                path = f"golden/{index}-{len(files)}.bin"
+                files[path] = value
+                inputs[name] = {"file": path}
+            elif isinstance(value, np.ndarray):
+                inputs[name] = {"values": value.tolist()}
+            elif value is not None:
+                inputs[name] = value
+        sections.append({"inputs": inputs, "expect": expectation(sample)})
+    return sections, files
+
+
+def _describe(model: Model) -> str:
+    task = model.task.name if model.task is not None else ""
+    rows = model.lineage.get("rows")
+    return f"{type(model).__name__} for {task}" + (f", trained on {rows} rows." if rows else ".")

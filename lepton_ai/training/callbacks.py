@@ -1,0 +1,82 @@
+"""Hooks into a run: what they are told, and what they may change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from lepton_ai.training.history import History
+from lepton_ai.training.prepared import Batch
+from lepton_ai.training.settings import FitSettings
+
+
+@dataclass
+class TrainingState:
+    """A run as its callbacks see it. They may change weights, gradients and `rate_factor`, and may stop it."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    settings: FitSettings
+    history: History
+    steps_per_epoch: int
+    epoch: int = 0
+    """Counted from 1 while an epoch runs."""
+    step: int = 0
+    """Steps done since the beginning of the run."""
+    learning_rate: float = 0.0
+    rate_factor: float = 1.0
+    """What the scheduled learning rate is multiplied by; a callback lowers it when training is not stable."""
+    loss: float = 0.0
+    """Of the batch that was last trained on."""
+    batch: Batch | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    """Of the epoch that has just ended."""
+    skip_step: bool = False
+    """Set in `on_backward_end`: do not apply these gradients."""
+    stop_reason: str = ""
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps the run will have."""
+        return self.steps_per_epoch * self.settings.epochs
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step."""
+        self.stop_reason = self.stop_reason or reason
+
+    def note(self, finding: str, *, advice: str = "", action: str = "", **evidence: Any) -> None:
+        """Put something into the history for people to read."""
+        entry = {"epoch": self.epoch, "step": self.step, "finding": finding, "advice": advice, "action": action}
+        self.history.notes.append({**entry, **evidence})
+
+
+class Callback:
+    """Does nothing; subclasses override the moments that they care about."""
+
+    def on_fit_begin(self, state: TrainingState) -> None:
+        """Before the first step, or the first after a resume."""
+
+    def on_epoch_begin(self, state: TrainingState) -> None:
+        """Before the first step of an epoch."""
+
+    def on_backward_end(self, state: TrainingState) -> None:
+        """Gradients are there, clipped, and not applied yet."""
+
+    def on_batch_end(self, state: TrainingState) -> None:
+        """A step was done."""
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """An epoch was trained and, with validation data, evaluated: see `state.figures`."""
+
+    def on_fit_end(self, state: TrainingState) -> None:
+        """The run is over, however it ended."""
+
+    def document(self) -> dict[str, Any]:
+        """What a run that goes on after a kill must know, as JSON data."""
+        return {}
+
+    def restore(self, document: dict[str, Any]) -> None:
+        """Take up what `document` gave."""

@@ -1,0 +1,119 @@
+"""The state of a run on disk, so that one that was killed goes on exactly where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lepton_ai.archive import Archive
+from lepton_ai.errors import FailedPrecondition
+from lepton_ai.training.callbacks import Callback
+from lepton_ai.training.history import History
+from lepton_ai.training.selection import Selection
+
+_FILE = "training.lepton"
+_NETWORK, _BEST, _OPTIMIZER = "network/", "best/", "optimizer/"
+
+
+@dataclass
+class Position:
+    """How far a run has come: whole epochs, steps in the epoch after them, and what that epoch has summed up."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    loss_sum: float = 0.0
+
+
+class Checkpoint:
+    """The state of one run in a directory. `fingerprint` says which run: another one's state is refused."""
+
+    def __init__(self, directory: Path | str, fingerprint: Mapping[str, Any]) -> None:
+        self._path = Path(directory) / _FILE
+        self._fingerprint = dict(fingerprint)
+
+    def save(
+        self, network: nn.Module, optimizer: Optimizer, parts: RunParts, position: Position, *, rate_factor: float
+    ) -> None:
+        """Write everything that the rest of the run depends on. Raises ResourceExhausted when the disk is full."""
+        moments, numbers = _flatten(optimizer)
+        weights = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
+        weights |= {_BEST + name: tensor for name, tensor in parts.selection.weights.items()}
+        document = {
+            "fingerprint": self._fingerprint,
+            "position": vars(position),
+            "rate_factor": rate_factor,
+            "optimizer": numbers,
+            "history": parts.history.document(),
+            "selection": parts.selection.document(),
+            "callbacks": [callback.document() for callback in parts.callbacks],
+        }
+        Archive("training state", document, weights | moments, {}).write(self._path)
+
+    def restore(self, network: nn.Module, optimizer: Optimizer, parts: RunParts) -> tuple[Position, float] | None:
+        """Put everything back as it was saved; gives position and rate factor. None when there is nothing saved.
+
+        Raises FailedPrecondition when what is saved belongs to another run, DataLoss when it is damaged.
+        """
+        if not self._path.is_file():
+            return None
+        saved = Archive.read(self._path, kind="training state")
+        if saved.document["fingerprint"] != self._fingerprint:
+            raise FailedPrecondition(
+                f"The checkpoint directory holds another run: {_difference(saved.document, self._fingerprint)}.",
+                reason="OTHER_RUN",
+                fix="Choose another directory, or remove this one to begin again.",
+            )
+        network.load_state_dict(_below(_NETWORK, saved.weights))
+        _unflatten(optimizer, _below(_OPTIMIZER, saved.weights), saved.document["optimizer"])
+        history = History.from_document(saved.document["history"])
+        parts.history.epochs[:], parts.history.notes[:] = history.epochs, history.notes
+        parts.history.best_epoch = history.best_epoch
+        parts.selection.restore(saved.document["selection"], _below(_BEST, saved.weights))
+        for callback, document in zip(parts.callbacks, saved.document["callbacks"], strict=False):
+            callback.restore(document)
+        return Position(**saved.document["position"]), saved.document["rate_factor"]
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """What a run carries along beside its weights."""
+
+    history: History
+    selection: Selection
+    callbacks: Sequence[Callback]
+
+
+def _flatten(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """An optimiser's state as tensors by "optimizer/INDEX/NAME", and what is not a tensor."""
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"{_OPTIMIZER}{index}/{name}"] = value
+            else:
+                numbers.setdefault(str(index), {})[name] = value
+    return tensors, numbers
+
+
+def _unflatten(optimizer: Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Mapping[str, Any]]) -> None:
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers.items()}
+    for path, tensor in tensors.items():
+        index, name = path.split("/", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _difference(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    saved = document["fingerprint"]
+    names = [name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name)]
+    return ", ".join(f"{name} was {saved.get(name)!r} and is {wanted.get(name)!r}" for name in sorted(names))

@@ -1,0 +1,52 @@
+"""What happened in a run, epoch by epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class History:
+    """Figures of every epoch, notes of what was done about trouble, and how the run ended."""
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    """Per epoch: "loss", the task's metrics, the same as "validation_…", "learning_rate", "duration_s"."""
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    """What callbacks found and did: "epoch", "step", "finding", "advice", "action"."""
+    best_epoch: int | None = None
+    ended: str = ""
+    """Why the run ended before its last epoch; empty when it did not."""
+
+    def __getitem__(self, name: str) -> list[float]:
+        """One figure over the epochs that have it."""
+        return [epoch[name] for epoch in self.epochs if name in epoch]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __iter__(self) -> Iterator[Mapping[str, float]]:
+        return iter(self.epochs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every figure there is, in the order in which they came."""
+        return tuple(dict.fromkeys(name for epoch in self.epochs for name in epoch))
+
+    def document(self) -> dict[str, Any]:
+        """As JSON data; what is not finite becomes null."""
+        values = {"epochs": self.epochs, "notes": self.notes, "best_epoch": self.best_epoch, "ended": self.ended}
+        plain: dict[str, Any] = json.loads(json.dumps(values), parse_constant=lambda _: None)
+        return plain
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> History:
+        """The history that `document` described."""
+        return cls(
+            [dict(epoch) for epoch in document.get("epochs", ())],
+            [dict(note) for note in document.get("notes", ())],
+            document.get("best_epoch"),
+            str(document.get("ended", "")),
+        )

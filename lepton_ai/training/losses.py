@@ -1,0 +1,43 @@
+"""Losses by name, for tasks whose own loss is not what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.training.prepared import Batch
+from lepton_ai.training.tasks import Loss, Outputs, Task
+
+BatchLoss = Callable[[Outputs, Batch], Tensor]
+"""One number for the outputs of a batch."""
+
+
+def focal(logits: Tensor, classes: Tensor, *, gamma: float = 2.0) -> Tensor:
+    """Cross entropy that makes little of what is already right (Lin et al. 2017), for rare classes."""
+    likelihood = functional.log_softmax(logits, dim=-1).gather(1, classes[:, None])[:, 0]
+    return (-((1 - likelihood.exp()) ** gamma) * likelihood).mean()
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": functional.cross_entropy,
+    "focal": focal,
+    "mse": functional.mse_loss,
+    "mae": functional.l1_loss,
+    "huber": functional.huber_loss,
+    "smooth_l1": functional.smooth_l1_loss,
+    "log_cosh": lambda output, target: torch.log(torch.cosh(output - target)).mean(),
+}
+
+
+def make_loss(wanted: str | Loss | None, task: Task) -> BatchLoss:
+    """The task's own loss, or another one on its first output and first target. Raises InvalidInput."""
+    if wanted is None:
+        return task.loss
+    if isinstance(wanted, str) and wanted not in LOSSES:
+        raise InvalidInput.of_field("loss", f"there is no {wanted!r}", fix=f"There are {', '.join(LOSSES)}.")
+    function = LOSSES[wanted] if isinstance(wanted, str) else wanted
+    return lambda outputs, batch: function(outputs[task.outputs[0]], next(iter(batch.targets.values())))

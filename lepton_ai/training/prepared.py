@@ -1,0 +1,148 @@
+"""Data as a model takes it: every row run through the model's pipeline once, kept as arrays, handed out in batches."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline import Pipeline, Processed, RawValue
+from lepton_ai.tensors import Array
+
+if TYPE_CHECKING:
+    from lepton_ai.datasets import Dataset
+    from lepton_ai.training.tasks import Task
+
+_MAX_MEMORY_BYTES = 2 << 30
+_CHUNK_ROWS = 256
+_NAMED_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on their way through a network: its inputs in order, and what should come out."""
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def to(self, device: torch.device) -> Batch:
+        """The same rows on a device."""
+        if device.type == "cpu":
+            return self
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return Batch(inputs, {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All rows of a data set as arrays, [rows, …] each."""
+
+    inputs: dict[str, Array]
+    targets: dict[str, Array]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    @classmethod
+    def of(cls, data: Dataset, pipeline: Pipeline, task: Task, *, memory_bytes: int = _MAX_MEMORY_BYTES) -> Prepared:
+        """Run every row through the pipeline. Arrays larger than `memory_bytes` together live in a file.
+
+        Raises InvalidInput that names the rows which the pipeline refuses, with the first one's reason.
+        """
+        if len(data) == 0:
+            raise InvalidInput("The data set is empty.", reason="EMPTY_DATA", fix="Give at least one row.")
+        targets = task.targets(data)
+        return cls(
+            prepare_inputs((data.inputs(i) for i in range(len(data))), len(data), pipeline, memory_bytes), targets
+        )
+
+    def take(self, rows: Sequence[int] | Array) -> Prepared:
+        """Only these rows."""
+        chosen = np.asarray(rows)
+        inputs = {name: array[chosen] for name, array in self.inputs.items()}
+        return Prepared(inputs, {name: array[chosen] for name, array in self.targets.items()})
+
+    def batch(self, rows: Array | slice) -> Batch:
+        """These rows as tensors."""
+        inputs = {name: torch.from_numpy(np.ascontiguousarray(array[rows])) for name, array in self.inputs.items()}
+        targets = {name: torch.from_numpy(np.ascontiguousarray(array[rows])) for name, array in self.targets.items()}
+        return Batch(inputs, targets)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All rows in order, the last batch being what is left."""
+        for start in range(0, len(self), size):
+            yield self.batch(slice(start, start + size))
+
+
+def prepare_inputs(
+    rows: Iterator[Mapping[str, RawValue]], count: int, pipeline: Pipeline, memory_bytes: int = _MAX_MEMORY_BYTES
+) -> dict[str, Array]:
+    """`count` rows as one array an output of the pipeline. Raises InvalidInput naming the rows that are refused."""
+    arrays: dict[str, Array] = {}
+    refused: list[tuple[int, InvalidInput]] = []
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and resizing release the GIL
+        for start in range(0, count, _CHUNK_ROWS):
+            chunk = list(itertools.islice(rows, min(_CHUNK_ROWS, count - start)))
+            for index, result in enumerate(threads.map(lambda row: _run(pipeline, row), chunk), start):
+                if isinstance(result, InvalidInput):
+                    refused.append((index, result))
+                elif not refused:
+                    arrays = arrays or _allocate(result, count, memory_bytes)
+                    _store(arrays, index, result)
+    if refused:
+        raise _refusal(refused, count)
+    return arrays
+
+
+def _run(pipeline: Pipeline, row: Mapping[str, RawValue]) -> Processed | InvalidInput:
+    try:
+        return pipeline.run(row)
+    except InvalidInput as error:
+        return error
+
+
+def _allocate(first: Processed, count: int, memory_bytes: int) -> dict[str, Array]:
+    total_bytes = count * sum(array.nbytes for array in first.tensors.values())
+    make = _array_in_file if total_bytes > memory_bytes else np.empty
+    return {name: make((count, *array.shape), array.dtype) for name, array in first.tensors.items()}
+
+
+def _array_in_file(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array in a file that has no name, so that it goes with the process whatever ends it."""
+    with tempfile.TemporaryDirectory(prefix="lepton-") as directory:
+        return np.memmap(Path(directory) / "rows", dtype=dtype, mode="w+", shape=shape)
+
+
+def _store(arrays: dict[str, Array], index: int, result: Processed) -> None:
+    for name, array in result.tensors.items():
+        if array.shape != arrays[name].shape[1:]:
+            first = list(arrays[name].shape[1:])
+            raise InvalidInput(
+                f"Row {index} becomes {name} of shape {list(array.shape)}, the first row of {first}.",
+                reason="UNEVEN_SHAPES",
+                fix="Give the pipeline a step that makes all rows the same size: resize, pad, or tokenize with pad.",
+            )
+        arrays[name][index] = array
+
+
+def _refusal(refused: list[tuple[int, InvalidInput]], count: int) -> InvalidInput:
+    named = ", ".join(str(index) for index, _ in refused[:_NAMED_ROWS])
+    more = ", …" if len(refused) > _NAMED_ROWS else ""
+    return InvalidInput(
+        f"{len(refused)} of {count} rows cannot be prepared (rows {named}{more}). The first: {refused[0][1].message}.",
+        reason="BROKEN_ROWS",
+        fix="Look at them with data.profile(), drop them with data.clean().",
+    )

@@ -1,0 +1,60 @@
+"""Which epoch was the best, and when waiting for a better one is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Selection:
+    """Watches one figure over the epochs and keeps the weights of the best one."""
+
+    def __init__(self, monitor: str, *, higher_is_better: bool, patience: int | None, keeps_weights: bool) -> None:
+        self.monitor = monitor
+        self.best: float | None = None
+        self._best_loss = math.inf
+        self.best_epoch: int | None = None
+        self.weights: dict[str, Tensor] = {}
+        self._higher = higher_is_better
+        self._patience = patience
+        self._keeps = keeps_weights
+        self._waited = 0
+
+    def saw(self, epoch: int, figures: Mapping[str, float], network: nn.Module) -> bool:
+        """Take an epoch into account. True when it is the best so far."""
+        value = figures.get(self.monitor, math.nan)
+        loss = figures.get("validation_loss", math.inf)
+        if not (math.isfinite(value) and self._improves(value, loss)):
+            self._waited += 1
+            return False
+        self.best, self._best_loss, self.best_epoch, self._waited = value, loss, epoch, 0
+        if self._keeps:
+            self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        return True
+
+    def _improves(self, value: float, loss: float) -> bool:
+        """Of epochs that are equally good, the one with the smaller validation loss."""
+        if self.best is None:
+            return True
+        if value == self.best:
+            return loss < self._best_loss
+        return value > self.best if self._higher else value < self.best
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there was no improvement for as many epochs as patience allows."""
+        return self._patience is not None and self._waited >= self._patience
+
+    def document(self) -> dict[str, Any]:
+        """What `restore` needs beside the weights, as JSON data."""
+        loss = self._best_loss if math.isfinite(self._best_loss) else None
+        return {"best": self.best, "best_loss": loss, "best_epoch": self.best_epoch, "waited": self._waited}
+
+    def restore(self, document: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
+        """Go on where `document` was taken."""
+        self.best, self.best_epoch, self._waited = document["best"], document["best_epoch"], document["waited"]
+        self._best_loss = math.inf if document["best_loss"] is None else document["best_loss"]
+        self.weights = weights

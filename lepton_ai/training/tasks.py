@@ -1,0 +1,229 @@
+"""What a network is trained for: targets in a data set, loss, figures of merit, and its answers in serving."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+import torchmetrics
+from torch import Tensor
+
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.tensors import Array
+from lepton_ai.training.prepared import Batch
+
+if TYPE_CHECKING:
+    from lepton_ai.datasets import Dataset
+
+Outputs = Mapping[str, Tensor]
+"""What a network answers, by name."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""A loss of (output, target), as torch.nn has them: one number."""
+
+
+class Task(ABC):
+    """One purpose of training. Holds what it learned about the targets; that is saved with the model."""
+
+    name: ClassVar[str]
+    outputs: tuple[str, ...]
+    """Names of what the network answers, in order."""
+    main_metric: str
+    """The metric that `evaluate` gives beside the loss; "loss" when there is none better."""
+    higher_is_better: bool = False
+
+    @abstractmethod
+    def targets(self, data: Dataset) -> dict[str, Array]:
+        """What should come out for each row. Raises InvalidInput for targets that cannot be learned from."""
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """One number to make small."""
+
+    def metrics(self) -> dict[str, torchmetrics.Metric]:
+        """Fresh counters for one pass over a data set."""
+        return {}
+
+    def update(self, metrics: Mapping[str, torchmetrics.Metric], outputs: Outputs, batch: Batch) -> None:
+        """Count a batch in what `metrics` made."""
+        for metric in metrics.values():
+            metric.update(outputs[self.outputs[0]].contiguous(), next(iter(batch.targets.values())))
+
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        """Steps that make labels of the outputs in serving, with the files that they name; None when there are none."""
+        return None
+
+    def document(self) -> dict[str, Any]:
+        """What `from_document` needs, as JSON data."""
+        return {"name": self.name}
+
+
+class Classification(Task):
+    """One class out of several for every row; the network answers logits [N, classes]."""
+
+    name = "classification"
+    outputs = ("logits",)
+    main_metric = "accuracy"
+    higher_is_better = True
+
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        if len(classes) < 2:
+            found = f"only {classes[0]!r}" if classes else "none"
+            raise InvalidInput(
+                f"A classifier needs rows of at least two classes, there is {found}.",
+                reason="ONE_CLASS",
+                fix="Add rows of another class, or train an Autoencoder to find what is unlike them.",
+            )
+        self.classes = tuple(classes)
+        self.label_smoothing = label_smoothing
+        self.class_weights = dict(class_weights or {})
+
+    def targets(self, data: Dataset) -> dict[str, Array]:
+        known = {name: index for index, name in enumerate(self.classes)}
+        values = [class_name(value) for value in data.target_values()]
+        missing = [row for row, value in enumerate(values) if value is None]
+        if missing:
+            raise InvalidInput(
+                f"{len(missing)} of {len(values)} rows have no label (first: row {missing[0]}).",
+                reason="MISSING_LABELS",
+                fix="Label them, or drop them with data.clean().",
+            )
+        strange = next(((row, value) for row, value in enumerate(values) if value not in known), None)
+        if strange is not None:
+            raise InvalidInput(
+                f"Row {strange[0]} is of class {strange[1]!r}, which the model does not know.",
+                reason="UNKNOWN_CLASS",
+                fix=f"It knows {', '.join(self.classes[:20])}.",
+            )
+        return {"class": np.array([known[value] for value in values if value is not None], dtype=np.int64)}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        logits = outputs["logits"]
+        weight = None
+        if self.class_weights:
+            weight = torch.tensor([self.class_weights.get(each, 1.0) for each in self.classes], device=logits.device)
+        smoothing = self.label_smoothing
+        target = batch.targets["class"]
+        return torch.nn.functional.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
+
+    def metrics(self) -> dict[str, torchmetrics.Metric]:
+        count = len(self.classes)
+        return {
+            "accuracy": torchmetrics.Accuracy(task="multiclass", num_classes=count, average="micro"),
+            "f1": torchmetrics.F1Score(task="multiclass", num_classes=count, average="macro"),
+        }
+
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        steps: list[dict[str, Any]] = [
+            {"op": "softmax", "input": "logits"},
+            {"op": "classify", "labels": "labels.txt", "top_k": min(5, len(self.classes))},
+        ]
+        return steps, {"labels.txt": ("\n".join(self.classes) + "\n").encode()}
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "classes": list(self.classes),
+            "label_smoothing": self.label_smoothing,
+            "class_weights": self.class_weights,
+        }
+
+
+class Regression(Task):
+    """Numbers for every row; the network answers values [N, targets] in standard units, see `Standardized`."""
+
+    name = "regression"
+    outputs = ("values",)
+    main_metric = "mae"
+
+    def __init__(self, mean: float, std: float) -> None:
+        self.mean, self.std = mean, std
+
+    @classmethod
+    def of(cls, data: Dataset) -> Regression:
+        """The task of predicting the target of this data set. Raises InvalidInput for targets that are no numbers."""
+        values = _numbers(data)
+        return cls(float(values.mean()), float(values.std()) or 1.0)
+
+    def targets(self, data: Dataset) -> dict[str, Array]:
+        return {"values": _numbers(data).astype(np.float32)[:, np.newaxis]}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return torch.nn.functional.mse_loss(outputs["values"] / self.std, batch.targets["values"] / self.std)
+
+    def metrics(self) -> dict[str, torchmetrics.Metric]:
+        return {
+            "mae": torchmetrics.MeanAbsoluteError(),
+            "rmse": torchmetrics.MeanSquaredError(squared=False),
+        }
+
+    def document(self) -> dict[str, Any]:
+        return {"name": self.name, "mean": self.mean, "std": self.std}
+
+
+class Reconstruction(Task):
+    """The network's own input again, so that what it cannot rebuild stands out; it answers an anomaly score a row.
+
+    The network answers `score` [N], the mean squared error of its reconstruction.
+    """
+
+    name = "reconstruction"
+    outputs = ("score",)
+    main_metric = "loss"
+
+    def targets(self, data: Dataset) -> dict[str, Array]:
+        return {}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return outputs["score"].mean()
+
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression, Reconstruction)}
+
+
+def task_from_document(document: Mapping[str, Any]) -> Task:
+    """The task that `Task.document` described. Raises InvalidInput for one that this version does not know."""
+    settings = {key: value for key, value in document.items() if key != "name"}
+    known = TASKS.get(str(document.get("name")))
+    if known is None:
+        raise InvalidInput("The file names a training task that this version of Lepton does not know.")
+    if "classes" in settings:
+        settings["classes"] = tuple(settings["classes"])
+    return known(**settings)
+
+
+def class_name(value: object) -> str | None:
+    """A label as the name of a class; None for a missing one."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _numbers(data: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        values = np.asarray(data.target_values(), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FailedPrecondition(
+            "The target column does not hold numbers.",
+            fix='Classify instead, or data.schema.with_kinds(NAME="number").',
+        ) from None
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise InvalidInput(
+            f"{int((~np.isfinite(values)).sum())} targets are missing or not finite (first: row {row}).",
+            reason="MISSING_LABELS",
+            fix="Fill them in, or drop them with data.clean().",
+        )
+    return values
