@@ -1,0 +1,34 @@
+"""Data sets: collected from anywhere, typed by a schema, split, and with a digest of what they hold."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepton_ai.datasets.dataset import Dataset
+    from lepton_ai.datasets.folder import read_folder
+    from lepton_ai.datasets.lineage import Lineage
+    from lepton_ai.datasets.memory import from_arrays, from_rows
+    from lepton_ai.datasets.schema import Column, Schema
+    from lepton_ai.datasets.table import read_table
+
+__all__ = ["Column", "Dataset", "Lineage", "Schema", "from_arrays", "from_rows", "read_folder", "read_table"]
+
+_HOMES = {
+    "Column": "lepton_ai.datasets.schema",
+    "Dataset": "lepton_ai.datasets.dataset",
+    "Lineage": "lepton_ai.datasets.lineage",
+    "Schema": "lepton_ai.datasets.schema",
+    "from_arrays": "lepton_ai.datasets.memory",
+    "from_rows": "lepton_ai.datasets.memory",
+    "read_folder": "lepton_ai.datasets.folder",
+    "read_table": "lepton_ai.datasets.table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: pyarrow need not load for `import lepton_ai.datasets`."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

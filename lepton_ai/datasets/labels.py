@@ -1,0 +1,112 @@
+"""The target column: its values, its classes and the number of each row's class."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from lepton_ai.datasets import cells
+from lepton_ai.datasets.inference import categories_of
+from lepton_ai.datasets.schema import Column, Kind, Schema
+from lepton_ai.datasets.times import Floats, seconds_since_1970
+from lepton_ai.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from lepton_ai.datasets.dataset import Dataset
+
+_MAX_CLASSES = 1_000_000
+_SET_TARGET = 'Name it: data.with_schema(data.schema.with_roles(COLUMN="target")).'
+_DROP_MISSING = "Leave these rows out: data.filter(lambda row: row[{name!r}] is not None)."
+
+
+def target_column(schema: Schema) -> Column:
+    """The target. Raises InvalidInput when there is none."""
+    if schema.target is None:
+        raise InvalidInput("The data set has no target.", reason="NO_TARGET", fix=_SET_TARGET)
+    return schema.target
+
+
+def with_target_categories(schema: Schema, table: pa.Table) -> Schema:
+    """The schema with the target's categories counted, so that all parts of a split agree on them."""
+    target = schema.target
+    if target is None or target.kind != "category" or target.categories:
+        return schema
+    return schema.with_column(replace(target, categories=kept_categories("category", table.column(target.name))))
+
+
+def kept_categories(kind: Kind, data: pa.ChunkedArray) -> tuple[str, ...]:
+    """The categories of a column; none for other kinds."""
+    return categories_of(data, limit=_MAX_CLASSES) if kind == "category" else ()
+
+
+def classes(schema: Schema) -> tuple[str, ...]:
+    """See `Dataset.classes`."""
+    target = target_column(schema)
+    if target.kind != "category":
+        raise InvalidInput.of_field(
+            target.name,
+            f"the target is a {target.kind}, which has no classes",
+            fix=f'If its values are classes: schema.with_kinds(**{{{target.name!r}: "category"}}), then with_schema.',
+        )
+    return target.categories
+
+
+def target_values(data: Dataset) -> np.ndarray[Any, Any] | list[Any]:
+    """See `Dataset.target_values`."""
+    target = target_column(data.schema)
+    arrays = [batch.column(0) for batch in data.batches([target.name])]
+    if not arrays:
+        return np.empty(0) if target.kind in ("number", "time") else []
+    if target.kind == "time":
+        return np.concatenate([seconds_since_1970(array) for array in arrays])
+    if target.kind == "number":
+        return np.concatenate([_numbers(array, target) for array in arrays])
+    if target.kind == "tensor" and cells.is_fixed_tensor(arrays[0].type):
+        return np.concatenate([cells.fixed_tensors(array) for array in arrays])
+    if target.kind in ("image", "sound"):
+        return [row[target.name] for row in data.rows([target.name])]
+    return [value for array in arrays for value in cells.values(array, target)]
+
+
+def target_ids(data: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """See `Dataset.target_ids`."""
+    target = target_column(data.schema)
+    ids_by_name = {name: index for index, name in enumerate(classes(data.schema))}
+    parts = [np.empty(0, dtype=np.int64)]
+    for batch in data.batches([target.name], batch_rows=65_536):
+        encoded = batch.column(0)
+        encoded = encoded if isinstance(encoded, pa.DictionaryArray) else encoded.dictionary_encode()
+        ids = np.array([_id(value, ids_by_name, target) for value in encoded.dictionary.to_pylist()], dtype=np.int64)
+        places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        parts.append(np.append(ids, -1)[places])
+    found = np.concatenate(parts)
+    if missing := int((found < 0).sum()):
+        first = int(np.flatnonzero(found < 0)[0])
+        raise InvalidInput.of_field(
+            target.name,
+            f"{missing} of {len(found)} rows have no target, the first is row {first}",
+            fix=_DROP_MISSING.format(name=target.name),
+            reason="MISSING_TARGET",
+        )
+    return found
+
+
+def _id(value: object, ids_by_name: dict[str, int], target: Column) -> int:
+    name = cells.category_text(value)
+    if name is None:
+        return -1
+    if name not in ids_by_name:
+        raise InvalidInput.of_field(
+            target.name, f"{name[:64]!r} is not one of its {len(ids_by_name)} categories", reason="UNKNOWN_CATEGORY"
+        )
+    return ids_by_name[name]
+
+
+def _numbers(array: pa.Array, target: Column) -> Floats:
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    numbers = cells.values(array, target)
+    return np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)

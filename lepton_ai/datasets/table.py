@@ -1,0 +1,218 @@
+"""CSV, Parquet and JSON-lines files of any size as data sets: above a memory budget they become memory-mapped files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from lepton_ai.datasets.csv_file import CsvOptions, csv_batches
+from lepton_ai.datasets.dataset import Dataset
+from lepton_ai.datasets.lineage import Lineage
+from lepton_ai.datasets.memory import row_batches
+from lepton_ai.datasets.parallel import Engine, in_order
+from lepton_ai.datasets.schema import Schema
+from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect, default_cache_directory, open_table
+from lepton_ai.errors import InvalidInput, NotFound
+
+_ENDINGS = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".arrow": "arrow", ".feather": "arrow",
+}  # fmt: skip
+_COMPRESSED = (".gz", ".bz2", ".zst")
+_MAX_LINE_CHARS = 64 * 1024 * 1024
+_CACHE_FORMAT = 1
+
+
+def read_table(
+    path: str | Path | Sequence[str | Path],
+    target: str | None = None,
+    *,
+    encoding: str | None = None,
+    memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
+    cache_directory: str | Path | None = None,
+    engine: Engine | None = None,
+    workers: int | None = None,
+) -> Dataset:
+    """A data set of a CSV, TSV, Parquet, JSON-lines or Arrow file, also compressed; or of several, or a folder of them.
+
+    `target` names the column to learn; otherwise one named label, target, y, 标签 … is taken. CSV may be UTF-8 (with
+    or without a mark), UTF-16 or GB18030, separated by comma, semicolon, tab or bar. A table above the budget is
+    written to `cache_directory` once, as an Arrow file, memory-mapped now and when the same file is read again. With
+    engine="ray" several files, and the row groups of a Parquet file, are read by several processes. Raises NotFound,
+    InvalidInput.
+    """
+    files = _files(path)
+    cache = Path(cache_directory) if cache_directory is not None else default_cache_directory()
+    kept = cache / f"{_fingerprint(files, encoding)}.arrow"
+    root = files[0].parent.absolute()
+    if kept.exists() and _large(files, memory_budget_bytes):
+        table = open_table(kept)
+    else:
+        parts = [part for file in files for part in _parts(file, encoding, split=engine is not None)]
+        spool = Spool(memory_budget_bytes=memory_budget_bytes, destination=kept)
+        table = collect(_read(parts, engine, workers), spool)
+    if not table.column_names:
+        raise InvalidInput(f"{files[0].name} is empty.", reason="EMPTY_SET", fix="Check the file.")
+    name = files[0].name if len(files) == 1 else root.name
+    schema = Schema.infer(table, target, root=str(root))
+    return Dataset(table, schema, name=Path(name).stem, lineage=Lineage(source=f"table {name}"))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one worker reads: a file, or one row group of a Parquet file."""
+
+    file: Path
+    format: str
+    encoding: str | None
+    row_group: int | None = None
+
+
+def _read(parts: list[_Part], engine: Engine | None, workers: int | None) -> Iterator[pa.RecordBatch]:
+    if engine is None and workers is None:
+        for part in parts:
+            yield from _batches(part)
+        return
+    for batches in in_order(_read_part, parts, engine=engine, workers=workers):
+        yield from batches
+
+
+def _read_part(part: _Part) -> list[pa.RecordBatch]:
+    return list(_batches(part))
+
+
+def _batches(part: _Part) -> Iterator[pa.RecordBatch]:
+    if part.format == "csv":
+        delimiter = "\t" if ".tsv" in part.file.suffixes else None
+        return csv_batches(part.file, CsvOptions(encoding=part.encoding, delimiter=delimiter))
+    if part.format == "jsonl":
+        return row_batches(_json_rows(part.file))
+    if part.format == "arrow":
+        return iter(open_table(part.file).to_batches(max_chunksize=65_536))
+    return _parquet_batches(part)
+
+
+def _parquet_batches(part: _Part) -> Iterator[pa.RecordBatch]:
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(part.file, pre_buffer=False) as file:
+            groups = None if part.row_group is None else [part.row_group]
+            yield from file.iter_batches(batch_size=16_384, row_groups=groups, use_threads=False)
+            if not file.metadata.num_rows:
+                yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+    except (pa.ArrowException, OSError) as error:
+        raise _not_whole(part.file, "Parquet") from error
+
+
+def _json_rows(file: Path) -> Iterator[dict[str, object]]:
+    try:
+        with pa.input_stream(str(file), compression=_compression(file)) as stream:
+            for number, line in enumerate(_lines(stream, file), start=1):
+                if line.strip():
+                    yield _json_row(line, file, number)
+    except (pa.ArrowException, OSError) as error:
+        raise _not_whole(file, "JSON-lines") from error
+
+
+def _lines(stream: pa.NativeFile, file: Path) -> Iterator[bytes]:
+    rest = b""
+    first = True
+    while block := stream.read(1 << 20):
+        if first:
+            block, first = block.removeprefix(b"\xef\xbb\xbf"), False
+        *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > _MAX_LINE_CHARS:
+            raise InvalidInput(f"{file.name} has a line of more than {_MAX_LINE_CHARS} bytes.")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _json_row(line: bytes, file: Path, number: int) -> dict[str, object]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InvalidInput(f"{file.name}, line {number}: not JSON.", fix="Write one JSON object a line.") from error
+    if not isinstance(row, dict):
+        raise InvalidInput(f"{file.name}, line {number}: not a JSON object.", fix="Write one JSON object a line.")
+    return row
+
+
+def _parts(file: Path, encoding: str | None, *, split: bool) -> list[_Part]:
+    kind = table_format(file)
+    if kind != "parquet" or not split:
+        return [_Part(file, kind, encoding)]
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(file) as opened:
+            groups = opened.num_row_groups
+    except (pa.ArrowException, OSError) as error:
+        raise _not_whole(file, "Parquet") from error
+    return [_Part(file, kind, encoding, group) for group in range(groups)] or [_Part(file, kind, encoding)]
+
+
+def _files(path: str | Path | Sequence[str | Path]) -> list[Path]:
+    if isinstance(path, str | Path):
+        single = Path(path)
+        if single.is_dir():
+            files = sorted(each for each in single.iterdir() if each.is_file() and _ending(each) in _ENDINGS)
+            if not files:
+                raise InvalidInput(f"There are no tables in {single.name}.", fix=_ENDINGS_FIX)
+            return files
+        paths = [single]
+    else:
+        paths = [Path(each) for each in path]
+    if not paths:
+        raise InvalidInput("No file was named.", fix="Give a path.")
+    for each in paths:
+        if not each.is_file():
+            raise NotFound(f"There is no file {each}.", fix="Check the path.")
+        table_format(each)
+    return paths
+
+
+_ENDINGS_FIX = f"Use one of {' '.join(_ENDINGS)}, also compressed: {' '.join(_COMPRESSED)}."
+
+
+def table_format(file: Path) -> str:
+    """ "csv", "parquet", "jsonl" or "arrow", by ending. Raises InvalidInput for others."""
+    ending = _ending(file)
+    if ending not in _ENDINGS:
+        raise InvalidInput(f"{file.name} has an ending that is not known.", reason="UNKNOWN_FORMAT", fix=_ENDINGS_FIX)
+    return _ENDINGS[ending]
+
+
+def _ending(file: Path) -> str:
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _compression(file: Path) -> str | None:
+    names = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+    return names.get(file.suffix.lower())
+
+
+def _fingerprint(files: list[Path], encoding: str | None) -> str:
+    """Changes when a file does, so that a kept copy is never out of date."""
+    facts = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps([_CACHE_FORMAT, encoding, facts]).encode()).hexdigest()[:32]
+
+
+def _large(files: list[Path], budget_bytes: int) -> bool:
+    """Whether the files may be above the budget; a smaller one is read anew, from where it lies."""
+    return sum(file.stat().st_size for file in files) * 20 > budget_bytes
+
+
+def _not_whole(file: Path, what: str) -> InvalidInput:
+    return InvalidInput(
+        f"{file.name} is not a whole {what} file.", reason="BROKEN_FILE", fix="Fetch or write it again."
+    )
