@@ -18,7 +18,9 @@ RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any]
 Input = RawInput | Mapping[str, RawInput]
 """One example: a value for a pipeline with a single input, else values by input name."""
 
-_FILE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".wav", ".flac", ".mp3", ".ogg", ".gif", ".bmp", ".tiff"})
+_FILE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".gif", ".bmp", ".tiff"}
+)
 
 
 @dataclass(frozen=True)

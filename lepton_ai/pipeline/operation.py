@@ -34,12 +34,17 @@ FileName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_c
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known about a value before any item runs. The shape of an image is (height, width, channels)."""
+    """What is known about a value before any item runs.
+
+    The shape of an image is (height, width, channels), that of a sound (samples,); both are () while still encoded.
+    """
 
     kind: str
     dtype: str = ""
     shape: tuple[int, ...] = ()
     channel_axis: int | None = None
+    rate_hz: int = UNKNOWN
+    """Samples a second, of a sound."""
 
     def __str__(self) -> str:
         if self.kind != "tensor":
@@ -80,6 +85,16 @@ class Call:
                 f"at most {self.limits.max_output_bytes} are allowed",
                 reason="OUTPUT_TOO_LARGE",
                 fix="Send a smaller input, or let the pipeline resize it.",
+            )
+
+    def check_sound(self, frames: int, rate_hz: int, *, channels: int = 1) -> None:
+        """Check that a sound that is about to be made is not too long. Raises InvalidInput."""
+        if frames > self.limits.max_seconds * rate_hz or frames * channels > self.limits.max_samples:
+            raise self.refusal(
+                f"lasts {frames / rate_hz:.1f} s with {frames * channels} samples at this step, allowed are "
+                f"{self.limits.max_seconds:g} s and {self.limits.max_samples} samples",
+                reason="SOUND_TOO_LONG",
+                fix="Send a shorter sound.",
             )
 
     def refusal(self, description: str, *, reason: str, fix: str, which: int = 0) -> InvalidInput:

@@ -16,7 +16,7 @@ from lepton_ai.v1 import common_pb2 as pb
 RawValue = bytes | str | float | int | bool | Array | None
 """One raw input: an encoded file, a text, a number, a category, an array, or None when it is missing."""
 
-KINDS = ("image", "text", "number", "category", "tensor")
+KINDS = ("image", "sound", "text", "number", "category", "tensor")
 """What a pipeline's input can be declared as."""
 
 
@@ -30,6 +30,10 @@ class Limits:
     """Of an image as its header declares it, and of every image that a step would make."""
     max_side_pixels: int = 16_384
     """Width and height of an image, each."""
+    max_seconds: float = 600.0
+    """Of a sound as its header declares it, and of every sound that a step would make."""
+    max_samples: int = 40_000_000
+    """Of a sound, likewise, in all its channels together."""
     max_output_bytes: int = 32 * 1024 * 1024
     """All tensors of one item together, and every tensor on the way there."""
 
@@ -78,7 +82,7 @@ def _raw_value(name: str, value: pb.Value) -> RawValue:
 def accept(inputs: Mapping[str, RawValue], *, kinds: Mapping[str, str], limits: Limits) -> dict[str, RawValue]:
     """The inputs a pipeline declared, each checked to be of its kind. Raises InvalidInput naming `inputs.NAME`.
 
-    A missing number or category becomes None, for a later step to impute; a missing image, text or tensor is an error.
+    A missing number or category becomes None, for a later step to impute; anything else that is missing is an error.
     """
     if set(inputs) == {""} and len(kinds) == 1:  # the only input may go without its name
         inputs = {next(iter(kinds)): inputs[""]}
@@ -130,7 +134,7 @@ def _accept_one(name: str, value: RawValue, kind: str) -> RawValue:
     return accepted
 
 
-def _image(value: RawValue) -> RawValue:
+def _file(value: RawValue) -> RawValue:
     return value if isinstance(value, bytes) else None
 
 
@@ -168,9 +172,17 @@ def _tensor(value: RawValue) -> RawValue:
     return value if isinstance(value, np.ndarray) else None
 
 
-_ACCEPTORS = {"image": _image, "text": _text, "number": _number, "category": _category, "tensor": _tensor}
+_ACCEPTORS = {
+    "image": _file,
+    "sound": _file,
+    "text": _text,
+    "number": _number,
+    "category": _category,
+    "tensor": _tensor,
+}
 _EXPECTED = {
     "image": "the bytes of an encoded image",
+    "sound": "the bytes of an encoded sound",
     "text": "a text (valid UTF-8)",
     "number": "a number",
     "category": "a text, an integer or a boolean",

@@ -22,6 +22,10 @@ class PreprocessSettings(ServiceSettings):
     """All tensors of one item together. Results must fit into a message, see max_message_bytes."""
     max_pixels: int = Field(default=40_000_000, ge=1, le=_PILLOW_MAX_PIXELS)
     max_side_pixels: int = Field(default=16_384, ge=1, le=65_535)
+    max_seconds: float = Field(default=600.0, gt=0)
+    """How long a sound may be, as its header declares it and at every step."""
+    max_samples: int = Field(default=40_000_000, ge=1)
+    """Samples of a sound, in all its channels together."""
     max_batch_items: int = Field(default=1024, ge=1)
     """Items in one message."""
     max_queue_items: int = Field(default=2048, ge=1)
@@ -41,4 +45,6 @@ class PreprocessSettings(ServiceSettings):
             max_output_bytes=self.max_output_bytes,
             max_pixels=self.max_pixels,
             max_side_pixels=self.max_side_pixels,
+            max_seconds=self.max_seconds,
+            max_samples=self.max_samples,
         )
