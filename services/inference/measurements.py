@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
@@ -21,10 +22,16 @@ class Measurements:
         self._seconds = Histogram(
             "lepton_batch_seconds", "Triton's time for a batch.", labels, buckets=_SECONDS, registry=registry
         )
+        self._of_version: WeakKeyDictionary[LoadedVersion, tuple[Histogram, Histogram]] = WeakKeyDictionary()
+        """Finding a histogram by its labels takes longer than to add to it."""
         waiting = Gauge("lepton_queued_rows", "Rows that wait for a batch.", registry=registry)
         waiting.set_function(queued_rows)
 
     def batch_done(self, loaded: LoadedVersion, rows: int, seconds: float) -> None:
         """Note one batch."""
-        self._rows.labels(loaded.model, loaded.version).observe(rows)
-        self._seconds.labels(loaded.model, loaded.version).observe(seconds)
+        known = self._of_version.get(loaded)
+        if known is None:
+            labels = loaded.model, loaded.version
+            known = self._of_version[loaded] = self._rows.labels(*labels), self._seconds.labels(*labels)
+        known[0].observe(rows)
+        known[1].observe(seconds)

@@ -16,7 +16,7 @@ def label_rows(postprocess: Postprocess, parts: Sequence[Rows], top_k: int) -> l
 
     Raises FailedPrecondition when the outputs are not what the package's steps are made for.
     """
-    if len({part.layout for part in parts}) <= 1:
+    if len(parts) <= 1 or len({part.layout for part in parts}) == 1:
         return postprocess.run(_arrays(postprocess, join(parts)), top_k) if parts else []
     return [labels for part in parts for labels in postprocess.run(_arrays(postprocess, part), top_k)]
 

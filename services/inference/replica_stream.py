@@ -133,10 +133,12 @@ class ReplicaStream:
                 self._defined.add(pipeline.digest)
                 yield preprocess_pb2.PreprocessStreamRequest(define=pipeline)
             if self._waiting:
-                yield preprocess_pb2.PreprocessStreamRequest(batch=self._take(self._waiting[0].pipeline.digest))
+                yield self._take(self._waiting[0].pipeline.digest)
 
-    def _take(self, digest: str) -> preprocess_pb2.MicroBatch:
-        batch = preprocess_pb2.MicroBatch(pipeline_digest=digest)
+    def _take(self, digest: str) -> preprocess_pb2.PreprocessStreamRequest:
+        message = preprocess_pb2.PreprocessStreamRequest()
+        batch = message.batch  # filled in place: assigning a batch, or an item to it by keyword, copies photos twice
+        batch.pipeline_digest = digest
         now, size_bytes = time.monotonic(), 0
         while self._waiting and len(batch.items) < _MAX_BATCH_ITEMS and size_bytes < _MAX_BATCH_BYTES:
             if self._waiting[0].pipeline.digest != digest:
@@ -145,8 +147,8 @@ class ReplicaStream:
             size_bytes += work.size_bytes
             self._sent[work.id] = work
             timeout_us = max(1, int((work.deadline - now) * 1e6))
-            batch.items.add(id=work.id, item=work.item, trace=work.trace, timeout_us=timeout_us)
-        return batch
+            batch.items.add(id=work.id, trace=work.trace, timeout_us=timeout_us).item.CopyFrom(work.item)
+        return message
 
     def _fail_pipeline(self, failure: preprocess_pb2.PipelineError) -> None:
         self._defined.discard(failure.pipeline_digest)
