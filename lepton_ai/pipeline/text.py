@@ -10,6 +10,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from lepton_ai.pipeline.operation import UNKNOWN, Call, FileName, Misfit, Name, Spec, ValueOperation, expect
+from lepton_ai.pipeline.segmentation import split_chinese
+from lepton_ai.pipeline.subwords import split_subwords
 from lepton_ai.pipeline.vocabulary import read_vocabulary, split_characters, split_words
 
 # Control characters except tab and line ends, byte order mark, and the bidirectional controls that can disguise a text.
@@ -19,6 +21,8 @@ _INVISIBLE = dict.fromkeys(
         0xFEFF, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A),
     )
 )  # fmt: skip
+SPLITTERS = {"word": split_words, "char": split_characters, "jieba": split_chinese}
+"""How a text becomes tokens, by level, where that does not depend on the vocabulary."""
 # UAX #15 "stream-safe text": no language needs more marks on one letter, and sorting a longer run takes quadratic time.
 _MAX_COMBINING_RUN = 30
 
@@ -73,13 +77,16 @@ class NormalizeText(ValueOperation):
 
 
 class Tokenize(ValueOperation):
-    """Splits a text into tokens and gives their ids in a vocabulary; Chinese characters are tokens of their own."""
+    """Splits a text into tokens and gives their ids in a vocabulary."""
 
     name: ClassVar[str] = "tokenize"
     file_parameters: ClassVar[tuple[str, ...]] = ("vocabulary",)
     vocabulary: FileName = Field(description="File with one token a line, UTF-8; the line's number from 0 is the id.")
-    level: Literal["word", "char"] = Field(
-        default="word", description="Split at white space and punctuation, or everywhere."
+    level: Literal["word", "char", "jieba", "subword"] = Field(
+        default="word",
+        description="Split at white space and punctuation, Chinese into characters (word); everywhere (char); Chinese "
+        "into words (jieba); words further into the vocabulary's longest pieces, ## in front of all but the first "
+        "(subword).",
     )
     max_length: Annotated[int, Field(ge=1, le=65_536)] = Field(default=128, description="Most tokens that are kept.")
     pad: bool = Field(default=True, description="Fill up to max_length with the padding token.")
@@ -120,7 +127,7 @@ class Tokenize(ValueOperation):
         return (spec,) if self.mask is None else (spec, spec)
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
-        tokens = split_words(values[0]) if self.level == "word" else split_characters(values[0])
+        tokens = self._split(values[0])
         room = self.max_length - (self.start is not None) - (self.end is not None)
         if len(tokens) > room:
             call.flag("TRUNCATED_TEXT", f"The text has {len(tokens)} tokens; the first {room} are used.")
@@ -132,6 +139,11 @@ class Tokenize(ValueOperation):
         if self.end is not None:
             ids.append(self._ids[self.end])
         return self._arrays(ids)
+
+    def _split(self, text: str) -> list[str]:
+        if self.level != "subword":
+            return SPLITTERS[self.level](text)
+        return [piece for word in split_words(text) for piece in split_subwords(word, self._ids) or [self.unknown]]
 
     def _arrays(self, ids: list[int]) -> tuple[Any, ...]:
         length = self.max_length if self.pad else len(ids)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 import unicodedata
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, Processed
+from lepton_ai.pipeline.segmentation import split_chinese
+from lepton_ai.pipeline.subwords import split_subwords, train_subwords
 
 VOCABULARY = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "world", ",", "好", "你", "模型"]).encode()
 
@@ -135,3 +139,66 @@ class TestTokenize:
         ids = tokenized(text).tensors["ids"]
         assert ids.shape == (8,)
         assert set(ids.tolist()) <= set(range(10))
+
+
+class TestSegmentation:
+    def test_chinese_words_are_those_of_jieba(self) -> None:
+        assert split_chinese("我来到北京清华大学, 爱 New York 2024年!") == [
+            "我", "来到", "北京", "清华大学", ",", "爱", "New", "York", "2024", "年", "!",
+        ]  # fmt: skip
+
+    def test_tokens_are_words_only_at_that_level(self) -> None:
+        vocabulary = "[PAD]\n[UNK]\n模型\n模\n型".encode()
+        assert tokenized("模型", vocabulary=vocabulary, level="jieba").tensors["ids"].tolist()[:2] == [2, 0]
+        assert tokenized("模型", vocabulary=vocabulary, level="word").tensors["ids"].tolist()[:2] == [3, 4]
+
+    def test_words_that_others_add_to_the_library_change_nothing(self) -> None:
+        import rjieba
+
+        before = split_chinese("很好吃的")
+        rjieba.add_word("很好吃的", 10_000_000, "n")
+        assert rjieba.cut("很好吃的") == ["很好吃的"] != before
+        assert split_chinese("很好吃的") == before
+
+    def test_every_thread_and_process_splits_alike(self) -> None:
+        texts = [f"第{number}次研究生命的起源,南京市长江大桥真好看" for number in range(50)]
+        expected = [split_chinese(text) for text in texts]
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(split_chinese, texts)) == expected
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+            assert list(process.map(split_chinese, texts)) == expected
+
+    @given(text=st.text(max_size=100))
+    def test_nothing_but_white_space_is_lost(self, text: str) -> None:
+        assert "".join(split_chinese(text)) == "".join(text.split())
+
+
+class TestSubwords:
+    def test_the_longest_piece_comes_first(self) -> None:
+        pieces = {"un", "una", "##aff", "##able", "##ff", "##a"}
+        assert split_subwords("unaffable", pieces) == ["una", "##ff", "##able"]
+        assert split_subwords("unaffable", pieces - {"una"}) == ["un", "##aff", "##able"]
+
+    def test_a_word_that_no_pieces_make_is_one_unknown_token(self) -> None:
+        assert split_subwords("unx", {"un"}) is None
+        vocabulary = b"[PAD]\n[UNK]\nun\n##a"
+        assert tokenized("una unx una", vocabulary=vocabulary, level="subword").tensors["ids"].tolist()[:5] == [
+            2, 3, 1, 2, 3,
+        ]  # fmt: skip
+
+    def test_training_merges_the_most_frequent_pair_first(self) -> None:
+        words = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
+        pieces = train_subwords(words, max_pieces=100, min_count=2)
+        merges = [piece for piece in pieces if len(piece.removeprefix("##")) > 1]
+        assert merges[:3] == ["##es", "##est", "lo"]
+        assert "low" in merges
+        assert split_subwords("lowest", pieces) == ["low", "##est"]
+
+    @given(words=st.dictionaries(st.text(min_size=1, max_size=12), st.integers(1, 50), max_size=20))
+    def test_what_was_trained_on_can_be_split_and_put_together_again(self, words: dict[str, int]) -> None:
+        pieces = train_subwords(words, max_pieces=10_000, min_count=1)
+        assert len(set(pieces)) == len(pieces)
+        for word in words:
+            split = split_subwords(word, set(pieces))
+            assert split is not None
+            assert split[0] + "".join(piece[2:] for piece in split[1:]) == word
