@@ -190,8 +190,7 @@ class TestSubwords:
         words = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
         pieces = train_subwords(words, max_pieces=100, min_count=2)
         merges = [piece for piece in pieces if len(piece.removeprefix("##")) > 1]
-        assert merges[:3] == ["##es", "##est", "lo"]
-        assert "low" in merges
+        assert merges[:4] == ["##es", "##est", "##ow", "low"]  # equal counts: what sorts first
         assert split_subwords("lowest", pieces) == ["low", "##est"]
 
     @given(words=st.dictionaries(st.text(min_size=1, max_size=12), st.integers(1, 50), max_size=20))
