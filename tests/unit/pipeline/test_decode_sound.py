@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
@@ -127,6 +127,7 @@ class TestLimits:
         assert raised.value.reason == "ITEM_TOO_LARGE"
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_damaged_files_are_decoded_or_refused_and_nothing_else(data: st.DataObject) -> None:
     file_format, subtype = data.draw(st.sampled_from(FORMATS))
@@ -141,6 +142,7 @@ def test_damaged_files_are_decoded_or_refused_and_nothing_else(data: st.DataObje
         assert np.isfinite(samples).all()
 
 
+@settings(deadline=None)
 @given(
     data=st.binary(max_size=200),
     head=st.sampled_from([b"", b"RIFF\0\0\0\0WAVE", b"fLaC", b"OggS", b"ID3", b"\xff\xfb"]),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
@@ -168,6 +168,7 @@ class TestSegmentation:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             assert list(process.map(split_chinese, texts)) == expected
 
+    @settings(deadline=None)
     @given(text=st.text(max_size=100))
     def test_nothing_but_white_space_is_lost(self, text: str) -> None:
         assert "".join(split_chinese(text)) == "".join(text.split())
@@ -193,6 +194,7 @@ class TestSubwords:
         assert merges[:4] == ["##es", "##est", "##ow", "low"]  # equal counts: what sorts first
         assert split_subwords("lowest", pieces) == ["low", "##est"]
 
+    @settings(deadline=None)
     @given(words=st.dictionaries(st.text(min_size=1, max_size=12), st.integers(1, 50), max_size=20))
     def test_what_was_trained_on_can_be_split_and_put_together_again(self, words: dict[str, int]) -> None:
         pieces = train_subwords(words, max_pieces=10_000, min_count=1)
