@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
+from lepton_ai.tensors import Array
 from lepton_ai.training.history import History
 from lepton_ai.training.prepared import Batch
 from lepton_ai.training.settings import FitSettings
@@ -31,12 +33,31 @@ class TrainingState:
     """What the scheduled learning rate is multiplied by; a callback lowers it when training is not stable."""
     loss: float = 0.0
     """Of the batch that was last trained on."""
-    batch: Batch | None = None
+    gradient_norm: float | None = None
+    """Of all gradients together before clipping; None without `clip_norm`."""
+    batches: tuple[Batch, ...] = ()
+    """What the last step was made on: one batch, or as many as are accumulated."""
+    rows: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Which rows of the training data these are."""
+    data_s: float = 0.0
+    """How long the last step waited for its data, of `step_s` in all."""
+    step_s: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)
     """Of the epoch that has just ended."""
     skip_step: bool = False
     """Set in `on_backward_end`: do not apply these gradients."""
     stop_reason: str = ""
+    is_first: bool = True
+    """Whether this is the process that prints and saves."""
+
+    @property
+    def batch(self) -> Batch | None:
+        """The last of `batches`."""
+        return self.batches[-1] if self.batches else None
+
+    @batch.setter
+    def batch(self, batch: Batch) -> None:
+        self.batches = (batch,)
 
     @property
     def total_steps(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,16 @@ class Position:
     step_in_epoch: int = 0
     loss_sum: float = 0.0
 
+    def document(self) -> dict[str, Any]:
+        """As JSON data, which has no number for what is not finite."""
+        return {**vars(self), "loss_sum": self.loss_sum if math.isfinite(self.loss_sum) else None}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Position:
+        """The position that `document` described."""
+        loss_sum = document["loss_sum"]
+        return cls(document["epoch"], document["step_in_epoch"], math.nan if loss_sum is None else loss_sum)
+
 
 class Checkpoint:
     """The state of one run in a directory. `fingerprint` says which run: another one's state is refused."""
@@ -35,6 +46,11 @@ class Checkpoint:
     def __init__(self, directory: Path | str, fingerprint: Mapping[str, Any]) -> None:
         self._path = Path(directory) / _FILE
         self._fingerprint = dict(fingerprint)
+
+    def clear_remains(self) -> None:
+        """Remove what a process that was killed while saving has left half written."""
+        for remains in self._path.parent.glob(f".{_FILE}.*.part"):
+            remains.unlink(missing_ok=True)
 
     def save(
         self, network: nn.Module, optimizer: Optimizer, parts: RunParts, position: Position, *, rate_factor: float
@@ -45,12 +61,12 @@ class Checkpoint:
         weights |= {_BEST + name: tensor for name, tensor in parts.selection.weights.items()}
         document = {
             "fingerprint": self._fingerprint,
-            "position": vars(position),
+            "position": position.document(),
             "rate_factor": rate_factor,
             "optimizer": numbers,
             "history": parts.history.document(),
             "selection": parts.selection.document(),
-            "callbacks": [callback.document() for callback in parts.callbacks],
+            "callbacks": [[type(callback).__name__, callback.document()] for callback in parts.callbacks],
         }
         Archive("training state", document, weights | moments, {}).write(self._path)
 
@@ -74,9 +90,8 @@ class Checkpoint:
         parts.history.epochs[:], parts.history.notes[:] = history.epochs, history.notes
         parts.history.best_epoch = history.best_epoch
         parts.selection.restore(saved.document["selection"], _below(_BEST, saved.weights))
-        for callback, document in zip(parts.callbacks, saved.document["callbacks"], strict=False):
-            callback.restore(document)
-        return Position(**saved.document["position"]), saved.document["rate_factor"]
+        _restore_callbacks(parts.callbacks, saved.document["callbacks"])
+        return Position.of(saved.document["position"]), saved.document["rate_factor"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,16 @@ class RunParts:
     history: History
     selection: Selection
     callbacks: Sequence[Callback]
+
+
+def _restore_callbacks(callbacks: Sequence[Callback], saved: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """To each the document of the next one of its class: others may have come or gone."""
+    left = list(saved)
+    for callback in callbacks:
+        found = next((each for each in left if each[0] == type(callback).__name__), None)
+        if found is not None:
+            left.remove(found)
+            callback.restore(found[1])
 
 
 def _flatten(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.tensors import Array
 from lepton_ai.training.callbacks import Callback, TrainingState
 from lepton_ai.training.checkpoint import Checkpoint, Position, RunParts
@@ -24,9 +25,10 @@ from lepton_ai.training.history import History
 from lepton_ai.training.losses import make_loss
 from lepton_ai.training.optimizers import make_optimizer
 from lepton_ai.training.prepared import Batch, Prepared
-from lepton_ai.training.processes import launch
+from lepton_ai.training.processes import launch, of_first, share_buffers, sum_over
+from lepton_ai.training.randomness import generator_of, row_order, seed_of, seed_torch
 from lepton_ai.training.schedules import make_schedule
-from lepton_ai.training.selection import Selection
+from lepton_ai.training.selection import make_selection
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
 
@@ -57,33 +59,37 @@ class Training:
         self._network, self._task, self._settings = network, task, settings
         self._material = material
         self._callbacks = (*callbacks, *settings.callbacks)
-        self._loss = make_loss(settings.loss, task)
+        self._loss = make_loss(settings.loss, task, label_smoothing=settings.label_smoothing)
+        self._plain_loss = make_loss(settings.loss, task)
         self._schedule = make_schedule(settings.schedule, warmup_steps=settings.warmup_steps)
-        self._fabric = launch(settings)
+        selection = make_selection(settings, task, is_validated=material.validation is not None)
         optimizer = make_optimizer(
             settings.optimizer, network, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        self._fabric = launch(settings)
         self._module, self._optimizer = self._fabric.setup(network, optimizer)
-        self._bounds = _batch_bounds(len(material.train), settings.batch_size)
-        history = History()
+        self._bounds = _batch_bounds(len(material.train), settings.batch_size, self._fabric.world_size)
         steps = -(-len(self._bounds) // settings.accumulate)
-        self.state = TrainingState(network, optimizer, settings, history, steps)
-        self._parts = RunParts(history, self._selection(), self._callbacks)
+        self.state = TrainingState(network, optimizer, settings, History(), steps, is_first=self._fabric.is_global_zero)
+        self._parts = RunParts(self.state.history, selection, self._callbacks)
         self._checkpoint = self._open_checkpoint()
+        self._step_begin_s = 0.0
 
     def fit(self) -> History:
         """Train until the last epoch, or until a callback or patience ends it. Leaves the network on the CPU."""
-        state, settings = self.state, self._settings
-        position = self._resume()
-        try:
-            self._tell("on_fit_begin")
-            while position.epoch < settings.epochs and not state.stop_reason:
-                position = self._epoch(position)
-            self._take_best()
-        finally:
-            state.history.ended = state.stop_reason
-            self._tell("on_fit_end")
-            self._network.to("cpu").eval()
+        state = self.state
+        with torch.random.fork_rng(devices=[]):  # what the caller draws does not depend on our seeds
+            position = self._resume()
+            try:
+                self._tell("on_fit_begin")
+                while position.epoch < self._settings.epochs and not state.stop_reason:
+                    position = self._epoch(position)
+                self._take_best()
+            finally:
+                state.history.ended = state.stop_reason
+                self._tell("on_fit_end")
+                self._leave()
         return state.history
 
     def _epoch(self, position: Position) -> Position:
@@ -91,96 +97,128 @@ class Training:
         state.epoch = position.epoch + 1
         self._tell("on_epoch_begin")
         self._module.train()
-        order = np.random.Generator(np.random.Philox(key=(self._settings.seed, position.epoch))).permutation(
-            len(self._material.train)
-        )
-        loss_sum = torch.tensor(position.loss_sum)
+        rows = len(self._material.train)
+        order = row_order(rows, seed=self._settings.seed, epoch=state.epoch)
         for step in range(position.step_in_epoch, state.steps_per_epoch):
-            loss_sum += self._step(step, order)
-            if state.stop_reason:
+            self._step_begin_s = time.perf_counter()
+            position = Position(position.epoch, step + 1, position.loss_sum + float(self._step(step, order)))
+            if self._is_stopped():
+                rows = self._bounds[min((step + 1) * self._settings.accumulate, len(self._bounds)) - 1][1]
                 break
-            self._save(Position(position.epoch, step + 1, float(loss_sum)), every=self._settings.checkpoint_steps)
-        figures = {"loss": float(loss_sum) / len(order), **self._evaluate()}
+            self._save(position, every=self._settings.checkpoint_steps)
+        if position.step_in_epoch < state.steps_per_epoch:
+            self._save(position, every=1)  # before the figures of half an epoch: a run that goes on completes it
+        share_buffers(self._fabric, self._network)
+        figures = {"loss": position.loss_sum / rows, **self._evaluate()}
         figures |= {"learning_rate": state.learning_rate, "duration_s": time.monotonic() - begin_s}
-        return self._end_epoch(figures)
+        return self._end_epoch(figures, position)
 
-    def _end_epoch(self, figures: dict[str, float]) -> Position:
+    def _end_epoch(self, figures: dict[str, float], position: Position) -> Position:
         state, selection = self.state, self._parts.selection
         state.history.epochs.append(figures)
         state.figures = figures
         selection.saw(state.epoch, figures, self._network)
         state.history.best_epoch = selection.best_epoch
-        if selection.is_over:
-            state.stop(f"no better {selection.monitor} for {self._settings.patience} epochs")
+        self._stop_when_over()
         self._tell("on_epoch_end")
+        self._is_stopped()
+        if position.step_in_epoch < state.steps_per_epoch:
+            return position
         position = Position(epoch=state.epoch)
         self._save(position, every=1)
         return position
 
-    def _step(self, step: int, order: Array) -> Tensor:
+    def _stop_when_over(self) -> None:
+        selection = self._parts.selection
+        if selection.is_over:
+            self.state.stop(f"no better {selection.monitor} for {self._settings.patience} epochs")
+
+    def _step(self, step: int, order: Array) -> Tensor | float:
         """One step of the optimiser; gives the sum of the losses of its rows."""
-        state, settings = self.state, self._settings
+        state = self.state
         self._set_rate()
-        first = step * settings.accumulate
-        bounds = self._bounds[first : first + settings.accumulate]
-        rows = bounds[-1][1] - bounds[0][0]
-        total = torch.zeros(())
+        first = step * self._settings.accumulate
+        bounds = self._bounds[first : first + self._settings.accumulate]
+        state.rows = order[bounds[0][0] : bounds[-1][1]]
+        state.data_s, total = 0.0, torch.zeros(())
+        batches = []
         for index, (start, end) in enumerate(bounds):
             batch = self._batch(order[start:end], step, index)
+            batches.append(batch)
             with self._without_sync(is_last=index == len(bounds) - 1):
-                loss = self._loss(run_network(self._module, batch, self._task), batch)
-                self._fabric.backward((loss + self._penalty()) * ((end - start) / rows))
-            total += loss.detach().to(total) * (end - start)
-        state.batch, state.loss = batch, float(total) / rows
+                loss = self._add_gradients(batch, (end - start) / len(state.rows))
+            total += loss.to(total) * len(batch)
+        state.batches = tuple(batches)
+        state.loss = sum_over(self._fabric, float(total)) / len(state.rows)
         self._apply()
-        return total
+        return state.loss * len(state.rows)
+
+    def _add_gradients(self, batch: Batch, share: float) -> Tensor:
+        """Add the gradients of a batch, which is this `share` of the step's rows; gives its mean loss."""
+        loss = self._loss(run_network(self._module, batch, self._task), batch)
+        # Processes average their gradients, whoever has more rows: what they have is weighted beforehand.
+        weight = len(batch) * self._fabric.world_size / len(self.state.rows)
+        objective = loss if weight == 1 else loss * weight
+        if self._settings.l1 or self._settings.l2:
+            objective = objective + self._penalty() * share
+        self._fabric.backward(objective)
+        return loss.detach()
 
     def _apply(self) -> None:
-        state, settings = self.state, self._settings
-        if settings.clip_norm is not None:
-            self._fabric.clip_gradients(
-                self._module, self._optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
-            )
+        state = self.state
+        self._clip()
         state.skip_step = False
         self._tell("on_backward_end")
         if not state.skip_step:
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         state.step += 1
+        state.step_s = time.perf_counter() - self._step_begin_s
         self._tell("on_batch_end")
 
+    def _clip(self) -> None:
+        max_norm = self._settings.clip_norm
+        if max_norm is not None:
+            norm = self._fabric.clip_gradients(
+                self._module, self._optimizer, max_norm=max_norm, error_if_nonfinite=False
+            )
+            self.state.gradient_norm = None if norm is None else float(norm)
+
     def _batch(self, rows: Array, step: int, index: int) -> Batch:
-        fabric, state = self._fabric, self.state
-        if fabric.world_size > 1:  # everybody needs as many rows: some come twice when there are not enough
-            rows = np.resize(rows, -(-len(rows) // fabric.world_size) * fabric.world_size)[
-                fabric.global_rank :: fabric.world_size
-            ]
-        key = (self._settings.seed << 20) + fabric.global_rank, (state.epoch << 40) + (step << 8) + index
-        torch.manual_seed(key[0] * 1_000_003 + key[1])
+        fabric, begin_s = self._fabric, time.perf_counter()
+        rows = rows[fabric.global_rank :: fabric.world_size]
+        place = (self._settings.seed, self.state.epoch, step, index, fabric.global_rank)
+        seed_torch(seed_of(*place), fabric.device)
         batch = self._material.train.batch(rows)
         if self._material.augment is not None:
-            batch = self._material.augment(batch, np.random.Generator(np.random.Philox(key=key)))
+            batch = self._material.augment(batch, generator_of(*place))
+        self.state.data_s += time.perf_counter() - begin_s
         return batch.to(fabric.device)
 
     def _set_rate(self) -> None:
         state = self.state
         share = self._schedule(state.step, state.total_steps) * state.rate_factor
         state.learning_rate = self._settings.learning_rate * share
-        for group in self._optimizer.param_groups:
-            group["lr"] = state.learning_rate
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * share
 
-    def _penalty(self) -> Tensor | float:
-        settings, penalty = self._settings, torch.zeros(())
-        if not (settings.l1 or settings.l2):
-            return 0.0
+    def _penalty(self) -> Tensor:
+        settings, penalty = self._settings, torch.zeros((), device=self._fabric.device)
         for weight in (each for each in self._module.parameters() if each.requires_grad and each.ndim > 1):
-            penalty = penalty.to(weight.device) + settings.l1 * weight.abs().sum() + settings.l2 * weight.square().sum()
+            if settings.l1:
+                penalty = penalty + settings.l1 * weight.abs().sum()
+            if settings.l2:
+                penalty = penalty + settings.l2 * weight.square().sum()
         return penalty
 
     def _evaluate(self) -> dict[str, float]:
         if self._material.validation is None:
             return {}
-        figures = evaluate(self._module, self._task, self._material.validation, loss=self._loss)
+        figures: dict[str, float] = {}
+        if self._fabric.is_global_zero:
+            network = self._module if self._fabric.world_size == 1 else self._network
+            figures = evaluate(network, self._task, self._material.validation, loss=self._plain_loss)
+        figures = of_first(self._fabric, figures)
         return {f"validation_{name}": value for name, value in figures.items()}
 
     def _take_best(self) -> None:
@@ -188,45 +226,53 @@ class Training:
         if selection.weights:
             self._network.load_state_dict(selection.weights)
 
-    def _selection(self) -> Selection:
-        settings, task = self._settings, self._task
-        is_validated = self._material.validation is not None
-        monitor = settings.monitor or (f"validation_{task.main_metric}" if is_validated else "loss")
-        return Selection(
-            monitor,
-            higher_is_better=task.higher_is_better and monitor.endswith(task.main_metric),
-            patience=settings.patience,
-            keeps_weights=settings.keep_best and is_validated,
-        )
+    def _leave(self) -> None:
+        self._network.to("cpu").eval()
+        if self._settings.precision == "bf16-true" or self._settings.precision == "64-true":
+            self._network.float()
+
+    def _is_stopped(self) -> bool:
+        """Whether anybody wants to stop: processes stop together or wait for each other for ever."""
+        state = self.state
+        if self._fabric.world_size > 1 and sum_over(self._fabric, float(bool(state.stop_reason))):
+            state.stop("another process ended the run")
+        return bool(state.stop_reason)
 
     def _open_checkpoint(self) -> Checkpoint | None:
         settings = self._settings
         if settings.checkpoint is None:
             return None
-        weights = sum(parameter.numel() for parameter in self._network.parameters())
-        fingerprint = {
+        names = ("batch_size", "accumulate", "seed", "learning_rate", "weight_decay", "precision", "l1", "l2")
+        fingerprint = {name: getattr(settings, name) for name in names}
+        fingerprint |= {
             "rows": len(self._material.train),
-            "batch_size": settings.batch_size,
-            "accumulate": settings.accumulate,
-            "seed": settings.seed,
             "optimizer": settings.optimizer if isinstance(settings.optimizer, str) else "custom",
-            "learning_rate": settings.learning_rate,
-            "weights": weights,
+            "weights": sum(parameter.numel() for parameter in self._network.parameters()),
+            "processes": self._fabric.world_size,
         }
         return Checkpoint(settings.checkpoint, fingerprint)
 
     def _resume(self) -> Position:
         state = self.state
-        saved = self._checkpoint.restore(self._network, state.optimizer, self._parts) if self._checkpoint else None
-        if saved is None:
+        if self._checkpoint is None:
             return Position()
-        position, state.rate_factor = saved
+        if state.is_first:
+            self._checkpoint.clear_remains()
+        saved = self._checkpoint.restore(self._network, state.optimizer, self._parts)
+        position, state.rate_factor = saved or (Position(), 1.0)
+        if of_first(self._fabric, position) != position:
+            raise FailedPrecondition(
+                "The processes do not see the same checkpoint directory.",
+                reason="NO_SHARED_DIRECTORY",
+                fix="Put it where all machines can read it.",
+            )
         state.epoch = position.epoch
         state.step = position.epoch * state.steps_per_epoch + position.step_in_epoch
+        self._stop_when_over()
         return position
 
     def _save(self, position: Position, *, every: int) -> None:
-        if self._checkpoint is None or not every or self.state.step % every or not self._fabric.is_global_zero:
+        if self._checkpoint is None or not every or self.state.step % every or not self.state.is_first:
             return
         self._checkpoint.save(
             self._network, self.state.optimizer, self._parts, position, rate_factor=self.state.rate_factor
@@ -240,9 +286,18 @@ class Training:
             getattr(callback, moment)(self.state)
 
 
-def _batch_bounds(rows: int, size: int) -> list[tuple[int, int]]:
-    """Where batches begin and end. A last batch of a single row, which batch norm cannot take, joins the one before."""
+def _batch_bounds(rows: int, size: int, processes: int) -> list[tuple[int, int]]:
+    """Where batches begin and end. Every process needs two rows, for batch norm: a shorter last batch joins the others.
+
+    Raises InvalidInput when batches are too small for so many processes.
+    """
+    if processes > 1 and min(rows, size) < 2 * processes:
+        raise InvalidInput.of_field(
+            "batch_size",
+            f"is {min(rows, size)} for {processes} processes",
+            fix=f"Give at least {2 * processes} rows a batch.",
+        )
     bounds = [(start, min(start + size, rows)) for start in range(0, rows, size)]
-    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1:
+    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] < 2 * processes and size > 1:
         bounds[-2:] = [(bounds[-2][0], rows)]
     return bounds

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.training.prepared import Batch
-from lepton_ai.training.tasks import Loss, Outputs, Task
+from lepton_ai.training.tasks import Classification, Loss, Outputs, Task
 
 BatchLoss = Callable[[Outputs, Batch], Tensor]
 """One number for the outputs of a batch."""
@@ -33,11 +33,20 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def make_loss(wanted: str | Loss | None, task: Task) -> BatchLoss:
+def make_loss(wanted: str | Loss | None, task: Task, *, label_smoothing: float = 0.0) -> BatchLoss:
     """The task's own loss, or another one on its first output and first target. Raises InvalidInput."""
-    if wanted is None:
-        return task.loss
     if isinstance(wanted, str) and wanted not in LOSSES:
         raise InvalidInput.of_field("loss", f"there is no {wanted!r}", fix=f"There are {', '.join(LOSSES)}.")
+    if label_smoothing:
+        return _smoothed(wanted, task, label_smoothing)
+    if wanted is None:
+        return task.loss
     function = LOSSES[wanted] if isinstance(wanted, str) else wanted
     return lambda outputs, batch: function(outputs[task.outputs[0]], next(iter(batch.targets.values())))
+
+
+def _smoothed(wanted: str | Loss | None, task: Task, label_smoothing: float) -> BatchLoss:
+    if not isinstance(task, Classification) or wanted not in (None, "cross_entropy"):
+        raise InvalidInput.of_field("label_smoothing", "is only for classifiers that learn by cross entropy")
+    weights = task.class_weights if wanted is None else None
+    return Classification(task.classes, label_smoothing=label_smoothing, class_weights=weights).loss

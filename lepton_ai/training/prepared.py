@@ -76,10 +76,9 @@ class Prepared:
         return Prepared(inputs, {name: array[chosen] for name, array in self.targets.items()})
 
     def batch(self, rows: Array | slice) -> Batch:
-        """These rows as tensors."""
-        inputs = {name: torch.from_numpy(np.ascontiguousarray(array[rows])) for name, array in self.inputs.items()}
-        targets = {name: torch.from_numpy(np.ascontiguousarray(array[rows])) for name, array in self.targets.items()}
-        return Batch(inputs, targets)
+        """These rows as tensors of their own: a network may change them in place."""
+        inputs = {name: _tensor(array, rows) for name, array in self.inputs.items()}
+        return Batch(inputs, {name: _tensor(array, rows) for name, array in self.targets.items()})
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All rows in order, the last batch being what is left."""
@@ -105,6 +104,11 @@ def prepare_inputs(
     if refused:
         raise _refusal(refused, count)
     return arrays
+
+
+def _tensor(array: Array, rows: Array | slice) -> Tensor:
+    chosen = array[rows]
+    return torch.from_numpy(chosen.copy() if isinstance(rows, slice) else np.ascontiguousarray(chosen))
 
 
 def _run(pipeline: Pipeline, row: Mapping[str, RawValue]) -> Processed | InvalidInput:

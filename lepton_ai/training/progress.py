@@ -20,14 +20,14 @@ class ProgressBar(Callback):
         """`always` prints the lines also when nobody is at a terminal."""
         self._console = console or Console(stderr=True, highlight=False)
         self._interactive = self._console.is_terminal or self._console.is_jupyter
-        self._shows = always or self._interactive
+        self.shows = always or self._interactive
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._shown_s = 0.0
         self._begin_s, self._done = 0.0, 0
 
     def on_epoch_begin(self, state: TrainingState) -> None:
-        if not (self._shows and self._interactive):
+        if not (self.shows and self._interactive and state.is_first):
             return
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -55,15 +55,19 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, state: TrainingState) -> None:
         self._stop()
-        if self._shows:
+        if self.shows and state.is_first:
             best = " [green]best[/green]" if state.history.best_epoch == state.epoch else ""
             title = f"Epoch {state.epoch:>{len(str(state.settings.epochs))}}/{state.settings.epochs}"
             self._console.print(f"{title}  {_figures(state)}{best}")
 
     def on_fit_end(self, state: TrainingState) -> None:
         self._stop()
-        if self._shows and state.stop_reason:
+        if self.shows and state.is_first and state.stop_reason:
             self._console.print(f"Ended: {state.stop_reason}")
+
+    def say(self, text: str) -> None:
+        """Print something above the bar."""
+        self._console.print(text, markup=False)
 
     def _stop(self) -> None:
         if self._progress is not None:

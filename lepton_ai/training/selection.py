@@ -8,6 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lepton_ai.errors import InvalidInput
+from lepton_ai.training.settings import FitSettings
+from lepton_ai.training.tasks import Task
+
+_VALIDATION = "validation_"
+
 
 class Selection:
     """Watches one figure over the epochs and keeps the weights of the best one."""
@@ -58,3 +64,23 @@ class Selection:
         self.best, self.best_epoch, self._waited = document["best"], document["best_epoch"], document["waited"]
         self._best_loss = math.inf if document["best_loss"] is None else document["best_loss"]
         self.weights = weights
+
+
+def make_selection(settings: FitSettings, task: Task, *, is_validated: bool) -> Selection:
+    """What `settings.monitor` asks for; by default the task's main metric. Raises InvalidInput for a strange figure."""
+    monitor = settings.monitor or (_VALIDATION + task.main_metric if is_validated else "loss")
+    directions = {"loss": False, task.main_metric: task.higher_is_better}
+    if is_validated:
+        directions |= {"validation_loss": False, _VALIDATION + task.main_metric: task.higher_is_better}
+        metrics = task.metrics().items()
+        directions |= {_VALIDATION + name: bool(metric.higher_is_better) for name, metric in metrics}
+    if monitor not in directions:
+        raise InvalidInput.of_field(
+            "monitor", f"there is no {monitor!r} in this run", fix=f"There are {', '.join(directions)}."
+        )
+    return Selection(
+        monitor,
+        higher_is_better=directions[monitor],
+        patience=settings.patience,
+        keeps_weights=settings.keep_best and is_validated,
+    )

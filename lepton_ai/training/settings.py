@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lepton_ai.training.schedules import Schedule
     from lepton_ai.training.tasks import Loss
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
@@ -24,7 +26,7 @@ class FitSettings:
     batch_size: int = 32
     """Rows a step over all processes together."""
     optimizer: str | OptimizerFactory = "adamw"
-    """A name (see `lepton_ai.training.optimizers`) or a function of (parameters, learning rate, weight decay)."""
+    """A name (see `lepton_ai.training.optimizers`) or a function of (parameter groups, learning rate)."""
     learning_rate: float = 1e-3
     loss: str | Loss | None = None
     """In place of the task's own: a name (see `lepton_ai.training.losses`) or a function of (output, target)."""
@@ -34,12 +36,14 @@ class FitSettings:
     l1: float = 0.0
     l2: float = 0.0
     """Penalties on the sum of absolute and of squared weights, added to the loss; weight_decay is the usual choice."""
+    label_smoothing: float = 0.0
+    """Share of certainty that a classifier's targets give to all classes alike; in training only."""
     clip_norm: float | None = None
     """Greatest norm of all gradients together; larger ones are scaled down."""
     accumulate: int = 1
     """Batches whose gradients are added up before a step."""
     precision: str = "32-true"
-    """As in Lightning Fabric: 32-true, bf16-mixed, 16-mixed …"""
+    """As in Lightning Fabric; "bf16-mixed" and "16-mixed" keep weights and optimiser in 32 bits."""
     accelerator: str = "auto"
     seed: int = 0
     patience: int | None = None
@@ -54,6 +58,8 @@ class FitSettings:
     """Save every so many steps as well as after every epoch."""
     auto: bool = False
     """Let the doctor act (lower the rate, clip, go back to the last good step) rather than only warn."""
+    doctor: bool = True
+    """Watch the run and say what goes wrong; see `lepton_ai.training.doctor`."""
     progress: bool | None = None
     """Show progress; None: when a person is there to see it."""
     callbacks: Sequence[Callback] = field(default=())
@@ -62,8 +68,10 @@ class FitSettings:
         for name in ("epochs", "batch_size", "accumulate"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         _check("learning_rate", self.learning_rate, 0 < self.learning_rate < 1e3, "greater than 0")
-        for name in ("weight_decay", "l1", "l2", "warmup_steps", "checkpoint_steps"):
+        for name in ("weight_decay", "l1", "l2", "warmup_steps", "checkpoint_steps", "seed"):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+        _check("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and less than 1")
+        _check("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name in ("clip_norm", "patience"):
             value = getattr(self, name)
             _check(name, value, value is None or value > 0, "greater than 0, or None")
