@@ -7,22 +7,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset
+    from lepton_ai.datasets.fetching import Limits
     from lepton_ai.datasets.folder import read_folder
-    from lepton_ai.datasets.lineage import Lineage
+    from lepton_ai.datasets.lineage import Lineage, Operation
+    from lepton_ai.datasets.listing import read_listing
     from lepton_ai.datasets.memory import from_arrays, from_rows
     from lepton_ai.datasets.schema import Column, Schema
+    from lepton_ai.datasets.sql import read_sql
     from lepton_ai.datasets.table import read_table
 
-__all__ = ["Column", "Dataset", "Lineage", "Schema", "from_arrays", "from_rows", "read_folder", "read_table"]
+__all__ = [
+    "Column",
+    "Dataset",
+    "Limits",
+    "Lineage",
+    "Operation",
+    "Schema",
+    "from_arrays",
+    "from_rows",
+    "read_folder",
+    "read_listing",
+    "read_sql",
+    "read_table",
+]
 
 _HOMES = {
     "Column": "lepton_ai.datasets.schema",
     "Dataset": "lepton_ai.datasets.dataset",
+    "Limits": "lepton_ai.datasets.fetching",
     "Lineage": "lepton_ai.datasets.lineage",
+    "Operation": "lepton_ai.datasets.lineage",
     "Schema": "lepton_ai.datasets.schema",
     "from_arrays": "lepton_ai.datasets.memory",
     "from_rows": "lepton_ai.datasets.memory",
     "read_folder": "lepton_ai.datasets.folder",
+    "read_listing": "lepton_ai.datasets.listing",
+    "read_sql": "lepton_ai.datasets.sql",
     "read_table": "lepton_ai.datasets.table",
 }
 

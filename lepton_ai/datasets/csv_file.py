@@ -11,9 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import csv
 
+from lepton_ai.datasets.spool import no_rows
 from lepton_ai.errors import InvalidInput
 
-_BLOCK_BYTES = 4 * 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024
 _MAX_BLOCK_BYTES = 256 * 1024 * 1024
 _SCAN_BYTES = 1024 * 1024
 _SEPARATORS = (",", "\t", ";", "|")
@@ -88,9 +89,11 @@ class _Reading:
                 self._names = list(reader.schema.names)
                 column_names(self._names, self._file)
                 self._types = dict(zip(self._names, reader.schema.types, strict=True))
-                yield from reader
-                if not len(self._names):
-                    raise self._error("has no columns")
+                batch = None
+                for batch in reader:
+                    yield batch
+                if batch is None:
+                    yield no_rows(reader.schema)
         except pa.ArrowInvalid as error:
             self._widen(error)
             raise _Widened from error

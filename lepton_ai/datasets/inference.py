@@ -23,6 +23,7 @@ TARGET_NAMES = (
 
 _SAMPLE_ROWS = 20_000
 _SAMPLE_SLICES = 32
+_SAMPLE_BYTES = 4 * 1024 * 1024
 _MAX_CATEGORIES = 10_000
 _MAX_CATEGORY_CHARS = 64
 _MOST = 0.95
@@ -100,8 +101,9 @@ def natural_order(name: str) -> tuple[int, float, str]:
 
 def _sample(name: str, data: pa.ChunkedArray) -> _Sample:
     rows = len(data)
-    if rows > _SAMPLE_ROWS:  # slices from everywhere: files are often sorted
-        size = _SAMPLE_ROWS // _SAMPLE_SLICES
+    most = max(_SAMPLE_SLICES, min(_SAMPLE_ROWS, _SAMPLE_BYTES * rows // max(1, data.nbytes)))
+    if rows > most:  # slices from everywhere: files are often sorted
+        size = most // _SAMPLE_SLICES
         starts = np.linspace(0, rows - size, _SAMPLE_SLICES).astype(int)
         data = pa.chunked_array([chunk for start in starts for chunk in data.slice(start, size).chunks], data.type)
     if cells.is_list(data.type) or cells.is_fixed_tensor(data.type) or pa.types.is_struct(data.type):
@@ -179,7 +181,8 @@ def _guess_text(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
     if sample.most(lambda value: cells.number_of(value) is not None) and not (target and _few(sample)):
         return "number", "input", "texts that are numbers; what is none counts as missing"
     if target:
-        return ("category", "target", "") if _few(sample) or _category_like(sample) else ("text", "target", "")
+        short = sample.distinct <= 20 and max(len(value) for value in sample.present) <= _MAX_CATEGORY_CHARS
+        return ("category" if short or _few(sample) or _category_like(sample) else "text"), "target", ""
     if sample.unique and (_ID_NAME.search(sample.name) or sample.most(lambda value: bool(_UUID.match(value)))):
         return "text", "ignore", "an id: different in every row"
     if _category_like(sample):

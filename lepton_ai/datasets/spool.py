@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -85,11 +86,16 @@ class Spool:
     def _write_out(self, batch: pa.RecordBatch) -> None:
         try:
             writer = self._writer
-            if writer is None or batch.schema != self._schema:
+            if writer is None or self._schema is None:
                 writer = self._open_segment(batch.schema)
+            elif batch.schema != self._schema:
+                wider = unify([self._schema, batch.schema])
+                if wider != self._schema:  # a column of another type: a few times at most
+                    writer = self._open_segment(wider)
+                batch = cast_batch(batch, wider)
             writer.write_batch(batch)
         except OSError as error:
-            raise _disk_error(error) from error
+            raise disk_error(error) from error
 
     def _open_segment(self, schema: pa.Schema) -> pa.RecordBatchFileWriter:
         self._close_segment()
@@ -154,7 +160,7 @@ def write_table(batches: Iterator[pa.RecordBatch], schema: pa.Schema, path: Path
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _disk_error(error) from error
+        raise disk_error(error) from error
 
 
 def unify(schemas: list[pa.Schema]) -> pa.Schema:
@@ -165,6 +171,11 @@ def unify(schemas: list[pa.Schema]) -> pa.Schema:
         return pa.unify_schemas(schemas, promote_options="permissive")
     except pa.ArrowTypeError as error:
         raise _mixed(schemas) from error
+
+
+def no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    """A batch that carries nothing but the schema."""
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -194,9 +205,8 @@ def _mixed(schemas: list[pa.Schema]) -> InvalidInput:
     return InvalidInput("The rows have columns of types that do not go together.", reason="MIXED_TYPES")
 
 
-def _disk_error(error: OSError) -> FailedPrecondition | ResourceExhausted:
-    import errno
-
+def disk_error(error: OSError) -> FailedPrecondition | ResourceExhausted:
+    """The error for a failed write: full, or not allowed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceExhausted("The disk is full.", reason="DISK_FULL", fix="Make room, or name another directory.")
     return FailedPrecondition(f"The data cannot be written: {error.strerror}.", fix="Name a directory to write to.")

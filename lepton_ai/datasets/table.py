@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.memory import row_batches
 from lepton_ai.datasets.parallel import Engine, in_order
 from lepton_ai.datasets.schema import Schema
-from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect, default_cache_directory, open_table
+from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect, default_cache_directory, no_rows, open_table
 from lepton_ai.errors import InvalidInput, NotFound
 
 _ENDINGS = {
@@ -26,6 +27,7 @@ _ENDINGS = {
 _COMPRESSED = (".gz", ".bz2", ".zst")
 _MAX_LINE_CHARS = 64 * 1024 * 1024
 _CACHE_FORMAT = 1
+_BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_table(
@@ -103,11 +105,18 @@ def _parquet_batches(part: _Part) -> Iterator[pa.RecordBatch]:
     try:
         with parquet.ParquetFile(part.file, pre_buffer=False) as file:
             groups = None if part.row_group is None else [part.row_group]
-            yield from file.iter_batches(batch_size=16_384, row_groups=groups, use_threads=False)
+            yield from file.iter_batches(batch_size=_batch_rows(file.metadata), row_groups=groups, use_threads=False)
             if not file.metadata.num_rows:
-                yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+                yield no_rows(file.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise _not_whole(part.file, "Parquet") from error
+
+
+def _batch_rows(metadata: Any) -> int:
+    """As many rows as are some megabytes, by what the file says about itself."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    bytes_per_row: int = sum(group.total_byte_size for group in groups) // max(1, metadata.num_rows)
+    return max(1, min(16_384, _BATCH_BYTES // max(1, bytes_per_row)))
 
 
 def _json_rows(file: Path) -> Iterator[dict[str, object]]:

@@ -18,7 +18,7 @@ SERVICES = ("health", "inference", "preprocess", "registry")
 ONE_HOME = {
     "aetcd": ("lepton_ai/mesh/etcd",),
     "tritonclient": ("services/inference/", "lepton_ai/testing/fake_triton.py"),
-    "sqlalchemy": ("services/registry/",),
+    "sqlalchemy": ("services/registry/", "lepton_ai/datasets/sql.py"),
     "onnx": ("services/registry/",),
     "PIL": ("lepton_ai/pipeline/",),
     "starlette": ("lepton_ai/local/traces/",),
