@@ -12,17 +12,35 @@ if TYPE_CHECKING:
     from lepton_ai.datasets.lineage import Lineage, Operation
     from lepton_ai.datasets.listing import read_listing
     from lepton_ai.datasets.memory import from_arrays, from_rows
+    from lepton_ai.datasets.ready import (
+        ChineseReviews,
+        Churn,
+        Digits,
+        DogsAndCats,
+        FashionMNIST,
+        MovieLens,
+        Shuttle,
+        SpokenDigits,
+    )
     from lepton_ai.datasets.schema import Column, Schema
     from lepton_ai.datasets.sql import read_sql
     from lepton_ai.datasets.table import read_table
 
 __all__ = [
+    "ChineseReviews",
+    "Churn",
     "Column",
     "Dataset",
+    "Digits",
+    "DogsAndCats",
+    "FashionMNIST",
     "Limits",
     "Lineage",
+    "MovieLens",
     "Operation",
     "Schema",
+    "Shuttle",
+    "SpokenDigits",
     "from_arrays",
     "from_rows",
     "read_folder",
@@ -32,12 +50,20 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ChineseReviews": "lepton_ai.datasets.ready",
+    "Churn": "lepton_ai.datasets.ready",
     "Column": "lepton_ai.datasets.schema",
     "Dataset": "lepton_ai.datasets.dataset",
+    "Digits": "lepton_ai.datasets.ready",
+    "DogsAndCats": "lepton_ai.datasets.ready",
+    "FashionMNIST": "lepton_ai.datasets.ready",
     "Limits": "lepton_ai.datasets.fetching",
     "Lineage": "lepton_ai.datasets.lineage",
+    "MovieLens": "lepton_ai.datasets.ready",
     "Operation": "lepton_ai.datasets.lineage",
     "Schema": "lepton_ai.datasets.schema",
+    "Shuttle": "lepton_ai.datasets.ready",
+    "SpokenDigits": "lepton_ai.datasets.ready",
     "from_arrays": "lepton_ai.datasets.memory",
     "from_rows": "lepton_ai.datasets.memory",
     "read_folder": "lepton_ai.datasets.folder",
