@@ -20,7 +20,7 @@ ONE_HOME = {
     "tritonclient": ("services/inference/", "lepton_ai/testing/fake_triton.py"),
     "sqlalchemy": ("services/registry/", "lepton_ai/datasets/sql.py"),
     "onnx": ("services/registry/",),
-    "PIL": ("lepton_ai/pipeline/",),
+    "PIL": ("lepton_ai/pipeline/", "lepton_ai/datasets/ready/drawing/"),
     "starlette": ("lepton_ai/local/traces/",),
     "supervisor": ("lepton_ai/local/",),
 }

@@ -7,9 +7,19 @@ Files that a package did not bring are named with `root=`, or lie in LEPTON_DATA
 from lepton_ai.datasets.ready.chinese_reviews import ChineseReviews
 from lepton_ai.datasets.ready.churn import Churn
 from lepton_ai.datasets.ready.digits import Digits
+from lepton_ai.datasets.ready.dogs_and_cats import DogsAndCats
 from lepton_ai.datasets.ready.fashion_mnist import FashionMNIST
 from lepton_ai.datasets.ready.movie_lens import MovieLens
 from lepton_ai.datasets.ready.shuttle import Shuttle
 from lepton_ai.datasets.ready.spoken_digits import SpokenDigits
 
-__all__ = ["ChineseReviews", "Churn", "Digits", "FashionMNIST", "MovieLens", "Shuttle", "SpokenDigits"]
+__all__ = [
+    "ChineseReviews",
+    "Churn",
+    "Digits",
+    "DogsAndCats",
+    "FashionMNIST",
+    "MovieLens",
+    "Shuttle",
+    "SpokenDigits",
+]
