@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lepton_ai.tensors import Array
@@ -37,8 +37,8 @@ class TrainingState:
     """Of all gradients together before clipping; None without `clip_norm`."""
     batches: tuple[Batch, ...] = ()
     """What the last step was made on: one batch, or as many as are accumulated."""
-    rows: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    """Which rows of the training data these are."""
+    rows: tuple[Array, ...] = ()
+    """For each of these, which rows of the training data it holds."""
     data_s: float = 0.0
     """How long the last step waited for its data, of `step_s` in all."""
     step_s: float = 0.0
@@ -49,6 +49,8 @@ class TrainingState:
     stop_reason: str = ""
     is_first: bool = True
     """Whether this is the process that prints and saves."""
+    run: Callable[[Batch], dict[str, Tensor]] | None = None
+    """The network's answers to a batch, as in training."""
 
     @property
     def batch(self) -> Batch | None:

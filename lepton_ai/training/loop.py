@@ -71,7 +71,9 @@ class Training:
         self._module, self._optimizer = self._fabric.setup(network, optimizer)
         self._bounds = _batch_bounds(len(material.train), settings.batch_size, self._fabric.world_size)
         steps = -(-len(self._bounds) // settings.accumulate)
-        self.state = TrainingState(network, optimizer, settings, History(), steps, is_first=self._fabric.is_global_zero)
+        self.state = TrainingState(
+            network, optimizer, settings, History(), steps, is_first=self._fabric.is_global_zero, run=self._run
+        )
         self._parts = RunParts(self.state.history, selection, self._callbacks)
         self._checkpoint = self._open_checkpoint()
         self._step_begin_s = 0.0
@@ -100,7 +102,7 @@ class Training:
         rows = len(self._material.train)
         order = row_order(rows, seed=self._settings.seed, epoch=state.epoch)
         for step in range(position.step_in_epoch, state.steps_per_epoch):
-            self._step_begin_s = time.perf_counter()
+            self._begin_step()
             position = Position(position.epoch, step + 1, position.loss_sum + float(self._step(step, order)))
             if self._is_stopped():
                 rows = self._bounds[min((step + 1) * self._settings.accumulate, len(self._bounds)) - 1][1]
@@ -133,31 +135,34 @@ class Training:
         if selection.is_over:
             self.state.stop(f"no better {selection.monitor} for {self._settings.patience} epochs")
 
+    def _begin_step(self) -> None:
+        state = self.state
+        state.batches, state.rows, state.data_s = (), (), 0.0
+        self._step_begin_s = time.perf_counter()
+
     def _step(self, step: int, order: Array) -> Tensor | float:
         """One step of the optimiser; gives the sum of the losses of its rows."""
         state = self.state
         self._set_rate()
         first = step * self._settings.accumulate
         bounds = self._bounds[first : first + self._settings.accumulate]
-        state.rows = order[bounds[0][0] : bounds[-1][1]]
-        state.data_s, total = 0.0, torch.zeros(())
-        batches = []
+        rows = bounds[-1][1] - bounds[0][0]
+        total = torch.zeros(())
         for index, (start, end) in enumerate(bounds):
             batch = self._batch(order[start:end], step, index)
-            batches.append(batch)
             with self._without_sync(is_last=index == len(bounds) - 1):
-                loss = self._add_gradients(batch, (end - start) / len(state.rows))
+                loss = self._add_gradients(batch, (end - start) / rows, end - start)
             total += loss.to(total) * len(batch)
-        state.batches = tuple(batches)
-        state.loss = sum_over(self._fabric, float(total)) / len(state.rows)
+        total_loss = sum_over(self._fabric, float(total))
+        state.loss = total_loss / rows
         self._apply()
-        return state.loss * len(state.rows)
+        return total_loss
 
-    def _add_gradients(self, batch: Batch, share: float) -> Tensor:
-        """Add the gradients of a batch, which is this `share` of the step's rows; gives its mean loss."""
+    def _add_gradients(self, batch: Batch, share: float, rows: int) -> Tensor:
+        """Add the gradients of our part of `rows`, which are this `share` of the step's; gives our mean loss."""
         loss = self._loss(run_network(self._module, batch, self._task), batch)
         # Processes average their gradients, whoever has more rows: what they have is weighted beforehand.
-        weight = len(batch) * self._fabric.world_size / len(self.state.rows)
+        weight = share * len(batch) * self._fabric.world_size / rows
         objective = loss if weight == 1 else loss * weight
         if self._settings.l1 or self._settings.l2:
             objective = objective + self._penalty() * share
@@ -185,15 +190,17 @@ class Training:
             self.state.gradient_norm = None if norm is None else float(norm)
 
     def _batch(self, rows: Array, step: int, index: int) -> Batch:
-        fabric, begin_s = self._fabric, time.perf_counter()
+        fabric, state, begin_s = self._fabric, self.state, time.perf_counter()
         rows = rows[fabric.global_rank :: fabric.world_size]
-        place = (self._settings.seed, self.state.epoch, step, index, fabric.global_rank)
+        place = (self._settings.seed, state.epoch, step, index, fabric.global_rank)
         seed_torch(seed_of(*place), fabric.device)
         batch = self._material.train.batch(rows)
         if self._material.augment is not None:
             batch = self._material.augment(batch, generator_of(*place))
-        self.state.data_s += time.perf_counter() - begin_s
-        return batch.to(fabric.device)
+        batch = batch.to(fabric.device)
+        state.batches, state.rows = (*state.batches, batch), (*state.rows, rows)
+        state.data_s += time.perf_counter() - begin_s
+        return batch
 
     def _set_rate(self) -> None:
         state = self.state
@@ -277,6 +284,11 @@ class Training:
         self._checkpoint.save(
             self._network, self.state.optimizer, self._parts, position, rate_factor=self.state.rate_factor
         )
+
+    def _run(self, batch: Batch) -> dict[str, Tensor]:
+        """The network's answers without the other processes, who may not be asking."""
+        with self._fabric.autocast():
+            return run_network(self._network, batch, self._task)
 
     def _without_sync(self, *, is_last: bool) -> AbstractContextManager[Any]:
         return self._fabric.no_backward_sync(self._module, enabled=not is_last)
