@@ -12,11 +12,12 @@ from lepton_ai.tensors import from_proto, to_proto
 from lepton_ai.v1 import inference_pb2
 
 
-def test_a_path_is_sent_as_the_content_of_its_file(tmp_path: Path) -> None:
-    photo = tmp_path / "猫.jpg"
-    photo.write_bytes(b"jpeg")
-    assert to_item(photo).inputs[""].data == b"jpeg"
-    assert to_item(str(photo)).inputs[""].data == b"jpeg"
+@pytest.mark.parametrize("name", ["猫.jpg", "狗叫.wav", "a.FLAC", "b.ogg", "c.mp3", "d.opus"])
+def test_a_path_is_sent_as_the_content_of_its_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"content")
+    assert to_item(file).inputs[""].data == b"content"
+    assert to_item(str(file)).inputs[""].data == b"content"
 
 
 def test_a_text_is_sent_as_text_also_when_it_has_a_dot() -> None:

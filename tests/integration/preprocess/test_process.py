@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,31 +13,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lepton_ai.v1 import preprocess_pb2
 from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceStub
-from tests.integration.preprocess.serving import Stream, photo
+from tests.integration.preprocess.serving import Stream, photo, preprocess_process
 from tests.integration.preprocess.test_stream import EFFICIENTNET
 from tests.photos import imagenet_photos
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 async def process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """The process and its address, which its log tells."""
-    environment = {"LEPTON_ETCD_ADDRESS": "127.0.0.1:1", "LEPTON_PROPAGATION_S": "0", "PATH": "/usr/bin:/bin"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.preprocess", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(30):
-            while b"listening" not in (line := await process.stderr.readline()):
-                assert line, "the process ended"
-        address = line.decode().split('address="')[1].split('"')[0]
-        yield process, address
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    async with preprocess_process() as running:
+        yield running
 
 
 async def test_a_photo_is_processed_and_sigterm_ends_stream_and_process_cleanly(

@@ -13,14 +13,23 @@ from lepton_ai.package import Package
 from lepton_ai.tensors import from_proto
 from tests.sample_packages import onnx_package
 
+_FILES = {"a.jpg": b"jpeg", "音.wav": b"wave", "文.txt": b"text"}
+
 
 def package(directory: Path, inputs: dict[str, Any], expect: dict[str, Any], **changes: Any) -> Package:
     golden = [{"inputs": inputs, "expect": expect}]
-    return onnx_package(directory / "p", golden=golden, files={"a.jpg": b"jpeg", "文.txt": b"text"}, **changes)
+    return onnx_package(directory / "p", golden=golden, files=_FILES, **changes)
 
 
 def with_pipeline(directory: Path, inputs: dict[str, Any]) -> Package:
-    kinds = {"photo": "image", "words": "text", "kind": "category", "size": "number", "array": "tensor"}
+    kinds = {
+        "photo": "image",
+        "clip": "sound",
+        "words": "text",
+        "kind": "category",
+        "size": "number",
+        "array": "tensor",
+    }
     preprocess = {"inputs": kinds, "steps": []}
     return package(directory, inputs, {"outputs": {"y": {"values": [0, 0, 0, 0]}}}, preprocess=preprocess)
 
@@ -36,10 +45,17 @@ def test_tensors_are_items_without_the_batch_in_the_models_dtype(tmp_path: Path)
 
 
 def test_each_kind_of_input_is_sent_as_what_it_is(tmp_path: Path) -> None:
-    inputs = {"photo": "a.jpg", "words": "文.txt", "kind": "red", "size": 1.5, "array": {"values": [1]}}
+    inputs = {
+        "photo": "a.jpg",
+        "clip": "音.wav",
+        "words": "文.txt",
+        "kind": "red",
+        "size": 1.5,
+        "array": {"values": [1]},
+    }
     (golden,) = with_pipeline(tmp_path, inputs).golden_items()
     sent = golden.item.inputs
-    assert sent["photo"].data == b"jpeg"
+    assert (sent["photo"].data, sent["clip"].data) == (b"jpeg", b"wave")
     assert sent["words"].text == "文.txt", "a text is a text, even when a file has that name"
     assert (sent["kind"].text, sent["size"].number) == ("red", 1.5)
     assert sent["array"].WhichOneof("kind") == "tensor"

@@ -6,15 +6,17 @@ import json
 import math
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.pipeline import Pipeline
+from lepton_ai.pipeline import Pipeline, describe_operations
 from lepton_ai.pipeline.fitting import Fitted, fit
 from lepton_ai.pipeline.summaries import Counts, Median, Moments
 from tests.unit.pipeline.images import encoded as encoded_image
@@ -352,3 +354,13 @@ class TestWhateverTheRows:
         pipeline = Pipeline.load(fitted.document, fitted.files)
         for row in rows:  # every token was seen, so none is [UNK]
             assert 0 not in pipeline.run(row).tensors["ids"].tolist()
+
+
+def test_the_example_in_the_documentation_runs_and_every_operation_is_listed() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    names: Row = {}
+    exec(text.split("```python\n")[1].split("```")[0], names)  # noqa: S102 - our own documentation
+    assert names["pipeline"].run({"age": 30, "city": "北京"}).tensors["row"].tolist() == [0.0, 1.0, 0.0]
+    sound = Pipeline.load(yaml.safe_load(text.split("```yaml\n")[1].split("```")[0]))
+    assert sound.outputs[0].shape == (40, 98)
+    assert [operation.name for operation in describe_operations() if f"`{operation.name}`" not in text] == []
