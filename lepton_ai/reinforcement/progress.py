@@ -20,6 +20,7 @@ def training_progress(title: str, shown: bool | None) -> Iterator[Advance]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(title), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True, force_terminal=shown)
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=1.0, note="")
         yield lambda done, note: progress.update(task, completed=done, note=note)
