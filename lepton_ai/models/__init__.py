@@ -10,10 +10,26 @@ from lepton_ai.models.families import FAMILIES
 if TYPE_CHECKING:
     from lepton_ai.models.answers import Evaluation, Predicted
     from lepton_ai.models.cnn import CNN
+    from lepton_ai.models.forecast import Forecaster
+    from lepton_ai.models.keyword import KeywordSpotter
     from lepton_ai.models.mlp import MLP
     from lepton_ai.models.model import Model
+    from lepton_ai.models.recurrent import GRU, LSTM, RNN
+    from lepton_ai.models.text import TextClassifier
 
-__all__ = ["CNN", "MLP", "Evaluation", "Model", "Predicted"]
+__all__ = [
+    "CNN",
+    "GRU",
+    "LSTM",
+    "MLP",
+    "RNN",
+    "Evaluation",
+    "Forecaster",
+    "KeywordSpotter",
+    "Model",
+    "Predicted",
+    "TextClassifier",
+]
 
 _HOMES = FAMILIES | {
     "Evaluation": "lepton_ai.models.answers",

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from lepton_ai.pipeline.image import CenterCrop, Crop, DecodeImage, Pad, Resize
 from lepton_ai.pipeline.operation import Operation
+from lepton_ai.pipeline.sequence import Sequence
 from lepton_ai.pipeline.sound import DecodeSound, FitLength, LogMel, Resample, SoundTensor, TrimSilence
 from lepton_ai.pipeline.tabular import Clip, Concat, Impute, OneHot, Scale
 from lepton_ai.pipeline.tensor import Normalize, TensorInput, ToTensor
@@ -16,7 +17,7 @@ from lepton_ai.pipeline.text import NormalizeText, TextTensor, Tokenize
 OPERATIONS: dict[str, type[Operation]] = {
     operation.name: operation
     for operation in (
-        DecodeImage, Resize, CenterCrop, Crop, Pad, ToTensor, Normalize, TensorInput,
+        DecodeImage, Resize, CenterCrop, Crop, Pad, ToTensor, Normalize, TensorInput, Sequence,
         DecodeSound, Resample, TrimSilence, FitLength, SoundTensor, LogMel,
         NormalizeText, Tokenize, TextTensor,
         Impute, Clip, Scale, OneHot, Concat,

@@ -1,0 +1,131 @@
+"""Series in time as examples to learn from: windows of past values, each with the values that came next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lepton_ai.datasets import Column, Dataset, Schema
+from lepton_ai.datasets.arrays import column_array
+from lepton_ai.errors import InvalidInput
+from lepton_ai.tensors import Array
+from lepton_ai.training.forecasts import LAST
+
+PAST, FUTURE = "past", "future"
+SeriesData = Dataset | tuple[Any, Any] | Array
+"""A data set whose columns of numbers are series, or an array [steps] or [steps, series]."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Columns of numbers in the order of time: of one thing, or of several groups that are not mixed."""
+
+    data: Dataset
+    inputs: tuple[str, ...]
+    """The series that the network sees."""
+    forecast: tuple[str, ...]
+    """Those of them that it forecasts."""
+    parts: tuple[Array, ...]
+    """For every group float64 [steps, inputs]."""
+
+    @classmethod
+    def of(cls, data: Dataset) -> Series:
+        """The series of a data set: its input and target columns of numbers, the rest being left out.
+
+        With a target that one is forecast, without one all are. Rows are put in the order of the column in the role
+        of time where there is one. Raises InvalidInput for columns without numbers and for gaps.
+        """
+        columns = [each for each in data.schema if each.role in ("input", "target") and each.kind == "number"]
+        if not columns:
+            raise InvalidInput(
+                "There is no column of numbers to forecast.",
+                reason="WRONG_COLUMNS",
+                fix='Give at least one series: data.schema.with_kinds(NAME="number").',
+            )
+        names = tuple(each.name for each in columns)
+        target = data.schema.target
+        values = np.stack([_numbers(data, name) for name in names], axis=1)
+        forecast = (target.name,) if target is not None and target.name in names else names
+        return cls(data, names, forecast, tuple(values[rows] for rows in _order(data)))
+
+    def split(self, share: float, *, past: int) -> tuple[Series, Series]:
+        """The earlier part, and the last `share` of every group, with the `past` steps before it to look back on."""
+        cuts = [round(len(part) * (1 - share)) for part in self.parts]
+        earlier = tuple(part[:cut] for part, cut in zip(self.parts, cuts, strict=True))
+        later = tuple(part[max(0, cut - past) :] for part, cut in zip(self.parts, cuts, strict=True))
+        return self._with(earlier), self._with(later)
+
+    def windows(self, past: int, horizon: int) -> Dataset:
+        """Every window of `past` steps as a row: "past" [past, inputs], "last" and "future" [horizon, forecast].
+
+        Raises InvalidInput when no group has as many steps.
+        """
+        chosen = [self.inputs.index(name) for name in self.forecast]
+        made = [_windows(part.astype(np.float32), past, horizon) for part in self.parts if len(part) >= past + horizon]
+        if not made:
+            longest = max((len(part) for part in self.parts), default=0)
+            raise InvalidInput(
+                f"The series have {longest} steps, {past + horizon} are needed: {past} to look back, {horizon} ahead.",
+                reason="SERIES_TOO_SHORT",
+                fix="Give more steps, or a smaller window or horizon.",
+            )
+        before = np.concatenate([each[:, :past] for each in made])
+        after = np.concatenate([each[:, past:, chosen] for each in made])
+        columns = {PAST: before, LAST: before[:, -1, chosen], FUTURE: after}
+        table = pa.table({name: _tensors(array) for name, array in columns.items()})
+        schema = Schema((Column(PAST, "tensor"), Column(LAST, "tensor", "ignore"), Column(FUTURE, "tensor", "target")))
+        return self.data.derived(table, schema, "windows", {"past": past, "horizon": horizon})
+
+    def _with(self, parts: tuple[Array, ...]) -> Series:
+        return Series(self.data, self.inputs, self.forecast, parts)
+
+
+def series_of(data: SeriesData) -> Series:
+    """The series of a data set, or of an array, whose columns get numbers. Raises InvalidInput."""
+    if isinstance(data, Dataset):
+        return Series.of(data)
+    array = np.asarray(data)
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
+        raise InvalidInput(f"An array of shape {list(array.shape)} is not series.", fix="Give numbers [steps, series].")
+    columns = array.reshape(len(array), -1).T
+    table = pa.table({f"series {number}": column for number, column in enumerate(columns)})
+    schema = Schema(tuple(Column(name, "number") for name in table.column_names))
+    return Series.of(Dataset(table, schema, name="series"))
+
+
+def _numbers(data: Dataset, name: str) -> Array:
+    column = np.array([np.nan if row[name] is None else row[name] for row in data.rows([name])], dtype=np.float64)
+    gaps = np.flatnonzero(~np.isfinite(column))
+    if gaps.size:
+        raise InvalidInput.of_field(
+            name,
+            f"{gaps.size} values are missing or not finite (first: row {gaps[0]})",
+            reason="MISSING_VALUES",
+            fix="Fill them in, or drop these rows with data.clean().",
+        )
+    return column
+
+
+def _order(data: Dataset) -> list[Array]:
+    """Row numbers of every group in the order of time."""
+    time, group = data.schema.with_role("time"), data.schema.with_role("group")
+    order = np.arange(len(data))
+    if time is not None:
+        times = data.select([time.name]).with_schema(Schema((replace(time, role="target"),))).target_values()
+        order = np.argsort(np.asarray(times), kind="stable")
+    if group is None:
+        return [order]
+    names = np.array([str(row[group.name]) for row in data.rows([group.name])])[order]
+    return [order[names == name] for name in dict.fromkeys(names)]
+
+
+def _windows(values: Array, past: int, horizon: int) -> Array:
+    """[windows, past + horizon, columns], sharing the memory of the values."""
+    return np.lib.stride_tricks.sliding_window_view(values, past + horizon, axis=0).transpose(0, 2, 1)
+
+
+def _tensors(array: Array) -> pa.ChunkedArray:
+    return column_array("", np.ascontiguousarray(array))
