@@ -101,5 +101,9 @@ class Callback:
         """What a run that goes on after a kill must know, as JSON data."""
         return {}
 
-    def restore(self, document: dict[str, Any]) -> None:
-        """Take up what `document` gave."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Of this, what JSON has no form for."""
+        return {}
+
+    def restore(self, document: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Take up what `document` and `tensors` gave."""

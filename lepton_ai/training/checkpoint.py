@@ -15,10 +15,11 @@ from lepton_ai.archive import Archive
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.training.callbacks import Callback
 from lepton_ai.training.history import History
+from lepton_ai.training.optimizer_state import give_state, take_state
 from lepton_ai.training.selection import Selection
 
 _FILE = "training.lepton"
-_NETWORK, _BEST, _OPTIMIZER = "network/", "best/", "optimizer/"
+_NETWORK, _BEST, _OPTIMIZER, _CALLBACK = "network/", "best/", "optimizer/", "callback/"
 
 
 @dataclass
@@ -56,9 +57,12 @@ class Checkpoint:
         self, network: nn.Module, optimizer: Optimizer, parts: RunParts, position: Position, *, rate_factor: float
     ) -> None:
         """Write everything that the rest of the run depends on. Raises ResourceExhausted when the disk is full."""
-        moments, numbers = _flatten(optimizer)
+        moments, numbers = take_state(optimizer)
         weights = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
         weights |= {_BEST + name: tensor for name, tensor in parts.selection.weights.items()}
+        weights |= {_OPTIMIZER + name: tensor for name, tensor in moments.items()}
+        for index, callback in enumerate(parts.callbacks):
+            weights |= {f"{_CALLBACK}{index}/{name}": tensor for name, tensor in callback.tensors().items()}
         document = {
             "fingerprint": self._fingerprint,
             "position": position.document(),
@@ -68,7 +72,7 @@ class Checkpoint:
             "selection": parts.selection.document(),
             "callbacks": [[type(callback).__name__, callback.document()] for callback in parts.callbacks],
         }
-        Archive("training state", document, weights | moments, {}).write(self._path)
+        Archive("training state", document, weights, {}).write(self._path)
 
     def restore(self, network: nn.Module, optimizer: Optimizer, parts: RunParts) -> tuple[Position, float] | None:
         """Put everything back as it was saved; gives position and rate factor. None when there is nothing saved.
@@ -85,12 +89,12 @@ class Checkpoint:
                 fix="Choose another directory, or remove this one to begin again.",
             )
         network.load_state_dict(_below(_NETWORK, saved.weights))
-        _unflatten(optimizer, _below(_OPTIMIZER, saved.weights), saved.document["optimizer"])
+        give_state(optimizer, _below(_OPTIMIZER, saved.weights), saved.document["optimizer"])
         history = History.from_document(saved.document["history"])
         parts.history.epochs[:], parts.history.notes[:] = history.epochs, history.notes
         parts.history.best_epoch = history.best_epoch
         parts.selection.restore(saved.document["selection"], _below(_BEST, saved.weights))
-        _restore_callbacks(parts.callbacks, saved.document["callbacks"])
+        _restore_callbacks(parts.callbacks, saved)
         return Position.of(saved.document["position"]), saved.document["rate_factor"]
 
 
@@ -103,35 +107,15 @@ class RunParts:
     callbacks: Sequence[Callback]
 
 
-def _restore_callbacks(callbacks: Sequence[Callback], saved: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """To each the document of the next one of its class: others may have come or gone."""
-    left = list(saved)
+def _restore_callbacks(callbacks: Sequence[Callback], saved: Archive) -> None:
+    """To each what the next one of its class has left: others may have come or gone."""
+    left = list(enumerate(saved.document["callbacks"]))
     for callback in callbacks:
-        found = next((each for each in left if each[0] == type(callback).__name__), None)
+        found = next((each for each in left if each[1][0] == type(callback).__name__), None)
         if found is not None:
             left.remove(found)
-            callback.restore(found[1])
-
-
-def _flatten(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """An optimiser's state as tensors by "optimizer/INDEX/NAME", and what is not a tensor."""
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, dict[str, Any]] = {}
-    for index, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"{_OPTIMIZER}{index}/{name}"] = value
-            else:
-                numbers.setdefault(str(index), {})[name] = value
-    return tensors, numbers
-
-
-def _unflatten(optimizer: Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Mapping[str, Any]]) -> None:
-    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers.items()}
-    for path, tensor in tensors.items():
-        index, name = path.split("/", 1)
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+            index, (_, document) = found
+            callback.restore(document, _below(f"{_CALLBACK}{index}/", saved.weights))
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

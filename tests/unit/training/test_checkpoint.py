@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lepton_ai.errors import DataLoss, FailedPrecondition
 from lepton_ai.training.callbacks import Callback, TrainingState
@@ -114,7 +114,7 @@ def test_callbacks_get_their_own_state_back_when_others_come_and_go(tmp_path: Pa
         def document(self) -> dict[str, Any]:
             return {"total": self.total}
 
-        def restore(self, document: dict[str, Any]) -> None:
+        def restore(self, document: dict[str, Any], tensors: dict[str, Tensor]) -> None:
             self.total = document["total"]
 
     with pytest.raises(KilledError):
