@@ -63,7 +63,7 @@ class Archive:
                 _check_entries(archive)
                 document = json.loads(archive.read(_DOCUMENT))
                 if not isinstance(document, dict) or document.get("kind") != kind:
-                    raise InvalidInput(f"{Path(path).name} does not hold a {kind}.", reason="OTHER_KIND")
+                    raise InvalidInput(f"{Path(path).name} holds something else than a {kind}.", reason="OTHER_KIND")
                 weights = load(archive.read(_WEIGHTS))
                 names = [name for name in archive.namelist() if name.startswith(_FILES)]
                 files = {name.removeprefix(_FILES): archive.read(name) for name in names}

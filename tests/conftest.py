@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Property tests look for wrong answers; how long an example takes depends on what else the machine does.
+settings.register_profile("lepton", deadline=None)
+settings.load_profile("lepton")
 
 _KINDS = {"unit", "integration", "e2e", "chaos"}
 

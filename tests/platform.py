@@ -27,11 +27,14 @@ class Platform:
     home: Path
     state: StackState
 
-    def client(self, *, trace_ratio: float = 0.0, timeout_s: float = 10.0) -> AsyncClient:
+    @property
+    def addresses(self) -> Addresses:
+        """Where its services are."""
         found = connection(self.home)
-        names = Addresses.__dataclass_fields__
-        addresses = Addresses(**{name: getattr(found, name) for name in names})
-        return AsyncClient(addresses, trace_ratio=trace_ratio, timeout_s=timeout_s)
+        return Addresses(**{name: getattr(found, name) for name in Addresses.__dataclass_fields__})
+
+    def client(self, *, trace_ratio: float = 0.0, timeout_s: float = 10.0) -> AsyncClient:
+        return AsyncClient(self.addresses, trace_ratio=trace_ratio, timeout_s=timeout_s)
 
     def lepton(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line on this platform."""

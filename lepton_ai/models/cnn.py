@@ -16,6 +16,7 @@ from lepton_ai.training.tasks import Classification, Task
 
 _LARGE_SIDE = 96
 _SMALLEST_SIDE = 8
+_SMALLEST_TO_HALVE = 4
 
 
 class CNN(Model):
@@ -30,7 +31,7 @@ class CNN(Model):
         input_shape: Sequence[int] = (128, 128, 3),
         num_classes: int = 2,
         *,
-        channels: Sequence[int] = (32, 64, 128),
+        channels: Sequence[int] = (16, 32, 64, 128),
         dropout: float = 0.2,
         seed: int = 0,
     ) -> None:
@@ -61,12 +62,16 @@ class PictureNetwork(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], classes: int, widths: tuple[int, ...], dropout: float) -> None:
         super().__init__()
-        stride = 2 if min(shape[:2]) >= _LARGE_SIDE else 1
+        side = min(shape[:2])
+        stride = 2 if side >= _LARGE_SIDE else 1
+        side //= stride
         blocks: list[nn.Module] = []
         before = shape[2]
         for index, width in enumerate(widths):
             blocks += [_convolution(before, width, stride=stride if index == 0 else 1), _convolution(width, width)]
-            blocks += [nn.MaxPool2d(2)]
+            if side >= _SMALLEST_TO_HALVE:
+                blocks.append(nn.MaxPool2d(2))
+                side //= 2
             before = width
         self.features = nn.Sequential(*blocks)
         self.head = nn.Sequential(

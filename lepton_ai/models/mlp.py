@@ -35,7 +35,7 @@ class MLP(Model):
 
     def prepare(self, data: Dataset) -> Pipeline:
         columns = data.schema.inputs
-        strange = next((column for column in columns if column.kind not in ("number", "category", "time")), None)
+        strange = next((column for column in columns if column.kind not in ("number", "category")), None)
         if strange is not None or not columns:
             found = f"{strange.name!r} is of kind {strange.kind}" if strange else "there are none"
             raise InvalidInput(

@@ -48,7 +48,7 @@ def image_steps(column: str, shape: tuple[int, int, int]) -> list[Step]:
 
 def tabular_steps(columns: Sequence[Column], *, max_categories: int = 100) -> list[Step]:
     """From numbers and categories to one FP32 vector "features": no gaps, numbers standardised, categories one-hot."""
-    numbers = [column.name for column in columns if column.kind in ("number", "time")]
+    numbers = [column.name for column in columns if column.kind == "number"]
     categories = [column.name for column in columns if column.kind == "category"]
     steps: list[Step] = []
     if numbers:

@@ -13,10 +13,10 @@ from lepton_ai.models import Model
 BATCH_SIZES = (1, 3, 16)
 
 
-def assert_served_alike(model: Model, data: Dataset, directory: Path) -> None:
+def assert_served_alike(model: Model, data: Dataset, directory: Path, *, loaded: Model | None = None) -> None:
     """The package's network gives the model's answers at several batch sizes; so does the model saved and loaded."""
     package = model.package(directory / "package", name="m")
-    saved = type(model).load(model.save(directory / "model.zip"))
+    saved = loaded or type(model).load(model.save(directory / "model.zip"))
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(package.path("model.onnx"), options, providers=["CPUExecutionProvider"])
