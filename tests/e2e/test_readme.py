@@ -55,8 +55,24 @@ def test_the_commands_work_in_their_order(platform: Platform, tmp_path: Path) ->
         assert done.returncode == 0, f"{command}: {done.stderr}"
 
 
-@pytest.mark.parametrize("program", blocks("python"), ids=["sdk", "tritonclient"])
-def test_the_programs_work(platform: Platform, folder: Path, program: str) -> None:
+SDK, TRAINING, TRITONCLIENT = blocks("python")
+
+
+@pytest.mark.parametrize("program", [SDK, TRITONCLIENT], ids=["sdk", "tritonclient"])
+def test_the_programs_label_the_photo(platform: Platform, folder: Path, program: str) -> None:
+    assert "mastiff" in run_program(platform, folder, program)
+
+
+def test_the_training_program_ends_with_a_served_model(platform: Platform, folder: Path) -> None:
+    short = TRAINING.replace("split()", "split(train=60, test=20)").replace("epochs=10", "epochs=1")
+    printed = run_program(platform, folder, short)
+    assert "Test accuracy: " in printed
+    assert printed.splitlines()[-1] in ("cat", "dog")
+    assert (folder / "cat_dog_classifier.pth").is_file()
+    assert platform.lepton("undeploy", "cats-dogs").returncode == 0
+
+
+def run_program(platform: Platform, folder: Path, program: str) -> str:
     address = platform.state.addresses["inference"].split(",")[0]
     environment = {**os.environ, "LEPTON_HOME": str(platform.home), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -65,11 +81,11 @@ def test_the_programs_work(platform: Platform, folder: Path, program: str) -> No
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "mastiff" in done.stdout
+    return done.stdout
 
 
 def test_predicting_a_file_and_reading_its_trace(platform: Platform, folder: Path) -> None:

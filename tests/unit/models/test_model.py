@@ -135,7 +135,7 @@ def test_what_was_not_trained_can_neither_be_saved_nor_asked(tmp_path: Path) -> 
 
 
 def test_a_wrong_number_of_classes_is_named() -> None:
-    with pytest.raises(InvalidInput, match="num_classes.*the data set has 2 classes"):
+    with pytest.raises(InvalidInput, match=r"num_classes.*the data set has 2 classes"):
         CNN((16, 16, 3), 3).fit(pictures(16), epochs=1, progress=False)
 
 
