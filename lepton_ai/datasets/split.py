@@ -36,6 +36,12 @@ def split(
         raise InvalidInput.of_field("test", f"{test} is not between 0 and 1", fix="Give a share such as 0.2.")
     if len(data) < 2:
         raise InvalidInput(f"{len(data)} rows cannot be split in two.", reason="EMPTY_SET", fix="Collect more rows.")
+    if any(operation.name == "oversample" for operation in data.source_lineage.operations):
+        raise InvalidInput(
+            "The data was oversampled: copies of a row would be in both parts.",
+            reason="OVERSAMPLED",
+            fix="Split first, then oversample the training part; give fit its validation data.",
+        )
     group = group or _role_name(data, "group")
     if by_time:
         train, held = _by_time(data, test, by_time if isinstance(by_time, str) else None)

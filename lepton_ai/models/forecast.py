@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
+from lepton_ai.datasets.augment.compose import Wanted
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation
 from lepton_ai.models.model import Model
@@ -20,7 +21,6 @@ from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import Array
 from lepton_ai.training.forecasts import Forecast
 from lepton_ai.training.history import History
-from lepton_ai.training.loop import Augment
 from lepton_ai.training.tasks import Task
 
 
@@ -51,7 +51,7 @@ class Forecaster(Model):
         data: SeriesData,
         *,
         validation: SeriesData | float | None = 0.1,
-        augment: Augment | None = None,
+        augment: Wanted = None,
         **settings: Any,
     ) -> History:
         """Train on series; the latest share `validation` of the steps is put aside. See `Model.fit`."""

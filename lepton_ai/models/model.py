@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from lepton_ai.datasets import Dataset, from_arrays
+from lepton_ai.datasets.augment.compose import Wanted, make_augment
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation, Predicted, answer_rows
 from lepton_ai.models.golden import GoldenSample, choose_golden
@@ -21,7 +22,7 @@ from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
 from lepton_ai.prediction import Input, to_item
 from lepton_ai.training.evaluation import evaluate
 from lepton_ai.training.history import History
-from lepton_ai.training.loop import Augment, Material, Training
+from lepton_ai.training.loop import Material, Training
 from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.progress import ProgressBar
 from lepton_ai.training.settings import FitSettings
@@ -77,24 +78,29 @@ class Model(ABC):
         return self._network
 
     def fit(
-        self, data: Data, *, validation: Data | float | None = 0.1, augment: Augment | None = None, **settings: Any
+        self, data: Data, *, validation: Data | float | None = 0.1, augment: Wanted = None, **settings: Any
     ) -> History:
         """Train on a data set. `settings` are those of `FitSettings`: epochs, batch_size, learning_rate …
 
-        `validation` is a data set, or the share of the rows to put aside. Called again, it goes on with the weights it
-        has. Raises InvalidInput for data that cannot be learned from, naming the rows.
+        `validation` is a data set, or the share of the rows to put aside. `augment` varies what is trained on: some of
+        `lepton_ai.datasets.augment`, or the name of a preset such as "images". Called again, it goes on with the
+        weights it has. Raises InvalidInput for data that cannot be learned from, naming the rows.
         """
-        chosen = _settings(settings)
+        chosen, vary = _settings(settings), make_augment(augment)
         train, judge = self._split(as_dataset(data), validation, seed=chosen.seed)
         self._check_rows(train)
         self.pipeline = self.pipeline or self.prepare(train)
         self.task = self.task or self.define_task(train)
-        material = Material(self._prepared(train), None if judge is None else self._prepared(judge), augment)
+        material = Material(self._prepared(train), None if judge is None else self._prepared(judge), vary)
         training = Training(self.network, self.task, material, chosen, self._callbacks(chosen))
         run = training.fit()
         self.history = run
         source = json.loads(train.lineage.to_json())
-        self.lineage = {"data": source, "rows": len(train), "settings": _plain_settings(chosen)}
+        self.lineage = {
+            "data": source,
+            "rows": len(train),
+            "settings": {**_plain_settings(chosen), "augment": str(vary or "")},
+        }
         self.golden = choose_golden(self, judge if judge is not None else train)
         return run
 

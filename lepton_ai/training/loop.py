@@ -7,12 +7,11 @@ is why a run that was killed and goes on gives the same losses as one that was n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,16 +23,13 @@ from lepton_ai.training.evaluation import evaluate, run_network
 from lepton_ai.training.history import History
 from lepton_ai.training.losses import make_loss
 from lepton_ai.training.optimizers import make_optimizer
-from lepton_ai.training.prepared import Batch, Prepared
+from lepton_ai.training.prepared import Augment, Batch, Prepared
 from lepton_ai.training.processes import launch, of_first, share_buffers, sum_over
 from lepton_ai.training.randomness import generator_of, row_order, seed_of, seed_torch
 from lepton_ai.training.schedules import make_schedule
 from lepton_ai.training.selection import make_selection
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
-
-Augment = Callable[[Batch, np.random.Generator], Batch]
-"""Changes the rows of a batch at random, in training only."""
 
 
 @dataclass(frozen=True)

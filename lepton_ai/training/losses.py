@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -34,7 +35,22 @@ LOSSES: dict[str, Loss] = {
 
 
 def make_loss(wanted: str | Loss | None, task: Task, *, label_smoothing: float = 0.0) -> BatchLoss:
-    """The task's own loss, or another one on its first output and first target. Raises InvalidInput."""
+    """The task's own loss, or another one on its first output and first target; of mixed rows, that to both targets.
+
+    Raises InvalidInput.
+    """
+    loss = _plain_loss(wanted, task, label_smoothing)
+
+    def loss_of(outputs: Outputs, batch: Batch) -> Tensor:
+        if batch.mixed is None:
+            return loss(outputs, batch)
+        other = loss(outputs, replace(batch, targets=batch.mixed.targets))
+        return torch.lerp(other, loss(outputs, batch), batch.mixed.share)
+
+    return loss_of
+
+
+def _plain_loss(wanted: str | Loss | None, task: Task, label_smoothing: float) -> BatchLoss:
     if isinstance(wanted, str) and wanted not in LOSSES:
         raise InvalidInput.of_field("loss", f"there is no {wanted!r}", fix=f"There are {', '.join(LOSSES)}.")
     if label_smoothing:

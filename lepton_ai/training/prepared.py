@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +29,21 @@ _NAMED_ROWS = 5
 
 
 @dataclass(frozen=True)
+class Mixed:
+    """What else a batch is, when its rows were blended with others: those rows' targets."""
+
+    targets: dict[str, Tensor]
+    share: float
+    """How much of each row is its own, from 0.5 to 1; its loss counts as much."""
+
+
+@dataclass(frozen=True)
 class Batch:
     """Rows on their way through a network: its inputs in order, and what should come out."""
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
+    mixed: Mixed | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -42,8 +52,12 @@ class Batch:
         """The same rows on a device."""
         if device.type == "cpu":
             return self
-        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        return Batch(inputs, {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()})
+        mixed = self.mixed and Mixed(_on_device(self.mixed.targets, device), self.mixed.share)
+        return Batch(_on_device(self.inputs, device), _on_device(self.targets, device), mixed)
+
+
+Augment = Callable[[Batch, np.random.Generator], Batch]
+"""Changes the rows of a batch at random, in training only."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,8 @@ class Prepared:
         if len(data) == 0:
             raise InvalidInput("The data set is empty.", reason="EMPTY_DATA", fix="Give at least one row.")
         targets = task.targets(data)
-        return cls(
-            prepare_inputs((data.inputs(i) for i in range(len(data))), len(data), pipeline, memory_bytes), targets
-        )
+        rows = data.rows(tuple(pipeline.inputs))
+        return cls(prepare_inputs(rows, len(data), pipeline, memory_bytes), targets)
 
     def take(self, rows: Sequence[int] | Array) -> Prepared:
         """Only these rows."""
@@ -104,6 +117,10 @@ def prepare_inputs(
     if refused:
         raise _refusal(refused, count)
     return arrays
+
+
+def _on_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
 
 def _tensor(array: Array, rows: Array | slice) -> Tensor:
