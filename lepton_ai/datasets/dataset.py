@@ -24,6 +24,9 @@ from lepton_ai.pipeline.values import RawValue
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lepton_ai.datasets.clean import Cleaned, CleaningPolicy
+    from lepton_ai.datasets.profile import Profile
+
 Row = dict[str, RawValue]
 
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -225,13 +228,17 @@ class Dataset:
 
         return split(self, test, seed=seed, stratify=stratify, group=group, by_time=by_time)
 
-    def profile(self) -> Any:
-        """What is odd about the data: missing, double, extreme, leaking, mislabelled, broken."""
-        return import_module("lepton_ai.datasets.profile").profile(self)
+    def profile(self, *, other: Dataset | None = None, seed: int = 0, sample_rows: int = 20_000) -> Profile:
+        """What is odd about the data, and shared with `other`: see `lepton_ai.datasets.profile.profile`."""
+        from lepton_ai.datasets.profile import profile
 
-    def clean(self, policy: Any) -> Any:
-        """The data with what a policy says put right, and a report of how many rows that changed."""
-        return import_module("lepton_ai.datasets.clean").clean(self, policy)
+        return profile(self, other=other, seed=seed, sample_rows=sample_rows)
+
+    def clean(self, policy: Profile | CleaningPolicy | str) -> Cleaned:
+        """The data with what a policy says put right, and a report: see `lepton_ai.datasets.clean.clean`."""
+        from lepton_ai.datasets.clean import clean
+
+        return clean(self, policy)
 
     def show(self, n: int = 16, augment: Any = None) -> Any:
         """Some rows as a picture or table, with or without augmentation."""

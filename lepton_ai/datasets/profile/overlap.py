@@ -1,0 +1,71 @@
+"""Check: rows that are in the other data as well, exactly or nearly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from lepton_ai.datasets.profile.finding import Finding, listed, of_rows, percent
+from lepton_ai.datasets.profile.media import Picture
+from lepton_ai.datasets.profile.near import groups_of, near_pictures, near_texts
+from lepton_ai.datasets.profile.survey import Other, Survey
+
+_ADVICE = "What was trained on must not be tested on: take them out of one of the two, or split again with group=…."
+
+
+def check(survey: Survey) -> Iterator[Finding]:
+    """Equal inputs over all rows; nearly equal pictures and texts among the measured ones."""
+    if survey.other is None:
+        return
+    mine, theirs = survey.tally.contents, survey.other.tally.contents
+    common = np.isin(mine.inputs, theirs.inputs)
+    shared = mine.rows[common]
+    if len(shared):
+        first = dict(zip(theirs.inputs[::-1].tolist(), theirs.rows[::-1].tolist(), strict=True))
+        others = [first[value] for value in mine.inputs[common][:1000].tolist()]
+        yield _equal(survey, survey.other, shared.tolist(), others)
+    yield from _near(survey, survey.other, set(shared.tolist()))
+
+
+def _near(survey: Survey, other: Other, equal: set[int]) -> Iterator[Finding]:
+    here, there = survey.sample, other.sample
+    for column in survey.schema.inputs:
+        name, size = column.name, len(here)
+        if column.kind == "image":
+            cells = (*here.pictures[name], *there.pictures.get(name, ()))
+            pairs = near_pictures([cell if isinstance(cell, Picture) else None for cell in cells])
+        elif column.kind == "text":
+            pairs = near_texts([*here.texts[name], *there.texts.get(name, ())])
+        else:
+            continue
+        found: dict[int, int] = {}
+        for group in groups_of(pair for pair in pairs if pair[0] < size <= pair[1]):
+            other_row = int(there.rows[group[-1] - size])
+            found.update({int(here.rows[at]): other_row for at in group if at < size})
+        near = {row: match for row, match in sorted(found.items()) if row not in equal}
+        if near:
+            part = (len(near), size)
+            yield _finding(other, part, list(near), list(near.values()), near=True, column=name)
+
+
+def _equal(survey: Survey, other: Other, rows: list[int], others: list[int]) -> Finding:
+    share = math.lcm(survey.tally.contents.share, other.tally.contents.share)  # of the contents that both sides keep
+    return _finding(other, (len(rows) * share, survey.tally.rows), rows, others, near=False)
+
+
+def _finding(
+    other: Other, part: tuple[int, int], rows: list[int], others: list[int], *, near: bool, column: str = ""
+) -> Finding:
+    count, of = part
+    return Finding(
+        "overlap",
+        "medium" if near else "high",
+        f"{of_rows(count)} ({percent(count, of)}) {'nearly ' if near else ''}the same as in {other.name!r}",
+        _ADVICE,
+        column,
+        count,
+        listed(rows),
+        {"near": near, "other": other.name, "other_rows": list(listed(others))},
+    )
