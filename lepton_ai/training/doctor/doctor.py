@@ -20,7 +20,7 @@ from lepton_ai.training.doctor.learning_rate_high import LearningRateHigh
 from lepton_ai.training.doctor.learning_rate_low import LearningRateLow
 from lepton_ai.training.doctor.over_fitting import OverFitting
 from lepton_ai.training.doctor.plateau import Plateau
-from lepton_ai.training.doctor.signs import LossTrend, Signs, WeightScale, gradient_norm
+from lepton_ai.training.doctor.signs import LossTrend, Signs, WeightScale
 from lepton_ai.training.doctor.silence import SilenceProbe
 from lepton_ai.training.doctor.treatment import Treatment
 from lepton_ai.training.doctor.vanishing_gradients import VanishingGradients
@@ -142,7 +142,7 @@ class Doctor(Callback):
         if not (self._is_measuring or self._auto):
             return None
         if state.gradient_norm is None or state.settings.clip_norm is None:
-            return gradient_norm(state.network)
+            return self._scale.gradient()
         return state.gradient_norm and min(state.gradient_norm, state.settings.clip_norm)
 
     def _keep_when_good(self, state: TrainingState) -> None:

@@ -44,8 +44,8 @@ class ExplodingGradients(Check):
         )
 
     def _is_spike(self, signs: Signs, before: list[float], usual: float) -> bool:
-        weights = math.hypot(*(layer.weight for layer in signs.layers))
-        return len(before) >= _SAMPLES_BEFORE_SPIKE and signs.gradient > max(_SPIKE * usual, weights)
+        is_large = any(layer.gradient > layer.weight for layer in signs.layers)
+        return len(before) >= _SAMPLES_BEFORE_SPIKE and signs.gradient > _SPIKE * usual and is_large
 
 
 def _ratio(layer: Layer) -> float:

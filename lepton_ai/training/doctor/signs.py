@@ -15,6 +15,7 @@ from lepton_ai.training.callbacks import TrainingState
 _FIRST_STEPS = 10
 _SMOOTHING = 0.1
 _LARGE = 1e30
+_ELEMENTS = 10_000
 
 
 @dataclass
@@ -74,22 +75,18 @@ class LossTrend:
 
 @dataclass(frozen=True)
 class Layer:
-    """One weight of the network in a measured step. Biases and norms, which have one dimension, are left out."""
+    """One weight of the network in a measured step, by the root mean squares of some of its elements.
+
+    Biases and norms, which have one dimension, are left out.
+    """
 
     name: str
-    size: int
     gradient: float
-    """Norm of its gradient; may be infinite or not a number."""
     weight: float
-    """Norm before the step."""
+    """Before the step."""
     change: float
-    """Norm of what the step changed."""
+    """What the step changed."""
     is_embedding: bool = False
-
-    @property
-    def gradient_rms(self) -> float:
-        """The gradient of a typical element."""
-        return self.gradient / math.sqrt(self.size)
 
 
 @dataclass
@@ -117,7 +114,10 @@ class Signs:
 
 
 class WeightScale:
-    """Measures the weights of a step: gradients and norms before it, what it changed after it."""
+    """Measures the weights of a step: gradients and sizes before it, what it changed after it.
+
+    Of large weights some rows are enough, which keeps the cost the same however large they are.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         embeddings = {id(each.weight) for each in network.modules() if isinstance(each, nn.Embedding)}
@@ -126,39 +126,56 @@ class WeightScale:
             for name, weight in network.named_parameters()
             if weight.requires_grad and weight.ndim > 1
         ]
+        self._trainable = [weight for weight in network.parameters() if weight.requires_grad]
         self._measured: list[tuple[str, Tensor, bool]] = []
         self._before: list[Tensor] = []
-        self._norms: list[float] = []
+        self._gradients: list[float] = []
+        self._sizes: list[float] = []
+
+    def gradient(self) -> float:
+        """Norm of all gradients together; not finite when one of them is not."""
+        gradients = [weight.grad for weight in self._trainable if weight.grad is not None]
+        return float(torch.linalg.vector_norm(_stacked(gradients))) if gradients else 0.0
 
     def weigh(self) -> None:
         """Before the optimiser's step."""
         self._measured = [each for each in self._weights if each[1].grad is not None]
-        weights = [weight.detach() for _, weight, _ in self._measured]
-        gradients = [weight.grad for _, weight, _ in self._measured if weight.grad is not None]
-        self._before = [weight.clone() for weight in weights]
-        self._norms = norms([*gradients, *weights])
+        self._gradients = rms([_some(weight.grad) for _, weight, _ in self._measured if weight.grad is not None])
+        self._before = [_some(weight.detach()).clone() for _, weight, _ in self._measured]
+        self._sizes = rms(self._before)
 
     def weigh_again(self) -> tuple[Layer, ...]:
         """After the step."""
-        count = len(self._measured)
         for before, (_, weight, _) in zip(self._before, self._measured, strict=True):
-            before.sub_(weight.detach())
-        changes = norms(self._before)
-        self._before = []
+            before.sub_(_some(weight.detach()))
+        changes, self._before = rms(self._before), []
         return tuple(
-            Layer(name, weight.numel(), self._norms[i], self._norms[count + i], changes[i], is_embedding)
-            for i, (name, weight, is_embedding) in enumerate(self._measured)
+            Layer(name, self._gradients[i], self._sizes[i], changes[i], is_embedding)
+            for i, (name, _, is_embedding) in enumerate(self._measured)
         )
+
+
+def rms(tensors: list[Tensor]) -> list[float]:
+    """Root mean square of each, computed together."""
+    return [norm / math.sqrt(max(1, each.numel())) for norm, each in zip(norms(tensors), tensors, strict=True)]
 
 
 def norms(tensors: list[Tensor]) -> list[float]:
     """Euclidean norm of each, computed together."""
     if not tensors:
         return []
-    return torch.stack([norm.float() for norm in torch._foreach_norm(tensors)]).tolist()
+    found: list[float] = _stacked(tensors).tolist()
+    return found
 
 
-def gradient_norm(network: nn.Module) -> float:
-    """Norm of all gradients together; not finite when one of them is not."""
-    gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    return math.hypot(*norms(gradients)) if gradients else 0.0
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    found = list(torch._foreach_norm(tensors))
+    if len({norm.dtype for norm in found}) > 1:
+        found = [norm.float() for norm in found]
+    return torch.stack(found)
+
+
+def _some(tensor: Tensor) -> Tensor:
+    """Rows from all over a weight, of some ten thousand elements together."""
+    step = tensor.numel() // _ELEMENTS
+    return tensor[:: min(step, len(tensor))] if step > 1 else tensor

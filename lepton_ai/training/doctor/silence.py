@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-_CAN_DIE = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardtanh)
+_CAN_DIE = (nn.ReLU, nn.ReLU6)
+_ROWS = 8
 
 
 class SilenceProbe:
@@ -38,13 +39,17 @@ class SilenceProbe:
         def look(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim >= 2 and module.training:
                 alive = self._per_unit(output.detach()) > 0
-                self._alive[name] = self._alive[name] | alive if name in self._alive else alive
+                before = self._alive.get(name)  # of another width for a layer without weights that is used in many places
+                self._alive[name] = before | alive if before is not None and before.shape == alive.shape else alive
 
         return look
 
     def _per_unit(self, output: Tensor) -> Tensor:
-        """The greatest activation of every unit. Units are channels where there are places, else the last dimension."""
+        """The sum over every unit's activations, which are not negative. Units are channels where there are places.
+
+        Where there are, a few rows are enough: each has many.
+        """
         is_sequence = output.ndim == 3 and output.shape[1] not in self._channels
         axis = output.ndim - 1 if is_sequence else 1
         others = [index for index in range(output.ndim) if index != axis]
-        return torch.amax(output, dim=others)
+        return torch.sum(output[:_ROWS] if output.ndim > 2 else output, dim=others)

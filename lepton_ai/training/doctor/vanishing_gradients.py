@@ -19,11 +19,11 @@ class VanishingGradients(Check):
 
     def at_sample(self, signs: Signs) -> Finding | None:
         layers = [layer for layer in signs.layers if not layer.is_embedding]
-        most = max((layer.gradient_rms for layer in layers), default=0.0)
+        most = max((layer.gradient for layer in layers), default=0.0)
         if len(layers) < 2 or not 0 < most < float("inf"):
             return None
         shares = {
-            layer.name: statistics.median(self.remember(layer.name, layer.gradient_rms / most, last=_SAMPLES))
+            layer.name: statistics.median(self.remember(layer.name, layer.gradient / most, last=_SAMPLES))
             for layer in layers
         }
         if min(len(self.memory[name]) for name in shares) < _SAMPLES:
