@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lepton_ai.client import AsyncClient, Client
     from lepton_ai.deployment import deploy, load
     from lepton_ai.errors import LeptonError
+    from lepton_ai.models.wrap import wrap
     from lepton_ai.package import Package
     from lepton_ai.prediction import Answer, Label, Prediction
 
@@ -24,6 +25,7 @@ __all__ = [
     "Prediction",
     "deploy",
     "load",
+    "wrap",
 ]
 
 _HOMES = {
@@ -37,6 +39,7 @@ _HOMES = {
     "Prediction": "lepton_ai.prediction",
     "deploy": "lepton_ai.deployment",
     "load": "lepton_ai.deployment",
+    "wrap": "lepton_ai.models.wrap",
 }
 
 

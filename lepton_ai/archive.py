@@ -43,7 +43,7 @@ class Archive:
         """
         from safetensors.torch import save
 
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.weights.items()}
+        weights = _apart(self.weights)
         document = json.dumps({"kind": self.kind, **self.document}, ensure_ascii=False, indent=1, allow_nan=False)
         with replacing(Path(path)) as file, zipfile.ZipFile(file, "w") as archive:
             _add(archive, _DOCUMENT, document.encode(), zipfile.ZIP_DEFLATED)
@@ -96,6 +96,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors with memory of their own, which safetensors wants: tied weights are written under each of their names."""
+    taken: set[int] = set()
+    weights: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        place = whole.untyped_storage().data_ptr()
+        weights[name] = whole.clone() if place in taken else whole
+        taken.add(place)
+    return weights
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, compression: int) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SAMPLES = 3
 _CANDIDATES = 64
-_MAX_VALUES = 1000
+_MAX_VALUES = 1 << 14
 _TOLERANCE = 1e-2
 
 
@@ -41,7 +41,9 @@ def choose_golden(model: Model, data: Dataset) -> list[GoldenSample]:
     chosen: dict[str, int] = {}
     for row in by_certainty:
         chosen.setdefault(answers[row].label or str(row), row)
-    return [_sample(candidates.inputs(row), answers[row]) for row in list(chosen.values())[:_SAMPLES]]
+    names = tuple(model.pipeline.inputs) if model.pipeline is not None else ()
+    inputs = list(candidates.rows(names))
+    return [_sample(inputs[row], answers[row]) for row in list(chosen.values())[:_SAMPLES]]
 
 
 def _certainty(answer: Predicted) -> float:

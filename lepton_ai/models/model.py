@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from lepton_ai.models.answers import Evaluation, Predicted, answer_rows
 from lepton_ai.models.golden import GoldenSample, choose_golden
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
 from lepton_ai.prediction import Input, to_item
+from lepton_ai.training.doctor import Doctor
 from lepton_ai.training.evaluation import evaluate
 from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material, Training
@@ -43,6 +44,9 @@ class Model(ABC):
     Subclasses take plain JSON values in their constructor and hand them to `super().__init__`: that is their `config`,
     from which a saved model is built again.
     """
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Settings of `fit` that suit this kind of network better than those of `FitSettings`."""
 
     def __init__(self, **config: Any) -> None:
         self.config = config
@@ -86,14 +90,13 @@ class Model(ABC):
         `lepton_ai.datasets.augment`, or the name of a preset such as "images". Called again, it goes on with the
         weights it has. Raises InvalidInput for data that cannot be learned from, naming the rows.
         """
-        chosen, vary = _settings(settings), make_augment(augment)
+        chosen, vary = _settings({**self.defaults, **settings}), make_augment(augment)
         train, judge = self._split(as_dataset(data), validation, seed=chosen.seed)
         self._check_rows(train)
         self.pipeline = self.pipeline or self.prepare(train)
         self.task = self.task or self.define_task(train)
         material = Material(self._prepared(train), None if judge is None else self._prepared(judge), vary)
-        training = Training(self.network, self.task, material, chosen, self._callbacks(chosen))
-        run = training.fit()
+        run = self.train(material, chosen)
         self.history = run
         source = json.loads(train.lineage.to_json())
         self.lineage = {
@@ -101,8 +104,17 @@ class Model(ABC):
             "rows": len(train),
             "settings": {**_plain_settings(chosen), "augment": str(vary or "")},
         }
-        self.golden = choose_golden(self, judge if judge is not None else train)
+        self.golden = self.choose_golden(judge if judge is not None else train)
         return run
+
+    def train(self, material: Material, settings: FitSettings) -> History:
+        """Train the network on prepared rows: what models with ways of their own change in `fit`."""
+        _, task = self._trained()
+        return Training(self.network, task, material, settings, self._callbacks(settings)).fit()
+
+    def choose_golden(self, data: Dataset) -> list[GoldenSample]:
+        """Examples that every served copy of the model must answer alike."""
+        return choose_golden(self, data)
 
     def evaluate(self, data: Data, *, batch_size: int = 256) -> Evaluation:
         """Loss and main metric over a data set: `loss, accuracy = model.evaluate(test)`; `.metrics` has all of them."""
@@ -116,7 +128,7 @@ class Model(ABC):
         Gives a `Predicted`, or a list of them for a list or a data set. Raises InvalidInput for unusable inputs.
         """
         if isinstance(inputs, Dataset):
-            return self._predict([inputs.inputs(row) for row in range(len(inputs))], top_k)
+            return self._predict(list(inputs.rows(tuple(self._trained()[0].inputs))), top_k)
         if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
             return self._predict([raw_inputs(to_item(each)) for each in inputs], top_k)
         return self._predict([raw_inputs(to_item(inputs))], top_k)[0]
@@ -154,7 +166,13 @@ class Model(ABC):
         return f"{type(self).__name__}({config})"
 
     def _callbacks(self, settings: FitSettings) -> list[Any]:
-        return [] if settings.progress is False else [ProgressBar(always=settings.progress is True)]
+        bar = None if settings.progress is False else ProgressBar(always=settings.progress is True)
+        callbacks: list[Any] = [] if bar is None else [bar]
+        if settings.doctor:
+            report = bar.say if bar is not None and bar.shows else None
+            loss_falls = self.task is None or self.task.has_falling_loss
+            callbacks.append(Doctor(auto=settings.auto, report=report, loss_falls=loss_falls))
+        return callbacks
 
     def _trained(self) -> tuple[Pipeline, Task]:
         if self.pipeline is None or self.task is None:

@@ -18,6 +18,8 @@ from lepton_ai.training.history import History
 from lepton_ai.training.tasks import task_from_document
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lepton_ai.models.model import Model
 
 _KIND = "model"
@@ -44,18 +46,22 @@ def save_model(model: Model, path: Path | str) -> Path:
     return Archive(_KIND, document, model.network.state_dict(), files).write(path)
 
 
-def load_model(path: Path | str) -> Model:
-    """Read a model. Raises NotFound, InvalidInput for another kind of file, DataLoss for a damaged one."""
+def load_model(path: Path | str, *, module: nn.Module | None = None) -> Model:
+    """Read a model. `module` is for those that `wrap` made, which need it.
+
+    Raises NotFound, InvalidInput for another kind of file, DataLoss for a damaged one.
+    """
     archive = Archive.read(path, kind=_KIND)
     try:
-        return _restore(archive)
+        return _restore(archive, module)
     except (KeyError, TypeError, RuntimeError) as error:  # RuntimeError: weights of another shape
         raise DataLoss(f"{Path(path).name} is damaged: its parts do not fit together.") from error
 
 
-def _restore(archive: Archive) -> Model:
+def _restore(archive: Archive, module: nn.Module | None) -> Model:
     document = archive.document
-    model = _family(str(document["class"]))(**document["config"])
+    given = {"module": module} if document["class"] == "Wrapped" else {}
+    model = find_family(str(document["class"]))(**document["config"], **given)
     model.pipeline = Pipeline.load(document["pipeline"], _below(_PIPELINE, archive.files))
     model.task = task_from_document(document["task"])
     model.history = History.from_document(document["history"])
@@ -65,7 +71,7 @@ def _restore(archive: Archive) -> Model:
     return model
 
 
-def _family(name: str) -> type[Model]:
+def find_family(name: str) -> type[Model]:
     """Only classes of this table are made: a file cannot name other code."""
     if name not in FAMILIES:
         raise InvalidInput(f"The file holds a {name[:64]!r}, which this version of Lepton does not know.")

@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from lepton_ai.pipeline.category_index import CategoryIndex
 from lepton_ai.pipeline.image import CenterCrop, Crop, DecodeImage, Pad, Resize
+from lepton_ai.pipeline.noise import DrawNoise
 from lepton_ai.pipeline.operation import Operation
 from lepton_ai.pipeline.sequence import Sequence
 from lepton_ai.pipeline.sound import DecodeSound, FitLength, LogMel, Resample, SoundTensor, TrimSilence
@@ -21,6 +23,7 @@ OPERATIONS: dict[str, type[Operation]] = {
         DecodeSound, Resample, TrimSilence, FitLength, SoundTensor, LogMel,
         NormalizeText, Tokenize, TextTensor,
         Impute, Clip, Scale, OneHot, Concat,
+        CategoryIndex, DrawNoise,
     )
 }  # fmt: skip
 

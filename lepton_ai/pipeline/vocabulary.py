@@ -13,22 +13,22 @@ _UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0
 _WORDS = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
 
 
-def read_vocabulary(content: bytes) -> dict[str, int]:
+def read_vocabulary(content: bytes, *, parameter: str = "vocabulary") -> dict[str, int]:
     """Ids by token: one token a line, UTF-8, counted from 0. Raises Misfit for duplicates, empty lines, not UTF-8."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Misfit("vocabulary", "the file is not UTF-8 text") from None
+        raise Misfit(parameter, "the file is not UTF-8 text") from None
     # Only line feeds end a line: str.splitlines would also split at characters that may themselves be tokens.
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     if len(lines) > _MAX_TOKENS:
-        raise Misfit("vocabulary", f"the file has {len(lines)} tokens, at most {_MAX_TOKENS} are allowed")
+        raise Misfit(parameter, f"the file has {len(lines)} tokens, at most {_MAX_TOKENS} are allowed")
     ids: dict[str, int] = {}
     for number, token in enumerate(lines):
         if not token:
-            raise Misfit("vocabulary", f"line {number + 1} of the file is empty")
+            raise Misfit(parameter, f"line {number + 1} of the file is empty")
         if token in ids:
-            raise Misfit("vocabulary", f"lines {ids[token] + 1} and {number + 1} of the file hold the same token")
+            raise Misfit(parameter, f"lines {ids[token] + 1} and {number + 1} of the file hold the same token")
         ids[token] = number
     return ids
 

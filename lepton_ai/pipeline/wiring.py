@@ -105,7 +105,11 @@ def _check_free(wiring: _Wiring, name: str) -> None:
 
 
 def _outputs(wiring: _Wiring, document: Document) -> tuple[Output, ...]:
-    """Every named tensor that no later step takes. A result that nobody takes and nobody named is a mistake."""
+    """Every named tensor that no later step takes, in the order of the steps that make them.
+
+    A result that nobody takes and nobody named is a mistake. The order is that of the steps, since the one of the
+    inputs is lost in canonical JSON.
+    """
     for name, slot in wiring.slots.items():
         if slot.used:
             continue
@@ -119,10 +123,11 @@ def _outputs(wiring: _Wiring, document: Document) -> tuple[Output, ...]:
             raise InvalidInput.of_field(
                 f"steps[{slot.made_by}]", f"{name!r} ends as {slot.spec}, not as a tensor", fix="Add the missing steps."
             )
+    made = [(index, name, wiring.slots[name]) for index, step in enumerate(wiring.steps) for name in step.writes]
     outputs = tuple(
         Output(name, slot.spec.dtype, slot.spec.shape)
-        for name, slot in wiring.slots.items()
-        if not slot.used and slot.made_by is not None
+        for index, name, slot in made
+        if not slot.used and slot.made_by == index
     )
     if not outputs:
         raise InvalidInput.of_field("steps", "no tensor comes out", fix="Name the last step's result with `output`.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,6 +34,8 @@ class Task(ABC):
     main_metric: str
     """The metric that `evaluate` gives beside the loss; "loss" when there is none better."""
     higher_is_better: bool = False
+    has_falling_loss: ClassVar[bool] = True
+    """Whether a good run makes the loss smaller; rivals do not."""
 
     @abstractmethod
     def targets(self, data: Dataset) -> dict[str, Array]:
@@ -187,17 +190,33 @@ class Reconstruction(Task):
 
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression, Reconstruction)}
+_ELSEWHERE = {
+    "anomaly_detection": "lepton_ai.training.anomalies:AnomalyDetection",
+    "forecast": "lepton_ai.training.forecasts:Forecast",
+    "generation": "lepton_ai.training.generation:Generation",
+    "ranking": "lepton_ai.training.ratings:Ranking",
+    "rating": "lepton_ai.training.ratings:Rating",
+}
+"""Tasks of some kinds of models only, in modules of their own."""
 
 
 def task_from_document(document: Mapping[str, Any]) -> Task:
     """The task that `Task.document` described. Raises InvalidInput for one that this version does not know."""
     settings = {key: value for key, value in document.items() if key != "name"}
-    known = TASKS.get(str(document.get("name")))
+    known = _find(str(document.get("name")))
     if known is None:
         raise InvalidInput("The file names a training task that this version of Lepton does not know.")
     if "classes" in settings:
         settings["classes"] = tuple(settings["classes"])
     return known(**settings)
+
+
+def _find(name: str) -> type[Task] | None:
+    if name not in _ELSEWHERE:
+        return TASKS.get(name)
+    module, _, class_of_task = _ELSEWHERE[name].partition(":")
+    found: type[Task] = getattr(import_module(module), class_of_task)
+    return found
 
 
 def class_name(value: object) -> str | None:

@@ -1,0 +1,95 @@
+"""What recommenders learn: which rating someone gives something, or what someone takes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torchmetrics
+from torch import Tensor
+
+from lepton_ai.tensors import Array
+from lepton_ai.training.prepared import Batch
+from lepton_ai.training.tasks import Outputs, Regression, Task, class_name
+
+if TYPE_CHECKING:
+    from lepton_ai.datasets import Dataset
+
+TOP = 10
+"""How many recommendations the hit rate looks at."""
+UNKNOWN_ITEM = -1
+
+
+class Rating(Regression):
+    """A number for a pair of user and item; the network answers rating [N, 1] within the range that was seen."""
+
+    name = "rating"
+    outputs = ("rating",)
+    main_metric = "rmse"
+
+    def __init__(self, mean: float, std: float, least: float, greatest: float) -> None:
+        super().__init__(mean, std)
+        self.least, self.greatest = least, greatest
+
+    @classmethod
+    def of(cls, data: Dataset) -> Rating:
+        known = Regression.of(data)
+        values = np.asarray(data.target_values(), dtype=np.float64)
+        return cls(known.mean, known.std, float(values.min()), float(values.max()))
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        return torch.nn.functional.mse_loss(outputs["rating"], batch.targets["values"])
+
+    def document(self) -> dict[str, Any]:
+        return {**super().document(), "least": self.least, "greatest": self.greatest}
+
+
+class Ranking(Task):
+    """The item that a user takes next, out of all: the network answers scores [N, items].
+
+    Every row counts as something that was taken; ratings are not looked at. An item that was not there to learn from is
+    never recommended: such rows are misses, and have no part in the loss.
+    """
+
+    name = "ranking"
+    outputs = ("scores",)
+    main_metric = "hit_rate"
+    higher_is_better = True
+
+    def __init__(self, items: Sequence[str], *, column: str) -> None:
+        self.items = tuple(items)
+        self.column = column
+
+    def targets(self, data: Dataset) -> dict[str, Array]:
+        known = {name: index for index, name in enumerate(self.items)}
+        items = [known.get(class_name(row[self.column]) or "", UNKNOWN_ITEM) for row in data.rows([self.column])]
+        return {"item": np.array(items, dtype=np.int64)}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        items = batch.targets["item"]
+        total = torch.nn.functional.cross_entropy(outputs["scores"], items, ignore_index=UNKNOWN_ITEM, reduction="sum")
+        return total / (items != UNKNOWN_ITEM).sum().clamp(min=1)
+
+    def metrics(self) -> dict[str, torchmetrics.Metric]:
+        return {"hit_rate": torchmetrics.MeanMetric()}
+
+    def update(self, metrics: Mapping[str, torchmetrics.Metric], outputs: Outputs, batch: Batch) -> None:
+        metrics["hit_rate"].update(hits(outputs["scores"], batch.targets["item"]))
+
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        steps: list[dict[str, Any]] = [
+            {"op": "softmax", "input": "scores"},
+            {"op": "classify", "labels": "items.txt", "top_k": min(TOP, len(self.items))},
+        ]
+        return steps, {"items.txt": ("\n".join(self.items) + "\n").encode()}
+
+    def document(self) -> dict[str, Any]:
+        return {"name": self.name, "items": list(self.items), "column": self.column}
+
+
+def hits(scores: Tensor, items: Tensor) -> Tensor:
+    """For every row 1 when its item is among the `TOP` best, else 0."""
+    best = scores.topk(min(TOP, scores.shape[1]), dim=1).indices
+    return (best == items[:, None]).any(dim=1).float()

@@ -1,0 +1,135 @@
+"""Modules of one's own: pictures, tensors and rows go in, classes and numbers come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lepton_ai
+from lepton_ai.datasets import Column, Dataset, Schema, from_arrays, from_rows
+from lepton_ai.datasets.ready.pictures import png
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.models import Wrapped
+from tests.unit.models.served import assert_served_alike
+
+PICTURES = Schema((Column("photo", "image"), Column("kind", "category", "target")))
+
+ROWS = Schema((Column("x", "number"), Column("c", "category"), Column("y", "category", "target")))
+
+
+class Sum(nn.Module):
+    """Two tensors to one number a row, without a second dimension."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(2, 1), nn.Linear(3, 1)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        numbers: Tensor = self.left(left) + self.right(right)
+        return numbers[:, 0]
+
+
+def convolution(classes: int = 2, *, width: int = 8) -> nn.Module:
+    first = nn.Conv2d(3, width, 3, padding=1)
+    return nn.Sequential(first, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+
+def pictures(rows: int = 32) -> Dataset:
+    random = np.random.default_rng(0)
+    return from_rows(
+        (
+            {
+                "photo": png(random.integers(0, 100, (9, 9, 3), dtype=np.uint8) + 150 * (row % 2)),
+                "kind": "暗亮"[row % 2],
+            }
+            for row in range(rows)
+        ),
+        schema=PICTURES,
+    )
+
+
+def pairs(rows: int = 64) -> Dataset:
+    random = np.random.default_rng(0)
+    left, right = random.normal(size=(2, rows, 3)).astype(np.float32)
+    return from_arrays({"left": left[:, :2], "right": right}, 1000 + 50 * (left[:, 0] + right.sum(axis=1)))
+
+
+def test_a_module_for_pictures_is_trained_in_place_and_served(tmp_path: Path) -> None:
+    module = convolution()
+    model = lepton_ai.wrap(module, input_shape=(8, 8, 3))
+    model.fit(pictures(), epochs=12, batch_size=8, learning_rate=0.02, validation=None, progress=False)
+    assert model.evaluate(pictures()).metrics["accuracy"] > 0.9
+    assert_loads_and_serves(model, convolution(), pictures(16), tmp_path)
+    assert module.training is False
+
+
+def test_a_module_of_several_tensors_gives_one_number(tmp_path: Path) -> None:
+    model = lepton_ai.wrap(Sum())
+    model.fit(pairs(), epochs=30, batch_size=8, learning_rate=0.05, progress=False)
+    assert model.evaluate(pairs()).metrics["mae"] < 20
+    assert_loads_and_serves(model, Sum(), pairs(), tmp_path)
+
+
+def test_a_module_for_rows_takes_one_vector(tmp_path: Path) -> None:
+    rows = from_rows(({"x": float(n), "c": "ab"[n % 2], "y": "uv"[n % 2]} for n in range(40)), schema=ROWS)
+    model = lepton_ai.wrap(nn.Linear(3, 2))
+    model.fit(rows, epochs=10, learning_rate=0.1, progress=False)
+    assert model.evaluate(rows).metrics["accuracy"] == 1
+    assert_loads_and_serves(model, nn.Linear(3, 2), rows, tmp_path)
+
+
+def test_steps_say_what_the_module_takes() -> None:
+    steps: list[dict[str, Any]] = [
+        {"op": "decode_image", "input": "photo", "mode": "L"},
+        {"op": "resize", "size": [4, 4]},
+        {"op": "to_tensor", "dtype": "FP32"},
+        {"op": "normalize", "scale": 1 / 255, "output": "pixels"},
+    ]
+    model = lepton_ai.wrap(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), steps=steps)
+    model.fit(pictures(), epochs=20, batch_size=8, learning_rate=0.02, validation=None, progress=False)
+    assert model.evaluate(pictures()).metrics["accuracy"] > 0.9
+
+
+def test_a_number_can_be_answered_in_the_modules_own_units() -> None:
+    module = Sum()
+    with torch.no_grad():
+        module.left.bias.fill_(1000.0)
+    model = lepton_ai.wrap(module, standardize=False)
+    model.fit(pairs(), epochs=1, learning_rate=1e-6, progress=False)
+    assert model.evaluate(pairs()).metrics["mae"] < 200
+
+
+def test_a_file_holds_no_code_and_says_so(tmp_path: Path) -> None:
+    model = lepton_ai.wrap(convolution(), input_shape=(8, 8, 3))
+    model.fit(pictures(), epochs=1, progress=False)
+    path = model.save(tmp_path / "mine.pth")
+    with pytest.raises(FailedPrecondition, match="Sequential") as caught:
+        lepton_ai.load(path)
+    assert "Wrapped.load" in caught.value.fix
+    with pytest.raises(InvalidInput, match="do not fit the module"):
+        Wrapped.load(path, module=convolution(width=4))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "message"),
+    [
+        (convolution(classes=5), (8, 8, 3), r"answers \[N, 5\], classification takes \[N, 2\]"),
+        (convolution(), (8, 8, 1), r"does not take what the pipeline makes \(image \[2, 8, 8, 1\]\)"),
+        (convolution(), None, "input_shape"),
+    ],
+)
+def test_a_module_that_does_not_fit_is_told_before_training(
+    module: nn.Module, shape: tuple[int, int, int] | None, message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        lepton_ai.wrap(module, input_shape=shape).fit(pictures(), progress=False)
+
+
+def assert_loads_and_serves(model: Wrapped, module: nn.Module, data: Dataset, directory: Path) -> None:
+    loaded = Wrapped.load(model.save(directory / "mine.pth"), module=module)
+    assert_served_alike(model, data, directory, loaded=loaded)
