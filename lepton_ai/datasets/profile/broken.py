@@ -23,8 +23,8 @@ def check(survey: Survey) -> Iterator[Finding]:
         yield Finding(
             "broken",
             "high",
-            f"{of_rows(len(broken))} with a file that cannot be decoded: {reasons.most_common(1)[0][0]}",
-            "The preprocess service would refuse them: repair the files, or clean(drop_broken=True).",
+            f"{of_rows(len(broken))} with a file that the pipeline refuses; row {rows[0]}: {broken[0][1]}",
+            "Serving would refuse them as well: repair the files, or clean(drop_broken=True).",
             name,
             len(broken),
             rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ _SIDE_PIXELS = 112
 _WAVE_POINTS = 96
 _TEXT_CHARS = 160
 _SHOWN_VALUES = 8
+_CARD_KINDS = ("image", "sound", "text")
 _BROKEN = "<div class='broken'>cannot be decoded</div>"
 
 
@@ -30,15 +32,39 @@ class Exhibits:
         self._data = data
         self._bodies: dict[tuple[int, str], str] = {}
 
-    def show(self, row: int, *, caption: str, column: str = "") -> str:
-        """A row with its number, its target and what the finding says of it; empty without data."""
-        if self._data is None:
+    @property
+    def pictorial(self) -> bool:
+        """Whether rows have pictures, sounds or texts and are shown as cards; plain values go into a table."""
+        return self._data is not None and any(column.kind in _CARD_KINDS for column in self._data.schema.inputs)
+
+    def show(self, rows: Sequence[int], captions: Sequence[str], *, column: str = "") -> str:
+        """Rows with their numbers, their targets and what the finding says of them; empty without data."""
+        if self._data is None or not rows:
             return ""
+        if not self.pictorial:
+            return _value_table(self._data, rows, captions, column)
+        return "".join(self._card(row, caption, column) for row, caption in zip(rows, captions, strict=False))
+
+    def _card(self, row: int, caption: str, column: str) -> str:
         key = (row, column)
-        if key not in self._bodies:
+        if key not in self._bodies and self._data is not None:
             self._bodies[key] = _body(self._data, row, column)
         said = f"<b>{escape(caption)}</b>" if caption else ""
         return f"<figure class='row'>{self._bodies[key]}<figcaption><span>row {row}</span>{said}</figcaption></figure>"
+
+
+def _value_table(data: Dataset, rows: Sequence[int], captions: Sequence[str], named: str) -> str:
+    columns = [column for column in data.schema if column.role in ("input", "time", "target")]
+    columns.sort(key=lambda column: (column.role != "target", column.name != named))
+    columns = columns[:_SHOWN_VALUES]
+    heads = "".join(f"<th>{escape(column.name)}</th>" for column in columns)
+    lines = []
+    for row, caption in zip(rows, captions, strict=False):
+        number = f"{row}<small>{escape(caption)}</small>" if caption in ("here", data.name) else str(row)
+        cells = "".join(f"<td>{_text(_cell(data, row, column))}</td>" for column in columns)
+        lines.append(f"<tr><th>{number}</th>{cells}</tr>")
+    body = f"<thead><tr><th>row</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody>"
+    return f"<div class='sheet'><table>{body}</table></div>"
 
 
 def _body(data: Dataset, row: int, named: str) -> str:

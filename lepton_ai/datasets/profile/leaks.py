@@ -21,6 +21,7 @@ _FEWEST_OF_A_CLASS = 5
 _MOST_ROWS = 20_000
 _MOST_CATEGORIES = 0.2
 _LEAVES = 32
+_ID_NOTES = ("an id", "counts")
 
 
 def check(survey: Survey) -> Iterator[Finding]:
@@ -40,7 +41,7 @@ def _ids(survey: Survey) -> Iterator[Finding]:
     for column in survey.inputs("number", "text", "category"):
         first = survey.data.select([column.name])[:_MOST_ROWS].table
         guessed = infer_column(column.name, first.column(column.name))
-        if guessed.role == "ignore" and ("id" in guessed.note.split()[:2] or "counts" in guessed.note):
+        if guessed.role == "ignore" and guessed.note.startswith(_ID_NOTES):
             advice = f"A model can only learn it by heart: clean(drop_columns=[{column.name!r}]), or role ignore."
             yield Finding("leak", "medium", guessed.note, advice, column.name, evidence={"id": True})
 

@@ -54,7 +54,7 @@ def _finding(survey: Survey, column: str, kind: str, groups: list[list[int]]) ->
     extra = sum(len(group) - 1 for group in groups)
     return Finding(
         "near-duplicate",
-        "medium",
+        "medium" if kind else "low",  # readings of sensors are alike without being copies
         f"{of_rows(extra)} ({percent(extra, len(survey.sample))}) nearly the same as an earlier one: {_WHAT[kind]}",
         "Split with group=… so that they stay together, or clean(drop_near_duplicates=True).",
         column,

@@ -90,33 +90,35 @@ def _evidence(finding: Finding, exhibits: Exhibits, others: Exhibits) -> str:
     drawn = bars(counts) if counts else ""
     if finding.check in _GROUPED:
         groups = finding.evidence.get("groups", [])
-        rows = "".join(f"<div class='group'>{_group(group, exhibits)}</div>" for group in groups[:_SHOWN_GROUPS])
+        rows = "".join(_group(group, exhibits) for group in groups[:_SHOWN_GROUPS])
+        hidden = len(groups) > _SHOWN_GROUPS
     elif finding.check == "overlap":
         rows = "".join(_shared(finding, exhibits, others))
+        hidden = finding.count > _SHOWN_GROUPS
     else:
-        rows = _row_list(finding, exhibits)
-    left = len(finding.rows) - _SHOWN_ROWS
-    more = f"<p class='note'>and {finding.count - _SHOWN_ROWS:,} more rows</p>" if left > 0 and finding.count else ""
+        rows = "" if counts and not exhibits.pictorial else _row_list(finding, exhibits)
+        hidden = bool(rows) and finding.count > _SHOWN_ROWS
+    more = f"<p class='note'>Some of {finding.count:,} rows; the JSON lists more.</p>" if hidden else ""
     return drawn + (f"<div class='rows'>{rows}</div>{more}" if rows else "")
 
 
 def _row_list(finding: Finding, exhibits: Exhibits) -> str:
     values = finding.evidence.get("values", ())
-    captions = [_caption(values[at]) if at < len(values) else "" for at in range(len(finding.rows))]
-    shown = zip(finding.rows[:_SHOWN_ROWS], captions, strict=False)
-    return "".join(exhibits.show(row, caption=caption, column=finding.column) for row, caption in shown)
+    rows = finding.rows[:_SHOWN_ROWS]
+    captions = [_caption(values[at]) if at < len(values) else "" for at in range(len(rows))]
+    return exhibits.show(rows, captions, column=finding.column)
 
 
 def _group(group: list[int], exhibits: Exhibits) -> str:
-    shown = "".join(exhibits.show(row, caption="") for row in group[:_SHOWN_OF_A_GROUP])
+    shown = exhibits.show(group[:_SHOWN_OF_A_GROUP], [""] * _SHOWN_OF_A_GROUP)
     more = len(group) - _SHOWN_OF_A_GROUP
-    return shown + (f"<span class='note'>+ {more} more</span>" if more > 0 else "")
+    return f"<div class='group'>{shown}{f'<span class=note>+ {more} more</span>' if more > 0 else ''}</div>"
 
 
 def _shared(finding: Finding, exhibits: Exhibits, others: Exhibits) -> Iterator[str]:
     pairs = zip(finding.rows, finding.evidence["other_rows"], strict=True)
     for row, other in list(pairs)[:_SHOWN_GROUPS]:
-        pair = exhibits.show(row, caption="here") + others.show(other, caption=str(finding.evidence["other"]))
+        pair = exhibits.show([row], ["here"]) + others.show([other], [str(finding.evidence["other"])])
         yield f"<div class='group'>{pair}</div>"
 
 

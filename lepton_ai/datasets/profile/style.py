@@ -44,10 +44,16 @@ padding:10px;align-items:flex-start}
 .row figcaption{border-top:1px solid var(--line);padding:5px 10px;font-size:12px;color:var(--soft);display:flex;
 flex-wrap:wrap;justify-content:space-between;gap:0 8px}
 .row figcaption b{color:var(--ink);overflow-wrap:anywhere}
+.sheet{overflow-x:auto;max-width:100%}.sheet table{border-collapse:collapse;font-size:13px;
+font-variant-numeric:tabular-nums}
+.sheet th,.sheet td{padding:4px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+.sheet th{color:var(--soft);font-weight:500}.sheet th:first-child{text-align:left}
+.sheet td:nth-child(2){font-weight:600}
+.sheet small{margin-left:8px}.sheet i{color:var(--medium)}
 .broken{margin:12px auto 8px;width:112px;height:112px;border:1px dashed var(--high);border-radius:8px;color:var(--high);
 font-size:12px;display:flex;align-items:center;justify-content:center;text-align:center;padding:8px}
 .wave{display:block;width:100%;height:56px;padding:8px}.wave line{stroke:var(--accent);stroke-width:.7}
-.columns{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:14px}
+.row:has(.text){width:264px}.columns{display:grid;align-items:start;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:14px}
 .column{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px;min-width:0}
 .column .head{justify-content:space-between;flex-wrap:nowrap}.kind{white-space:nowrap}
 .facts{margin-top:8px}.facts em{color:var(--medium);font-style:normal}
