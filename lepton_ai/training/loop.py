@@ -23,10 +23,11 @@ from lepton_ai.training.evaluation import evaluate, run_network
 from lepton_ai.training.history import History
 from lepton_ai.training.losses import make_loss
 from lepton_ai.training.optimizers import make_optimizer
+from lepton_ai.training.plateau import PlateauSchedule
 from lepton_ai.training.prepared import Augment, Batch, Prepared
 from lepton_ai.training.processes import launch, of_first, share_buffers, sum_over
 from lepton_ai.training.randomness import generator_of, row_order, seed_of, seed_torch
-from lepton_ai.training.schedules import make_schedule
+from lepton_ai.training.schedules import PLATEAU, make_schedule
 from lepton_ai.training.selection import make_selection
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
@@ -54,7 +55,8 @@ class Training:
     ) -> None:
         self._network, self._task, self._settings = network, task, settings
         self._material = material
-        self._callbacks = (*callbacks, *settings.callbacks)
+        plateau = [PlateauSchedule()] if settings.schedule == PLATEAU else []
+        self._callbacks = (*callbacks, *plateau, *settings.callbacks)
         self._loss = make_loss(settings.loss, task, label_smoothing=settings.label_smoothing)
         self._plain_loss = make_loss(settings.loss, task)
         self._schedule = make_schedule(settings.schedule, warmup_steps=settings.warmup_steps)

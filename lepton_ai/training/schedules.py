@@ -9,6 +9,7 @@ from lepton_ai.errors import InvalidInput
 
 Schedule = Callable[[int, int], float]
 """Share of the learning rate at step `step` of `steps`, both counted from 0."""
+PLATEAU = "plateau"
 
 
 def constant(step: int, steps: int) -> float:
@@ -45,6 +46,7 @@ SCHEDULES: dict[str, Schedule] = {
     "linear": linear,
     "one_cycle": one_cycle,
     "step": steps_down(),
+    PLATEAU: constant,  # what lowers the rate is a callback, which knows the losses
 }
 
 
