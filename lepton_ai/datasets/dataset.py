@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +23,10 @@ from lepton_ai.pipeline.values import RawValue
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lepton_ai.datasets.augment.compose import Wanted
     from lepton_ai.datasets.clean import Cleaned, CleaningPolicy
     from lepton_ai.datasets.profile import Profile
+    from lepton_ai.datasets.show import Listing, Sheet
 
 Row = dict[str, RawValue]
 
@@ -240,9 +241,11 @@ class Dataset:
 
         return clean(self, policy)
 
-    def show(self, n: int = 16, augment: Any = None) -> Any:
-        """Some rows as a picture or table, with or without augmentation."""
-        return import_module("lepton_ai.datasets.show").show(self, n=n, augment=augment)
+    def show(self, n: int = 16, augment: Wanted = None, *, seed: int = 0) -> Sheet | Listing:
+        """Some rows as a picture or a table, as they are or varied: see `lepton_ai.datasets.show.show`."""
+        from lepton_ai.datasets.show import show
+
+        return show(self, n, augment, seed=seed)
 
     def save(self, path: str | Path, *, embed: bool = False) -> None:
         """Write the data set as an Arrow file; `embed` puts files that columns name into it. The old file stays whole

@@ -22,7 +22,7 @@ _NOISE_SPREAD = 0.5
 class Noise:
     """Adds background noise, evenly over the bands, from `least_db` to `most_db` below the sound's mean power."""
 
-    least_db: float = 10.0
+    least_db: float = 15.0
     most_db: float = 40.0
 
     def __post_init__(self) -> None:
