@@ -22,6 +22,8 @@ from supervisor.options import ProcessConfig, ProcessGroupConfig, ServerOptions
 from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates
 
+from lepton_ai.local.turns import take_long_turns
+
 BACKOFF_MAX_S = 10
 _TABLE_NAME = "processes.json"
 _FOR_EVER = sys.maxsize
@@ -136,6 +138,7 @@ class StackSupervisor(supervisord.Supervisor):  # type: ignore[misc]
 
 def main() -> None:
     """Run until told to shut down."""
+    take_long_turns()
     options = StackOptions()
     options.realize(doc=supervisord.__doc__)
     options.first, options.test = True, False
