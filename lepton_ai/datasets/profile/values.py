@@ -18,6 +18,7 @@ from lepton_ai.errors import LeptonError
 Hashes = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
+_LARGEST_EXACT = 2.0**53
 MISSING_HASH = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -48,13 +49,11 @@ def cell_hashes(array: pa.Array, column: Column, first_row: int) -> Hashes:
     if cells.holds_paths(column, array.type):
         return _of_files(array, column, first_row)
     if column.kind == "number" or pa.types.is_floating(array.type) or pa.types.is_integer(array.type):
-        numbers = number_values(array, column) if column.kind == "number" else _floats(array)
-        hashed = mix((numbers + 0.0).view(np.uint64))  # + 0.0: −0 is 0
-        return np.where(np.isnan(numbers), MISSING_HASH, hashed)
+        return _of_numbers(array, column)
     if cells.is_fixed_tensor(array.type):
         return _of_bytes([row.tobytes() for row in np.ascontiguousarray(cells.fixed_tensors(array))])
-    if cells.is_list(array.type):
-        return _of_bytes([None if cell is None else np.asarray(cell).tobytes() for cell in array.to_pylist()])
+    if pa.types.is_nested(array.type):
+        return _of_bytes([None if cell is None else str(cell).encode("utf-8", "replace") for cell in array.to_pylist()])
     encoded = array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode()
     distinct = _of_bytes([_content(value) for value in encoded.dictionary.to_pylist()])
     places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -76,6 +75,16 @@ def joined(hashes: list[Hashes], rows: int) -> Hashes:
         for each in hashes:
             total = mix(total * np.uint64(0x100000001B3) + each + np.uint64(1))
     return total
+
+
+def _of_numbers(array: pa.Array, column: Column) -> Hashes:
+    """Alike for 3 and 3.0; whole numbers beyond 2⁵³, such as ids, are told apart although floats cannot."""
+    numbers = number_values(array, column) if column.kind == "number" else _floats(array)
+    bits = (numbers + 0.0).view(np.uint64)  # + 0.0: −0 is 0
+    if pa.types.is_integer(array.type) and (np.abs(numbers) > _LARGEST_EXACT).any():
+        whole = array.fill_null(0).to_numpy(zero_copy_only=False)
+        bits = np.where(np.abs(numbers) > _LARGEST_EXACT, ~whole.astype(np.uint64), bits)
+    return np.where(np.isnan(numbers), MISSING_HASH, mix(bits))
 
 
 def _of_files(array: pa.Array, column: Column, first_row: int) -> Hashes:
