@@ -55,23 +55,25 @@ class Archive:
     @classmethod
     def read(cls, path: Path | str, *, kind: str) -> Archive:
         """Read a file of this kind. Raises NotFound, InvalidInput for another kind, DataLoss for a damaged one."""
-        from safetensors import SafetensorError
         from safetensors.torch import load
 
-        try:
-            with zipfile.ZipFile(path) as archive:
-                _check_entries(archive)
-                document = json.loads(archive.read(_DOCUMENT))
-                if not isinstance(document, dict) or document.get("kind") != kind:
-                    raise InvalidInput(f"{Path(path).name} holds something else than a {kind}.", reason="OTHER_KIND")
-                weights = load(archive.read(_WEIGHTS))
-                names = [name for name in archive.namelist() if name.startswith(_FILES)]
-                files = {name.removeprefix(_FILES): archive.read(name) for name in names}
-        except FileNotFoundError:
-            raise NotFound(f"There is no file {Path(path).name}.", fix="Name a file that `save` has written.") from None
-        except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
-            raise _unreadable(Path(path)) from error
+        found = read_kind(path)
+        if found != kind:
+            raise InvalidInput(f"{Path(path).name} holds something else than a {kind}.", reason="OTHER_KIND")
+        with _explained(Path(path)), zipfile.ZipFile(path) as archive:
+            document = json.loads(archive.read(_DOCUMENT))
+            weights = load(archive.read(_WEIGHTS))
+            names = [name for name in archive.namelist() if name.startswith(_FILES)]
+            files = {name.removeprefix(_FILES): archive.read(name) for name in names}
         return cls(kind, {key: value for key, value in document.items() if key != "kind"}, weights, files)
+
+
+def read_kind(path: Path | str) -> str:
+    """What a file holds, for instance "model" or "agent". Raises as `Archive.read` does."""
+    with _explained(Path(path)), zipfile.ZipFile(path) as archive:
+        _check_entries(archive)
+        document = json.loads(archive.read(_DOCUMENT))
+        return str(document["kind"])
 
 
 @contextlib.contextmanager
@@ -108,6 +110,19 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         weights[name] = whole.clone() if place in taken else whole
         taken.add(place)
     return weights
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what is wrong with a file that cannot be read."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {path.name}.", fix="Name a file that `save` has written.") from None
+    except (zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError, ValueError, SafetensorError) as error:
+        raise _unreadable(path) from error
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, compression: int) -> None:

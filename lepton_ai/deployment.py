@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lepton_ai.archive import read_kind
 from lepton_ai.client import Client
 from lepton_ai.models.saving import load_model
 
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
     from lepton_ai.models.model import Model
+    from lepton_ai.reinforcement import Agent
     from lepton_ai.v1 import registry_pb2
 
 
@@ -21,19 +23,27 @@ def load(path: Path | str) -> Model:
 
 
 def deploy(
-    model: Model | Path | str,
+    model: Model | Agent | Path | str,
     *,
     name: str,
     description: str = "",
     addresses: Addresses | None = None,
     wait_s: float = 120.0,
 ) -> registry_pb2.Deployment:
-    """Pack a trained model, or the file of one, push it as the next version of `name`, and wait until that one serves.
+    """Pack a trained model or agent, or the file of one, push it as the next version of `name`, wait until it serves.
 
     Without addresses, the platform is found as `Client` finds it. Raises LeptonError: the class says what went wrong.
     """
-    trained = load_model(model) if isinstance(model, str | Path) else model
+    trained = _read(model) if isinstance(model, str | Path) else model
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
         trained.package(Path(directory) / "package", name=name, description=description)
         version = client.push(Path(directory) / "package")
         return client.deploy(f"{name}@{version.version}", wait_s=wait_s)
+
+
+def _read(path: Path | str) -> Model | Agent:
+    if read_kind(path) != "agent":
+        return load_model(path)
+    from lepton_ai.reinforcement import load as load_agent
+
+    return load_agent(path)

@@ -15,8 +15,8 @@ from lepton_ai.tensors import Array, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
 RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any]
-Input = RawInput | Mapping[str, RawInput]
-"""One example: a value for a pipeline with a single input, else values by input name."""
+Input = RawInput | Mapping[str, RawInput | None]
+"""One example: a value for a pipeline with a single input, else values by input name; None for a missing one."""
 
 _FILE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".gif", ".bmp", ".tiff"}
@@ -78,7 +78,8 @@ class Answer:
 def to_item(value: Input, *, item_id: str = "") -> common_pb2.Item:
     """An example as a message. Raises InvalidInput for files that cannot be read and types that cannot be sent."""
     values = value if isinstance(value, Mapping) else {"": value}
-    return common_pb2.Item(id=item_id, inputs={name: _to_value(each, name) for name, each in values.items()})
+    inputs = {name: _to_value(each, name) for name, each in values.items() if each is not None}
+    return common_pb2.Item(id=item_id, inputs=inputs)
 
 
 def _to_value(value: RawInput, name: str) -> common_pb2.Value:

@@ -169,6 +169,11 @@ def _category(value: RawValue) -> RawValue:
 
 
 def _tensor(value: RawValue) -> RawValue:
+    """An array; a single number is one without dimensions."""
+    if isinstance(value, float):
+        return np.asarray(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63:
+        return np.asarray(value, dtype=np.int64)
     return value if isinstance(value, np.ndarray) else None
 
 
@@ -186,7 +191,7 @@ _EXPECTED = {
     "text": "a text (valid UTF-8)",
     "number": "a number",
     "category": "a text, an integer or a boolean",
-    "tensor": "a tensor",
+    "tensor": "a tensor or a number",
 }
 
 

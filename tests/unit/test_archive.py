@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lepton_ai.archive import Archive, replacing
+from lepton_ai.archive import Archive, read_kind, replacing
 from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound
 
 WEIGHTS = {"layer.weight": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
@@ -87,3 +87,9 @@ def test_that_a_zip_with_an_enormous_document_is_refused(tmp_path: Path) -> None
         bomb.writestr("document.json", b" " * (65 << 20))
     with pytest.raises(DataLoss):
         Archive.read(tmp_path / "bomb.pth", kind="model")
+
+
+def test_that_the_kind_is_told_without_reading_the_rest(tmp_path: Path) -> None:
+    assert read_kind(ARCHIVE.write(tmp_path / "model.pth")) == "model"
+    with pytest.raises(NotFound):
+        read_kind(tmp_path / "other.pth")

@@ -60,3 +60,7 @@ def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:
     assert isinstance(answer.predictions[1].error, InvalidInput)
     assert answer.tensors["logits"].shape == (1, 2)
     assert (answer.version, answer.timings.compute_ms, answer.trace_id) == (3, 1.5, "ab")
+
+
+def test_what_is_missing_is_not_sent() -> None:
+    assert list(to_item({"age": 3, "city": None}).inputs) == ["age"]

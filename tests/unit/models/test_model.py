@@ -153,7 +153,8 @@ def test_too_few_rows_are_named(count: int) -> None:
 
 
 def test_rows_that_cannot_be_prepared_are_named() -> None:
-    broken = [{"照片": b"\xff\xd8 not really", "label": "空"}, *pictures(16).rows()]
+    broken: list[dict[str, object]] = [{"照片": b"\xff\xd8 not really", "label": "空"}]
+    broken += [dict(row) for row in pictures(16).rows()]
     with pytest.raises(InvalidInput, match=r"1 of 17 rows cannot be prepared \(rows 0\)"):
         small_cnn().fit(from_rows(broken, schema=LABELLED), epochs=1, validation=None, progress=False)
 

@@ -316,3 +316,15 @@ def test_any_document_loads_or_is_invalid_input(kind: str, steps: list[tuple[str
         assert error.message
     else:
         assert pipeline.outputs
+
+
+def test_a_single_number_is_a_tensor_without_dimensions() -> None:
+    state = {
+        "inputs": {"x": "tensor"},
+        "steps": [{"op": "tensor", "input": "x", "dtype": "INT64", "shape": [], "output": "y"}],
+    }
+    assert Pipeline.load(state).run({"x": 5}).tensors["y"] == 5
+    with pytest.raises(InvalidInput, match="x"):
+        Pipeline.load(state).run({"x": 1 << 70})
+    with pytest.raises(InvalidInput, match="x"):
+        Pipeline.load(state).run({"x": True})
