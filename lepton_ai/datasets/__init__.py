@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lepton_ai.datasets.clean import Cleaned, CleaningPolicy
     from lepton_ai.datasets.dataset import Dataset
     from lepton_ai.datasets.fetching import Limits
     from lepton_ai.datasets.folder import read_folder
     from lepton_ai.datasets.lineage import Lineage, Operation
     from lepton_ai.datasets.listing import read_listing
     from lepton_ai.datasets.memory import from_arrays, from_rows
+    from lepton_ai.datasets.profile import Profile
     from lepton_ai.datasets.ready import (
         ChineseReviews,
         Churn,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ChineseReviews",
     "Churn",
+    "Cleaned",
+    "CleaningPolicy",
     "Column",
     "Dataset",
     "Digits",
@@ -38,6 +42,7 @@ __all__ = [
     "Lineage",
     "MovieLens",
     "Operation",
+    "Profile",
     "Schema",
     "Shuttle",
     "SpokenDigits",
@@ -52,6 +57,8 @@ __all__ = [
 _HOMES = {
     "ChineseReviews": "lepton_ai.datasets.ready",
     "Churn": "lepton_ai.datasets.ready",
+    "Cleaned": "lepton_ai.datasets.clean",
+    "CleaningPolicy": "lepton_ai.datasets.clean",
     "Column": "lepton_ai.datasets.schema",
     "Dataset": "lepton_ai.datasets.dataset",
     "Digits": "lepton_ai.datasets.ready",
@@ -61,6 +68,7 @@ _HOMES = {
     "Lineage": "lepton_ai.datasets.lineage",
     "MovieLens": "lepton_ai.datasets.ready",
     "Operation": "lepton_ai.datasets.lineage",
+    "Profile": "lepton_ai.datasets.profile",
     "Schema": "lepton_ai.datasets.schema",
     "Shuttle": "lepton_ai.datasets.ready",
     "SpokenDigits": "lepton_ai.datasets.ready",
