@@ -100,6 +100,7 @@ class Forecaster(Model):
         hidden, dropout = self.config["hidden"], self.config["dropout"]
         last = nn.Linear(hidden, outputs)
         nn.init.zeros_(last.weight)  # training begins at the naive forecast
+        nn.init.zeros_(last.bias)
         return nn.Sequential(
             nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.GELU(), last
         )

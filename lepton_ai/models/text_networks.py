@@ -13,27 +13,61 @@ from torch import Tensor, nn
 
 from lepton_ai.models.padded import attention_bias, greatest_step, mean_step, without_common_padding
 from lepton_ai.models.recurrent_layers import RecurrentLayers
-from lepton_ai.models.tokens import TokenVectors
+from lepton_ai.models.tokens import UNKNOWN_ID, TokenVectors
 
 EncoderKind = Literal["cnn", "lstm", "transformer"]
 
 _KERNELS = (2, 3, 4)
 _HEAD_WIDTH = 32
+_NGRAM_PLACES = (1 << 17) - 1
+_HASH_FACTOR = 1_000_003
+_VOTE_RATE = 5.0
+"""How much faster votes learn than the rest: most runs of tokens are rare."""
 
 
 class TextNetwork(nn.Module):
-    """int64 tokens [N, steps] → float32 [N, answers]."""
+    """int64 tokens [N, steps] → float32 [N, answers]: what an encoder and the votes of n-grams say together."""
 
-    def __init__(self, tokens: TokenVectors, encoder: nn.Module, width: int, answers: int, *, dropout: float) -> None:
+    def __init__(
+        self, tokens: TokenVectors, encoder: nn.Module, votes: NgramVotes, head: nn.Module, *, masking: float
+    ) -> None:
         super().__init__()
-        self.tokens, self.encoder = tokens, encoder
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, answers))
+        self.tokens, self.encoder, self.votes, self.head = tokens, encoder, votes, head
+        self.masking = masking
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens, _ = without_common_padding(tokens, tokens != 0)
-        vectors, mask = self.tokens(tokens)
-        answers: Tensor = self.head(self.encoder(vectors, mask))
+        tokens, mask = without_common_padding(tokens, tokens != 0)
+        if self.training and self.masking:
+            unknown = (torch.rand(tokens.shape, device=tokens.device) < self.masking) & mask
+            tokens = tokens.masked_fill(unknown, UNKNOWN_ID)
+        answers: Tensor = self.head(self.encoder(self.tokens(tokens)[0], mask)) + self.votes(tokens, mask)
         return answers
+
+
+class NgramVotes(nn.Module):
+    """A linear model of all runs of up to `most` tokens, which share a table by their hash (Weinberger et al. 2009).
+
+    int64 tokens [N, steps] and their mask → float32 [N, answers]. Such a model remembers what is said; networks alone
+    need far more text for that. With `most` 0 it says nothing.
+    """
+
+    def __init__(self, answers: int, *, most: int) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(_NGRAM_PLACES, answers) for _ in range(most))
+        for table in self.tables:
+            nn.init.zeros_(table.weight)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        if not self.tables:
+            return torch.zeros(1, device=tokens.device)
+        votes, steps, run = torch.zeros(1, device=tokens.device), tokens.shape[1], tokens
+        for back, table in enumerate(self.tables):
+            before = nn.functional.pad(tokens, (back, 0))[:, :steps]
+            run = tokens if back == 0 else run * _HASH_FACTOR + before
+            whole = (mask & (before != 0)).unsqueeze(2).to(table.weight.dtype)
+            votes = votes + (table(run % _NGRAM_PLACES) * whole).sum(dim=1)
+        lengths = mask.sum(dim=1, keepdim=True).clamp(min=1).to(votes.dtype)
+        return votes * _VOTE_RATE / lengths.sqrt()
 
 
 def text_encoder(

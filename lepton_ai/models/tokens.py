@@ -12,8 +12,8 @@ from lepton_ai.pipeline import Pipeline
 Level = Literal["char", "word", "jieba", "subword"]
 
 _VOCABULARY = "vocabulary.txt"
-_PADDING_ID = 0
-"""A vocabulary that was learned begins with the padding token."""
+_PADDING_ID, UNKNOWN_ID = 0, 1
+"""A vocabulary that was learned begins with the tokens for padding and for everything unknown."""
 
 
 def text_steps(column: str, *, level: Level, max_length: int, max_tokens: int, min_count: int) -> list[Step]:
