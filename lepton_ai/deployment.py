@@ -46,4 +46,5 @@ def _read(path: Path | str) -> Model | Agent:
         return load_model(path)
     from lepton_ai.reinforcement import load as load_agent
 
-    return load_agent(path)
+    agent: Agent = load_agent(path)
+    return agent

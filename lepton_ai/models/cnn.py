@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class CNN(Model):
     `input_shape` is (height, width, channels); pictures of any size are scaled to it. `channels` gives the width of
     each block. Pictures travel as bytes and are normalised inside the network.
     """
+
+    defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "schedule": "one_cycle"}
 
     def __init__(
         self,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
@@ -15,23 +16,34 @@ from lepton_ai.models.preparation import fit_pipeline, tabular_steps
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.tasks import Regression, Task
 
+_RAMP_WIDTH = 0.5
+
 
 class MLP(Model):
     """Predicts a class or a number from the numbers and categories of a row.
 
     Gaps are filled, numbers standardised, categories one-hot: learned from the training data, saved with the model.
+    With `ramps` the network also sees numbers range by range, see `NumberRamps`: so it finds thresholds as trees do.
     Without `task`, a target column of numbers means regression and any other classification.
     """
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 64,
+        "learning_rate": 3e-3,
+        "weight_decay": 2.0,
+        "schedule": "cosine",
+    }
 
     def __init__(
         self,
         hidden: Sequence[int] = (128, 64),
         *,
         task: Literal["classification", "regression"] | None = None,
+        ramps: bool = True,
         dropout: float = 0.1,
         seed: int = 0,
     ) -> None:
-        super().__init__(hidden=list(hidden), task=task, dropout=dropout, seed=seed)
+        super().__init__(hidden=list(hidden), task=task, ramps=ramps, dropout=dropout, seed=seed)
 
     def prepare(self, data: Dataset) -> Pipeline:
         columns = data.schema.inputs
@@ -57,11 +69,40 @@ class MLP(Model):
             raise FailedPrecondition(
                 "The network's size depends on the columns of the data.", reason="NOT_TRAINED", fix="Call fit first."
             )
-        width = self.pipeline.outputs[0].shape[0]
         if isinstance(self.task, Regression):
-            return Standardized(RowNetwork(width, self.config["hidden"], 1, self.config["dropout"]), self.task)
+            return Standardized(self._rows(self.pipeline, 1), self.task)
         assert hasattr(self.task, "classes")  # noqa: S101 - define_task makes no other
-        return RowNetwork(width, self.config["hidden"], len(self.task.classes), self.config["dropout"])
+        return self._rows(self.pipeline, len(self.task.classes))
+
+    def _rows(self, pipeline: Pipeline, outputs: int) -> nn.Module:
+        width = pipeline.outputs[0].shape[0]
+        numbers = sum(kind == "number" for kind in pipeline.inputs.values())  # they come before the categories
+        if not (self.config["ramps"] and numbers):
+            return RowNetwork(width, self.config["hidden"], outputs, self.config["dropout"])
+        ramps = NumberRamps(numbers)
+        rows = RowNetwork(width + ramps.added, self.config["hidden"], outputs, self.config["dropout"])
+        return nn.Sequential(ramps, rows)
+
+
+class NumberRamps(nn.Module):
+    """float32 [N, features], the first `numbers` of them standardised → the same and every number range by range.
+
+    For every range of half a deviation between −2.5 and 2.5 how much of it the number has passed, 0 to 1: a piecewise
+    linear encoding (Gorishniy, Rubachev and Babenko 2022).
+    """
+
+    starts: Tensor
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.numbers = numbers
+        self.register_buffer("starts", torch.arange(-5, 5) * _RAMP_WIDTH, persistent=False)
+        self.added = numbers * len(self.starts)
+
+    def forward(self, features: Tensor) -> Tensor:
+        numbers = features[:, : self.numbers].unsqueeze(2)
+        passed = ((numbers - self.starts) / _RAMP_WIDTH).clamp(0, 1)
+        return torch.cat([features, passed.flatten(1)], dim=1)
 
 
 class RowNetwork(nn.Module):

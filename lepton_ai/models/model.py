@@ -24,6 +24,7 @@ from lepton_ai.training.doctor import Doctor
 from lepton_ai.training.evaluation import evaluate
 from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material, Training
+from lepton_ai.training.lr_finder import LearningRateCurve, find_learning_rate
 from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.progress import ProgressBar
 from lepton_ai.training.settings import FitSettings
@@ -59,6 +60,7 @@ class Model(ABC):
         self.golden: list[GoldenSample] = []
         """A few examples with their answers, which every served copy must give again."""
         self._network: nn.Module | None = None
+        self._held_out: Dataset | None = None
 
     @abstractmethod
     def prepare(self, data: Dataset) -> Pipeline:
@@ -97,7 +99,7 @@ class Model(ABC):
         self.task = self.task or self.define_task(train)
         material = Material(self._prepared(train), None if judge is None else self._prepared(judge), vary)
         run = self.train(material, chosen)
-        self.history = run
+        self.history, self._held_out = run, judge
         source = json.loads(train.lineage.to_json())
         self.lineage = {
             "data": source,
@@ -111,6 +113,19 @@ class Model(ABC):
         """Train the network on prepared rows: what models with ways of their own change in `fit`."""
         _, task = self._trained()
         return Training(self.network, task, material, settings, self._callbacks(settings)).fit()
+
+    def find_learning_rate(self, data: Data, *, steps: int = 100, **settings: Any) -> LearningRateCurve:
+        """Try learning rates on a copy of the network: the curve and a suggestion. The model stays as it is."""
+        chosen, rows = _settings({**self.defaults, **settings}), as_dataset(data)
+        self._check_rows(rows)
+        before = self.pipeline, self.task, self._network
+        try:
+            self.pipeline = self.pipeline or self.prepare(rows)
+            self.task = self.task or self.define_task(rows)
+            material = Material(self._prepared(rows))
+            return find_learning_rate(self.network, self.task, material, chosen, steps=steps)
+        finally:
+            self.pipeline, self.task, self._network = before
 
     def choose_golden(self, data: Dataset) -> list[GoldenSample]:
         """Examples that every served copy of the model must answer alike."""
@@ -160,6 +175,16 @@ class Model(ABC):
         from lepton_ai.models.summary import summarize
 
         return summarize(self)
+
+    def report(self, path: Path | str, data: Data | None = None) -> Path:
+        """Write one HTML page about the run: curves, confusion matrix, worst mistakes, findings, settings, lineage.
+
+        `data` are the rows to judge by: by default those that the last `fit` kept for validation. A model that was
+        loaded has none. Raises FailedPrecondition for an untrained model, ResourceExhausted for a full disk.
+        """
+        from lepton_ai.training.report import write_report
+
+        return write_report(self, path, self._held_out if data is None else as_dataset(data))
 
     def __repr__(self) -> str:
         config = ", ".join(f"{name}={value!r}" for name, value in self.config.items())

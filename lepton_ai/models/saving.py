@@ -15,6 +15,7 @@ from lepton_ai.models.families import FAMILIES
 from lepton_ai.models.golden import GoldenSample
 from lepton_ai.pipeline import Pipeline, RawValue
 from lepton_ai.training.history import History
+from lepton_ai.training.processes import is_first_process
 from lepton_ai.training.tasks import task_from_document
 
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ _GOLDEN, _PIPELINE = "golden/", "pipeline/"
 
 
 def save_model(model: Model, path: Path | str) -> Path:
-    """Write a trained model. Raises FailedPrecondition for an untrained one, ResourceExhausted for a full disk."""
+    """Write a trained model; of several processes that train together only the first one does.
+
+    Raises FailedPrecondition for an untrained model, ResourceExhausted for a full disk.
+    """
     if model.pipeline is None or model.task is None:
         raise FailedPrecondition("There is nothing to save: the model has not been trained.", fix="Call fit first.")
+    if not is_first_process():
+        return Path(path)
     files: dict[str, bytes] = {}
     golden = [_golden_document(index, sample, files) for index, sample in enumerate(model.golden)]
     pipeline = model.pipeline.to_proto()

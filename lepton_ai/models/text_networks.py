@@ -53,9 +53,10 @@ class NgramVotes(nn.Module):
 
     def __init__(self, answers: int, *, most: int) -> None:
         super().__init__()
-        self.tables = nn.ModuleList(nn.Embedding(_NGRAM_PLACES, answers) for _ in range(most))
-        for table in self.tables:
+        tables = [nn.Embedding(_NGRAM_PLACES, answers) for _ in range(most)]
+        for table in tables:
             nn.init.zeros_(table.weight)
+        self.tables = nn.ModuleList(tables)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         if not self.tables:
@@ -64,7 +65,7 @@ class NgramVotes(nn.Module):
         for back, table in enumerate(self.tables):
             before = nn.functional.pad(tokens, (back, 0))[:, :steps]
             run = tokens if back == 0 else run * _HASH_FACTOR + before
-            whole = (mask & (before != 0)).unsqueeze(2).to(table.weight.dtype)
+            whole = (mask & (before != 0)).unsqueeze(2).to(votes.dtype)
             votes = votes + (table(run % _NGRAM_PLACES) * whole).sum(dim=1)
         lengths = mask.sum(dim=1, keepdim=True).clamp(min=1).to(votes.dtype)
         return votes * _VOTE_RATE / lengths.sqrt()

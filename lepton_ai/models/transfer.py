@@ -176,7 +176,8 @@ def _replace_last_layer(base: nn.Module, classes: int, dropout: float) -> str:
     linear = [(name, layer) for name, layer in base.named_modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise InvalidInput("The base network has no linear layer that could be replaced.", reason="NO_LAST_LAYER")
-    path, last = linear[-1][0], linear[-1][1]
+    path: str = linear[-1][0]
+    last = linear[-1][1]
     parent, _, name = path.rpartition(".")
     setattr(base.get_submodule(parent), name, nn.Sequential(nn.Dropout(dropout), nn.Linear(last.in_features, classes)))
     return path

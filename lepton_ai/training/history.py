@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lepton_ai.datasets.show import Sheet
 
 
 @dataclass
@@ -34,6 +38,12 @@ class History:
     def names(self) -> tuple[str, ...]:
         """Every figure there is, in the order in which they came."""
         return tuple(dict.fromkeys(name for epoch in self.epochs for name in epoch))
+
+    def plot(self, path: Path | str | None = None) -> Sheet:
+        """The curves as a picture: saved at `path`, shown in a notebook, else saved in a new file that is named."""
+        from lepton_ai.training.report import plot_history
+
+        return plot_history(self, path)
 
     def document(self) -> dict[str, Any]:
         """As JSON data; what is not finite becomes null."""

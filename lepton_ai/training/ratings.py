@@ -73,7 +73,7 @@ class Ranking(Task):
         return total / (items != UNKNOWN_ITEM).sum().clamp(min=1)
 
     def metrics(self) -> dict[str, torchmetrics.Metric]:
-        return {"hit_rate": torchmetrics.MeanMetric()}
+        return {"hit_rate": HitRate()}
 
     def update(self, metrics: Mapping[str, torchmetrics.Metric], outputs: Outputs, batch: Batch) -> None:
         metrics["hit_rate"].update(hits(outputs["scores"], batch.targets["item"]))
@@ -87,6 +87,12 @@ class Ranking(Task):
 
     def document(self) -> dict[str, Any]:
         return {"name": self.name, "items": list(self.items), "column": self.column}
+
+
+class HitRate(torchmetrics.MeanMetric):
+    """A mean of hits. torchmetrics does not know of a mean whether it should be great."""
+
+    higher_is_better = True  # type: ignore[assignment] # torchmetrics reads it, and declares None
 
 
 def hits(scores: Tensor, items: Tensor) -> Tensor:

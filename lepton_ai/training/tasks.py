@@ -119,10 +119,11 @@ class Classification(Task):
 
     def metrics(self) -> dict[str, torchmetrics.Metric]:
         count = len(self.classes)
-        return {
+        metrics: dict[str, torchmetrics.Metric] = {
             "accuracy": torchmetrics.Accuracy(task="multiclass", num_classes=count, average="micro"),
             "f1": torchmetrics.F1Score(task="multiclass", num_classes=count, average="macro"),
         }
+        return metrics | {"auc": AreaUnderCurve()} if count == 2 else metrics
 
     def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
         steps: list[dict[str, Any]] = [
@@ -138,6 +139,22 @@ class Classification(Task):
             "label_smoothing": self.label_smoothing,
             "class_weights": self.class_weights,
         }
+
+
+class AreaUnderCurve(torchmetrics.classification.BinaryAUROC):
+    """How likely a row of the second class is ranked above one of the first; NaN when there are rows of one only."""
+
+    def update(self, logits: Tensor, classes: Tensor) -> None:
+        """Count a batch of logits [N, 2]."""
+        super().update(torch.sigmoid(logits[:, 1] - logits[:, 0]), classes)
+
+    def compute(self) -> Tensor:  # type: ignore[override] # as torchmetrics' own class does
+        """The figure over all batches."""
+        classes = torchmetrics.utilities.dim_zero_cat(self.target)
+        if classes.min() == classes.max():
+            return torch.tensor(float("nan"))
+        area: Tensor = super().compute()
+        return area
 
 
 class Regression(Task):

@@ -39,7 +39,8 @@ class SilenceProbe:
         def look(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim >= 2 and module.training:
                 alive = self._per_unit(output.detach()) > 0
-                before = self._alive.get(name)  # of another width for a layer without weights that is used in many places
+                # of another width for a layer without weights that is used in many places
+                before = self._alive.get(name)
                 self._alive[name] = before | alive if before is not None and before.shape == alive.shape else alive
 
         return look

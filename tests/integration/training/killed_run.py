@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,7 +28,7 @@ class Diary(Callback):
 def main(checkpoint: str, losses: str) -> None:
     torch.set_num_threads(1)
     diary = Diary(Path(losses))
-    options = {"schedule": "cosine", "auto": True, "patience": 50, "progress": False}
+    options: dict[str, Any] = {"schedule": "cosine", "auto": True, "patience": 50, "progress": False}
     MLP([16], dropout=0.3).fit(
         table(400), epochs=8, batch_size=16, checkpoint=checkpoint, checkpoint_steps=20, callbacks=[diary], **options
     )

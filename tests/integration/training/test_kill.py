@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,8 @@ def test_a_full_disk_is_said_and_the_old_file_stays(tmp_path: Path, model: MLP) 
 
 
 def test_a_disk_that_is_full_at_a_checkpoint_ends_the_run_with_what_was_saved(tmp_path: Path) -> None:
-    model, options = MLP([64]), {"progress": False, "checkpoint": tmp_path}
+    model = MLP([64])
+    options: dict[str, Any] = {"progress": False, "checkpoint": tmp_path}
     model.fit(table(), epochs=1, **options)
     (path,) = tmp_path.iterdir()
     before = path.read_bytes()

@@ -85,6 +85,14 @@ def test_somebody_unknown_gets_what_suits_everybody(objective: Any) -> None:
     assert any("known" in message for message in model.predict(inputs).anomalies)
 
 
+def test_the_epoch_with_the_most_hits_is_kept() -> None:
+    model = Recommender("ranking", size=8, dropout=0.0)
+    history = model.fit(liked(tastes()), epochs=6, **FIT)
+    rates = history["validation_hit_rate"]
+    assert history.best_epoch is not None
+    assert rates[history.best_epoch - 1] == max(rates)
+
+
 def test_items_that_were_not_there_count_as_misses() -> None:
     model = Recommender("ranking", size=4)
     model.fit(tastes(), epochs=1, validation=None, **FIT)
