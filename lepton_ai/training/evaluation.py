@@ -38,9 +38,11 @@ def evaluate(
     batch_size: int = _BATCH_SIZE,
     loss: Callable[[Outputs, Batch], Tensor] | None = None,
 ) -> dict[str, float]:
-    """The loss and every metric of the task over all rows."""
+    """The loss and every metric of the task over all rows, computed in this process alone."""
     device = next(network.parameters()).device
     metrics = {name: metric.to(device) for name, metric in task.metrics().items()}
+    for metric in metrics.values():  # else they ask the other processes, which may not be evaluating
+        metric.distributed_available_fn = _never
     loss_sum, was_training = 0.0, network.training
     network.eval()
     with torch.inference_mode():
@@ -50,3 +52,7 @@ def evaluate(
             task.update(metrics, outputs, batch)
     network.train(was_training)
     return {"loss": loss_sum / len(data), **{name: float(metric.compute()) for name, metric in metrics.items()}}
+
+
+def _never() -> bool:
+    return False

@@ -30,7 +30,15 @@ def close(one: Model, other: Model) -> None:
 def run_two(directory: Path) -> subprocess.CompletedProcess[str]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     module = ["-m", "tests.integration.training.distributed_run", str(directory)]
-    return subprocess.run([*torchrun, *module], cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    process = subprocess.Popen(
+        [*torchrun, *module], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        out, err = process.communicate(timeout=100)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # then it ends its workers, which a SIGKILL would leave behind
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def test_two_processes_of_torchrun_give_the_result_of_one_and_only_the_first_prints_and_saves(tmp_path: Path) -> None:
