@@ -22,7 +22,6 @@ model.save("cat_dog_classifier.pth")
 
 if client := deploy_if_running("cat_dog_classifier.pth", "cats-dogs"):
     for row in range(3):
-        print(
-            test_data.target_values()[row], "is taken for", client.predict("cats-dogs", test_data.inputs(row)).labels[0]
-        )
+        answer = client.predict("cats-dogs", test_data.inputs(row)).labels[0]
+        print(test_data.target_values()[row], "is taken for", answer)
     client.close()
