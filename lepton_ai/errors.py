@@ -60,7 +60,10 @@ class LeptonError(Exception):
         self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
-        return f"{self.message} {self.fix}".rstrip()
+        if not self.fix:
+            return self.message
+        stop = "" if self.message.endswith((".", "!", "?", ":", "。")) else "."
+        return f"{self.message}{stop} {self.fix}"
 
 
 class InvalidInput(LeptonError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from lepton_ai.datasets import cleaning_steps as steps
 from lepton_ai.datasets.schema import render
@@ -23,7 +24,7 @@ Missing = Literal["keep", "drop", "drop_without_target"]
 class CleaningPolicy:
     """What `clean` may do. Everything is off until it is asked for."""
 
-    drop_columns: tuple[str, ...] = ()
+    drop_columns: Sequence[str] = ()
     drop_constant: bool = False
     """Columns, other than the target, that are the same in every row."""
     drop_broken: bool = False
@@ -47,7 +48,8 @@ class CleaningPolicy:
         if self.missing not in get_args(Missing):
             allowed = ", ".join(get_args(Missing))
             raise InvalidInput.of_field("missing", f"{self.missing!r} does not exist", fix=f"Use one of {allowed}.")
-        object.__setattr__(self, "drop_columns", tuple(self.drop_columns))
+        named = (self.drop_columns,) if isinstance(self.drop_columns, str) else tuple(self.drop_columns)
+        object.__setattr__(self, "drop_columns", named)
         if not isinstance(self.clip_outliers, bool) and not self.clip_outliers > 0:
             raise InvalidInput.of_field("clip_outliers", "is not above 0", fix="Use True, or deviations such as 6.0.")
 
@@ -105,15 +107,21 @@ class Cleaned(NamedTuple):
     data: Dataset
     report: CleaningReport
 
+    def __str__(self) -> str:
+        return str(self.report)
 
-def clean(data: Dataset, policy: Profile | CleaningPolicy | str) -> Cleaned:
+
+def clean(data: Dataset, policy: Profile | CleaningPolicy | str | None = None, **choices: Any) -> Cleaned:
     """The data with what `policy` says put right: a CleaningPolicy, "safe", "strict", or a profile's proposal.
+
+    `choices` are settings of CleaningPolicy by name: `clean(drop_conflicts=True)` does only that,
+    `clean("safe", drop_conflicts=True)` does that as well, `clean()` is "safe".
 
     Looks at all rows, streamed; near duplicates and labels are compared among as many rows as a profile measures.
     Columns go first, then broken files, missing values, equal rows, near ones, labels; numbers are clipped last.
-    Raises InvalidInput for an unknown preset or column.
+    Raises InvalidInput for an unknown preset, choice or column.
     """
-    chosen = policy_of(policy)
+    chosen = policy_of(policy, choices)
     rows_before, done = len(data), []
     for name, wanted, apply in _plan(chosen):
         if not wanted:
@@ -123,8 +131,20 @@ def clean(data: Dataset, policy: Profile | CleaningPolicy | str) -> Cleaned:
     return Cleaned(data, CleaningReport(rows_before, len(data), tuple(done)))
 
 
-def policy_of(policy: Profile | CleaningPolicy | str) -> CleaningPolicy:
+def policy_of(policy: Profile | CleaningPolicy | str | None, choices: Mapping[str, Any]) -> CleaningPolicy:
     """The policy that is meant. Raises InvalidInput."""
+    known = [field.name for field in fields(CleaningPolicy)]
+    for name in choices:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            fix = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+            raise InvalidInput.of_field(name[:64], "is nothing that cleaning does", fix=fix)
+    if policy is None:
+        return CleaningPolicy(**choices) if choices else PRESETS["safe"]
+    return replace(_policy(policy), **choices)
+
+
+def _policy(policy: Profile | CleaningPolicy | str) -> CleaningPolicy:
     if isinstance(policy, CleaningPolicy):
         return policy
     if isinstance(policy, str):

@@ -235,11 +235,11 @@ class Dataset:
 
         return profile(self, other=other, seed=seed, sample_rows=sample_rows)
 
-    def clean(self, policy: Profile | CleaningPolicy | str) -> Cleaned:
-        """The data with what a policy says put right, and a report: see `lepton_ai.datasets.clean.clean`."""
+    def clean(self, policy: Profile | CleaningPolicy | str | None = None, **choices: Any) -> Cleaned:
+        """The data with what was chosen put right, and a report: see `lepton_ai.datasets.clean.clean`."""
         from lepton_ai.datasets.clean import clean
 
-        return clean(self, policy)
+        return clean(self, policy, **choices)
 
     def show(self, n: int = 16, augment: Wanted = None, *, seed: int = 0) -> Sheet | Listing:
         """Some rows as a picture or a table, as they are or varied: see `lepton_ai.datasets.show.show`."""

@@ -17,15 +17,17 @@ from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect
 from lepton_ai.errors import InvalidInput
 
 _BATCH_ROWS = 1024
+_PANDAS_INDEX = "__index_level_"
 
 
 def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | None = None) -> Dataset:
     """A data set of arrays (numpy, torch or lists), one row for each element of the first dimension.
 
-    `x` is one array, which becomes the column "x", or a mapping from column name to array; `y`, if given, becomes the
-    target, named "y" unless `target` says otherwise. Raises InvalidInput for lengths that differ.
+    `x` is one array, which becomes the column "x", a mapping from column name to array, or a table of pandas, Polars or
+    Arrow; `y`, if given, becomes the target, named "y" unless `target` says otherwise. Raises InvalidInput for lengths
+    that differ.
     """
-    arrays = dict(x) if isinstance(x, Mapping) else {"x": x}
+    arrays = _columns(x)
     if y is not None:
         target = target or "y"
         if target in arrays:
@@ -35,6 +37,15 @@ def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | No
         raise InvalidInput("There is no column.", fix="Give at least one array.")
     table = rows_table((str(column), column_array(str(column), values)) for column, values in arrays.items())
     return Dataset(table, Schema.infer(table, target), name=name, lineage=Lineage(source="arrays"))
+
+
+def _columns(x: Any) -> dict[Any, Any]:
+    if isinstance(x, Mapping):
+        return dict(x)
+    if hasattr(x, "columns") and hasattr(x, "__arrow_c_stream__"):  # a data frame, of whichever library
+        table = pa.table(x)
+        return {name: table.column(name) for name in table.column_names if not name.startswith(_PANDAS_INDEX)}
+    return {"x": x}
 
 
 def from_rows(

@@ -29,8 +29,8 @@ def split(
 
     With a category as the target every class is shared out alike (`stratify`). Rows of one group, which is `group` or
     the schema's column of that role, never come apart. `by_time` (a column, or True for the schema's) tests on the
-    latest rows. Raises InvalidInput for an empty set, a class or group that leaves nothing for one side, and times
-    that are missing.
+    latest rows, whatever their group. Raises InvalidInput for an empty set, a class or group that leaves nothing for
+    one side, and times that are missing.
     """
     if not 0 < test < 1:
         raise InvalidInput.of_field("test", f"{test} is not between 0 and 1", fix="Give a share such as 0.2.")
@@ -42,6 +42,9 @@ def split(
             reason="OVERSAMPLED",
             fix="Split first, then oversample the training part; give fit its validation data.",
         )
+    if group is not None and by_time:
+        fix = "Choose one; groups that straddle the time would have to be cut or left out."
+        raise InvalidInput("A set is split by groups or by time, not by both.", reason="GROUP_AND_TIME", fix=fix)
     group = group or _role_name(data, "group")
     if by_time:
         train, held = _by_time(data, test, by_time if isinstance(by_time, str) else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ _ENDINGS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".arrow": "arrow", ".feather": "arrow",
 }  # fmt: skip
 _COMPRESSED = (".gz", ".bz2", ".zst")
+_WILDCARD = re.compile(r"[*?\[]")
 _MAX_LINE_CHARS = 64 * 1024 * 1024
 _CACHE_FORMAT = 1
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -40,7 +42,8 @@ def read_table(
     engine: Engine | None = None,
     workers: int | None = None,
 ) -> Dataset:
-    """A data set of a CSV, TSV, Parquet, JSON-lines or Arrow file, also compressed; or of several, or a folder of them.
+    """A data set of a CSV, TSV, Parquet, JSON-lines or Arrow file, also compressed; or of several: a list, a folder of
+    them, or a pattern such as "2024-*.csv".
 
     `target` names the column to learn; otherwise one named label, target, y, 标签 … is taken. CSV may be UTF-8 (with
     or without a mark), UTF-16 or GB18030, separated by comma, semicolon, tab or bar. A table above the budget is
@@ -170,6 +173,8 @@ def _parts(file: Path, encoding: str | None, *, split: bool) -> list[_Part]:
 def _files(path: str | Path | Sequence[str | Path]) -> list[Path]:
     if isinstance(path, str | Path):
         single = Path(path)
+        if _WILDCARD.search(single.name) and not single.exists():
+            return _matching(single)
         if single.is_dir():
             files = sorted(each for each in single.iterdir() if each.is_file() and _ending(each) in _ENDINGS)
             if not files:
@@ -185,6 +190,15 @@ def _files(path: str | Path | Sequence[str | Path]) -> list[Path]:
             raise NotFound(f"There is no file {each}.", fix="Check the path.")
         table_format(each)
     return paths
+
+
+def _matching(pattern: Path) -> list[Path]:
+    files = sorted(each for each in pattern.parent.glob(pattern.name) if each.is_file())
+    if not files:
+        raise NotFound(f"There is no file like {pattern}.", fix="Check the folder and the pattern.")
+    for each in files:
+        table_format(each)
+    return files
 
 
 _ENDINGS_FIX = f"Use one of {' '.join(_ENDINGS)}, also compressed: {' '.join(_COMPRESSED)}."

@@ -35,7 +35,7 @@ def check(survey: Survey) -> Iterator[Finding]:
 def _missing(column: Column, count: int, rows: list[int], of: int) -> Finding:
     share = count / of
     severity: Severity = "low"
-    advice = 'Fill them: step {"op": "impute", "fit": {…}}; or clean(missing="drop").'
+    advice = 'Models fill them with what is usual (the step impute); to leave the rows out: clean(missing="drop").'
     if column.role == "target":
         severity, advice = "high", 'Rows without a target cannot be learnt from: clean(missing="drop_without_target").'
     elif share >= _MOSTLY:

@@ -101,7 +101,8 @@ def _outliers(survey: Survey, name: str, what: str, values: Floats) -> Iterator[
         "outlier",
         "medium" if infinite.any() else "low",
         f"{subject}{of_rows(len(outside))} ({percent(len(outside), len(values))}) far from the rest, "
-        f"such as {values[worst[0]]:.4g}; usual is {bottom:.4g} to {top:.4g}",
+        f"such as {_plain(values[worst[0]])}; usual is {_plain(bottom)}"
+        + (f" to {_plain(top)}" if top > bottom else ""),
         "Check whether they are mistakes; " + ("look at the files." if what else "clean(clip_outliers=True) clips."),
         name,
         len(outside),
@@ -135,6 +136,11 @@ def _nothing_on_it(survey: Survey, name: str, empty: npt.NDArray[np.bool_], what
         advice = "Nothing can be learnt from them: leave them out."
         message = f"{of_rows(len(rows))} with {what}"
         yield Finding("outlier", "medium", message, advice, name, len(rows), listed(rows), {"measure": "empty"})
+
+
+def _plain(value: float) -> str:
+    """As people write numbers: 12.35, and 99,999 rather than 1e+05."""
+    return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def _json_numbers(values: Floats) -> list[float | str]:

@@ -76,15 +76,19 @@ class Profile:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=f"{self.name}: {self.summary}", title_justify="left")
-        for heading in ("", "check", "column"):
-            table.add_column(heading, overflow="fold", max_width=18)
-        for heading, ratio in (("what was found", 4), ("rows", 2), ("what to do", 4)):
-            table.add_column(heading, overflow="fold", ratio=ratio)
+        notes = [Text(note, style="dim") for note in self.notes]
+        title = f"{self.name}: {self.summary}"
+        if not self.findings:
+            return Group(Text(title), *notes)
+        table = Table(title=Text(title), title_justify="left", show_lines=True)
+        table.add_column("", no_wrap=True)
+        table.add_column("check, column", overflow="fold", max_width=24)
+        table.add_column("what was found, → what to do", overflow="fold")
         for each in self.findings:
-            cells = (each.severity, each.check, each.column, each.message, _rows(each), each.advice)
-            table.add_row(Text(cells[0], style=_COLOURS[each.severity]), *map(Text, cells[1:]))
-        return Group(table, *(Text(note, style="dim") for note in self.notes))
+            subject = Text(f"{each.check}\n{each.column}".rstrip())
+            found = Text.assemble(each.message, _rows(each), "\n", (f"→ {each.advice}", "cyan"))
+            table.add_row(Text(each.severity, style=_COLOURS[each.severity]), subject, found)
+        return Group(table, *notes)
 
     def __str__(self) -> str:
         return render(self)
@@ -99,4 +103,5 @@ class Profile:
 
 def _rows(finding: Finding) -> str:
     shown = ", ".join(map(str, finding.rows[:_SHOWN_ROWS]))
-    return f"{shown}, …" if len(finding.rows) > _SHOWN_ROWS else shown
+    more = ", …" if len(finding.rows) > _SHOWN_ROWS else ""
+    return f" [row {shown}{more}]" if shown else ""

@@ -60,6 +60,16 @@ def test_arrays_become_columns() -> None:
     assert isinstance(data.row(0)["x"], np.ndarray)
 
 
+def test_a_data_frame_becomes_columns_without_its_index() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"城市": ["北京", "上海", "北京"], "age": [20.0, None, 40.0], "label": [0, 1, 0]})
+    for table in (frame, pa.table(frame), frame.assign(gone=1)[frame.label >= 0].drop(columns="gone")):
+        data = from_arrays(table)
+        assert data.schema.names == ("城市", "age", "label")
+        assert data.row(1) == {"城市": "上海", "age": None, "label": 1}
+    assert from_arrays(frame[["age"]], frame["label"], target="churn").schema.names == ("age", "churn")
+
+
 def test_arrays_that_cannot_be_columns_name_the_column() -> None:
     with pytest.raises(InvalidInput, match="differ in length: x 3, y 2"):
         from_arrays(np.zeros(3), [1, 2])

@@ -91,6 +91,7 @@ def test_lineage_tells_how_it_was_split() -> None:
         (numbered(g=["a", None] * 50), {"group": "g"}, "50 rows have no group"),
         (numbered(), {"group": "missing"}, "no such column"),
         (numbered(), {"by_time": True}, "no time column"),
+        (numbered(g=["a", "b"] * 50, t=list(range(100))), {"group": "g", "by_time": "t"}, "not by both"),
         (numbered(t=[1.5] * 100), {"by_time": "t"}, "same time"),
         (numbered(t=[1.5, None] * 50), {"by_time": "t"}, "50 of 100 rows have no time"),
         (numbered(), {"test": 1.0}, "not between 0 and 1"),

@@ -131,6 +131,15 @@ def test_a_folder_of_tables_is_one(tmp_path: Path, options: dict[str, int]) -> N
     assert [row["n"] for row in read_table(tmp_path, **options)] == list(range(6))  # type: ignore[arg-type]
 
 
+def test_a_pattern_names_the_tables_that_fit(tmp_path: Path) -> None:
+    for name in ("2024-01", "2024-02", "2023-12", "[1]*"):
+        write(tmp_path / f"{name}.csv", f"n,月\n{len(name)},{name}\n")
+    assert [row["月"] for row in read_table(tmp_path / "2024-*.csv", "n")] == ["2024-01", "2024-02"]
+    assert [row["月"] for row in read_table(tmp_path / "[1]*.csv", "n")] == ["[1]*"]  # a file of this very name
+    with pytest.raises(NotFound, match="no file like"):
+        read_table(tmp_path / "2025-*.csv")
+
+
 def test_pictures_beside_the_table_are_read(tmp_path: Path) -> None:
     (tmp_path / "图").mkdir()
     for name in "ab":

@@ -202,7 +202,7 @@ def test_broken_files_are_found_by_the_pipelines_decoders(tmp_path: Path) -> Non
         (tmp_path / name).write_bytes(content)
     data = from_rows([{"file": name} for name in ("好.png", "断.png", "字.png", "无.png")], schema)
     finding = only(data, "broken")
-    assert finding.rows == (1, 2, 3)
+    assert finding.rows == (1, 2, 3) and "row 1, 断.png: " in finding.message
     assert len(finding.evidence["reasons"]) == 3
 
 

@@ -100,9 +100,29 @@ def test_wrong_labels_go_only_when_asked() -> None:
     assert len(data.clean(CleaningPolicy(drop_mislabelled=True)).data) == 199
 
 
+def test_what_a_finding_advises_can_be_written_as_it_says() -> None:
+    data = faulty()
+    assert steps_of(data.clean(drop_columns=["同"]).report) == {"drop_columns": 0}
+    assert data.clean(drop_columns="同").data.schema.names == data.clean(drop_constant=True).data.schema.names
+    assert data.clean().report == data.clean("safe").report
+    assert steps_of(data.clean("safe", missing="drop").report) == {
+        "drop_broken": 0,
+        "missing_drop": 2,
+        "drop_duplicates": 2,
+    }
+    assert set(steps_of(data.clean(data.profile(), clip_outliers=True).report)) >= {"drop_columns", "clip_outliers"}
+
+
+def test_what_cleaning_gives_prints_as_its_report() -> None:
+    cleaned = faulty().clean()
+    assert str(cleaned) == str(cleaned.report)
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [
+        (lambda: table().clean(drop_konflicts=True), "drop_konflicts"),
+        (lambda: table().clean("strict", paint="red"), "paint"),
         (lambda: table().clean("carefully"), "policy"),
         (lambda: CleaningPolicy(missing="fill"), "missing"),  # type: ignore[arg-type]
         (lambda: CleaningPolicy(clip_outliers=-1.0), "clip_outliers"),

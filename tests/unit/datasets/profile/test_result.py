@@ -14,6 +14,7 @@ from lepton_ai.datasets import from_arrays
 from lepton_ai.datasets.profile import profile
 from lepton_ai.datasets.profile.progress import Stages
 from lepton_ai.datasets.profile.tally import count_rows
+from lepton_ai.datasets.schema import render
 from lepton_ai.errors import InvalidInput, LeptonError
 from tests.unit.datasets.profile.material import image_data, pictures, sound_data, table, text_data, texts, tone
 
@@ -54,6 +55,17 @@ def test_the_json_has_row_numbers_and_no_contents() -> None:
 def test_it_prints_as_a_table_with_advice() -> None:
     printed = str(profile(table(同=["一样"] * 200)))
     assert "constant" in printed and "同" in printed and "drop_columns" in printed
+
+
+def test_advice_stays_whole_in_a_narrow_terminal() -> None:
+    rows = table(200, 客户的国家=["一样"] * 200)
+    printed = render(profile(rows), width=80)
+    assert "clean(drop_columns=['客户的国家'])." in printed
+
+
+def test_without_findings_it_prints_no_empty_table() -> None:
+    assert str(profile(table(200))).splitlines()[0].endswith("no findings")
+    assert "┃" not in str(profile(table(200)))
 
 
 def test_the_page_holds_its_pictures_and_loads_nothing(tmp_path: Path) -> None:
