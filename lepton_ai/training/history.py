@@ -17,7 +17,8 @@ class History:
     """Figures of every epoch, notes of what was done about trouble, and how the run ended."""
 
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """Per epoch: "loss", the task's metrics, the same as "validation_…", "learning_rate", "duration_s"."""
+    """Per epoch: "loss", "learning_rate", "duration_s"; of validation data "validation_loss" and each of the task's
+    metrics as "validation_…"."""
     notes: list[dict[str, Any]] = field(default_factory=list)
     """What callbacks found and did: "epoch", "step", "finding", "advice", "action"."""
     best_epoch: int | None = None

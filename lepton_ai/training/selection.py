@@ -69,7 +69,7 @@ class Selection:
 def make_selection(settings: FitSettings, task: Task, *, is_validated: bool) -> Selection:
     """What `settings.monitor` asks for; by default the task's main metric. Raises InvalidInput for a strange figure."""
     monitor = settings.monitor or (_VALIDATION + task.main_metric if is_validated else "loss")
-    directions = {"loss": False, task.main_metric: task.higher_is_better}
+    directions = {"loss": False}
     if is_validated:
         directions |= {"validation_loss": False, _VALIDATION + task.main_metric: task.higher_is_better}
         metrics = task.metrics().items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from lepton_ai.training.schedules import Schedule
     from lepton_ai.training.tasks import Loss
 
+ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
+_MOST = 1e3
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 
 
@@ -45,6 +48,7 @@ class FitSettings:
     precision: str = "32-true"
     """As in Lightning Fabric; "bf16-mixed" and "16-mixed" keep weights and optimiser in 32 bits."""
     accelerator: str = "auto"
+    """"cpu", "cuda", "mps"; "auto" takes the best there is, "gpu" insists on one."""
     seed: int = 0
     patience: int | None = None
     """Epochs without improvement after which training ends; None: never."""
@@ -67,14 +71,26 @@ class FitSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _check("learning_rate", self.learning_rate, 0 < self.learning_rate < 1e3, "greater than 0")
+        _check("learning_rate", self.learning_rate, 0 < self.learning_rate < _MOST, "greater than 0")
         for name in ("weight_decay", "l1", "l2", "warmup_steps", "checkpoint_steps", "seed"):
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+            _check(name, getattr(self, name), 0 <= getattr(self, name) < math.inf, "at least 0, and finite")
         _check("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and less than 1")
-        _check("precision", self.precision, self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name in ("clip_norm", "patience"):
             value = getattr(self, name)
             _check(name, value, value is None or value > 0, "greater than 0, or None")
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        for name, allowed in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
+            _check(name, getattr(self, name), getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+        for name in ("keep_best", "auto", "doctor"):
+            _check(name, getattr(self, name), isinstance(getattr(self, name), bool), "True or False")
+        for name in ("optimizer", "schedule", "loss"):
+            value = getattr(self, name)
+            is_known = isinstance(value, str) or callable(value) or (value is None and name == "loss")
+            _check(name, value, is_known, "a name or a function")
+        path = self.checkpoint
+        _check("checkpoint", path, path is None or (isinstance(path, str | Path) and str(path) != ""), "a directory")
 
 
 def _check(name: str, value: Any, holds: bool, allowed: str) -> None:

@@ -13,10 +13,12 @@ _BLOWN_UP = 100.0
 _FIRST_STEPS = 5
 _WORSE_THAN_BEST = 3.0
 _LARGE_CHANGE = 0.03
+_NOISE = 8.0
+"""Small batches differ so much that the mean of twenty losses goes up and down by so many standard deviations."""
 
 
 class Divergence(Check):
-    """The loss is half as large again as in the first steps, or has lost most of what was gained."""
+    """The loss is half as large again as in the first steps, or has lost most of what was gained, and not by chance."""
 
     cause = "divergence"
     explained_by = frozenset({"not a number"})
@@ -29,7 +31,8 @@ class Divergence(Check):
             return None
         has_grown = losses.recent > min(_WORSE_THAN_FIRST * losses.first, _WORSE_THAN_START * losses.start)
         has_lost = losses.recent > max(_WORSE_THAN_BEST * losses.best, losses.first / 2)
-        if not (has_grown or has_lost):
+        is_chance = losses.recent - losses.good < _NOISE * losses.noise
+        if not (has_grown or (has_lost and not is_chance)):
             return None
         changes = [layer.change / layer.weight for layer in signs.layers if layer.weight > 0]
         change = statistics.median(changes) if changes else 0.0

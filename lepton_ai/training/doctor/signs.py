@@ -14,13 +14,14 @@ from lepton_ai.training.callbacks import TrainingState
 
 _FIRST_STEPS = 10
 _SMOOTHING = 0.1
+_SLOW_SMOOTHING = 0.02
 _LARGE = 1e30
 _ELEMENTS = 10_000
 
 
 @dataclass
 class LossTrend:
-    """Where the loss comes from and where it goes, by four numbers. Losses that are not finite are left out."""
+    """Where the loss comes from and where it goes, in a few numbers. Losses that are not finite are left out."""
 
     steps: int = 0
     start: float = 0.0
@@ -31,6 +32,8 @@ class LossTrend:
     """Moving mean of about the last twenty."""
     best: float = math.inf
     """The least that `recent` ever was."""
+    variance: float = 0.0
+    """Mean square of the distance between a step's loss and `recent`."""
 
     def add(self, loss: float) -> None:
         """Take a step into account."""
@@ -39,12 +42,19 @@ class LossTrend:
         loss = min(loss, _LARGE)
         self.start = self.start if self.steps else loss
         self.steps += 1
+        distance = loss - self.recent if self.steps > 1 else 0.0
+        self.variance += max(1 / self.steps, _SLOW_SMOOTHING) * (distance**2 - self.variance)
         if self.steps <= _FIRST_STEPS:
             self.first += (loss - self.first) / self.steps
             self.recent = self.first
         else:
             self.recent += _SMOOTHING * (loss - self.recent)
             self.best = min(self.best, self.recent)
+
+    @property
+    def noise(self) -> float:
+        """By how much `recent` goes up and down only because batches differ: its standard deviation."""
+        return math.sqrt(self.variance * _SMOOTHING / (2 - _SMOOTHING))
 
     @property
     def is_settled(self) -> bool:

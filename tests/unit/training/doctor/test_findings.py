@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from lepton_ai.tensors import Array
 from lepton_ai.training.callbacks import TrainingState
 from lepton_ai.training.doctor import Doctor
 from lepton_ai.training.doctor.data_starvation import DataStarvation
+from lepton_ai.training.doctor.divergence import Divergence
 from lepton_ai.training.doctor.signs import Signs
 from lepton_ai.training.history import History
 from lepton_ai.training.prepared import Prepared
@@ -157,6 +159,25 @@ def test_divergence_says_how_large_the_steps_are() -> None:
     assert found["evidence"]["loss"] > found["evidence"]["first_loss"]
     assert "learning rate" in found["advice"]
     assert "learning rate too high" not in causes(history)  # said already
+
+
+def divergence_of(losses: Array) -> bool:
+    """Whether it is found in these losses of steps."""
+    state = TrainingState(nn.Identity(), torch.optim.SGD([torch.zeros(1)]), FitSettings(), History(), 1)
+    signs, check = Signs(state), Divergence()
+    found = []
+    for loss in losses:
+        signs.losses.add(float(loss))
+        found.append(check.at_sample(signs))
+    return any(found)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_losses_that_go_up_and_down_with_small_batches_do_not_diverge(seed: int) -> None:
+    chance = np.random.default_rng(seed).exponential(size=600) ** 1.7
+    learned = np.concatenate([np.ones(10), 0.2 * chance])
+    assert not divergence_of(learned)
+    assert divergence_of(np.concatenate([learned, learned[10:] + np.linspace(0, 5, 600)]))
 
 
 def test_a_learning_rate_that_is_too_high_is_found() -> None:
