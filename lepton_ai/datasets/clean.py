@@ -115,7 +115,7 @@ def clean(data: Dataset, policy: Profile | CleaningPolicy | str | None = None, *
     """The data with what `policy` says put right: a CleaningPolicy, "safe", "strict", or a profile's proposal.
 
     `choices` are settings of CleaningPolicy by name: `clean(drop_conflicts=True)` does only that,
-    `clean("safe", drop_conflicts=True)` does that as well, `clean()` is "safe".
+    `clean("safe", drop_conflicts=True)` does that as well, `clean()` is "safe". Columns to drop add to the policy's.
 
     Looks at all rows, streamed; near duplicates and labels are compared among as many rows as a profile measures.
     Columns go first, then broken files, missing values, equal rows, near ones, labels; numbers are clipped last.
@@ -141,7 +141,8 @@ def policy_of(policy: Profile | CleaningPolicy | str | None, choices: Mapping[st
             raise InvalidInput.of_field(name[:64], "is nothing that cleaning does", fix=fix)
     if policy is None:
         return CleaningPolicy(**choices) if choices else PRESETS["safe"]
-    return replace(_policy(policy), **choices)
+    meant, own = _policy(policy), CleaningPolicy(**choices)
+    return replace(meant, **{**choices, "drop_columns": (*meant.drop_columns, *own.drop_columns)})
 
 
 def _policy(policy: Profile | CleaningPolicy | str) -> CleaningPolicy:

@@ -12,7 +12,7 @@ from lepton_ai.datasets import cells
 from lepton_ai.datasets.inference import infer_column
 from lepton_ai.datasets.memory import batch_of
 from lepton_ai.datasets.parallel import Engine, in_order
-from lepton_ai.datasets.schema import Column, Schema
+from lepton_ai.datasets.schema import FILE_KINDS, Column, Schema
 from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect
 from lepton_ai.pipeline.values import RawValue
 
@@ -64,6 +64,8 @@ def _column(name: str, table: pa.Table, former: Schema) -> Column:
     if name not in former:
         return infer_column(name, table.column(name))
     old = former[name]
+    if old.kind in FILE_KINDS and cells.is_binary(table.schema.field(name).type):
+        return replace(old, root="")  # also when some of them are broken
     inferred = infer_column(name, table.column(name), target=old.role == "target")
     if old.kind == inferred.kind or (old.kind == "category" and inferred.kind in ("text", "number")):
         categories = old.categories if set(inferred.categories) <= set(old.categories) else ()

@@ -173,6 +173,9 @@ def _parts(file: Path, encoding: str | None, *, split: bool) -> list[_Part]:
 def _files(path: str | Path | Sequence[str | Path]) -> list[Path]:
     if isinstance(path, str | Path):
         single = Path(path)
+        if str(path).startswith(("http://", "https://")):
+            fix = "Fetch it first; pages that list images, sounds or JSON rows are read by read_listing."
+            raise InvalidInput("This is an address; tables are read from files.", fix=fix)
         if _WILDCARD.search(single.name) and not single.exists():
             return _matching(single)
         if single.is_dir():

@@ -77,10 +77,11 @@ def _duplicate(survey: Survey, count: int, repeated: Rows, groups: list[list[int
     advice = "They count twice in training and may land in train and test: clean(drop_duplicates=True)."
     if few:
         advice = "The columns have few combinations, so equal rows are expected: keep them if each is a case."
+    repeat = "repeats" if count == 1 else "repeat"
     return Finding(
         "duplicate",
         "low" if few else "medium",
-        f"{exact}{of_rows(count)} ({percent(count, survey.tally.rows)}) repeat an earlier row",
+        f"{exact}{of_rows(count)} ({percent(count, survey.tally.rows)}) {repeat} an earlier row",
         advice,
         count=count,
         rows=listed(repeated),

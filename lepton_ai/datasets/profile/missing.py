@@ -44,7 +44,8 @@ def _missing(column: Column, count: int, rows: list[int], of: int) -> Finding:
         severity = "medium"
     elif column.kind not in ("number", "category"):
         advice = 'Leave these rows out: clean(missing="drop").'
-    message = f"{of_rows(count)} ({percent(count, of)}) without a value"
+    finite = "finite " if column.kind == "tensor" or (column.role, column.kind) == ("target", "number") else ""
+    message = f"{of_rows(count)} ({percent(count, of)}) without a {finite}value"
     evidence = {"share": share}
     return Finding("missing", severity, message, advice, column.name, count, listed(rows), evidence)
 

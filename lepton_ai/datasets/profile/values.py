@@ -32,15 +32,19 @@ def number_values(array: pa.Array, column: Column) -> Floats:
 
 
 def missing_cells(array: pa.Array, column: Column) -> Mask:
-    """Which cells hold no value: null, NaN, a blank text, a text that is no number in a column of numbers."""
+    """Which cells hold no value: null, NaN, a blank text, a text that is no number in a column of numbers.
+
+    An infinite target and a tensor that is not finite throughout are none either: nothing could put them right.
+    """
     if column.kind in ("number", "time"):
-        return np.isnan(number_values(array, column))
+        numbers = number_values(array, column)
+        return ~np.isfinite(numbers) if column.role == "target" else np.isnan(numbers)
     missing = np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
     if column.kind not in FILE_KINDS and cells.is_text(_value_type(array)):
         blank = pc.equal(pc.utf8_trim_whitespace(_plain(array)), "").fill_null(False)
         missing |= np.asarray(blank.to_numpy(zero_copy_only=False), dtype=bool)
     elif cells.is_fixed_tensor(array.type) and np.issubdtype(array.type.value_type.to_pandas_dtype(), np.floating):
-        missing |= np.isnan(cells.fixed_tensors(array)).reshape(len(array), -1).any(axis=1)
+        missing |= ~np.isfinite(cells.fixed_tensors(array)).reshape(len(array), -1).all(axis=1)
     return missing
 
 

@@ -74,7 +74,7 @@ def test_an_error_of_the_function_comes_back_as_it_is() -> None:
     def refuse(row: dict[str, Any]) -> dict[str, Any]:
         raise InvalidInput.of_field("n", "is not wanted", fix="Leave it out.")
 
-    with pytest.raises(InvalidInput, match="is not wanted. Leave it out") as caught:
+    with pytest.raises(InvalidInput, match=r"is not wanted\. Leave it out") as caught:
         data.map(refuse, engine="ray")
     assert caught.value.fields[0].field == "n"
     with pytest.raises(FailedPrecondition, match="ZeroDivisionError"):

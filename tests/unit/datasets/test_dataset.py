@@ -229,6 +229,11 @@ def test_a_mapped_picture_is_bytes(pets: Dataset) -> None:
     assert all(bytes(row["image"]).startswith(b"\x89PNG") for row in mapped)  # type: ignore[arg-type]
 
 
+def test_a_mapped_picture_stays_a_picture_when_many_are_broken(pets: Dataset) -> None:
+    mapped = pets.map(lambda row: {**row, "image": b"broken"})
+    assert (mapped.schema["image"].kind, mapped.schema["image"].root) == ("image", "")
+
+
 def test_schema_and_table_must_have_the_same_columns(people: Dataset) -> None:
     with pytest.raises(InvalidInput):
         Dataset(people.table.drop_columns(["age"]), people.schema)

@@ -151,6 +151,8 @@ def test_pictures_beside_the_table_are_read(tmp_path: Path) -> None:
 def test_wrong_paths_and_endings(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         read_table(tmp_path / "none.csv")
+    with pytest.raises(InvalidInput, match="read_listing"):
+        read_table("https://example.org/a.csv")
     with pytest.raises(InvalidInput, match="ending that is not known"):
         read_table(write(tmp_path / "a.xlsx", "x"))
     with pytest.raises(InvalidInput, match="not a whole Parquet file"):

@@ -110,7 +110,18 @@ def test_what_a_finding_advises_can_be_written_as_it_says() -> None:
         "missing_drop": 2,
         "drop_duplicates": 2,
     }
-    assert set(steps_of(data.clean(data.profile(), clip_outliers=True).report)) >= {"drop_columns", "clip_outliers"}
+    cleaned = data.clean(data.profile(), drop_columns="身高", clip_outliers=True)
+    assert set(steps_of(cleaned.report)) >= {"drop_columns", "drop_duplicates", "clip_outliers"}
+    assert {"同", "身高"}.isdisjoint(cleaned.data.schema.names)
+
+
+def test_targets_and_tensors_that_are_not_finite_are_found_and_left_out() -> None:
+    targets = from_arrays({"x": np.arange(4.5, 9.5)}, [1.5, np.nan, np.inf, -np.inf, 2.5])
+    assert [finding.rows for finding in targets.profile().of_check("missing")] == [(1, 2, 3)]
+    assert [row["x"] for row in targets.clean().data.rows()] == [4.5, 8.5]
+    tensors = np.ones((4, 2, 2))
+    tensors[1, 0, 0], tensors[2, 1, 1] = np.inf, np.nan
+    assert len(from_arrays(tensors, ["a", "b", "a", "b"]).clean(missing="drop").data) == 2
 
 
 def test_what_cleaning_gives_prints_as_its_report() -> None:
