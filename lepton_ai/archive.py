@@ -121,6 +121,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotFound(f"There is no file {path.name}.", fix="Name a file that `save` has written.") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.", fix="Name a file of yours.") from error
     except (zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError, ValueError, SafetensorError) as error:
         raise _unreadable(path) from error
 
@@ -142,14 +144,20 @@ def _check_entries(archive: zipfile.ZipFile) -> None:
 
 def _unreadable(path: Path) -> InvalidInput | DataLoss:
     with contextlib.suppress(OSError), path.open("rb") as file:
-        head = file.read(4)
-        if head == b"PK\x03\x04":
+        if file.read(4) == b"PK\x03\x04" and not _is_of_torch(path):
             return DataLoss(f"{path.name} is damaged or was not written by Lepton.", fix="Take a copy that is whole.")
     return InvalidInput(
         f"{path.name} is not a saved model.",
         reason="NOT_AN_ARCHIVE",
         fix="Files of torch.save hold pickles, which Lepton does not load: read the weights and use lepton_ai.wrap.",
     )
+
+
+def _is_of_torch(path: Path) -> bool:
+    """Whether this is what torch.save writes: a zip as well, but around a pickle."""
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return any(name.endswith("data.pkl") for name in archive.namelist())
+    return False
 
 
 def _unwritable(path: Path, error: OSError) -> FailedPrecondition | ResourceExhausted:

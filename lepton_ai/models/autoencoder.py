@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
-from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.errors import FailedPrecondition
+from lepton_ai.models.checks import check, read_picture_shape, read_widths
 from lepton_ai.models.cnn import normalize_pixels
-from lepton_ai.models.model import Data, Model
-from lepton_ai.models.preparation import fit_pipeline, image_steps, only_column, tabular_steps
+from lepton_ai.models.data import Data
+from lepton_ai.models.model import Model
+from lepton_ai.models.preparation import fit_pipeline, picture_steps, row_steps
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.anomalies import AnomalyDetection, is_normal
 from lepton_ai.training.history import History
@@ -26,7 +30,7 @@ _SIDE_MULTIPLE = 4
 
 
 class Autoencoder(Model):
-    """Finds anomalies in rows of numbers and categories, or with `input_shape` in pictures.
+    """Finds anomalies in rows of numbers and categories, in arrays of numbers, or with `input_shape` in pictures.
 
     `normal` names the class of the target column that is normal: rows of other classes are left out of training and
     count as anomalies in `evaluate`. Without it every row is taken for normal and a target column is not looked at.
@@ -43,19 +47,16 @@ class Autoencoder(Model):
         quantile: float = 0.99,
         seed: int = 0,
     ) -> None:
-        shape = None if input_shape is None else list(input_shape)
-        super().__init__(hidden=list(hidden), code=code, input_shape=shape, normal=normal, quantile=quantile, seed=seed)
-        if not 0 < quantile < 1:
-            raise InvalidInput.of_field("quantile", f"is {quantile!r}, must be between 0 and 1")
-        if shape is not None and (
-            len(shape) != 3 or shape[2] not in (1, 3) or any(side < 8 or side % _SIDE_MULTIPLE for side in shape[:2])
-        ):
-            raise InvalidInput.of_field(
-                "input_shape",
-                f"is {tuple(shape)}, must be (height, width, channels): sides are multiples of 4 from 8 on, 1 or 3 "
-                "channels",
-            )
-        self._shape = shape
+        self._shape = None if input_shape is None else read_picture_shape(input_shape, multiple_of=_SIDE_MULTIPLE)
+        super().__init__(
+            hidden=read_widths("hidden", hidden),
+            code=code,
+            input_shape=None if self._shape is None else list(self._shape),
+            normal=normal,
+            quantile=quantile,
+            seed=seed,
+        )
+        check("quantile", quantile, 0 < quantile < 1, "between 0 and 1")
 
     @property
     def threshold(self) -> float:
@@ -65,18 +66,10 @@ class Autoencoder(Model):
 
     def prepare(self, data: Dataset) -> Pipeline:
         if self._shape is not None:
-            column, shape = only_column(data, "image"), (self._shape[0], self._shape[1], self._shape[2])
-            return fit_pipeline([column], image_steps(column.name, shape), data)
+            column, steps = picture_steps(data, self._shape)
+            return fit_pipeline([column], steps, data)
         columns = data.schema.inputs
-        strange = next((column for column in columns if column.kind not in ("number", "category", "time")), None)
-        if strange is not None or not columns:
-            found = f"{strange.name!r} is of kind {strange.kind}" if strange else "there are none"
-            raise InvalidInput(
-                f"An Autoencoder takes columns of numbers and categories; {found}.",
-                reason="WRONG_COLUMNS",
-                fix='Mark it: data.schema.with_roles(NAME="ignore"). For pictures, give input_shape.',
-            )
-        return fit_pipeline(columns, tabular_steps(columns), data)
+        return fit_pipeline(columns, row_steps(columns, data), data)
 
     def define_task(self, data: Dataset) -> Task:
         return AnomalyDetection(self.config["normal"])
@@ -89,7 +82,7 @@ class Autoencoder(Model):
             raise FailedPrecondition(
                 "The network's size depends on the columns of the data.", reason="NOT_TRAINED", fix="Call fit first."
             )
-        return RowAutoencoder(self.pipeline.outputs[0].shape[0], hidden, code)
+        return RowAutoencoder(prod(self.pipeline.outputs[0].shape), hidden, code)
 
     def train(self, material: Material, settings: FitSettings) -> History:
         history = super().train(material, settings)
@@ -102,8 +95,10 @@ class Autoencoder(Model):
 
     def _split(self, data: Dataset, validation: Data | float | None, *, seed: int) -> tuple[Dataset, Dataset | None]:
         """Only what is normal is learned from; what is not helps to choose the best epoch."""
+        normal, target = self.config["normal"], data.schema.target
+        if normal is None and target is not None:  # so that its classes are no matter for the split either
+            data = data.with_schema(data.schema.with_column(replace(target, role="ignore")))
         train, judge = super()._split(data, validation, seed=seed)
-        normal = self.config["normal"]
         return (train if normal is None else train.filter(is_normal(train, normal))), judge
 
 
@@ -133,6 +128,7 @@ class RowAutoencoder(_Scoring):
         self.decoder = _layers([code, *reversed(hidden), features])
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
+        features = features.flatten(1)
         rebuilt = self.decoder(self.encoder(features))
         return self.judge((rebuilt - features).square().mean(dim=1, keepdim=True))
 

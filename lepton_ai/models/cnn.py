@@ -10,21 +10,21 @@ from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.errors import InvalidInput
+from lepton_ai.models.checks import check, read_picture_shape, read_widths
 from lepton_ai.models.model import Model
-from lepton_ai.models.preparation import fit_pipeline, image_steps, only_column
+from lepton_ai.models.preparation import fit_pipeline, picture_steps
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.tasks import Classification, Task
 
 _LARGE_SIDE = 96
-_SMALLEST_SIDE = 8
 _SMALLEST_TO_HALVE = 4
 
 
 class CNN(Model):
     """Classifies pictures: convolutions with batch norm that halve the picture, then an average, then one linear layer.
 
-    `input_shape` is (height, width, channels); pictures of any size are scaled to it. `channels` gives the width of
-    each block. Pictures travel as bytes and are normalised inside the network.
+    `input_shape` is (height, width, channels); pictures in files, of any size, are scaled to it. `channels`
+    gives the width of each block. Pictures travel as bytes and are normalised inside the network.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "schedule": "one_cycle"}
@@ -38,20 +38,20 @@ class CNN(Model):
         dropout: float = 0.2,
         seed: int = 0,
     ) -> None:
+        self._shape = read_picture_shape(input_shape)
+        check("num_classes", num_classes, num_classes >= 2, "at least 2")
         super().__init__(
-            input_shape=list(input_shape), num_classes=num_classes, channels=list(channels), dropout=dropout, seed=seed
+            input_shape=list(self._shape),
+            num_classes=num_classes,
+            channels=read_widths("channels", channels),
+            dropout=dropout,
+            seed=seed,
         )
-        if len(input_shape) != 3 or input_shape[2] not in (1, 3) or min(input_shape[:2]) < _SMALLEST_SIDE:
-            raise InvalidInput.of_field(
-                "input_shape",
-                f"is {tuple(input_shape)}, must be (height, width, channels): sides of 8 or more, 1 or 3 channels",
-            )
-        self._shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
         self._classes = num_classes
 
     def prepare(self, data: Dataset) -> Pipeline:
-        column = only_column(data, "image")
-        return fit_pipeline([column], image_steps(column.name, self._shape), data)
+        column, steps = picture_steps(data, self._shape)
+        return fit_pipeline([column], steps, data)
 
     def define_task(self, data: Dataset) -> Task:
         return classification(data, self._classes)
@@ -87,7 +87,11 @@ class PictureNetwork(nn.Module):
 
 
 def normalize_pixels(image: Tensor) -> Tensor:
-    """uint8 [N, height, width, channels] from 0 to 255 → float32 [N, channels, height, width] from −1 to 1."""
+    """uint8 [N, height, width, channels] from 0 to 255 → float32 [N, channels, height, width] from −1 to 1.
+
+    Grey pictures may lack the last dimension.
+    """
+    image = image.unsqueeze(3) if image.ndim == 3 else image
     return image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
 
 

@@ -39,9 +39,6 @@ class Forecaster(Model):
         self, window: int = 48, horizon: int = 12, *, hidden: int = 128, dropout: float = 0.1, seed: int = 0
     ) -> None:
         super().__init__(window=window, horizon=horizon, hidden=hidden, dropout=dropout, seed=seed)
-        for name, value in (("window", window), ("horizon", horizon)):
-            if value < 1:
-                raise InvalidInput.of_field(name, f"is {value}, must be at least 1")
         self._window, self._horizon = window, horizon
         self._names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self._moments: tuple[Array, Array] | None = None
@@ -49,12 +46,14 @@ class Forecaster(Model):
     def fit(
         self,
         data: SeriesData,
+        targets: None = None,
         *,
         validation: SeriesData | float | None = 0.1,
         augment: Wanted = None,
         **settings: Any,
     ) -> History:
         """Train on series; the latest share `validation` of the steps is put aside. See `Model.fit`."""
+        _check_no_targets(targets)
         series = self._series(data)
         self._names = series.inputs, series.forecast
         judge: Dataset | None = None
@@ -66,8 +65,9 @@ class Forecaster(Model):
         windows = series.windows(self._window, self._horizon)
         return super().fit(windows, validation=judge, augment=augment, **settings)
 
-    def evaluate(self, data: SeriesData, *, batch_size: int = 256) -> Evaluation:
+    def evaluate(self, data: SeriesData, targets: None = None, *, batch_size: int = 256) -> Evaluation:
         """Loss and mean absolute error over all windows; `.metrics` compares with the naive forecast."""
+        _check_no_targets(targets)
         self._trained()
         return super().evaluate(self._windows(data), batch_size=batch_size)
 
@@ -158,3 +158,10 @@ class ForecastNetwork(nn.Module):
         straight = self.linear(own.transpose(1, 2)).transpose(1, 2)
         answer: Tensor = last.index_select(2, self.places) + (straight + bent) * self.change
         return answer
+
+
+def _check_no_targets(targets: object) -> None:
+    if targets is not None:
+        raise InvalidInput.of_field(
+            "targets", "do not go with a Forecaster: the series themselves are", fix="Give the series alone."
+        )

@@ -14,10 +14,12 @@ from lepton_ai.datasets import Dataset
 from lepton_ai.datasets.augment.compose import Wanted
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models.answers import Evaluation, answer_rows
+from lepton_ai.models.checks import read_picture_shape
 from lepton_ai.models.cnn import normalize_pixels
+from lepton_ai.models.data import Data, as_dataset
 from lepton_ai.models.golden import GoldenSample
-from lepton_ai.models.model import Data, Model, as_dataset
-from lepton_ai.models.preparation import fit_pipeline, image_steps, only_column
+from lepton_ai.models.model import Model
+from lepton_ai.models.preparation import fit_pipeline, picture_steps
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import Array
 from lepton_ai.training.generation import AdversarialTraining, Generation, judge_rivals
@@ -58,23 +60,22 @@ class GAN(Model):
     def __init__(
         self, input_shape: Sequence[int] = (28, 28, 1), *, noise: int = 64, width: int = 16, seed: int = 0
     ) -> None:
-        super().__init__(input_shape=list(input_shape), noise=noise, width=width, seed=seed)
-        sides = list(input_shape)[:2]
-        if len(input_shape) != 3 or input_shape[2] not in (1, 3) or any(side < 8 or side % 4 for side in sides):
-            raise InvalidInput.of_field(
-                "input_shape",
-                f"is {tuple(input_shape)}, must be (height, width, channels): sides are multiples of 4 from 8 on, 1 or "
-                "3 channels",
-            )
-        self._shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
+        self._shape = read_picture_shape(input_shape, multiple_of=4)
+        super().__init__(input_shape=list(self._shape), noise=noise, width=width, seed=seed)
 
     def fit(
-        self, data: Data, *, validation: Data | float | None = None, augment: Wanted = None, **settings: Any
+        self,
+        data: Data,
+        targets: Any = None,
+        *,
+        validation: Data | float | None = None,
+        augment: Wanted = None,
+        **settings: Any,
     ) -> History:
         """As every model, but on all rows: there is nothing to compare with held-out ones."""
         if validation is not None:
             raise InvalidInput.of_field("validation", "does not go with a GAN", fix="Leave it out; see `evaluate`.")
-        return super().fit(data, validation=None, augment=augment, **settings)
+        return super().fit(data, targets, validation=None, augment=augment, **settings)
 
     def train(self, material: Material, settings: FitSettings) -> History:
         if settings.accumulate != 1 or settings.loss is not None:
@@ -101,13 +102,13 @@ class GAN(Model):
             for seed, answer in zip(_GOLDEN_SEEDS, answers, strict=True)
         ]
 
-    def evaluate(self, data: Data, *, batch_size: int = _JUDGED_ROWS) -> Evaluation:
+    def evaluate(self, data: Data, targets: Any = None, *, batch_size: int = _JUDGED_ROWS) -> Evaluation:
         """The discriminator's loss on these pictures against as many made ones, and the share of those that fool it.
 
         What people would say of the pictures, neither tells: let a classifier of the same data judge samples.
         """
         self._trained()
-        rows = self._prepared(as_dataset(data))
+        rows = self._prepared(as_dataset(data, targets))
         batches = [(judge_rivals(self.network, batch), len(batch)) for batch in rows.batches(batch_size)]
         means = {name: sum(each[name] * count for each, count in batches) / len(rows) for name in batches[0][0]}
         return Evaluation({"loss": means["discriminator_loss"], "fooled": means["fooled"]}, main_metric="fooled")
@@ -120,9 +121,9 @@ class GAN(Model):
         return np.asarray(np.rint(pictures.astype(np.float32) * 255), dtype=np.uint8)
 
     def _prepared(self, data: Dataset) -> Prepared:
-        column = only_column(data, "image")
+        column, steps = picture_steps(data, self._shape)
         _, task = self._trained()
-        return Prepared.of(data, fit_pipeline([column], image_steps(column.name, self._shape), data), task)
+        return Prepared.of(data, fit_pipeline([column], steps, data), task)
 
 
 class GANNetwork(nn.Module):

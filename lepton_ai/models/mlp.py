@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
-from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.errors import FailedPrecondition
+from lepton_ai.models.checks import read_widths
 from lepton_ai.models.cnn import classification
 from lepton_ai.models.model import Model
-from lepton_ai.models.preparation import fit_pipeline, tabular_steps
+from lepton_ai.models.preparation import fit_pipeline, row_steps
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.tasks import Regression, Task
 
@@ -20,7 +22,7 @@ _RAMP_WIDTH = 0.5
 
 
 class MLP(Model):
-    """Predicts a class or a number from the numbers and categories of a row.
+    """Predicts a class or a number from the numbers and categories of a row, or from an array of numbers.
 
     Gaps are filled, numbers standardised, categories one-hot: learned from the training data, saved with the model.
     With `ramps` the network also sees numbers range by range, see `NumberRamps`: so it finds thresholds as trees do.
@@ -43,19 +45,11 @@ class MLP(Model):
         dropout: float = 0.1,
         seed: int = 0,
     ) -> None:
-        super().__init__(hidden=list(hidden), task=task, ramps=ramps, dropout=dropout, seed=seed)
+        super().__init__(hidden=read_widths("hidden", hidden), task=task, ramps=ramps, dropout=dropout, seed=seed)
 
     def prepare(self, data: Dataset) -> Pipeline:
         columns = data.schema.inputs
-        strange = next((column for column in columns if column.kind not in ("number", "category")), None)
-        if strange is not None or not columns:
-            found = f"{strange.name!r} is of kind {strange.kind}" if strange else "there are none"
-            raise InvalidInput(
-                f"An MLP takes columns of numbers and categories; {found}.",
-                reason="WRONG_COLUMNS",
-                fix='Mark it: data.schema.with_roles(NAME="ignore").',
-            )
-        return fit_pipeline(columns, tabular_steps(columns), data)
+        return fit_pipeline(columns, row_steps(columns, data), data)
 
     def define_task(self, data: Dataset) -> Task:
         target = data.schema.target
@@ -75,8 +69,9 @@ class MLP(Model):
         return self._rows(self.pipeline, len(self.task.classes))
 
     def _rows(self, pipeline: Pipeline, outputs: int) -> nn.Module:
-        width = pipeline.outputs[0].shape[0]
-        numbers = sum(kind == "number" for kind in pipeline.inputs.values())  # they come before the categories
+        shape = pipeline.outputs[0].shape
+        width, kinds = prod(shape), list(pipeline.inputs.values())
+        numbers = width if kinds == ["tensor"] and len(shape) == 1 else kinds.count("number")  # before the categories
         if not (self.config["ramps"] and numbers):
             return RowNetwork(width, self.config["hidden"], outputs, self.config["dropout"])
         ramps = NumberRamps(numbers)
@@ -106,7 +101,7 @@ class NumberRamps(nn.Module):
 
 
 class RowNetwork(nn.Module):
-    """float32 [N, features] → float32 [N, outputs]."""
+    """float32 [N, features], or more dimensions, → float32 [N, outputs]."""
 
     def __init__(self, features: int, hidden: Sequence[int], outputs: int, dropout: float) -> None:
         super().__init__()
@@ -118,7 +113,7 @@ class RowNetwork(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(before, outputs))
 
     def forward(self, features: Tensor) -> Tensor:
-        answers: Tensor = self.layers(features)
+        answers: Tensor = self.layers(features.flatten(1))
         return answers
 
 

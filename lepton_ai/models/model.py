@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-from lepton_ai.datasets import Dataset, from_arrays
+from lepton_ai.datasets import Dataset
 from lepton_ai.datasets.augment.compose import Wanted, make_augment
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.models.answers import Evaluation, Predicted, answer_rows
+from lepton_ai.models.answers import Evaluation, answer_rows
+from lepton_ai.models.checks import check, check_config
+from lepton_ai.models.data import Data, Examples, as_dataset, examples_of
 from lepton_ai.models.golden import GoldenSample, choose_golden
-from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
-from lepton_ai.prediction import Input, to_item
+from lepton_ai.models.options import plain_settings, settings_from
+from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.doctor import Doctor
 from lepton_ai.training.evaluation import evaluate
 from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material, Training
 from lepton_ai.training.lr_finder import LearningRateCurve, find_learning_rate
-from lepton_ai.training.prepared import Prepared
+from lepton_ai.training.prepared import Augment, Prepared
 from lepton_ai.training.progress import ProgressBar
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
 
 if TYPE_CHECKING:
     from lepton_ai.package import Package
-
-Data = Dataset | tuple[Any, Any]
-"""A data set, or arrays of inputs and of targets."""
 
 _MIN_ROWS_TO_VALIDATE = 10
 
@@ -50,6 +47,7 @@ class Model(ABC):
     """Settings of `fit` that suit this kind of network better than those of `FitSettings`."""
 
     def __init__(self, **config: Any) -> None:
+        check_config(config)
         self.config = config
         self.pipeline: Pipeline | None = None
         """From raw inputs to the network's tensors; made by the first `fit`."""
@@ -84,27 +82,31 @@ class Model(ABC):
         return self._network
 
     def fit(
-        self, data: Data, *, validation: Data | float | None = 0.1, augment: Wanted = None, **settings: Any
+        self,
+        data: Data,
+        targets: Any = None,
+        *,
+        validation: Data | float | None = 0.1,
+        augment: Wanted = None,
+        **settings: Any,
     ) -> History:
         """Train on a data set. `settings` are those of `FitSettings`: epochs, batch_size, learning_rate …
 
+        `data` may also be arrays of inputs with `targets`, a data frame or records: see `lepton_ai.models.data`.
         `validation` is a data set, or the share of the rows to put aside. `augment` varies what is trained on: some of
         `lepton_ai.datasets.augment`, or the name of a preset such as "images". Called again, it goes on with the
         weights it has. Raises InvalidInput for data that cannot be learned from, naming the rows.
         """
-        chosen, vary = _settings({**self.defaults, **settings}), make_augment(augment)
-        train, judge = self._split(as_dataset(data), validation, seed=chosen.seed)
+        chosen, vary = settings_from({**self.defaults, **settings}), make_augment(augment)
+        train, judge = self._split(as_dataset(data, targets), validation, seed=chosen.seed)
         self._check_rows(train)
-        self.pipeline = self.pipeline or self.prepare(train)
-        self.task = self.task or self.define_task(train)
-        material = Material(self._prepared(train), None if judge is None else self._prepared(judge), vary)
-        run = self.train(material, chosen)
+        run = self.train(self._material(train, judge, vary), chosen)
         self.history, self._held_out = run, judge
         source = json.loads(train.lineage.to_json())
         self.lineage = {
             "data": source,
             "rows": len(train),
-            "settings": {**_plain_settings(chosen), "augment": str(vary or "")},
+            "settings": {**plain_settings(chosen), "augment": str(vary or "")},
         }
         self.golden = self.choose_golden(judge if judge is not None else train)
         return run
@@ -116,7 +118,7 @@ class Model(ABC):
 
     def find_learning_rate(self, data: Data, *, steps: int = 100, **settings: Any) -> LearningRateCurve:
         """Try learning rates on a copy of the network: the curve and a suggestion. The model stays as it is."""
-        chosen, rows = _settings({**self.defaults, **settings}), as_dataset(data)
+        chosen, rows = settings_from({**self.defaults, **settings}), as_dataset(data)
         self._check_rows(rows)
         before = self.pipeline, self.task, self._network
         try:
@@ -131,22 +133,22 @@ class Model(ABC):
         """Examples that every served copy of the model must answer alike."""
         return choose_golden(self, data)
 
-    def evaluate(self, data: Data, *, batch_size: int = 256) -> Evaluation:
+    def evaluate(self, data: Data, targets: Any = None, *, batch_size: int = 256) -> Evaluation:
         """Loss and main metric over a data set: `loss, accuracy = model.evaluate(test)`; `.metrics` has all of them."""
         _, task = self._trained()
-        figures = evaluate(self.network, task, self._prepared(as_dataset(data)), batch_size=batch_size)
+        figures = evaluate(self.network, task, self._prepared(as_dataset(data, targets)), batch_size=batch_size)
         return Evaluation(figures, main_metric=task.main_metric)
 
-    def predict(self, inputs: Input | Sequence[Input] | Dataset, *, top_k: int = 0) -> Any:
+    def predict(self, inputs: Examples, *, top_k: int = 0) -> Any:
         """What the model answers to one example (a path, bytes, a text, an array, values by input name) or to several.
 
-        Gives a `Predicted`, or a list of them for a list or a data set. Raises InvalidInput for unusable inputs.
+        Gives a `Predicted`, or a list of them for a list, a data set, a data frame, or an array with one dimension more
+        than an example has. Raises InvalidInput for unusable inputs.
         """
-        if isinstance(inputs, Dataset):
-            return self._predict(list(inputs.rows(tuple(self._trained()[0].inputs))), top_k)
-        if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
-            return self._predict([raw_inputs(to_item(each)) for each in inputs], top_k)
-        return self._predict([raw_inputs(to_item(inputs))], top_k)[0]
+        pipeline, task = self._trained()
+        rows, are_several = examples_of(inputs, pipeline)
+        answers = answer_rows(self.network, task, [pipeline.run(row) for row in rows], top_k=top_k)
+        return answers if are_several else answers[0]
 
     def save(self, path: Path | str) -> Path:
         """Write the model to one file, whole or not at all. Loading it runs no code from it."""
@@ -207,12 +209,28 @@ class Model(ABC):
     def _prepared(self, data: Dataset) -> Prepared:
         return Prepared.of(data, *self._trained())
 
+    def _material(self, train: Dataset, judge: Dataset | None, vary: Augment | None) -> Material:
+        """What training needs. When the data is unusable the model stays as it was, ready for better data."""
+        before = self.pipeline, self.task
+        try:
+            self.pipeline = self.pipeline or self.prepare(train)
+            self.task = self.task or self.define_task(train)
+            return Material(self._prepared(train), None if judge is None else self._prepared(judge), vary)
+        except Exception:
+            self.pipeline, self.task = before
+            raise
+
     def _split(self, data: Dataset, validation: Data | float | None, *, seed: int) -> tuple[Dataset, Dataset | None]:
-        if validation is None or (isinstance(validation, float | int) and len(data) < _MIN_ROWS_TO_VALIDATE):
+        if not isinstance(validation, float | int | None):
+            return data, as_dataset(validation)
+        if not validation or len(data) < _MIN_ROWS_TO_VALIDATE:
             return data, None
-        if isinstance(validation, float | int):
+        check("validation", validation, 0 < validation < 1, "rows, or a share between 0 and 1")
+        try:
             return data.split(test=float(validation), seed=seed)
-        return data, as_dataset(validation)
+        except InvalidInput as error:
+            fix = "Collect more of it, leave it out, or give validation data of your own or None."
+            raise InvalidInput(error.message, reason=error.reason, fields=error.fields, fix=fix) from error
 
     def _check_rows(self, train: Dataset) -> None:
         if len(train) < 2:
@@ -221,30 +239,3 @@ class Model(ABC):
                 reason="TOO_FEW_ROWS",
                 fix="Give at least two.",
             )
-
-    def _predict(self, rows: Sequence[Mapping[str, RawValue]], top_k: int) -> list[Predicted]:
-        pipeline, task = self._trained()
-        return answer_rows(self.network, task, [pipeline.run(row) for row in rows], top_k=top_k)
-
-
-def as_dataset(data: Data) -> Dataset:
-    """Arrays as a data set; a data set as it is."""
-    return data if isinstance(data, Dataset) else from_arrays(*data)
-
-
-def _settings(options: Mapping[str, Any]) -> FitSettings:
-    known = [field.name for field in fields(FitSettings)]
-    for name in options:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise InvalidInput.of_field(name, "is not a setting of fit", fix=f"{hint}There are {', '.join(known)}.")
-    return FitSettings(**options)
-
-
-def _plain_settings(settings: FitSettings) -> dict[str, Any]:
-    """Settings as JSON data, for the lineage; what is not plain is left to its name."""
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    values.pop("callbacks")
-    plain = (str, int, float, bool, type(None))
-    return {name: value if isinstance(value, plain) else str(value) for name, value in values.items()}

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.pipeline.fitting import fit
+from lepton_ai.tensors import Array, dtype_name
 
 if TYPE_CHECKING:
     from lepton_ai.datasets import Column, Dataset
@@ -31,7 +34,8 @@ def only_column(data: Dataset, *kinds: str) -> Column:
         raise InvalidInput(
             f"This model takes one input column of kind {' or '.join(kinds)}; the data set has {found}.",
             reason="WRONG_COLUMNS",
-            fix='Choose it with data.select([...]), or mark the others: data.schema.with_roles(NAME="ignore").',
+            fix="Choose it with data.select([...]), or mark the others: "
+            'data.with_schema(data.schema.with_roles(NAME="ignore")).',
         )
     return columns[0]
 
@@ -44,6 +48,61 @@ def image_steps(column: str, shape: tuple[int, int, int]) -> list[Step]:
         {"op": "resize", "size": [width, height]},
         {"op": "to_tensor", "output": "image", "dtype": "UINT8", "layout": "HWC"},
     ]
+
+
+def picture_steps(data: Dataset, shape: tuple[int, int, int]) -> tuple[Column, list[Step]]:
+    """The column of pictures with the steps to UINT8 [height, width, channels]: files, or arrays of that shape.
+
+    Raises InvalidInput for other columns, and for arrays of another shape or type.
+    """
+    column = only_column(data, "image", "tensor")
+    if column.kind == "image":
+        return column, image_steps(column.name, shape)
+    first = first_tensor(column, data)
+    fitting = (shape, shape[:2]) if shape[2] == 1 else (shape,)
+    if first.dtype != np.uint8 or first.shape not in fitting:
+        raise InvalidInput.of_field(
+            column.name,
+            f"holds {first.dtype} {list(first.shape)}; this model takes uint8 {list(shape)}, 0 to 255",
+            reason="WRONG_SHAPE",
+            fix="Convert the arrays, or make the model with their input_shape.",
+        )
+    return column, [tensor_step(column, data, output="image")]
+
+
+def tensor_step(column: Column, data: Dataset, *, output: str) -> Step:
+    """Takes arrays as they are, all like the first one."""
+    first = first_tensor(column, data)
+    dtype, shape = dtype_name(first.dtype), list(first.shape)
+    return {"op": "tensor", "input": column.name, "dtype": dtype, "shape": shape, "output": output}
+
+
+def first_tensor(column: Column, data: Dataset) -> Array:
+    """What the others are expected to be like. Raises InvalidInput when there is none."""
+    first = next(data.rows([column.name]))[column.name]
+    if not isinstance(first, np.ndarray):
+        raise InvalidInput.of_field(column.name, "the first row holds no tensor", fix="Drop such rows.")
+    return first
+
+
+def row_steps(columns: Sequence[Column], data: Dataset) -> list[Step]:
+    """From what describes a row to one FP32 tensor "features": numbers and categories, or one array of numbers.
+
+    Raises InvalidInput for other columns.
+    """
+    if len(columns) == 1 and columns[0].kind == "tensor":
+        step = tensor_step(columns[0], data, output="array")
+        per = "channel" if len(step["shape"]) == 1 else "all"
+        return [step, {"op": "normalize", "input": "array", "output": "features", "fit": {"per": per}}]
+    strange = next((column for column in columns if column.kind not in ("number", "category")), None)
+    if strange is None and columns:
+        return tabular_steps(columns)
+    found = f"{strange.name!r} is of kind {strange.kind}" if strange else "there are none"
+    raise InvalidInput(
+        f"The model takes columns of numbers and categories, or one array of numbers a row; {found}.",
+        reason="WRONG_COLUMNS",
+        fix='Mark it: data.with_schema(data.schema.with_roles(NAME="ignore")).',
+    )
 
 
 def tabular_steps(columns: Sequence[Column], *, max_categories: int = 100) -> list[Step]:

@@ -11,7 +11,8 @@ from torch import nn
 from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation
-from lepton_ai.models.model import Data, Model, as_dataset
+from lepton_ai.models.data import Data, as_dataset
+from lepton_ai.models.model import Model
 from lepton_ai.models.recommend_network import Matcher, RankingNetwork, RatingNetwork
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.prediction import Label
@@ -67,8 +68,6 @@ class Recommender(Model):
             exclude_seen=exclude_seen,
             seed=seed,
         )
-        _check_word("objective", objective, ("rating", "ranking"))
-        _check_word("kind", kind, ("factors", "two_tower"))
 
     def prepare(self, data: Dataset) -> Pipeline:
         columns = {self.config["user"]: _USERS}
@@ -121,10 +120,10 @@ class Recommender(Model):
             network.note(users, torch.from_numpy(material.train.targets["item"]))
         return super().train(material, settings)
 
-    def evaluate(self, data: Data, *, batch_size: int = 256) -> Evaluation:
+    def evaluate(self, data: Data, targets: Any = None, *, batch_size: int = 256) -> Evaluation:
         """As every model; for "ranking" also "popularity_hit_rate": that of recommending what most people took."""
         _, task = self._trained()
-        rows = self._prepared(as_dataset(data))
+        rows = self._prepared(as_dataset(data, targets))
         figures = evaluate(self.network, task, rows, batch_size=batch_size)
         if isinstance(self.network, RankingNetwork):
             popular = evaluate(self.network.by_popularity(), task, rows, batch_size=batch_size)
@@ -168,8 +167,3 @@ def names_in(data: Dataset, column: str) -> tuple[str, ...]:
             found = "is missing in some row" if name is None else "holds a name that is empty or has odd white space"
             raise InvalidInput.of_field(column, found, fix="Drop such rows with data.filter(...).")
     return tuple(sorted(str(name) for name in names))
-
-
-def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
-    if word not in words:
-        raise InvalidInput.of_field(name, f"there is no {word!r}", fix=f"There are {', '.join(words)}.")

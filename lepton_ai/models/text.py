@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from lepton_ai.datasets import Dataset
-from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.errors import FailedPrecondition
 from lepton_ai.models.cnn import classification
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline, only_column
@@ -16,8 +16,6 @@ from lepton_ai.models.text_networks import EncoderKind, NgramVotes, TextNetwork,
 from lepton_ai.models.tokens import Level, TokenVectors, text_steps, vocabulary_size
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.tasks import Classification, Task
-
-_KINDS = ("cnn", "lstm", "transformer")
 
 
 class TextClassifier(Model):
@@ -54,8 +52,6 @@ class TextClassifier(Model):
             encoder=encoder, level=level, max_length=max_length, max_tokens=max_tokens, embedding=embedding,
             hidden=hidden, layers=layers, ngrams=ngrams, dropout=dropout, seed=seed,
         )  # fmt: skip
-        if encoder not in _KINDS:
-            raise InvalidInput.of_field("encoder", f"there is no {encoder!r}", fix=f"There are {', '.join(_KINDS)}.")
 
     def prepare(self, data: Dataset) -> Pipeline:
         column, config = only_column(data, "text"), self.config

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.models.checks import check
 from lepton_ai.models.cnn import classification
 from lepton_ai.models.efficientnet import EFFICIENTNETS, EfficientPictures, picture_steps
 from lepton_ai.models.model import Model
@@ -61,9 +62,9 @@ class Transfer(Model):
             dropout=dropout,
             seed=seed,
         )
-        _check("side", side, side >= _LEAST_SIDE, "at least 32")
-        _check("unfreeze_after", unfreeze_after, unfreeze_after is None or unfreeze_after >= 0, "at least 0, or None")
-        _check("unfrozen_rate", unfrozen_rate, unfrozen_rate > 0, "greater than 0")
+        check("side", side, side >= _LEAST_SIDE, "at least 32")
+        check("unfreeze_after", unfreeze_after, unfreeze_after is None or unfreeze_after >= 0, "at least 0, or None")
+        check("unfrozen_rate", unfrozen_rate, unfrozen_rate > 0, "greater than 0")
         self._is_fresh = False
 
     def prepare(self, data: Dataset) -> Pipeline:
@@ -226,8 +227,3 @@ def _for_columns(pipeline: Pipeline, data: Dataset) -> Pipeline:
 def _phase(settings: FitSettings, name: str, **changes: Any) -> FitSettings:
     checkpoint = None if settings.checkpoint is None else Path(settings.checkpoint) / name
     return replace(settings, checkpoint=checkpoint, **changes)
-
-
-def _check(name: str, value: Any, holds: bool, allowed: str) -> None:
-    if not holds:
-        raise InvalidInput.of_field(name, f"is {value!r}, must be {allowed}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +11,13 @@ import pyarrow as pa
 from lepton_ai.datasets import Column, Dataset, Schema
 from lepton_ai.datasets.arrays import column_array
 from lepton_ai.errors import InvalidInput
+from lepton_ai.models.data import Data, as_dataset, is_frame
 from lepton_ai.tensors import Array
 from lepton_ai.training.forecasts import LAST
 
 PAST, FUTURE = "past", "future"
-SeriesData = Dataset | tuple[Any, Any] | Array
-"""A data set whose columns of numbers are series, or an array [steps] or [steps, series]."""
+SeriesData = Data | Array
+"""A data set or data frame whose columns of numbers are series, or an array [steps] or [steps, series]."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Series:
             raise InvalidInput(
                 f"The series have {longest} steps, {past + horizon} are needed: {past} to look back, {horizon} ahead.",
                 reason="SERIES_TOO_SHORT",
-                fix="Give more steps, or a smaller window or horizon.",
+                fix="Give more steps, a smaller window or horizon, or validation=None to learn from all steps.",
             )
         before = np.concatenate([each[:, :past] for each in made])
         after = np.concatenate([each[:, past:, chosen] for each in made])
@@ -85,8 +86,8 @@ class Series:
 
 def series_of(data: SeriesData) -> Series:
     """The series of a data set, or of an array, whose columns get numbers. Raises InvalidInput."""
-    if isinstance(data, Dataset):
-        return Series.of(data)
+    if isinstance(data, Dataset | Mapping) or is_frame(data):
+        return Series.of(as_dataset(data))
     array = np.asarray(data)
     if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
         raise InvalidInput(f"An array of shape {list(array.shape)} is not series.", fix="Give numbers [steps, series].")

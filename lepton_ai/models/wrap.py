@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +14,8 @@ from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput
 from lepton_ai.models.cnn import classification
 from lepton_ai.models.mlp import Standardized
 from lepton_ai.models.model import Model
-from lepton_ai.models.preparation import Step, fit_pipeline, image_steps, only_column, tabular_steps
+from lepton_ai.models.preparation import Step, fit_pipeline, image_steps, only_column, tabular_steps, tensor_step
 from lepton_ai.pipeline import Pipeline
-from lepton_ai.tensors import dtype_name
 from lepton_ai.training.tasks import Classification, Regression, Task
 
 TaskName = Literal["classification", "regression"]
@@ -43,8 +41,6 @@ class Wrapped(Model):
             standardize=standardize,
             module_name=module_name if module is None else type(module).__qualname__,
         )
-        if task not in (None, "classification", "regression"):
-            raise InvalidInput.of_field("task", f"there is no {task!r}", fix="There are classification, regression.")
         self._module = module
 
     @classmethod
@@ -111,7 +107,7 @@ class Wrapped(Model):
         if kinds == {"image"}:
             return image_steps(only_column(data, "image").name, self._picture_shape())
         if kinds == {"tensor"}:
-            return [_tensor_step(column, data) for column in columns]
+            return [tensor_step(column, data, output=column.name) for column in columns]
         if kinds <= {"number", "category", "time"}:
             return tabular_steps(columns)
         raise InvalidInput(
@@ -167,14 +163,6 @@ class Adapted(nn.Module):
             inputs = (inputs[0].permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0, *inputs[1:])
         answer: Tensor = self.module(*inputs)
         return answer[:, None] if self._rows and answer.ndim == 1 else answer
-
-
-def _tensor_step(column: Column, data: Dataset) -> Step:
-    first = next(data.rows([column.name]))[column.name]
-    if not isinstance(first, np.ndarray):
-        raise InvalidInput.of_field(column.name, "the first row holds no tensor", fix="Drop such rows.")
-    dtype, shape = dtype_name(first.dtype), list(first.shape)
-    return {"op": "tensor", "input": column.name, "dtype": dtype, "shape": shape, "output": column.name}
 
 
 def _first_misfit(error: BaseException) -> str:

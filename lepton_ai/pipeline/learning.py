@@ -270,7 +270,11 @@ class LearnNormalize(Learner):
             rows = np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
         self._moments.add_rows(rows)
         if not np.isfinite(self._moments.mean).all():
-            raise Misfit("input", "holds NaN, infinity or numbers too large to add up")
+            raise Misfit(
+                "input",
+                "holds NaN, infinity or numbers too large to add up",
+                fix="Fill gaps in, or drop such rows.",
+            )
 
     def learned(self) -> Learned:
         if self._moments.count == 0:

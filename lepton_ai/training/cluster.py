@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lepton_ai.errors import FailedPrecondition, LeptonError
 
 if TYPE_CHECKING:
-    from lepton_ai.models.model import Data, Model
+    from lepton_ai.models.data import Data
+    from lepton_ai.models.model import Model
 
 _MODEL = "model.lepton"
 

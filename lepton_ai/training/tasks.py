@@ -255,6 +255,8 @@ def _numbers(data: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:
             "The target column does not hold numbers.",
             fix='Classify instead, or data.schema.with_kinds(NAME="number").',
         ) from None
+    if values.ndim > 1:
+        raise InvalidInput(f"The target has {values[0].size} numbers a row.", fix="Train one model for each of them.")
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise InvalidInput(

@@ -62,8 +62,13 @@ def test_that_a_pickle_is_refused_unread(tmp_path: Path) -> None:
 
 def test_that_a_file_of_torch_is_refused_unread(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "plain.pth")
-    with pytest.raises(DataLoss, match="not written by Lepton"):
+    with pytest.raises(InvalidInput, match=r"plain\.pth is not a saved model.*torch\.save.*lepton_ai\.wrap"):
         Archive.read(tmp_path / "plain.pth", kind="model")
+
+
+def test_that_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read: Is a directory"):
+        Archive.read(tmp_path, kind="model")
 
 
 def test_that_a_cut_file_is_damaged(tmp_path: Path) -> None:

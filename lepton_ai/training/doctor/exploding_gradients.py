@@ -13,6 +13,7 @@ _SAMPLES_BEFORE_SPIKE = 5
 _KEPT = 20
 _GREATEST_RATIO = 100.0
 _SPIKE = 100.0
+_LEAST_WEIGHT = 0.01
 
 
 class ExplodingGradients(Check):
@@ -49,5 +50,5 @@ class ExplodingGradients(Check):
 
 
 def _ratio(layer: Layer) -> float:
-    """Weights of 0, with which some layers begin on purpose, say nothing."""
-    return layer.gradient / layer.weight if layer.weight > 1e-6 and math.isfinite(layer.gradient) else 0.0
+    """Some layers begin with weights of 0 on purpose, and have small ones for a while: that is no explosion."""
+    return layer.gradient / max(layer.weight, _LEAST_WEIGHT) if math.isfinite(layer.gradient) else 0.0

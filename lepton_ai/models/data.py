@@ -1,0 +1,136 @@
+"""Whatever people have their rows in - arrays, data frames, records, PyTorch's data sets - as a data set of Lepton."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from lepton_ai.datasets import Dataset, from_arrays, from_rows
+from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
+from lepton_ai.prediction import Input, to_item
+
+Data = Dataset | tuple[Any, Any] | Mapping[str, Any] | Iterable[Any]
+"""A data set; a pair of inputs and targets; a data frame; arrays by column name; records or pairs one by one."""
+
+Examples = Input | Tensor | Sequence[Input] | Iterable[Any] | Dataset
+
+_INDEX = "__index_level_"
+"""How Arrow names what a pandas index becomes."""
+
+
+def as_dataset(data: Data, targets: Any = None) -> Dataset:
+    """Rows as a data set; a data set as it is. A DataLoader stands for the data set that it loads.
+
+    The target of columns without `targets` is the one with a usual name: label, target, y, class, 标签 …
+    Raises InvalidInput for what holds no rows.
+    """
+    if targets is not None:
+        return _with_targets(data, targets)
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, DataLoader):
+        return as_dataset(data.dataset)  # type: ignore[arg-type] # it is read by number
+    if isinstance(data, TensorDataset):
+        return as_dataset(data.tensors)
+    if isinstance(data, tuple) and len(data) == 2:
+        return _with_targets(*data)
+    if is_frame(data) or isinstance(data, Mapping | np.ndarray | Tensor):
+        return from_arrays(data)
+    return _from_examples(data)
+
+
+def is_frame(data: object) -> bool:
+    """Whether this is a table of pandas, Polars, Arrow or another library that speaks Arrow."""
+    return hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
+
+
+def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str, RawValue]], bool]:
+    """Raw inputs for a pipeline, and whether they were several examples rather than one.
+
+    An array with one dimension more than an example has holds several. Raises InvalidInput for what cannot be sent.
+    """
+    if isinstance(inputs, Dataset):
+        return list(inputs.rows(tuple(pipeline.inputs))), True
+    if is_frame(inputs):
+        wanted = [name for name in _frame_table(inputs).column_names if name in pipeline.inputs]
+        inputs = _frame_table(inputs).select(wanted).to_pylist()
+    if isinstance(inputs, Tensor):
+        inputs = inputs.detach().cpu().numpy()
+    if isinstance(inputs, np.ndarray) and inputs.ndim == _dimensions(pipeline) + 1:
+        inputs = list(inputs)
+    if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
+        return [raw_inputs(to_item(each)) for each in inputs], True
+    return [raw_inputs(to_item(inputs))], False  # type: ignore[arg-type] # whatever else there is, it refuses
+
+
+def _dimensions(pipeline: Pipeline) -> int:
+    """Of one example, where that is an array; else more than any array has."""
+    first = json.loads(pipeline.document_json)["steps"][0]
+    if first["op"] == "sequence":
+        return 2
+    return len(first["shape"]) if first["op"] == "tensor" and len(pipeline.inputs) == 1 else 64
+
+
+def _with_targets(inputs: Any, targets: Any) -> Dataset:
+    if isinstance(inputs, Dataset):
+        raise InvalidInput.of_field(
+            "targets",
+            "does not go with a data set, which has a target column",
+            fix='Name it: data.with_schema(data.schema.with_roles(NAME="target")).',
+        )
+    name = getattr(targets, "name", None)  # of a column of a data frame
+    target = name if isinstance(name, str) and name else "y"
+    if hasattr(targets, "to_numpy"):
+        targets = targets.to_numpy()
+    if getattr(targets, "ndim", 1) == 2 and targets.shape[1] == 1:
+        targets = targets.reshape(-1)
+    return from_arrays(inputs, targets, target=target)
+
+
+def _frame_table(frame: Any) -> pa.Table:
+    table = frame if isinstance(frame, pa.Table) else pa.table(frame)
+    return table.select([name for name in table.column_names if not name.startswith(_INDEX)])
+
+
+def _from_examples(data: Any) -> Dataset:
+    """Records, pairs of an input and a target, or inputs alone, one after the other."""
+    if isinstance(data, str | bytes | Path):
+        raise InvalidInput.of_field(
+            "data", "is a text or a path, not rows", fix="Read it with read_folder or read_table of lepton_ai.datasets."
+        )
+    iterator = _iterate(data)
+    first = next(iterator, None)
+    if first is None:
+        raise InvalidInput("There are no rows.", reason="EMPTY_DATA", fix="Give at least two to train on.")
+    rows = chain([first], iterator)
+    if isinstance(first, Mapping):
+        return from_rows(rows)
+    if isinstance(first, tuple) and len(first) == 2:
+        return from_rows(_record(*pair) for pair in rows)
+    return from_arrays(list(rows))
+
+
+def _record(example: Any, target: Any) -> dict[str, Any]:
+    return {**example, "y": target} if isinstance(example, Mapping) else {"x": example, "y": target}
+
+
+def _iterate(data: Any) -> Iterator[Any]:
+    if isinstance(data, torch.utils.data.Dataset) and hasattr(data, "__len__"):
+        return (data[index] for index in range(len(data)))
+    if not isinstance(data, Iterable):
+        raise InvalidInput.of_field(
+            "data",
+            f"is a {type(data).__name__}, which holds no rows",
+            fix="Give a data set, (inputs, targets), a data frame or records.",
+        )
+    return iter(data)

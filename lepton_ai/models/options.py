@@ -1,0 +1,77 @@
+"""The keyword arguments of `fit` as checked settings, and settings as plain data for the lineage."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import nn
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.training.callbacks import Callback
+from lepton_ai.training.settings import FitSettings
+
+_ELSEWHERE = {
+    "class_weight": "augment",
+    "lr": "learning_rate",
+    "max_epochs": "epochs",
+    "validation_data": "validation",
+    "validation_split": "validation",
+    "verbose": "progress",
+}
+"""What other libraries call it."""
+_NUMBERS = {"int": Integral, "float": Real}
+
+
+def settings_from(options: Mapping[str, Any]) -> FitSettings:
+    """Settings of `fit`. Raises InvalidInput for unknown ones, naming the nearest, and for values of another type."""
+    known = {field.name: str(field.type) for field in fields(FitSettings)}
+    for name, value in options.items():
+        if name not in known:
+            near = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise InvalidInput.of_field(name, "is not a setting of fit", fix=f"{hint}There are {', '.join(known)}.")
+        _check_number(name, value, known[name])
+    _check_parts(options)
+    return FitSettings(**options)
+
+
+def plain_settings(settings: FitSettings) -> dict[str, Any]:
+    """Settings as JSON data, for the lineage; what is not plain is left to its name."""
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    values.pop("callbacks")
+    plain = (str, int, float, bool, type(None))
+    return {name: value if isinstance(value, plain) else str(value) for name, value in values.items()}
+
+
+def _check_number(name: str, value: Any, annotation: str) -> None:
+    kind, _, rest = annotation.partition(" | ")
+    wanted = _NUMBERS.get(kind)
+    if wanted is None or (value is None and rest == "None"):
+        return
+    if type(value) is bool or not isinstance(value, wanted):
+        expected = "a whole number" if kind == "int" else "a number"
+        raise InvalidInput.of_field(name, f"is {value!r}, must be {expected}{' or None' if rest else ''}")
+
+
+def _check_parts(options: Mapping[str, Any]) -> None:
+    """What would fail with a riddle in the depth of the first step."""
+    if isinstance(options.get("optimizer"), torch.optim.Optimizer):
+        raise InvalidInput.of_field(
+            "optimizer",
+            "belongs to other weights already",
+            fix="Give a name, a class such as torch.optim.SGD, or a function of (parameter groups, learning rate).",
+        )
+    loss = options.get("loss")
+    if inspect.isclass(loss) and issubclass(loss, nn.Module):
+        raise InvalidInput.of_field("loss", "is a class", fix=f"Make one: {loss.__name__}().")
+    callbacks = options.get("callbacks", ())
+    if not isinstance(callbacks, list | tuple) or not all(isinstance(each, Callback) for each in callbacks):
+        raise InvalidInput.of_field(
+            "callbacks", "must be a list of lepton_ai.training.callbacks.Callback", fix="Derive a class from it."
+        )

@@ -1,0 +1,194 @@
+"""What `fit`, `evaluate` and `predict` take: rows in any of the forms in which people have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
+
+from lepton_ai.datasets import Dataset
+from lepton_ai.errors import InvalidInput
+from lepton_ai.models import CNN, GAN, GRU, MLP, Autoencoder, Forecaster
+from lepton_ai.models.data import as_dataset
+from tests.unit.models.served import assert_served_alike
+
+pd: Any = pytest.importorskip("pandas")  # comes with the packages of the ready data sets
+
+X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+Y = np.where(X[:, 0] > 0, "猫", "狗")
+FRAME = pd.DataFrame({"甲": X[:, 0], "乙": X[:, 1], "label": Y})
+RECORDS: list[dict[str, Any]] = FRAME.to_dict("records")
+PIXELS = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3), dtype=np.uint8)
+
+
+class Pairs(TorchDataset[tuple[torch.Tensor, int]]):
+    """A data set as tutorials of PyTorch write it: no iterator, and no end that an index error would tell."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.from_numpy(X[index % len(X)]), int(Y[index % len(X)] == "猫")
+
+
+def records() -> Iterator[dict[str, Any]]:
+    yield from RECORDS
+
+
+CODES = (Y == "猫").astype(int)
+FORMS: dict[str, Any] = {
+    "arrays": (X, Y),
+    "tensors": (torch.from_numpy(X), torch.from_numpy(CODES)),
+    "lists": (X.tolist(), Y.tolist()),
+    "a column of targets": (X, CODES[:, np.newaxis]),
+    "a frame": FRAME,
+    "a filtered frame": FRAME[FRAME["甲"] < 5],
+    "an Arrow table": pa.Table.from_pandas(FRAME),
+    "a frame and a series": (FRAME[["甲", "乙"]], FRAME["label"]),
+    "columns by name": {"甲": X[:, 0], "乙": X[:, 1], "label": Y},
+    "records": RECORDS,
+    "an iterator of records": records,
+    "pairs": list(zip(X, Y, strict=True)),
+    "records with targets": list(zip(FRAME[["甲", "乙"]].to_dict("records"), Y, strict=True)),
+    "a TensorDataset": TensorDataset(torch.from_numpy(X), torch.from_numpy(CODES)),
+    "a data set of PyTorch": Pairs(),
+    "a DataLoader": DataLoader(Pairs(), batch_size=8),
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_a_model_learns_from(form: str) -> None:
+    data = FORMS[form]() if callable(FORMS[form]) else FORMS[form]
+    model = MLP((8,))
+    model.fit(data, epochs=10, progress=False)
+    assert len(as_dataset((X, Y))) == 60
+    assert model.lineage["rows"] == 54  # of 60, a tenth being kept for validation
+
+
+def test_inputs_and_targets_may_be_two_arguments() -> None:
+    model = MLP((16,))
+    model.fit(X, Y, epochs=30, progress=False)
+    loss, accuracy = model.evaluate(X, Y)
+    assert accuracy > 0.9
+    assert loss < 0.5
+
+
+def test_a_data_set_is_taken_as_it_is() -> None:
+    data = as_dataset(FRAME)
+    assert isinstance(data, Dataset)
+    assert as_dataset(data) is data
+
+
+def test_the_index_of_a_frame_is_no_column() -> None:
+    assert as_dataset(FRAME[FRAME["甲"] > 0]).schema.names == ("甲", "乙", "label")
+
+
+def test_the_name_of_a_series_is_that_of_the_target() -> None:
+    target = as_dataset((FRAME[["甲"]], FRAME["label"].rename("动物"))).schema.target
+    assert target is not None
+    assert target.name == "动物"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("rows.csv", "a text or a path.*read_table"),
+        (Path("photos"), "a text or a path.*read_folder"),
+        (None, "a NoneType, which holds no rows"),
+        (3, "a int, which holds no rows"),
+        ([], "no rows"),
+        ((X, Y[:-1]), "differ in length"),
+    ],
+)
+def test_what_holds_no_rows_is_refused(data: Any, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        MLP().fit(data)
+
+
+def test_targets_beside_a_data_set_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"does not go with a data set.*with_roles"):
+        MLP().fit(as_dataset(FRAME), Y)
+
+
+def test_several_examples_in_one_array_get_several_answers() -> None:
+    model = MLP((8,))
+    model.fit(X, Y, epochs=2, progress=False)
+    one, several = model.predict(X[0]), model.predict(torch.from_numpy(X[:3]))
+    assert len(several) == 3
+    assert several[0].label == one.label
+
+
+def test_a_frame_gets_an_answer_a_row_and_may_have_other_columns_and_gaps() -> None:
+    model = MLP((8,))
+    model.fit(FRAME, epochs=2, progress=False)
+    asked = FRAME.head(3).assign(extra=1)
+    asked.loc[0, "乙"] = None
+    assert len(model.predict(asked)) == 3
+
+
+def test_several_sequences_in_one_array_get_several_answers() -> None:
+    model = GRU(4)
+    model.fit(X[:, :, np.newaxis], Y, epochs=1, progress=False)
+    assert len(model.predict(X[:5, :, np.newaxis])) == 5
+
+
+def test_arrays_are_served_as_they_are_learned(tmp_path: Path) -> None:
+    model = MLP((8,))
+    model.fit(X, Y, epochs=2, progress=False)
+    assert_served_alike(model, as_dataset(X[:4]), tmp_path)
+
+
+def test_pictures_may_be_arrays(tmp_path: Path) -> None:
+    model = CNN((16, 16, 3), 2, channels=(4,))
+    model.fit(PIXELS, [0, 1] * 12, epochs=1, progress=False)
+    assert len(model.predict(PIXELS[:3])) == 3
+    assert_served_alike(model, as_dataset(PIXELS[:3]), tmp_path)
+
+
+def test_grey_pictures_need_no_third_dimension() -> None:
+    model = CNN((16, 16, 1), 2, channels=(4,))
+    model.fit(PIXELS[..., 0], [0, 1] * 12, epochs=1, progress=False)
+    assert model.predict(PIXELS[0, ..., 0]).label in ("0", "1")
+
+
+def test_a_gan_and_an_autoencoder_take_arrays_of_pictures() -> None:
+    gan, autoencoder = GAN((16, 16, 3), width=2), Autoencoder(input_shape=(16, 16, 3))
+    gan.fit(PIXELS, epochs=1, progress=False)
+    autoencoder.fit(PIXELS, epochs=1, progress=False)
+    assert gan.sample(2).shape == (2, 16, 16, 3)
+    assert autoencoder.predict(PIXELS[0]).label in ("normal", "anomaly")
+
+
+@pytest.mark.parametrize("pixels", [PIXELS / 255.0, PIXELS.transpose(0, 3, 1, 2), PIXELS[:, :8, :8]])
+def test_pictures_of_another_type_or_shape_are_refused(pixels: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"this model takes uint8 \[16, 16, 3\]"):
+        CNN((16, 16, 3), 2).fit(pixels, [0, 1] * 12)
+
+
+def test_gaps_in_arrays_are_refused_with_what_to_do() -> None:
+    gaps = X.copy()
+    gaps[7, 2] = np.nan
+    with pytest.raises(InvalidInput, match=r"NaN.*Fill gaps in"):
+        MLP().fit(gaps, Y)
+
+
+def test_an_autoencoder_does_not_look_at_targets_that_it_was_not_told_of() -> None:
+    model = Autoencoder((4,), 2)
+    model.fit(X, ["alike"] * 60, epochs=1, progress=False)
+    assert model.threshold > 0
+
+
+def test_a_forecaster_takes_frames_and_refuses_targets() -> None:
+    waves = pd.DataFrame({"温度": np.sin(np.arange(80) / 3), "风": np.cos(np.arange(80) / 3)})
+    model = Forecaster(8, 2)
+    model.fit(waves, epochs=1, progress=False)
+    assert model.predict(waves.tail(8).to_numpy()).outputs["forecast"].shape == (2, 2)
+    with pytest.raises(InvalidInput, match="Give the series alone"):
+        model.fit(waves, waves)
