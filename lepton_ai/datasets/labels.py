@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MAX_CLASSES = 1_000_000
 _SET_TARGET = 'Name it: data.with_schema(data.schema.with_roles(COLUMN="target")).'
-_DROP_MISSING = "Leave these rows out: data.filter(lambda row: row[{name!r}] is not None)."
+_DROP_MISSING = 'Leave these rows out: data.clean(missing="drop_without_target").'
 
 
 def target_column(schema: Schema) -> Column:
@@ -88,7 +88,7 @@ def target_ids(data: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
         raise InvalidInput.of_field(
             target.name,
             f"{missing} of {len(found)} rows have no target, the first is row {first}",
-            fix=_DROP_MISSING.format(name=target.name),
+            fix=_DROP_MISSING,
             reason="MISSING_TARGET",
         )
     return found

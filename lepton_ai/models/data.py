@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lepton_ai.datasets import Dataset, from_arrays, from_rows
+from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
 from lepton_ai.prediction import Input, to_item
@@ -38,6 +38,8 @@ def as_dataset(data: Data, targets: Any = None) -> Dataset:
         return _with_targets(data, targets)
     if isinstance(data, Dataset):
         return data
+    if isinstance(data, Cleaned):  # what data.clean() gives: the data and a report
+        return data.data
     if isinstance(data, DataLoader):
         return as_dataset(data.dataset)  # type: ignore[arg-type] # it is read by number
     if isinstance(data, TensorDataset):

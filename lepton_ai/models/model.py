@@ -98,9 +98,10 @@ class Model(ABC):
         weights it has. Raises InvalidInput for data that cannot be learned from, naming the rows.
         """
         chosen, vary = settings_from({**self.defaults, **settings}), make_augment(augment)
-        train, judge = self._split(as_dataset(data, targets), validation, seed=chosen.seed)
+        given = as_dataset(data, targets)
+        train, judge = self._split(given, validation, seed=chosen.seed)
         self._check_rows(train)
-        run = self.train(self._material(train, judge, vary), chosen)
+        run = self.train(self._feed(given, train, judge, vary), chosen)
         self.history, self._held_out = run, judge
         source = json.loads(train.lineage.to_json())
         self.lineage = {
@@ -209,16 +210,22 @@ class Model(ABC):
     def _prepared(self, data: Dataset) -> Prepared:
         return Prepared.of(data, *self._trained())
 
-    def _material(self, train: Dataset, judge: Dataset | None, vary: Augment | None) -> Material:
+    def _feed(self, data: Dataset, train: Dataset, judge: Dataset | None, vary: Augment | None) -> Material:
         """What training needs. When the data is unusable the model stays as it was, ready for better data."""
         before = self.pipeline, self.task
         try:
-            self.pipeline = self.pipeline or self.prepare(train)
-            self.task = self.task or self.define_task(train)
-            return Material(self._prepared(train), None if judge is None else self._prepared(judge), vary)
-        except Exception:
+            return self._material(train, judge, vary)
+        except Exception as error:
+            self.pipeline, self.task = before
+            if isinstance(error, InvalidInput) and train is not data:
+                self._feed(data, data, None, vary)  # fails too, and names rows by their numbers in what was given
             self.pipeline, self.task = before
             raise
+
+    def _material(self, train: Dataset, judge: Dataset | None, vary: Augment | None) -> Material:
+        self.pipeline = self.pipeline or self.prepare(train)
+        self.task = self.task or self.define_task(train)
+        return Material(self._prepared(train), None if judge is None else self._prepared(judge), vary)
 
     def _split(self, data: Dataset, validation: Data | float | None, *, seed: int) -> tuple[Dataset, Dataset | None]:
         if not isinstance(validation, float | int | None):
@@ -229,6 +236,8 @@ class Model(ABC):
         try:
             return data.split(test=float(validation), seed=seed)
         except InvalidInput as error:
+            if error.reason != "RARE_CLASS":
+                raise
             fix = "Collect more of it, leave it out, or give validation data of your own or None."
             raise InvalidInput(error.message, reason=error.reason, fields=error.fields, fix=fix) from error
 

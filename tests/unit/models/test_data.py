@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from lepton_ai.datasets import Dataset
+from lepton_ai.datasets import Dataset, from_arrays
 from lepton_ai.errors import InvalidInput
-from lepton_ai.models import CNN, GAN, GRU, MLP, Autoencoder, Forecaster
+from lepton_ai.models import CNN, GAN, GRU, MLP, Autoencoder, Forecaster, TextClassifier
 from lepton_ai.models.data import as_dataset
 from tests.unit.models.served import assert_served_alike
 
@@ -172,6 +172,21 @@ def test_pictures_of_another_type_or_shape_are_refused(pixels: Any) -> None:
         CNN((16, 16, 3), 2).fit(pixels, [0, 1] * 12)
 
 
+def test_rows_are_named_by_their_numbers_in_what_was_given() -> None:
+    rows = [{"photo": png(pixels), "label": "ab"[row % 2]} for row, pixels in enumerate(PIXELS)]
+    rows[17]["photo"] = b"\xff\xd8 not really"
+    schema = Schema((Column("photo", "image"), Column("label", "category", "target")))
+    for seed in range(3):
+        with pytest.raises(InvalidInput, match=r"1 of 24 rows cannot be prepared \(rows 17\)"):
+            CNN((16, 16, 3), 2).fit(from_rows(rows, schema=schema), seed=seed)
+
+
+def test_texts_that_repeat_are_texts() -> None:
+    model = TextClassifier(max_length=8, embedding=4, hidden=4)
+    model.fit(["很好吃", "太差了"] * 20, ["好", "差"] * 20, epochs=1, progress=False)
+    assert model.predict("很好").label in ("好", "差")
+
+
 def test_gaps_in_arrays_are_refused_with_what_to_do() -> None:
     gaps = X.copy()
     gaps[7, 2] = np.nan
@@ -192,3 +207,8 @@ def test_a_forecaster_takes_frames_and_refuses_targets() -> None:
     assert model.predict(waves.tail(8).to_numpy()).outputs["forecast"].shape == (2, 2)
     with pytest.raises(InvalidInput, match="Give the series alone"):
         model.fit(waves, waves)
+
+
+def test_what_cleaning_gives_is_taken_as_the_data() -> None:
+    cleaned = from_arrays({"a": [1.5, 2.5, 1.5]}, ["x", "y", "x"]).clean()
+    assert as_dataset(cleaned) is cleaned.data
