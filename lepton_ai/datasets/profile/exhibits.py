@@ -37,12 +37,15 @@ class Exhibits:
         """Whether rows have pictures, sounds or texts and are shown as cards; plain values go into a table."""
         return self._data is not None and any(column.kind in _CARD_KINDS for column in self._data.schema.inputs)
 
-    def show(self, rows: Sequence[int], captions: Sequence[str], *, column: str = "") -> str:
-        """Rows with their numbers, their targets and what the finding says of them; empty without data."""
+    def show(self, rows: Sequence[int], captions: Sequence[str], *, column: str = "", heading: str = "") -> str:
+        """Rows with their numbers, their targets and what the finding says of them; empty without data.
+
+        In a table captions have a column of their own when it has a `heading`.
+        """
         if self._data is None or not rows:
             return ""
         if not self.pictorial:
-            return _value_table(self._data, rows, captions, column)
+            return _value_table(self._data, rows, captions, column, heading)
         return "".join(self._card(row, caption, column) for row, caption in zip(rows, captions, strict=False))
 
     def _card(self, row: int, caption: str, column: str) -> str:
@@ -53,15 +56,18 @@ class Exhibits:
         return f"<figure class='row'>{self._bodies[key]}<figcaption><span>row {row}</span>{said}</figcaption></figure>"
 
 
-def _value_table(data: Dataset, rows: Sequence[int], captions: Sequence[str], named: str) -> str:
+def _value_table(data: Dataset, rows: Sequence[int], captions: Sequence[str], named: str, heading: str) -> str:
     columns = [column for column in data.schema if column.role in ("input", "time", "target")]
     columns.sort(key=lambda column: (column.role != "target", column.name != named))
     columns = columns[:_SHOWN_VALUES]
-    heads = "".join(f"<th>{escape(column.name)}</th>" for column in columns)
+    heads = "".join(
+        f"<th>{escape(name)}</th>" for name in (*([heading] if heading else []), *(x.name for x in columns))
+    )
     lines = []
     for row, caption in zip(rows, captions, strict=False):
         number = f"{row}<small>{escape(caption)}</small>" if caption in ("here", data.name) else str(row)
-        cells = "".join(f"<td>{_text(_cell(data, row, column))}</td>" for column in columns)
+        cells = f"<td>{escape(caption)}</td>" if heading else ""
+        cells += "".join(f"<td>{_text(_cell(data, row, column))}</td>" for column in columns)
         lines.append(f"<tr><th>{number}</th>{cells}</tr>")
     body = f"<thead><tr><th>row</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody>"
     return f"<div class='sheet'><table>{body}</table></div>"

@@ -89,7 +89,8 @@ def _gradient_finding(state: TrainingState) -> Finding:
     return Finding(
         CAUSE,
         f"All layers give finite values, {where} (epoch {state.epoch}, step {state.step + 1}).",
-        "Look at the loss: a logarithm of 0, a root at 0 or a division by 0 does this. Add a small number there.",
+        "Look at the loss: a logarithm of 0, a root at 0 or a division by 0 does this, so add a small number there. "
+        "When it grew before, the steps are too large: lower the learning rate (a tenth is a good try).",
         {"gradients": bad, "rows": rows},
         Remedy.ROLL_BACK,
     )

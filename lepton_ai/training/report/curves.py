@@ -10,6 +10,7 @@ import numpy as np
 
 from lepton_ai.datasets.show.shown import Sheet, present
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.tensors import Array
 from lepton_ai.training.history import History
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _TRAINING_COLOUR, _VALIDATION_COLOUR, _INK = "#3565d8", "#e07a1f", "#7b8796"
 """Inks that can be read on light and on dark."""
 _PANEL_INCHES = (4.2, 2.6)
 _COLUMNS = 3
+_LARGEST_SPAN = 1000
 
 
 def plot_history(history: History, path: Path | str | None = None) -> Sheet:
@@ -89,12 +91,20 @@ def _draw_panel(panel: Axes, history: History, name: str) -> None:
     panel.set_title(name.replace("_", " "), fontsize=10, loc="left", color=_INK, fontweight="bold")
     if history.best_epoch and name != "learning_rate":
         panel.axvline(history.best_epoch, color=_INK, linewidth=0.8, linestyle=":")
+    if name != "learning_rate" and _spans_magnitudes(np.concatenate([line.get_ydata() for line in drawn])):
+        panel.set_yscale("log")
     if len(drawn) > 1:
         panel.legend(fontsize=8, frameon=False, labelcolor="linecolor")
     panel.locator_params(axis="x", integer=True)
     panel.grid(visible=True, color=_INK, alpha=0.2, linewidth=0.6)
     panel.tick_params(labelsize=8, colors=_INK, length=0)
     panel.spines[:].set_visible(False)
+
+
+def _spans_magnitudes(values: Array) -> bool:
+    """Whether a straight scale would show nothing but the greatest of them, as after a loss that exploded."""
+    finite = values[np.isfinite(values)]
+    return len(finite) > 0 and finite.min() > 0 and finite.max() > _LARGEST_SPAN * finite.min()
 
 
 def _finite(value: float | None) -> float:

@@ -105,9 +105,10 @@ def _mistakes(judged: Judged) -> str:
     if not judged.mistakes:
         return f"<p class='fine'>None of the {rows:,} rows is wrong.</p>"
     exhibits = Exhibits(judged.data)
-    shown = exhibits.show([each.row for each in judged.mistakes], captions=[each.said for each in judged.mistakes])
+    captions = [each.said for each in judged.mistakes]
+    shown = exhibits.show([each.row for each in judged.mistakes], captions, heading="the model says")
     said = "Those furthest off, of" if judged.wrong is None else f"{judged.wrong:,} rows are wrong, of"
-    how = "" if judged.wrong is None else ", the most certain ones first; below each what the model says"
+    how = " (in brackets by how much)" if judged.wrong is None else ", the most certain ones first"
     return f"<p class='note'>{said} {rows:,}{how}.</p><div class='rows'>{shown}</div>"
 
 

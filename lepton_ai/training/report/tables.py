@@ -57,7 +57,10 @@ def note_cards(notes: Sequence[Mapping[str, Any]]) -> str:
     """What was found in a run and what was done about it."""
     if not notes:
         return "<p class='fine'>Nothing was found that needs a look.</p>"
-    return "".join(_note_card(note) for note in notes)
+    by_finding: dict[str, list[Mapping[str, Any]]] = {}
+    for note in notes:
+        by_finding.setdefault(str(note.get("finding", "")), []).append(note)
+    return "".join(_finding_card(finding, same) for finding, same in by_finding.items())
 
 
 def value_table(values: Mapping[str, Any]) -> str:
@@ -88,15 +91,22 @@ def _confused_pairs(confusion: Array, classes: Sequence[str]) -> str:
     return f"<table class='table'><tr><th>it is</th><th>the model says</th><th>rows</th></tr>{lines}</table>"
 
 
-def _note_card(note: Mapping[str, Any]) -> str:
-    place = f"epoch {note.get('epoch', '?')}, step {note.get('step', '?')}"
-    action = f"<p class='advice'><b>Done:</b> {escape(str(note['action']))}</p>" if note.get("action") else ""
+def _finding_card(finding: str, notes: Sequence[Mapping[str, Any]]) -> str:
+    """What was found when it was first found, and every action against it."""
+    first, actions = notes[0], [note for note in notes if note.get("action")]
+    done = "".join(f"<li>{escape(str(note['action']))} <code>{_place(note)}</code></li>" for note in actions)
     return (
         "<article class='card medium'><div class='head'>"
-        f"<span class='check'>{escape(str(note.get('finding', '')))}</span><code>{escape(place)}</code></div>"
-        f"<p class='message'>{escape(str(note.get('message', '')))}</p>"
-        f"<p class='advice'>{escape(str(note.get('advice', '')))}</p>{action}</article>"
+        f"<span class='check'>{escape(finding)}</span><code>{_place(first)}</code></div>"
+        f"<p class='message'>{escape(str(first.get('message', '')))}</p>"
+        f"<p class='advice'>{escape(str(first.get('advice', '')))}</p>"
+        + (f"<p class='advice'><b>Done:</b></p><ul class='advice'>{done}</ul>" if done else "")
+        + "</article>"
     )
+
+
+def _place(note: Mapping[str, Any]) -> str:
+    return escape(f"epoch {note.get('epoch', '?')}, step {note.get('step', '?')}")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

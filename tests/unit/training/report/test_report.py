@@ -11,7 +11,8 @@ from lepton_ai.datasets import from_rows
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.models import MLP
 from lepton_ai.training.history import History
-from lepton_ai.training.report.tables import confusion_table, value_table
+from lepton_ai.training.report import draw_curves
+from lepton_ai.training.report.tables import confusion_table, note_cards, value_table
 
 HISTORY = History(
     [
@@ -50,7 +51,32 @@ def test_numbers_that_are_furthest_off_are_named(tmp_path: Path) -> None:
     data = from_rows([{"x": (row * 0.37) % 5, "y": float(row % 7) * 1.5} for row in range(40)], target="y")
     model = MLP(hidden=[4])
     model.fit(data, epochs=1, progress=False)
-    assert "Those furthest off, of 40" in model.report(tmp_path / "page.html", data).read_text(encoding="utf-8")
+    page = model.report(tmp_path / "page.html", data).read_text(encoding="utf-8")
+    assert "Those furthest off, of 40 (in brackets by how much)" in page
+    assert "<th>row</th><th>the model says</th><th>y</th><th>x</th>" in page
+    targets = [row["y"] for row in data.rows()]
+    said = [float(predicted.outputs["values"][0]) for predicted in model.predict(data)]
+    worst = max(range(40), key=lambda row: abs(said[row] - targets[row]))
+    assert f"<th>{worst}</th><td>{said[worst]:.5g} ({said[worst] - targets[worst]:+.3g})</td>" in page
+
+
+def test_a_finding_that_came_again_is_one_card_with_all_actions() -> None:
+    again = [{"finding": "not a number", "epoch": 1, "step": step, "action": f"action {step}"} for step in (3, 4)]
+    cards = note_cards([*again, {"finding": "plateau", "message": "平"}])
+    assert cards.count("<article") == 2
+    assert "action 3 <code>epoch 1, step 3</code>" in cards
+    assert "action 4 <code>epoch 1, step 4</code>" in cards
+
+
+def test_a_loss_that_exploded_is_drawn_by_magnitudes() -> None:
+    def scale(*losses: float) -> str:
+        history = History([{"loss": loss, "learning_rate": 10.0**-epoch} for epoch, loss in enumerate(losses)])
+        panels = {panel.get_title("left"): panel.get_yscale() for panel in draw_curves(history).axes}
+        assert panels["learning rate"] == "linear"
+        return panels["loss"]
+
+    assert scale(1e26, 1.0, 0.9, 0.8, 0.7) == "log"
+    assert scale(2.0, 1.0, 0.1, 0.05, 0.01) == "linear"
 
 
 def test_a_model_that_was_not_trained_has_no_report(tmp_path: Path) -> None:
