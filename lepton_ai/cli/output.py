@@ -104,7 +104,8 @@ def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, f
 
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
-        table.add_column(column.title, justify=column.align, style=column.style, no_wrap=not framed, overflow="fold")
+        whole = not framed or column.align == "right"  # a number that is cut is another number
+        table.add_column(column.title, justify=column.align, style=column.style, no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*(cell if hasattr(cell, "__rich_console__") else Text(str(cell)) for cell in row))
     return table

@@ -58,12 +58,12 @@ def predict(
     if as_json:
         print_json(answer_document(names, answers))
     else:
-        console().print(prediction_table(names, predictions))
+        console().print(prediction_table(names, predictions, framed=console().is_terminal))
         _print_summary(answers)
     return 1 if any(each.error for each in predictions) else 0
 
 
-def prediction_table(names: list[str], predictions: list[Prediction]) -> RenderableType:
+def prediction_table(names: list[str], predictions: list[Prediction], *, framed: bool = True) -> RenderableType:
     """A row for each label, best first, the input named once."""
     from rich.text import Text
 
@@ -75,7 +75,7 @@ def prediction_table(names: list[str], predictions: list[Prediction]) -> Rendera
             shown = label.name or f"class {label.index}"
             rows.append((Path(name).name if rank == 0 else "", shown, f"{label.score:.1%}"))
     columns = [Column("Input", style="bold"), Column("Label"), Column("Probability", "right")]
-    return make_table(columns, rows, framed=console().is_terminal)
+    return make_table(columns, rows, framed=framed)
 
 
 def answer_document(names: list[str], answers: list[Answer]) -> dict[str, Any]:
