@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,14 @@ def fit_pipeline(inputs: Sequence[Column], steps: Sequence[Step], data: Dataset)
 
 
 def only_column(data: Dataset, *kinds: str) -> Column:
-    """The single input column, which is of one of these kinds. Raises InvalidInput when it is not so."""
-    columns = data.schema.inputs
+    """The single input column, which is of one of these kinds. Raises InvalidInput when it is not so.
+
+    Where a text will do, texts that repeat and were therefore taken for categories are texts.
+    """
+    columns = tuple(
+        replace(column, kind="text") if "text" in kinds and column.kind == "category" else column
+        for column in data.schema.inputs
+    )
     if len(columns) != 1 or columns[0].kind not in kinds:
         found = ", ".join(f"{column.name} ({column.kind})" for column in columns) or "none"
         raise InvalidInput(

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
-from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
 from lepton_ai.models.checks import check
 from lepton_ai.models.cnn import classification
 from lepton_ai.models.efficientnet import EFFICIENTNETS, EfficientPictures, picture_steps
@@ -33,15 +33,15 @@ _RENAMED_KINDS = ("image", "sound", "text")
 class Transfer(Model):
     """Classifies by what another network has learned: it is frozen under a new last layer, then trained on gently.
 
-    `base` is "efficientnet-lite0" to "-lite4" (real ImageNet weights, from the packages of that name), or the file of a
-    classifier that `save` wrote, whose pipeline is used as it is. The first `unfreeze_after` epochs train the last
+    `base` is "efficientnet-lite0" to "-lite4" (real ImageNet weights, from the packages of that name), or a trained
+    classifier or the file of one, whose pipeline is used as it is. The first `unfreeze_after` epochs train the last
     layer alone, those after them everything with `unfrozen_rate` times the learning rate; None never unfreezes. `side`
     is that of EfficientNet's pictures: smaller is faster and sees less.
     """
 
     def __init__(
         self,
-        base: str | Path | Mapping[str, Any] = "efficientnet-lite0",
+        base: str | Path | Model | Mapping[str, Any] = "efficientnet-lite0",
         *,
         side: int = 224,
         unfreeze_after: int | None = 3,
@@ -184,8 +184,9 @@ def _replace_last_layer(base: nn.Module, classes: int, dropout: float) -> str:
     return path
 
 
-def _classifier(path: str | Path) -> Model:
-    model = load_model(path)
+def _classifier(base: str | Path | Model) -> Model:
+    model = base if isinstance(base, Model) else _read(base)
+    model._trained()
     if not isinstance(model.task, Classification):
         raise InvalidInput(
             f"The base is a {type(model).__name__} for {model.task.name if model.task else 'nothing'}; its last layer "
@@ -194,6 +195,14 @@ def _classifier(path: str | Path) -> Model:
             fix="Give the file of a classifier, or one of " + ", ".join(EFFICIENTNETS) + ".",
         )
     return model
+
+
+def _read(path: str | Path) -> Model:
+    try:
+        return load_model(path)
+    except NotFound as error:
+        names = ", ".join(EFFICIENTNETS)
+        raise NotFound(error.message, fix=f"Name a file that `save` has written, or one of {names}.") from None
 
 
 def _architecture(model: Model) -> dict[str, Any]:

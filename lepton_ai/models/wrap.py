@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from lepton_ai.datasets import Column, Dataset
 from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput
-from lepton_ai.models.cnn import classification
+from lepton_ai.models.cnn import classification, normalize_pixels
 from lepton_ai.models.mlp import Standardized
 from lepton_ai.models.model import Model
-from lepton_ai.models.preparation import Step, fit_pipeline, image_steps, only_column, tabular_steps, tensor_step
+from lepton_ai.models.preparation import Step, fit_pipeline, picture_steps, tabular_steps, tensor_step
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.tasks import Classification, Regression, Task
 
@@ -93,7 +93,8 @@ class Wrapped(Model):
             raise FailedPrecondition(
                 "What the module takes and answers depends on the data.", reason="NOT_TRAINED", fix="Call fit first."
             )
-        takes_pictures = self.config["steps"] is None and "image" in self.pipeline.inputs.values()
+        is_shaped = self.config["input_shape"] is not None or "image" in self.pipeline.inputs.values()
+        takes_pictures = self.config["steps"] is None and is_shaped
         network: nn.Module = Adapted(self._module, pictures=takes_pictures, rows=isinstance(self.task, Regression))
         _check_answer(network, self.pipeline, self.task)
         if isinstance(self.task, Regression) and self.config["standardize"]:
@@ -104,8 +105,8 @@ class Wrapped(Model):
         if self.config["steps"] is not None:
             return list(self.config["steps"])
         kinds = {column.kind for column in columns}
-        if kinds == {"image"}:
-            return image_steps(only_column(data, "image").name, self._picture_shape())
+        if kinds == {"image"} or (kinds == {"tensor"} and self.config["input_shape"] is not None):
+            return picture_steps(data, self._picture_shape())[1]
         if kinds == {"tensor"}:
             return [tensor_step(column, data, output=column.name) for column in columns]
         if kinds <= {"number", "category", "time"}:
@@ -140,13 +141,15 @@ def wrap(
     """A module with `fit`, `evaluate`, `predict`, `save`, `package`. It is trained in place.
 
     What it takes: for a picture, which `input_shape` (height, width, channels) scales, float32 [N, channels, height,
-    width] from −1 to 1; for columns of tensors, each as it is; for numbers and categories, a vector [N, features]. For
-    everything else, write the pipeline's `steps`: their outputs are the module's arguments, in order.
+    width] from −1 to 1; for columns of tensors, each as it is, with floats in the module's type; for numbers and
+    categories, a vector [N, features]. For everything else, write the pipeline's `steps`: their outputs are the
+    module's arguments, in order.
 
     What it answers: logits [N, classes], or one number a row [N, 1] or [N]; which of them, `task` says or the target
     column's kind. With `standardize` a regression's module works in standard units of the target; turn it off for one
     that was trained before.
     """
+    _check_module(module)
     return Wrapped(module, input_shape=input_shape, steps=steps, task=task, standardize=standardize)
 
 
@@ -157,12 +160,23 @@ class Adapted(nn.Module):
         super().__init__()
         self.module = module
         self._pictures, self._rows = pictures, rows
+        weights = (each.dtype for each in module.parameters() if each.is_floating_point())
+        self._type = next(weights, torch.float32)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         if self._pictures:
-            inputs = (inputs[0].permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0, *inputs[1:])
+            inputs = (normalize_pixels(inputs[0]), *inputs[1:])
+        inputs = tuple(each.to(self._type) if each.is_floating_point() else each for each in inputs)
         answer: Tensor = self.module(*inputs)
         return answer[:, None] if self._rows and answer.ndim == 1 else answer
+
+
+def _check_module(module: object) -> None:
+    if isinstance(module, nn.Module):
+        return
+    is_class = isinstance(module, type) and issubclass(module, nn.Module)
+    fix = f"Make one: {module.__name__}(…)." if is_class else "Give it a torch.nn.Module."  # type: ignore[attr-defined]
+    raise InvalidInput.of_field("module", f"is a {type(module).__name__}, not a torch.nn.Module", fix=fix)
 
 
 def _first_misfit(error: BaseException) -> str:

@@ -13,7 +13,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from lepton_ai.datasets import Dataset, from_arrays
+from lepton_ai.datasets import Column, Dataset, Schema, from_arrays, from_rows
+from lepton_ai.datasets.ready.pictures import png
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models import CNN, GAN, GRU, MLP, Autoencoder, Forecaster, TextClassifier
 from lepton_ai.models.data import as_dataset

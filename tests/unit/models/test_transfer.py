@@ -162,3 +162,14 @@ def test_mistakes_are_named(base: Path, tmp_path: Path) -> None:
         Transfer(regression.save(tmp_path / "regression.pth"))
     with pytest.raises(InvalidInput, match="photo"):
         Transfer(base).fit(from_arrays({"x": x}, ["a", "b"] * 10), progress=False)
+
+
+def test_the_base_may_be_a_model_at_hand(base: Path) -> None:
+    model = Transfer(CNN.load(base), unfreeze_after=1)
+    model.fit(stripes(3), epochs=2, batch_size=8, progress=False)
+    assert model.predict(stripes(3).inputs(0)).label in KINDS
+
+
+def test_a_base_that_does_not_exist_names_those_that_do() -> None:
+    with pytest.raises(NotFound, match=r"no file efficientnet-lite9.*efficientnet-lite0"):
+        Transfer("efficientnet-lite9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import lepton_ai
 from lepton_ai.datasets import Column, Dataset, Schema, from_arrays, from_rows
 from lepton_ai.datasets.ready.pictures import png
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.models import Wrapped
+from lepton_ai.models import CNN, Wrapped
 from tests.unit.models.served import assert_served_alike
 
 PICTURES = Schema((Column("photo", "image"), Column("kind", "category", "target")))
@@ -133,3 +134,24 @@ def test_a_module_that_does_not_fit_is_told_before_training(
 def assert_loads_and_serves(model: Wrapped, module: nn.Module, data: Dataset, directory: Path) -> None:
     loaded = Wrapped.load(model.save(directory / "mine.pth"), module=module)
     assert_served_alike(model, data, directory, loaded=loaded)
+
+
+def test_doubles_reach_the_module_in_its_own_type() -> None:
+    model = lepton_ai.wrap(nn.Linear(3, 2))
+    model.fit(np.random.default_rng(0).normal(size=(20, 3)), [0, 1] * 10, epochs=1, progress=False)
+    assert model.predict(np.zeros(3)).label in ("0", "1")
+
+
+def test_arrays_of_pixels_are_pictures_when_there_is_an_input_shape(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    model = lepton_ai.wrap(network, input_shape=(8, 8, 3))
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 8, 8, 3), dtype=np.uint8)
+    model.fit(pixels, [0, 1] * 10, epochs=1, progress=False)
+    file = model.save(tmp_path / "m.zip")
+    assert_served_alike(model, from_arrays(pixels), tmp_path, loaded=Wrapped.load(file, module=copy.deepcopy(network)))
+
+
+@pytest.mark.parametrize(("module", "told"), [(nn.Linear, "Make one: Linear"), (None, "NoneType"), (CNN(), "a CNN")])
+def test_only_modules_are_wrapped(module: Any, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        lepton_ai.wrap(module)
