@@ -28,7 +28,7 @@ padding:16px 18px;margin-bottom:14px}
 .check{font-weight:600}code{background:var(--low-bg);border-radius:5px;padding:1px 7px;font-size:13px}
 .message{overflow-wrap:anywhere}.advice{color:var(--soft);margin-top:2px;overflow-wrap:anywhere}
 .rows{display:flex;flex-wrap:wrap;gap:12px;margin-top:14px;align-items:flex-start}
-.group{display:flex;flex-wrap:wrap;gap:10px;border:1px dashed var(--line);border-radius:10px;
+.group{display:flex;flex-wrap:wrap;gap:10px;min-width:0;max-width:100%;border:1px dashed var(--line);border-radius:10px;
 padding:10px;align-items:flex-start}
 .group>.note{align-self:center}
 .card>.note{margin-top:10px}
