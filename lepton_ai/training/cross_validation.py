@@ -14,6 +14,7 @@ from lepton_ai.tensors import Array
 if TYPE_CHECKING:
     from lepton_ai.datasets import Dataset
     from lepton_ai.models.answers import Evaluation
+    from lepton_ai.models.data import Data
     from lepton_ai.models.model import Model
 
 
@@ -43,7 +44,7 @@ class CrossValidation:
 
 def cross_validate(
     make_model: Callable[[], Model],
-    data: Dataset,
+    data: Data,
     *,
     folds: int = 5,
     seed: int = 0,
@@ -53,9 +54,16 @@ def cross_validate(
     """Train a fresh model per fold on all other folds and evaluate it on this one. `settings` are those of `fit`.
 
     Classes are spread evenly over the folds; rows of the same value in the column `group` (by default the one whose
-    role is group) stay together. Raises InvalidInput when there are not enough rows, classes or groups.
+    role is group) stay together. `data` is what `fit` takes. Raises InvalidInput when there are not enough
+    rows, classes or groups.
     """
-    results = []
+    from lepton_ai.models.data import as_dataset
+
+    if not callable(make_model):
+        raise InvalidInput.of_field(
+            "make_model", "is not a function", fix="Give lambda: MLP(…): every fold needs its own."
+        )
+    data, results = as_dataset(data), []
     for train, test in fold_rows(data, folds=folds, seed=seed, group=group):
         model = make_model()
         model.fit(data.take(train), **{"seed": seed, "validation": None, **settings})

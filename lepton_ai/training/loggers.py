@@ -21,6 +21,7 @@ _VALIDATION = "validation_"
 _PLAIN = (str, int, float, bool)
 _SENT_AT_ONCE = 500
 """Metrics of one request; MLflow takes at most 1,000."""
+_RETRIES, _TIMEOUT_S = 2, 10
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class MLflowLogger(Callback):
             from mlflow.exceptions import MlflowException
             from mlflow.tracking import MlflowClient
         try:
-            with _quiet():
+            with _quiet(), _impatient():
                 self._client = MlflowClient(tracking_uri=self._tracking_uri)
                 self._begin(state)
         except (MlflowException, ImportError, OSError) as error:
@@ -161,7 +162,7 @@ class MLflowLogger(Callback):
         from mlflow.exceptions import MlflowException
 
         try:
-            with _quiet():
+            with _quiet(), _impatient():
                 yield
         except (MlflowException, OSError) as error:
             self._client = None
@@ -185,6 +186,25 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """A server that does not answer holds up the training for seconds: by itself MLflow asks again for four minutes.
+
+    MLflow takes these only from the environment; what somebody has set there stays.
+    """
+    from mlflow import environment_variables as variables
+
+    limits = {variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES: _RETRIES, variables.MLFLOW_HTTP_REQUEST_TIMEOUT: _TIMEOUT_S}
+    ours = {variable: value for variable, value in limits.items() if not variable.is_set()}
+    for variable, value in ours.items():
+        variable.set(value)
+    try:
+        yield
+    finally:
+        for variable in ours:
+            variable.unset()
 
 
 @contextmanager

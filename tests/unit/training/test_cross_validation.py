@@ -67,3 +67,8 @@ def test_folds_that_cannot_be_made_are_refused(folds: int, groups: int) -> None:
 def test_a_group_column_that_does_not_exist_is_named() -> None:
     with pytest.raises(InvalidInput, match="such column"):
         list(fold_rows(table(), folds=2, group="gruppe"))
+
+
+def test_a_model_in_place_of_a_function_is_said() -> None:
+    with pytest.raises(InvalidInput, match="make_model: is not a function"):
+        cross_validate(MLP([4]), table())  # type: ignore[arg-type]

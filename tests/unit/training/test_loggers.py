@@ -8,7 +8,7 @@ import pytest
 
 from lepton_ai.errors import Unavailable
 from lepton_ai.training.callbacks import Callback, TrainingState
-from lepton_ai.training.loggers import MLflowLogger, TensorBoardLogger
+from lepton_ai.training.loggers import MLflowLogger, TensorBoardLogger, _impatient
 from tests.unit.training.runs import points, train
 
 
@@ -18,6 +18,18 @@ class Kill(Callback):
     def on_epoch_begin(self, state: TrainingState) -> None:
         if state.epoch == 2:
             raise KeyboardInterrupt
+
+
+def test_mlflow_is_not_asked_for_minutes_unless_somebody_wants_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "50")
+    usual = MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()
+    with _impatient():
+        assert MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() == 2 < usual
+        assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 50
+    assert MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() == usual
+    assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 50
 
 
 def tensorboard_values(directory: Path, tag: str) -> list[tuple[int, float]]:
