@@ -194,9 +194,10 @@ def _impatient() -> Iterator[None]:
 
     MLflow takes these only from the environment; what somebody has set there stays.
     """
-    from mlflow import environment_variables as variables
+    from mlflow import environment_variables
 
-    limits = {variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES: _RETRIES, variables.MLFLOW_HTTP_REQUEST_TIMEOUT: _TIMEOUT_S}
+    known: Any = environment_variables
+    limits = {known.MLFLOW_HTTP_REQUEST_MAX_RETRIES: _RETRIES, known.MLFLOW_HTTP_REQUEST_TIMEOUT: _TIMEOUT_S}
     ours = {variable: value for variable, value in limits.items() if not variable.is_set()}
     for variable, value in ours.items():
         variable.set(value)
