@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DOCUMENT, _WEIGHTS, _FILES = "document.json", "weights.safetensors", "files/"
 _MAX_DOCUMENT_BYTES = 64 << 20
 _MAX_TOTAL_BYTES = 64 << 30
+_READERS = {"agent": "lepton_ai.reinforcement.load", "model": "lepton_ai.load"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's least time: equal content makes equal files
 
 
@@ -59,7 +60,8 @@ class Archive:
 
         found = read_kind(path)
         if found != kind:
-            raise InvalidInput(f"{Path(path).name} holds something else than a {kind}.", reason="OTHER_KIND")
+            fix = f"Read it with {_READERS[found]}." if found in _READERS else ""
+            raise InvalidInput(f"{Path(path).name} holds no {kind}.", reason="OTHER_KIND", fix=fix)
         with _explained(Path(path)), zipfile.ZipFile(path) as archive:
             document = json.loads(archive.read(_DOCUMENT))
             weights = load(archive.read(_WEIGHTS))

@@ -164,7 +164,7 @@ class Model(ABC):
 
         model = load_model(path)
         if not isinstance(model, cls):
-            raise InvalidInput(f"{Path(path).name} holds a {type(model).__name__}, not a {cls.__name__}.")
+            raise InvalidInput(f"{Path(path).name} was saved by {type(model).__name__}, not by {cls.__name__}.")
         return model
 
     def package(self, directory: Path | str, *, name: str, description: str = "") -> Package:

@@ -18,7 +18,7 @@ from lepton_ai.models.answers import answer_rows
 from lepton_ai.models.golden import GoldenSample, expectation
 from lepton_ai.package import Package, write_package
 from lepton_ai.pipeline import Output
-from lepton_ai.tensors import dtype_name, numpy_dtype
+from lepton_ai.tensors import Array, dtype_name, numpy_dtype
 
 if TYPE_CHECKING:
     from lepton_ai.models.model import Model
@@ -126,11 +126,15 @@ def _golden(samples: Sequence[GoldenSample]) -> tuple[list[dict[str, Any]], dict
                 files[path] = value
                 inputs[name] = {"file": path}
             elif isinstance(value, np.ndarray):
-                inputs[name] = {"values": value.tolist()}
+                inputs[name] = {"values": value.tolist(), **_dtype_of(value)}
             elif value is not None:
                 inputs[name] = value
         sections.append({"inputs": inputs, "expect": expectation(sample)})
     return sections, files
+
+
+def _dtype_of(array: Array) -> dict[str, str]:
+    return {} if array.dtype == np.float32 else {"dtype": dtype_name(array.dtype)}
 
 
 def _describe(model: Model) -> str:

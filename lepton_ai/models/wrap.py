@@ -62,7 +62,7 @@ class Wrapped(Model):
                 ) from error
             raise
         if not isinstance(model, cls):
-            raise InvalidInput(f"{Path(path).name} holds a {type(model).__name__}, not a {cls.__name__}.")
+            raise InvalidInput(f"{Path(path).name} was saved by {type(model).__name__}, not by {cls.__name__}.")
         return model
 
     def prepare(self, data: Dataset) -> Pipeline:

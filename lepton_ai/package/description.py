@@ -82,7 +82,8 @@ class Golden(_Part):
     """One sample with the answer that a served version must give.
 
     An input is a text, a number or a truth value; a package file as `{file: photo.jpg}` or, for kinds that are files
-    (image, sound), just its path; a tensor, without the batch dimension, as `{values: [...]}`.
+    (image, sound), just its path; a tensor, without the batch dimension, as `{values: [...]}`, with its `dtype` when a
+    pipeline takes it and it is not FP32.
     """
 
     inputs: Annotated[dict[str, JsonValue], Field(min_length=1, max_length=1000)]

@@ -11,9 +11,10 @@ from pydantic import JsonValue
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package.description import Description, Golden, TensorSpec
-from lepton_ai.tensors import numpy_dtype, to_proto
+from lepton_ai.tensors import DTYPES, numpy_dtype, to_proto
 from lepton_ai.v1 import common_pb2
 
+_FREE_DTYPES = tuple(dtype for dtype in DTYPES if dtype not in ("BF16", "BYTES"))
 _INLINE_TEXT_KINDS = {"text", "category", "number"}
 
 
@@ -83,18 +84,31 @@ def _structured(
     match value:
         case {"file": str(path)} if len(value) == 1:
             return common_pb2.Value(data=read(path, f"{field}.file"))
+        case {"values": values, "dtype": str(dtype)} if len(value) == 2 and spec is None:
+            return common_pb2.Value(tensor=to_proto("", _free_array(values, dtype, field)))
         case {"values": values} if len(value) == 1:
             if spec is None:  # a tensor that only the pipeline knows
-                return common_pb2.Value(tensor=to_proto("", _free_array(values, field)))
+                return common_pb2.Value(tensor=to_proto("", _free_array(values, "FP32", field)))
             return common_pb2.Value(tensor=to_proto(spec.name, _array(values, spec, field)))
-    raise InvalidInput.of_field(field, "must be {file: PATH} or {values: NUMBERS}")
+    raise InvalidInput.of_field(
+        field, "must be {file: PATH} or {values: NUMBERS}; of a tensor for the pipeline also {values: …, dtype: …}"
+    )
 
 
-def _free_array(values: JsonValue, field: str) -> npt.NDArray[np.float32]:
+def _free_array(values: JsonValue, dtype: str, field: str) -> npt.NDArray[np.generic]:
+    if dtype not in _FREE_DTYPES:
+        raise InvalidInput.of_field(
+            f"{field}.dtype", f"there is no {dtype[:20]!r}", fix=f"There are {', '.join(_FREE_DTYPES)}."
+        )
+    wanted = numpy_dtype(dtype)
     try:
-        return np.asarray(values, dtype=np.float32)
+        numbers = np.asarray(values, dtype=np.float64 if wanted.kind == "f" else None)
+        array = numbers.astype(wanted, casting="unsafe" if numbers.dtype.kind in "biuf" else "no")
     except (TypeError, ValueError) as error:
         raise InvalidInput.of_field(field, "is not an even array of numbers") from error
+    if wanted.kind != "f" and not np.array_equal(array, numbers):
+        raise InvalidInput.of_field(field, f"holds what {dtype} cannot hold")
+    return array
 
 
 def _array(values: JsonValue, spec: TensorSpec, field: str) -> npt.NDArray[np.generic]:

@@ -118,7 +118,7 @@ class Agent(ABC):
 
         agent = load(path, environment=environment)
         if not isinstance(agent, cls):
-            raise InvalidInput(f"{Path(path).name} holds a {type(agent).__name__}, not a {cls.__name__}.")
+            raise InvalidInput(f"{Path(path).name} was saved by {type(agent).__name__}, not by {cls.__name__}.")
         return agent
 
     def package(self, directory: Path | str, *, name: str = "", description: str = "") -> Package:

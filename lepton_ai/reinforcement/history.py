@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """One entry for every episode of training, in order."""
 
@@ -28,6 +28,9 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def __repr__(self) -> str:
+        return f"History({len(self)} episodes, mean reward of the last 100: {self.mean_reward():.4g})"
 
     def record(self, reward: float, length: int, epsilon: float) -> None:
         """Add an episode."""

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from lepton_ai.datasets.show import Sheet
 
 
-@dataclass
+_OF_THE_RUN = ("learning_rate", "duration_s")
+
+
+@dataclass(repr=False)
 class History:
     """Figures of every epoch, notes of what was done about trouble, and how the run ended."""
 
@@ -31,6 +34,14 @@ class History:
 
     def __len__(self) -> int:
         return len(self.epochs)
+
+    def __repr__(self) -> str:
+        """One line: what `fit` gives is often the last word of a notebook's cell."""
+        number = self.best_epoch if self.best_epoch is not None else len(self)
+        figures = self.epochs[number - 1] if 0 < number <= len(self) else {}
+        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name not in _OF_THE_RUN)
+        which = "best" if self.best_epoch is not None else "last"
+        return f"History({len(self)} epochs; {which} {number}: {told})" if figures else "History(0 epochs)"
 
     def __iter__(self) -> Iterator[Mapping[str, float]]:
         return iter(self.epochs)

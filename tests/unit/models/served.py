@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.models import Model
+from lepton_ai.pipeline import raw_inputs
 
 BATCH_SIZES = (1, 3, 16)
 
@@ -21,6 +22,8 @@ def assert_served_alike(model: Model, data: Dataset, directory: Path, *, loaded:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(package.path("model.onnx"), options, providers=["CPUExecutionProvider"])
     assert model.pipeline is not None
+    for golden in package.golden_items():
+        model.pipeline.run(raw_inputs(golden.item))
     rows = [data.inputs(index % len(data)) for index in range(max(BATCH_SIZES))]
     tensors = [model.pipeline.run(row).tensors for row in rows]
     expected = [each.outputs for each in model.predict(data.take(np.arange(len(rows)) % len(data)))]

@@ -142,8 +142,8 @@ def test_several_sequences_in_one_array_get_several_answers() -> None:
 
 def test_arrays_are_served_as_they_are_learned(tmp_path: Path) -> None:
     model = MLP((8,))
-    model.fit(X, Y, epochs=2, progress=False)
-    assert_served_alike(model, as_dataset(X[:4]), tmp_path)
+    model.fit(X.astype(np.float64), Y, epochs=2, progress=False)
+    assert_served_alike(model, as_dataset(X[:4].astype(np.float64)), tmp_path)
 
 
 def test_pictures_may_be_arrays(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_loaded_model_remembers_where_it_comes_from(trained: CNN, tmp_path: Pa
 
 
 def test_a_file_of_another_model_is_refused(trained: CNN, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="holds a CNN, not a MLP"):
+    with pytest.raises(InvalidInput, match="was saved by CNN, not by MLP"):
         MLP.load(trained.save(tmp_path / "cnn.pth"))
 
 

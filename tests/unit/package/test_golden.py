@@ -10,7 +10,7 @@ import pytest
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Package
-from lepton_ai.tensors import from_proto
+from lepton_ai.tensors import from_proto, proto_dtype
 from tests.sample_packages import onnx_package
 
 _FILES = {"a.jpg": b"jpeg", "音.wav": b"wave", "文.txt": b"text"}
@@ -61,6 +61,12 @@ def test_each_kind_of_input_is_sent_as_what_it_is(tmp_path: Path) -> None:
     assert sent["array"].WhichOneof("kind") == "tensor"
 
 
+@pytest.mark.parametrize("dtype", ["UINT8", "INT64", "FP32", "FP64"])
+def test_a_tensor_for_the_pipeline_may_say_its_type(tmp_path: Path, dtype: str) -> None:
+    (golden,) = with_pipeline(tmp_path, {"array": {"values": [1, 2], "dtype": dtype}}).golden_items()
+    assert proto_dtype(golden.item.inputs["array"].tensor) == dtype
+
+
 def test_whole_numbers_and_truth_values_keep_their_type(tmp_path: Path) -> None:
     (golden,) = with_pipeline(tmp_path, {"size": 3, "kind": True}).golden_items()
     assert golden.item.inputs["size"].WhichOneof("kind") == "integer"
@@ -80,6 +86,9 @@ def test_any_input_may_come_from_a_file(tmp_path: Path) -> None:
         ({"photo": {"path": "a.jpg"}}, "golden[0].inputs.photo"),
         ({"photo": ["a.jpg"]}, "golden[0].inputs.photo"),
         ({"array": {"values": [[1], [2, 3]]}}, "golden[0].inputs.array"),
+        ({"array": {"values": [1, 300], "dtype": "UINT8"}}, "golden[0].inputs.array"),
+        ({"array": {"values": [1], "dtype": "FLOAT"}}, "golden[0].inputs.array.dtype"),
+        ({"array": {"values": [1], "type": "FP32"}}, "golden[0].inputs.array"),
     ],
 )
 def test_what_is_wrong_in_a_sample_is_named(tmp_path: Path, inputs: dict[str, Any], field: str) -> None:

@@ -101,7 +101,7 @@ def test_a_missing_a_cut_and_another_file_are_told_apart(lake: QLearning, tmp_pa
 
 
 def test_an_agent_of_another_kind_is_refused(lake: QLearning, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="holds a QLearning, not a Sarsa"):
+    with pytest.raises(InvalidInput, match="was saved by QLearning, not by Sarsa"):
         Sarsa.load(lake.save(tmp_path / "lake.agent"))
 
 
