@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
     from lepton_ai.client import AsyncClient, Client
-    from lepton_ai.deployment import deploy, load
+    from lepton_ai.deployment import deploy, load, pull
     from lepton_ai.errors import LeptonError
     from lepton_ai.models.wrap import wrap
     from lepton_ai.package import Package
@@ -25,6 +25,7 @@ __all__ = [
     "Prediction",
     "deploy",
     "load",
+    "pull",
     "wrap",
 ]
 
@@ -39,6 +40,7 @@ _HOMES = {
     "Prediction": "lepton_ai.prediction",
     "deploy": "lepton_ai.deployment",
     "load": "lepton_ai.deployment",
+    "pull": "lepton_ai.deployment",
     "wrap": "lepton_ai.models.wrap",
 }
 

@@ -19,6 +19,7 @@ import grpc
 import numpy.typing as npt
 
 from lepton_ai.addresses import Addresses, find_addresses, split_addresses
+from lepton_ai.downloads import write_chunks
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, NotFound
 from lepton_ai.mesh.channel import ServicePool, channel_options
 from lepton_ai.mesh.discovery import fixed_endpoints
@@ -135,6 +136,23 @@ class AsyncClient:
 
         pushed = await _explained(registry.PushVersion(messages(), timeout=_PUSH_TIMEOUT_S))
         return pushed.version
+
+    async def download(self, model: str, file: str, path: Path | str) -> Path:
+        """Fetch a file of a pushed version (NAME: the newest) from the registry to `path`, whole or not at all.
+
+        Raises NotFound for a version that does not exist or has no such file, DataLoss when the registry's is damaged.
+        """
+        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
+        request = registry_pb2.GetVersionRequest(model=parse_model_ref(model))
+        version = await _explained(registry.GetVersion(request, timeout=self._timeout_s))
+        found = next((each for each in version.manifest.files if each.path == file), None)
+        if found is None:
+            names = ", ".join(each.path for each in version.manifest.files[:20])
+            raise NotFound(
+                f"{version.model}@{version.version} has no {file}.", reason="NO_SUCH_FILE", fix=f"It has {names}."
+            )
+        chunks = registry.DownloadFile(registry_pb2.DownloadFileRequest(sha256=found.sha256), timeout=_PUSH_TIMEOUT_S)
+        return await _explained(write_chunks(Path(path), found, chunks))
 
     async def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.
@@ -289,6 +307,10 @@ class Client:
     def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
         """See AsyncClient.push."""
         return self._run(self._client.push(directory, on_progress=on_progress))
+
+    def download(self, model: str, file: str, path: Path | str) -> Path:
+        """See AsyncClient.download."""
+        return self._run(self._client.download(model, file, path))
 
     def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """See AsyncClient.deploy."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from lepton_ai.archive import read_kind
 from lepton_ai.client import Client
-from lepton_ai.models.saving import load_model
+from lepton_ai.models.saving import TRAINED_FILE, load_model
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lepton_ai.addresses import Addresses
     from lepton_ai.models.model import Model
     from lepton_ai.reinforcement import Agent
@@ -39,6 +41,16 @@ def deploy(
         trained.package(Path(directory) / "package", name=name, description=description)
         version = client.push(Path(directory) / "package")
         return client.deploy(f"{name}@{version.version}", wait_s=wait_s)
+
+
+def pull(model: str, *, module: nn.Module | None = None, addresses: Addresses | None = None) -> Model:
+    """The trained model of a pushed version ("NAME", "NAME@3", "NAME@alias"), to train on or to build a Transfer on.
+
+    `module` is for those that `wrap` made, which need it. Raises NotFound when there is no such version, or when it was
+    not made from a model of `lepton_ai.models`.
+    """
+    with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
+        return load_model(client.download(model, TRAINED_FILE, Path(directory) / TRAINED_FILE), module=module)
 
 
 def _read(path: Path | str) -> Model | Agent:

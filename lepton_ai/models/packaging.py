@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import answer_rows
 from lepton_ai.models.golden import GoldenSample, expectation
+from lepton_ai.models.saving import TRAINED_FILE, save_model
 from lepton_ai.package import Package, write_package
 from lepton_ai.pipeline import Output
 from lepton_ai.tensors import Array, dtype_name, numpy_dtype
+from lepton_ai.training.processes import is_first_process
 
 if TYPE_CHECKING:
     from lepton_ai.models.model import Model
@@ -52,7 +54,10 @@ def write_model_package(model: Model, directory: Path, *, name: str, description
         files |= post_files
     names = [output["name"] for output in outputs]
     files[_MODEL_FILE] = export_onnx(model.network, example_batch(inputs), [each.name for each in inputs], names)
-    return write_package(directory, document, files)
+    with tempfile.TemporaryDirectory(prefix="lepton-") as place:
+        if is_first_process():  # no other one saves
+            files[TRAINED_FILE] = save_model(model, Path(place) / TRAINED_FILE)
+        return write_package(directory, document, files)
 
 
 def export_onnx(network: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str]) -> bytes:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lepton_ai.models.model import Model
 
 _KIND = "model"
+TRAINED_FILE = "trained.pth"
+"""In a package: the model as it is saved, for those who want to train it further."""
 _GOLDEN, _PIPELINE = "golden/", "pipeline/"
 
 

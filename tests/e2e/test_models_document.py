@@ -17,7 +17,8 @@ def test_a_saved_model_of_arrays_is_served(platform: Platform, tmp_path: Path) -
     model = MLP((8,))
     model.fit(x, np.where(x[:, 0] > 0, "猫", "狗"), epochs=2, progress=False)
     model.save(tmp_path / "animals.pth")
-    setup = "import lepton_ai as la\nimport numpy as np\nx = np.zeros((1, 4))\n"
+    setup = "import lepton_ai as la\nimport numpy as np\nx = np.random.default_rng(0).normal(size=(60, 4))\n"
+    setup += "y = np.where(x[:, 0] > 0, '猫', '狗')\n"
     (program,) = DEPLOYING
     printed = run_program(platform, tmp_path, setup + program)
     assert "猫" in printed

@@ -190,3 +190,9 @@ def test_a_gap_in_a_row_is_filled_and_flagged() -> None:
     answer = model.predict({"city": "北京"})
     assert answer.labels
     assert any("missing" in anomaly for anomaly in answer.anomalies)
+
+
+def test_a_package_holds_the_model_to_train_on(trained: CNN, tmp_path: Path) -> None:
+    package = trained.package(tmp_path / "package", name="squares")
+    again = CNN.load(package.path("trained.pth"))
+    assert again.evaluate(pictures(10)).metrics == trained.evaluate(pictures(10)).metrics
