@@ -6,6 +6,8 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -14,6 +16,9 @@ from lepton_ai.training.callbacks import Callback, TrainingState
 from lepton_ai.training.loop import Material, Training
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
+
+if TYPE_CHECKING:
+    from lepton_ai.datasets.show import Sheet
 
 _LOWEST, _HIGHEST = 1e-7, 10.0
 _SMOOTHING = 0.1
@@ -30,6 +35,12 @@ class LearningRateCurve:
     """Smoothed over about ten steps."""
     suggestion: float
     """Where the loss falls fastest: a rate to train with."""
+
+    def plot(self, path: Path | str | None = None) -> Sheet:
+        """Loss over learning rate as a picture: saved at `path`, shown in a notebook, else saved in a new file."""
+        from lepton_ai.training.report import plot_rates
+
+        return plot_rates(self, path)
 
     def __repr__(self) -> str:
         return f"LearningRateCurve(suggestion={self.suggestion:.2g}, {len(self.rates)} rates)"

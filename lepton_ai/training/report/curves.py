@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from lepton_ai.training.lr_finder import LearningRateCurve
+
 _VALIDATION = "validation_"
 _NOT_A_CURVE = ("duration_s",)
 _TRAINING_COLOUR, _VALIDATION_COLOUR, _INK = "#3565d8", "#e07a1f", "#7b8796"
@@ -31,13 +33,22 @@ def plot_history(history: History, path: Path | str | None = None) -> Sheet:
 
     Raises FailedPrecondition when no epoch is over.
     """
-    file = io.BytesIO()
-    draw_curves(history).savefig(file, format="png", dpi=110, facecolor="white", metadata={"Software": "Lepton"})
-    sheet = Sheet(f"{len(history)} epochs", file.getvalue())
-    if path is None:
-        return present(sheet)
-    sheet.save(path)
-    return sheet
+    return _present(draw_curves(history), f"{len(history)} epochs", path)
+
+
+def plot_rates(curve: LearningRateCurve, path: Path | str | None = None) -> Sheet:
+    """The loss over the learning rates that were tried, with the suggested one marked; as `plot_history` otherwise."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
+    panel = figure.subplots()
+    panel.plot(curve.rates, curve.losses, color=_TRAINING_COLOUR, linewidth=1.6)
+    panel.axvline(curve.suggestion, color=_VALIDATION_COLOUR, linewidth=1.2, linestyle=":")
+    panel.set_xscale("log")
+    title = f"loss by learning rate · suggested {curve.suggestion:.2g}"
+    panel.set_title(title, fontsize=10, loc="left", color=_INK, fontweight="bold")
+    _dress(panel)
+    return _present(figure, f"{len(curve.rates)} learning rates", path)
 
 
 def curves_svg(history: History) -> str:
@@ -96,9 +107,23 @@ def _draw_panel(panel: Axes, history: History, name: str) -> None:
     if len(drawn) > 1:
         panel.legend(fontsize=8, frameon=False, labelcolor="linecolor")
     panel.locator_params(axis="x", integer=True)
+    _dress(panel)
+
+
+def _dress(panel: Axes) -> None:
     panel.grid(visible=True, color=_INK, alpha=0.2, linewidth=0.6)
     panel.tick_params(labelsize=8, colors=_INK, length=0)
     panel.spines[:].set_visible(False)
+
+
+def _present(figure: Figure, title: str, path: Path | str | None) -> Sheet:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110, facecolor="white", metadata={"Software": "Lepton"})
+    sheet = Sheet(title, file.getvalue())
+    if path is None:
+        return present(sheet)
+    sheet.save(path)
+    return sheet
 
 
 def _spans_magnitudes(values: Array) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lepton_ai.models import Model
 from lepton_ai.models.wrap import Wrapped
 from lepton_ai.training.cluster import fit_on_ray
 from tests.integration.training.distributed_run import ROWS, SETTINGS, make_model, train
+from tests.integration.training.test_training_document import FIRST, RAY, small
 from tests.unit.training.tables import table
 
 pytestmark = pytest.mark.timeout(300)
@@ -85,6 +87,13 @@ def test_two_workers_of_ray_give_the_result_of_one_process(tmp_path: Path, ray: 
 def test_what_is_wrong_with_the_data_is_said_as_without_ray(ray: None) -> None:
     with pytest.raises(InvalidInput, match="to train on"):
         fit_on_ray(make_model, table(1), workers=2, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_program_for_ray_in_the_document_runs(ray: None) -> None:
+    names: dict[str, Any] = {}
+    exec(small(FIRST[: FIRST.index("model =")] + RAY), names)  # noqa: S102 # the document is ours
+    assert len(names["model"].history) == 2
 
 
 def _module() -> torch.nn.Module:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -34,6 +36,11 @@ def test_the_curve_rises_from_its_lowest_point_and_ends_there() -> None:
     assert curve.rates[0] == pytest.approx(1e-7)
     assert min(curve.losses) < curve.losses[0]
     assert len(curve.rates) == len(curve.losses) <= 100
+
+
+def test_the_curve_is_drawn(tmp_path: Path) -> None:
+    search().plot(tmp_path / "学习率.png")
+    assert (tmp_path / "学习率.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_data_give_the_same_curve() -> None:
