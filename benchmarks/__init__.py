@@ -1,1 +1,1 @@
-"""Speed of the platform beside a bare loop and bare Triton, as ratios measured in one run: `make bench`."""
+"""Speed of the platform and of training beside something simple, as ratios measured in one run: `make bench`."""

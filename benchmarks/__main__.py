@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: starts a platform of its own, measures, prints tables, writes them as Markdown if asked."""
+"""`python -m benchmarks`: measures, prints tables, writes them as Markdown if asked; starts a platform if need be."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ from pathlib import Path
 
 import click
 
-from benchmarks import photos, rows, startup
+from benchmarks import data, memory, photos, rows, startup, training
 from benchmarks.report import Report, markdown, show
 from examples.efficientnet_lite0 import NAME, write_package
 from tests.platform import Platform, running_platform
 
-SUITES = ("photos", "rows", "startup")
+PLATFORM_SUITES = ("photos", "rows", "startup")
+SDK_SUITES = ("training", "data", "memory")
+SUITES = PLATFORM_SUITES + SDK_SUITES
 
 
 @click.command()
 @click.argument("suites", nargs=-1, type=click.Choice(SUITES))
 @click.option("--seconds", default=6.0, show_default=True, help="Length of each measurement.")
+@click.option("--gigabytes", default=1.0, show_default=True, help="Size of the table of the memory suite.")
 @click.option("--markdown", "document", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables here.")
-def main(suites: tuple[str, ...], seconds: float, document: Path | None) -> None:
+def main(suites: tuple[str, ...], seconds: float, gigabytes: float, document: Path | None) -> None:
     """Measure all SUITES, or those that are named."""
     chosen = suites or SUITES
-    with tempfile.TemporaryDirectory(prefix="lepton-bench-") as directory:
-        reports = _measure(Path(directory), chosen, seconds)
+    reports: list[Report] = []
+    if set(chosen) & set(PLATFORM_SUITES):
+        with tempfile.TemporaryDirectory(prefix="lepton-bench-") as directory:
+            reports += _measure_platform(Path(directory), chosen, seconds)
+    reports += _measure_sdk(chosen, seconds, gigabytes)
     if document is not None:
         document.write_text("\n".join(markdown(report) for report in reports), encoding="utf-8")
 
 
-def _measure(directory: Path, suites: tuple[str, ...], seconds: float) -> list[Report]:
+def _measure_platform(directory: Path, suites: tuple[str, ...], seconds: float) -> list[Report]:
     reports: list[Report] = []
     package = write_package(directory / NAME)
     home = directory / ".lepton"
@@ -41,6 +47,17 @@ def _measure(directory: Path, suites: tuple[str, ...], seconds: float) -> list[R
             reports += _shown(asyncio.run(rows.measure(platform, seconds=seconds)))
     if "startup" in suites:
         reports += _shown(asyncio.run(startup.measure(home)))
+    return reports
+
+
+def _measure_sdk(suites: tuple[str, ...], seconds: float, gigabytes: float) -> list[Report]:
+    reports: list[Report] = []
+    if "training" in suites:
+        reports += _shown(training.measure(seconds=seconds))
+    if "data" in suites:
+        reports += _shown(data.measure())
+    if "memory" in suites:
+        reports += _shown(memory.measure(gigabytes=gigabytes))
     return reports
 
 

@@ -7,8 +7,8 @@ is why a run that was killed and goes on gives the same losses as one that was n
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,10 @@ class Training:
         self._rates = [group["lr"] for group in optimizer.param_groups]
         self._fabric = launch(settings)
         self._module, self._optimizer = self._fabric.setup(network, optimizer)
+        self._differentiate: Callable[[Tensor], None] = self._fabric.backward
+        if self._fabric.world_size == 1 and settings.precision == "32-true":
+            # Fabric has moved the network where it belongs; its wrappers around every call would only cost time.
+            self._module, self._optimizer, self._differentiate = network, optimizer, Tensor.backward
         self._bounds = _batch_bounds(len(material.train), settings.batch_size, self._fabric.world_size)
         steps = -(-len(self._bounds) // settings.accumulate)
         self.state = TrainingState(
@@ -101,7 +105,7 @@ class Training:
         order = row_order(rows, seed=self._settings.seed, epoch=state.epoch)
         for step in range(position.step_in_epoch, state.steps_per_epoch):
             self._begin_step()
-            position = Position(position.epoch, step + 1, position.loss_sum + float(self._step(step, order)))
+            position = Position(position.epoch, step + 1, position.loss_sum + self._step(step, order))
             if self._is_stopped():
                 rows = self._bounds[min((step + 1) * self._settings.accumulate, len(self._bounds)) - 1][1]
                 break
@@ -138,20 +142,20 @@ class Training:
         state.batches, state.rows, state.data_s = (), (), 0.0
         self._step_begin_s = time.perf_counter()
 
-    def _step(self, step: int, order: Array) -> Tensor | float:
+    def _step(self, step: int, order: Array) -> float:
         """One step of the optimiser; gives the sum of the losses of its rows."""
         state = self.state
         self._set_rate()
         first = step * self._settings.accumulate
         bounds = self._bounds[first : first + self._settings.accumulate]
         rows = bounds[-1][1] - bounds[0][0]
-        total = torch.zeros(())
+        losses: list[tuple[Tensor, int]] = []
         for index, (start, end) in enumerate(bounds):
             batch = self._batch(order[start:end], step, index)
             with self._without_sync(is_last=index == len(bounds) - 1):
                 loss = self._add_gradients(batch, (end - start) / rows, end - start)
-            total += loss.to(total) * len(batch)
-        total_loss = sum_over(self._fabric, float(total))
+            losses.append((loss, len(batch)))
+        total_loss = sum_over(self._fabric, sum(float(loss) * count for loss, count in losses))
         state.loss = total_loss / rows
         self._apply()
         return total_loss
@@ -164,7 +168,7 @@ class Training:
         objective = loss if weight == 1 else loss * weight
         if self._settings.l1 or self._settings.l2:
             objective = objective + self._penalty() * share
-        self._fabric.backward(objective)
+        self._differentiate(objective)
         return loss.detach()
 
     def _apply(self) -> None:
@@ -289,7 +293,9 @@ class Training:
             return run_network(self._network, batch, self._task)
 
     def _without_sync(self, *, is_last: bool) -> AbstractContextManager[Any]:
-        return self._fabric.no_backward_sync(self._module, enabled=not is_last)
+        if is_last or self._fabric.world_size == 1:
+            return nullcontext()
+        return self._fabric.no_backward_sync(self._module)
 
     def _tell(self, moment: str) -> None:
         for callback in self._callbacks:
