@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -23,6 +24,7 @@ from lepton_ai.pipeline import Pipeline
 from lepton_ai.training.doctor import Doctor
 from lepton_ai.training.evaluation import evaluate
 from lepton_ai.training.history import History
+from lepton_ai.training.interruption import Interruption
 from lepton_ai.training.loop import Material, Training
 from lepton_ai.training.lr_finder import LearningRateCurve, find_learning_rate
 from lepton_ai.training.prepared import Augment, Prepared
@@ -95,9 +97,12 @@ class Model(ABC):
         `data` may also be arrays of inputs with `targets`, a data frame or records: see `lepton_ai.models.data`.
         `validation` is a data set, or the share of the rows to put aside. `augment` varies what is trained on: some of
         `lepton_ai.datasets.augment`, or the name of a preset such as "images". Called again, it goes on with the
-        weights it has. Raises InvalidInput for data that cannot be learned from, naming the rows.
+        weights it has. Ctrl-C and SIGTERM end it after the step under way: the model keeps its best weights and its
+        history, then KeyboardInterrupt is raised. Raises InvalidInput for data that cannot be learned from.
         """
         chosen, vary = settings_from({**self.defaults, **settings}), make_augment(augment)
+        interruption = Interruption()
+        chosen = replace(chosen, callbacks=(*chosen.callbacks, interruption))
         given = as_dataset(data, targets)
         train, judge = self._split(given, validation, seed=chosen.seed)
         self._check_rows(train)
@@ -110,6 +115,7 @@ class Model(ABC):
             "settings": {**plain_settings(chosen), "augment": str(vary or "")},
         }
         self.golden = self.choose_golden(judge if judge is not None else train)
+        interruption.pass_on()
         return run
 
     def train(self, material: Material, settings: FitSettings) -> History:

@@ -64,6 +64,19 @@ async def test_a_run_killed_again_and_again_has_the_losses_of_one_left_alone(tmp
     assert losses(parts) == losses(whole)
 
 
+async def test_a_run_that_is_asked_to_end_does_no_step_twice(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    process = start("killed_run", tmp_path / "checkpoint", diary)
+    try:
+        await eventually(lambda: 33 in losses(diary), timeout_s=60, description="step 33 is done")
+    finally:
+        process.terminate()
+    assert await asyncio.to_thread(process.wait, 60) == -signal.SIGTERM
+    await run_to_end(start("killed_run", tmp_path / "checkpoint", diary))
+    steps = [int(line.split()[0]) for line in diary.read_text().splitlines()]
+    assert steps == list(range(1, STEPS + 1))
+
+
 @pytest.fixture
 def model() -> MLP:
     model = MLP([64])
