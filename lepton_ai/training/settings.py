@@ -88,9 +88,12 @@ class FitSettings:
         for name in ("optimizer", "schedule", "loss"):
             value = getattr(self, name)
             is_known = isinstance(value, str) or callable(value) or (value is None and name == "loss")
-            _check(name, value, is_known, "a name or a function")
+            _check(name, value, is_known, f"a name such as {_USUAL[name]!r}, or a function")
         path = self.checkpoint
         _check("checkpoint", path, path is None or (isinstance(path, str | Path) and str(path) != ""), "a directory")
+
+
+_USUAL = {"optimizer": "adamw", "schedule": "constant", "loss": "huber"}
 
 
 def _check(name: str, value: Any, holds: bool, allowed: str) -> None:

@@ -78,6 +78,8 @@ class Doctor(Callback):
         self._signs = Signs(state, self._losses)
         self._scale, self._silence = WeightScale(state.network), SilenceProbe(state.network)
         self._every = max(1, min(_SAMPLE_STEPS, state.total_steps // _SAMPLES_PER_RUN))
+        if self._auto:
+            self._treatment.begin(state)
         self._prepare_next(state)
 
     def on_backward_end(self, state: TrainingState) -> None:

@@ -28,6 +28,11 @@ class Treatment:
         self._acted_at: dict[str, int] = {}
         self._skipped = 0
 
+    def begin(self, state: TrainingState) -> None:
+        """Have something to go back to from the first step on."""
+        if self._snapshot is None:
+            self.keep(state)
+
     def keep(self, state: TrainingState) -> None:
         """Remember this state, which has just proved good, as the one to go back to."""
         self._snapshot = Snapshot.take(state.network, state.optimizer, step=state.step)

@@ -27,8 +27,8 @@ from tests.unit.training.runs import points, train
         ({"precision": "fp16"}, "bf16-mixed"),
         ({"accelerator": "tpux"}, "cuda"),
         ({"auto": "yes"}, "True or False"),
-        ({"schedule": 5}, "a name or a function"),
-        ({"optimizer": None}, "a name or a function"),
+        ({"schedule": 5}, "a name such as"),
+        ({"optimizer": None}, "a name such as"),
         ({"checkpoint": ""}, "a directory"),
     ],
 )

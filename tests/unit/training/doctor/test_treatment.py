@@ -48,6 +48,7 @@ def test_steps_of_rows_that_are_not_finite_are_skipped() -> None:
     assert is_finite(network)
     assert history["validation_accuracy"][-1] > 0.85
     assert actions(history) == ["skipped the step"] * 20
+    assert history.notes[0]["step"] == 0, "the very first step should be among them"
     assert history.ended == ""
 
 
