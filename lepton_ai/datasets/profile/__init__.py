@@ -18,10 +18,11 @@ from lepton_ai.datasets.profile import (
     overlap,
 )
 from lepton_ai.datasets.profile.columns import ColumnProfile, Histogram, describe_columns
-from lepton_ai.datasets.profile.finding import SEVERITIES, CheckName, Finding, Severity
+from lepton_ai.datasets.profile.features import TEXT_CHARS
+from lepton_ai.datasets.profile.finding import SEVERITIES, CheckName, Finding, Severity, of_rows
 from lepton_ai.datasets.profile.progress import Stages
 from lepton_ai.datasets.profile.result import Profile
-from lepton_ai.datasets.profile.sample import choose_rows, measure
+from lepton_ai.datasets.profile.sample import TEXT_HEAD_CHARS, TEXT_TAIL_CHARS, Sample, choose_rows, measure
 from lepton_ai.datasets.profile.survey import Other, Survey
 from lepton_ai.datasets.profile.tally import count_rows
 from lepton_ai.errors import InvalidInput
@@ -88,6 +89,7 @@ def survey_of(data: Dataset, other: Dataset | None, *, seed: int, sample_rows: i
     tally, sample = count_rows(data, stages), measure(data, rows, stages)
     if tally.contents.share > 1:
         notes.append(f"Equal rows were looked for among 1 in {tally.contents.share} contents.")
+    notes.extend(_about_long_texts(sample))
     if other is None:
         return Survey(data, tally, sample, seed, None, notes)
     lacking = [column.name for column in data.schema.inputs if column.name not in other.schema]
@@ -98,3 +100,14 @@ def survey_of(data: Dataset, other: Dataset | None, *, seed: int, sample_rows: i
     their_rows = choose_rows(len(other), most=sample_rows, seed=seed)
     theirs = Other(other.name, count_rows(aligned, stages), measure(aligned, their_rows, stages))
     return Survey(data, tally, sample, seed, theirs, notes)
+
+
+def _about_long_texts(sample: Sample) -> Iterator[str]:
+    for name, lengths in sample.lengths.items():
+        long = int((lengths > TEXT_CHARS).sum())
+        if long:
+            yield (
+                f"{of_rows(long)} with a {name!r} of more than {TEXT_CHARS:,} characters: "
+                f"their first {TEXT_HEAD_CHARS:,} and last {TEXT_TAIL_CHARS:,} were compared for near duplicates, "
+                f"their first {TEXT_CHARS:,} for labels."
+            )

@@ -11,9 +11,12 @@ import numpy as np
 from lepton_ai.datasets.profile.media import Clip, Picture
 from lepton_ai.datasets.profile.sample import Sample
 from lepton_ai.datasets.profile.survey import Survey
+from lepton_ai.datasets.profile.values import Hashes, mix
 from lepton_ai.tensors import Array
 
 _MAX_CATEGORIES = 50
+TEXT_CHARS = 1_000
+"""How much of a text is looked at."""
 _TEXT_FEATURES = 2**15
 _TEXT_DIMENSIONS = 64
 
@@ -22,7 +25,7 @@ def features_of(survey: Survey) -> tuple[Any, Array] | None:
     """(what a linear model is given, what distances are measured in): a sparse matrix where there are texts.
 
     None when there is nothing to compute with. Numbers are standardised, categories one-hot, pictures 16 × 16 pixels
-    and colours, sounds log energies, texts hashed pieces of one and two characters, weighted by rarity.
+    and colours, sounds log energies, hashed pieces of one and two characters of the beginning of texts, by rarity.
     """
     sample = survey.sample
     dense = [block for block in _dense_blocks(sample, survey) if block.size]
@@ -93,12 +96,29 @@ def _scaled(rows: list[Array | None]) -> Array:
 def _with_texts(plain: Array, texts: list[list[str | None]], *, seed: int) -> tuple[Any, Array]:
     from scipy.sparse import csr_matrix, hstack  # type: ignore[import-untyped]  # comes with scikit-learn
     from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+    from sklearn.feature_extraction.text import TfidfTransformer
 
-    hasher = HashingVectorizer(analyzer="char", ngram_range=(1, 2), n_features=_TEXT_FEATURES, alternate_sign=False)
-    hashed = [hasher.transform([text or "" for text in column]) for column in texts]
-    words = TfidfTransformer(sublinear_tf=True).fit_transform(hstack(hashed))
+    words = TfidfTransformer(sublinear_tf=True).fit_transform(hstack([_piece_counts(column) for column in texts]))
     dimensions = min(_TEXT_DIMENSIONS, words.shape[0] - 1)
-    near = TruncatedSVD(dimensions, random_state=seed).fit_transform(words).astype(np.float32)
+    near = TruncatedSVD(dimensions, n_iter=2, random_state=seed).fit_transform(words).astype(np.float32)
     near /= np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-9)
     return hstack([words, csr_matrix(plain)]).tocsr(), np.concatenate([near, plain], axis=1)
+
+
+def _piece_counts(texts: list[str | None]) -> Any:
+    """How often each text's beginning has each piece of one and two characters, by hash: a sparse matrix."""
+    from scipy.sparse import csr_matrix
+
+    columns, counts, ends = [], [], [0]
+    for text in texts:
+        pieces, times = np.unique(_pieces((text or "")[:TEXT_CHARS]), return_counts=True)
+        columns.append(pieces.astype(np.int32))
+        counts.append(times.astype(np.float32))
+        ends.append(ends[-1] + len(pieces))
+    return csr_matrix((np.concatenate(counts), np.concatenate(columns), ends), shape=(len(texts), _TEXT_FEATURES))
+
+
+def _pieces(text: str) -> Hashes:
+    points = np.frombuffer(text.lower().encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    pairs = (points[:-1] << np.uint64(21)) | points[1:]
+    return mix(np.concatenate([points, pairs + np.uint64(1 << 42)])) % np.uint64(_TEXT_FEATURES)

@@ -69,8 +69,8 @@ def measures(survey: Survey) -> Iterator[tuple[str, dict[str, Floats]]]:
                 "brightness": _floats([None if each is None else each.brightness for each in shown]),
             },
         )
-    for name, texts in survey.sample.texts.items():
-        yield name, {"length": _floats([None if text is None or not text.strip() else len(text) for text in texts])}
+    for name, lengths in survey.sample.lengths.items():
+        yield name, {"length": lengths}
     for name, clips in survey.sample.clips.items():
         heard = [cell if isinstance(cell, Clip) else None for cell in clips]
         yield name, {"duration": _floats([None if each is None else each.seconds for each in heard])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 Rows = npt.NDArray[np.int64]
 
 _TENSOR_NUMBERS = 1024
-_TEXT_CHARS = 20_000
+TEXT_HEAD_CHARS, TEXT_TAIL_CHARS = 3_000, 1_000
+"""What is kept of a long text: many begin with the same words, such as a licence, and few end so as well."""
 
 
 @dataclass
@@ -38,6 +40,9 @@ class Sample:
     """Numbers and times as float64, NaN where missing."""
     categories: dict[str, list[str | None]] = field(default_factory=dict)
     texts: dict[str, list[str | None]] = field(default_factory=dict)
+    """Of long ones the beginning and the end."""
+    lengths: dict[str, Floats] = field(default_factory=dict)
+    """Characters of each whole text, NaN for missing and blank ones."""
     pictures: dict[str, list[Picture | Broken | None]] = field(default_factory=dict)
     clips: dict[str, list[Clip | Broken | None]] = field(default_factory=dict)
     tensors: dict[str, Array] = field(default_factory=dict)
@@ -81,8 +86,16 @@ def _cells(array: pa.Array, column: Column, rows: Rows) -> Any:
         return _measured(array, column, rows)
     values = cells.values(array, column)
     if column.kind == "text":
-        return [None if value is None else str(value)[:_TEXT_CHARS] for value in values]
+        return [None if value is None else _text_of(str(value)) for value in values]
     return [None if value is None else np.ravel(value)[:_TENSOR_NUMBERS] for value in values]
+
+
+def _text_of(text: str) -> tuple[str, float]:
+    """What is kept of a text, and how long it is."""
+    length = float(len(text)) if text and not text.isspace() else math.nan
+    if len(text) > TEXT_HEAD_CHARS + TEXT_TAIL_CHARS:
+        text = text[:TEXT_HEAD_CHARS] + text[-TEXT_TAIL_CHARS:]
+    return text, length
 
 
 def _measured(array: pa.Array, column: Column, rows: Rows) -> list[Picture | Clip | Broken | None]:
@@ -111,7 +124,8 @@ def _keep(sample: Sample, column: Column, parts: list[Any]) -> None:
     if column.kind == "category":
         sample.categories[name] = flat
     elif column.kind == "text":
-        sample.texts[name] = flat
+        sample.texts[name] = [None if each is None else each[0] for each in flat]
+        sample.lengths[name] = np.array([math.nan if each is None else each[1] for each in flat], dtype=np.float64)
     elif column.kind == "image":
         sample.pictures[name] = flat
     elif column.kind == "sound":

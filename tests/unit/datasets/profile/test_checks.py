@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.unit.datasets.profile.material import (
     picture,
     pictures,
     rng,
+    sentence,
     sound_data,
     table,
     text_data,
@@ -102,6 +104,39 @@ def test_texts_that_differ_in_punctuation_width_or_a_word_are_near() -> None:
     long = "这家酒店的服务态度非常好，房间干净整洁，早餐丰富，下次来北京还会选择入住，强烈推荐给大家！"
     other = long.replace("，", ",").replace("！", "!!") + "赞"
     assert only(text_data([*texts(), long, other]), "near-duplicate").rows == (61,)
+
+
+def test_long_texts_are_compared_at_both_ends_and_a_note_says_so() -> None:
+    licence = "".join(texts(400))[:6000]
+    begun_alike = [licence + sentence(seed, 4000) for seed in (500, 501)]
+    copied = sentence(502, 9000)
+    data = text_data([*texts(), *begun_alike, copied, "抄" + copied[1:-1] + "本"])
+    found_at = [each.evidence["groups"] for each in found(data, "near-duplicate")]
+    assert found_at == [[[62, 63]]]
+    (note,) = profile(data).notes
+    assert note.startswith("4 rows with a '评论' of more than 1,000 characters") and "last 1,000" in note
+
+
+def test_the_length_of_a_long_text_is_that_of_all_of_it() -> None:
+    lengths = [*range(3900, 3960), 60_000]
+    finding = only(text_data([sentence(at, length) for at, length in enumerate(lengths)]), "outlier")
+    assert (finding.rows, finding.evidence["values"]) == ((60,), [60_000.0])
+
+
+def test_labels_of_long_texts_are_checked_in_bounded_time_and_memory() -> None:
+    words = {"好": "满意推荐干净舒适热情", "差": "失望糟糕肮脏吵闹冷漠"}
+    labels = ["好", "差"] * 150
+    said = ["".join(rng(at).choice([*words[label], *"的了是在我们酒店"], 3000)) for at, label in enumerate(labels)]
+    labels[10] = "差"
+    data = from_rows([{"评论": text, "label": label} for text, label in zip(said, labels, strict=True)], target="label")
+    tracemalloc.start()
+    try:
+        finding = only(data, "label")
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert finding.rows == (10,)
+    assert most_bytes < 150 * 2**20
 
 
 def test_rows_of_numbers_that_agree_when_rounded_are_near() -> None:
