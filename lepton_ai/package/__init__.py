@@ -7,7 +7,7 @@ from lepton_ai.package.description import (
     ModelFile,
     TensorSpec,
 )
-from lepton_ai.package.directory import Package, write_package
+from lepton_ai.package.directory import Package, served_files, write_package
 from lepton_ai.package.golden import ExpectedTensor, GoldenItem
 from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path, manifest_digest
 
@@ -24,5 +24,6 @@ __all__ = [
     "check_manifest",
     "check_path",
     "manifest_digest",
+    "served_files",
     "write_package",
 ]

@@ -6,12 +6,12 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
+from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from lepton_ai.package.description import DESCRIPTION_FILE, Description
 from lepton_ai.package.document import MAX_DOCUMENT_BYTES, dump_document
 from lepton_ai.package.golden import GoldenItem, build_golden
@@ -47,6 +47,25 @@ class Package:
         check_manifest(package.manifest(), limits=limits)
         description.check_files(files)
         build_golden(description, package._read_golden)
+        return package
+
+    @classmethod
+    def read_served(
+        cls, directory: Path | str, manifest: registry_pb2.Manifest, *, limits: PackageLimits | None = None
+    ) -> Package:
+        """Read a package of which only `served_files` need be on disk, such as a replica's copy.
+
+        Raises InvalidInput with field paths, DataLoss when a file is missing or not what the manifest says.
+        """
+        root = Path(directory)
+        limits = limits or PackageLimits()
+        check_manifest(manifest, limits=limits)
+        package = cls(root, Description.parse(_read_description(root)), {file.path: file for file in manifest.files})
+        package.description.check_files(package.files)
+        for path in served_files(package.description, package.files):
+            if not (root / path).is_file() or _hash_file(root, path, limits) != package.files[path]:
+                raise DataLoss(f"{path[:255]!r} on this disk is not what was pushed.", reason="PACKAGE_DAMAGED")
+        build_golden(package.description, package._read_golden)
         return package
 
     @property
@@ -110,6 +129,15 @@ class Package:
         if self.files[name].size_bytes > max_bytes:
             raise ResourceExhausted(f"{field}: {name} is larger than {max_bytes} bytes.", reason="FILE_TOO_LARGE")
         return self.path(name).read_bytes()
+
+
+def served_files(description: Description, paths: Collection[str]) -> list[str]:
+    """Those of the package's paths that serving needs: the description and what it names, wherever it does.
+
+    What only people or training need, such as the `trained.pth` that `lepton_ai.pull` reads, is not among them.
+    """
+    named = {DESCRIPTION_FILE, *_texts(description.model_dump(mode="json"))}
+    return sorted(named.intersection(paths))
 
 
 def write_package(

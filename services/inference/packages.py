@@ -15,7 +15,15 @@ from typing import Protocol, TypeVar
 import grpc
 
 from lepton_ai.errors import DataLoss, InvalidInput
-from lepton_ai.package import Package, PackageLimits, check_manifest, manifest_digest
+from lepton_ai.package import (
+    DESCRIPTION_FILE,
+    Description,
+    Package,
+    PackageLimits,
+    check_manifest,
+    manifest_digest,
+    served_files,
+)
 from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
 
 T = TypeVar("T")
@@ -36,7 +44,7 @@ class RegistryPool(Protocol):
 
 
 class PackageCache:
-    """Packages by digest in a directory of this replica's own."""
+    """Packages by digest in a directory of this replica's own, without the files that serving does not need."""
 
     def __init__(self, directory: Path, registry: RegistryPool, *, limits: PackageLimits | None = None) -> None:
         self._directory = directory
@@ -77,7 +85,7 @@ class PackageCache:
             raise InvalidInput.of_field("digest", "is not the digest of the manifest", reason="DIGEST_MISMATCH")
 
     def _read(self, directory: Path, deployed: registry_pb2.DeployedVersion) -> Package:
-        package = Package.read(directory, limits=self._limits)  # hashes every file
+        package = Package.read_served(directory, deployed.manifest, limits=self._limits)  # hashes every file of it
         if package.digest != deployed.digest:
             raise DataLoss("The package on disk is not the one that was deployed.", reason="PACKAGE_DAMAGED")
         return package
@@ -86,8 +94,11 @@ class PackageCache:
         self._directory.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
         try:
-            for file in deployed.manifest.files:
-                await self._download_file(file, temporary / file.path)
+            files = {file.path: file for file in deployed.manifest.files}
+            await self._download_file(files.pop(DESCRIPTION_FILE), temporary / DESCRIPTION_FILE)
+            described = await asyncio.to_thread((temporary / DESCRIPTION_FILE).read_bytes)
+            for path in served_files(Description.parse(described), files):
+                await self._download_file(files[path], temporary / path)
             await asyncio.to_thread(temporary.rename, target)
         finally:
             await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)

@@ -12,6 +12,7 @@ from lepton_ai.testing import MemoryStore
 from lepton_ai.v1 import registry_pb2
 from services.inference.packages import PackageCache
 from tests.replica import FakeRegistry, push_versions
+from tests.sample_packages import onnx_package
 
 
 @pytest.fixture
@@ -36,6 +37,32 @@ async def test_a_package_arrives_whole_and_only_once(cache: PackageCache, regist
     assert registry.downloads == fetched
     with pytest.raises(Unavailable):
         await cache.fetch(registry.deployed_version("doubler", 2))
+
+
+async def test_files_that_serving_does_not_need_stay_in_the_registry(
+    cache: PackageCache, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    labels = [{"op": "classify", "input": "y", "labels": "标签/动物.txt", "top_k": 1}]
+    files = {"trained.pth": b"w" * 5000, "说明.md": "读我".encode(), "标签/动物.txt": "猫\n狗\n".encode()}
+    pushed = onnx_package(tmp_path / "package", name="pets", postprocess=labels, files=files)
+    deployed = registry.deployed_version("pets", registry.push(pushed))
+    package = await cache.fetch(deployed)
+    assert package.digest == pushed.digest == deployed.digest
+    assert package.postprocess_files() == {"标签/动物.txt": files["标签/动物.txt"]}
+    fetched = {path for path, file in pushed.files.items() if file.sha256 in registry.downloads}
+    assert fetched == {"lepton.yaml", "model.onnx", "标签/动物.txt"}
+    before = list(registry.downloads)
+    assert (await cache.fetch(deployed)).digest == deployed.digest
+    assert registry.downloads == before
+
+
+@pytest.mark.parametrize("name", ["lepton.yaml", "model.onnx"])
+async def test_a_file_that_is_missing_on_the_disk_is_fetched_again(
+    cache: PackageCache, registry: FakeRegistry, name: str
+) -> None:
+    deployed = registry.deployed_version("doubler", 1)
+    (await cache.fetch(deployed)).path(name).unlink()
+    assert (await cache.fetch(deployed)).path(name).is_file()
 
 
 @pytest.mark.parametrize("content", [b"short", b"x" * 10_000], ids=["shorter", "longer"])
