@@ -105,7 +105,7 @@ def _numbers(data: Dataset, name: str) -> Array:
             name,
             f"{gaps.size} values are missing or not finite (first: row {gaps[0]})",
             reason="MISSING_VALUES",
-            fix="Fill them in, or drop these rows with data.clean().",
+            fix='Fill them in, or drop these rows with data.clean(missing="drop").',
         )
     return column
 

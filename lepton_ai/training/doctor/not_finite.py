@@ -48,10 +48,11 @@ def has_finite_weights(network: nn.Module) -> bool:
 def _data_finding(what: str, found: Mapping[str, list[int]]) -> Finding:
     name, rows = next(iter(found.items()))
     named = ", ".join(str(row) for row in rows[:_NAMED]) + (" …" if len(rows) > _NAMED else "")
+    cleaning = "data.clean()" if what == "target" else 'data.clean(missing="drop")'
     return Finding(
         CAUSE,
         f"The {what} {name!r} itself is not finite in {len(rows)} rows of the training data (rows {named}).",
-        "Look at these rows: data.profile() finds such values, data.clean() removes them. When they come from "
+        f"Look at these rows: data.profile() finds such values, {cleaning} removes them. When they come from "
         "augment, look there.",
         {"rows": rows, what: name},
         Remedy.ROLL_BACK,

@@ -85,8 +85,11 @@ def test_the_later_part_begins_with_what_must_be_looked_back_on() -> None:
 
 
 def test_gaps_are_refused_with_their_place() -> None:
-    with pytest.raises(InvalidInput, match="row 3"):
-        series_of(np.array([1.0, 2.0, 3.0, np.nan, 5.0]))
+    data = from_arrays({"值": np.array([1.0, 2.0, 3.0, np.nan, 5.0])})
+    with pytest.raises(InvalidInput, match="row 3") as error:
+        series_of(data)
+    assert 'data.clean(missing="drop")' in error.value.fix
+    assert len(series_of(data.clean(missing="drop").data).parts[0]) == 4
 
 
 def test_skill_is_the_share_of_the_naive_error_that_is_saved() -> None:
