@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -17,7 +17,6 @@ from lepton_ai.training.callbacks import Callback
 from lepton_ai.training.settings import FitSettings
 
 _ELSEWHERE = {
-    "class_weight": "augment",
     "lr": "learning_rate",
     "max_epochs": "epochs",
     "validation_data": "validation",
@@ -25,6 +24,12 @@ _ELSEWHERE = {
     "verbose": "progress",
 }
 """What other libraries call it."""
+_RARE_CLASSES = (
+    'Use loss="focal", loss=torch.nn.CrossEntropyLoss(weight=…), or repeat the rows of rare classes after the split: '
+    "lepton_ai.datasets.augment.oversample(train)."
+)
+_DIFFERENT = dict.fromkeys(("class_weight", "class_weights", "sample_weight"), _RARE_CLASSES)
+"""What other libraries have and is done otherwise here."""
 _NUMBERS = {"int": Integral, "float": Real}
 
 
@@ -33,12 +38,17 @@ def settings_from(options: Mapping[str, Any]) -> FitSettings:
     known = {field.name: str(field.type) for field in fields(FitSettings)}
     for name, value in options.items():
         if name not in known:
-            near = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise InvalidInput.of_field(name, "is not a setting of fit", fix=f"{hint}There are {', '.join(known)}.")
+            raise InvalidInput.of_field(name, "is not a setting of fit", fix=_hint(name, known))
         _check_number(name, value, known[name])
     _check_parts(options)
     return FitSettings(**options)
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    if name in _DIFFERENT:
+        return _DIFFERENT[name]
+    near = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, known, n=1)
+    return (f"Did you mean {near[0]}? " if near else "") + f"There are {', '.join(known)}."
 
 
 def plain_settings(settings: FitSettings) -> dict[str, Any]:

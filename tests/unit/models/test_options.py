@@ -37,6 +37,15 @@ def test_the_names_of_other_libraries_lead_to_ours(option: str, meant: str) -> N
         fit(**{option: 1})
 
 
+@pytest.mark.parametrize("option", ["class_weight", "sample_weight"])
+def test_who_wants_weights_of_classes_is_told_what_does_that_here(option: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{option}: is not a setting of fit") as error:
+        fit(**{option: {0: 1.0, 1: 9.0}})
+    assert "oversample(train)" in error.value.fix
+    fit(loss="focal")
+    fit(loss=torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 9.0])))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
