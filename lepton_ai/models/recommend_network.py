@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lepton_ai.training.ratings import UNKNOWN_ITEM, Rating
+from lepton_ai.training.ratings import NEVER, UNKNOWN_ITEM, Rating
 
 _FIRST_SPREAD = 0.05
 _HIDDEN_SHARE = 0.5
-_NEVER = -1e4
-"""The score of what is not recommended; softmax makes 0 of it."""
 
 
 class Matcher(nn.Module):
@@ -95,7 +93,7 @@ class RankingNetwork(nn.Module):
     def without_seen(self, user: Tensor, scores: Tensor) -> Tensor:
         if self.training or not self.excludes:
             return scores
-        return scores.masked_fill(self.seen[user[:, 0]], _NEVER)
+        return scores.masked_fill(self.seen[user[:, 0]], NEVER)
 
     def by_popularity(self) -> nn.Module:
         """What recommends the same to everybody: what was taken most, without what one took already."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TOP = 10
 """How many recommendations the hit rate looks at."""
 UNKNOWN_ITEM = -1
+NEVER = -1e4
+"""The score of what is not recommended; softmax makes 0 of it."""
 
 
 class Rating(Regression):
@@ -50,7 +52,8 @@ class Ranking(Task):
     """The item that a user takes next, out of all: the network answers scores [N, items].
 
     Every row counts as something that was taken; ratings are not looked at. An item that was not there to learn from is
-    never recommended: such rows are misses, and have no part in the loss.
+    never recommended: such rows are misses, and have no part in the loss. The same goes for what someone takes again,
+    in data that was not learnt from, when a network leaves out what was seen.
     """
 
     name = "ranking"
@@ -68,8 +71,10 @@ class Ranking(Task):
         return {"item": np.array(items, dtype=np.int64)}
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        items = batch.targets["item"]
-        total = torch.nn.functional.cross_entropy(outputs["scores"], items, ignore_index=UNKNOWN_ITEM, reduction="sum")
+        items, scores = batch.targets["item"], outputs["scores"]
+        own = scores.gather(1, items.clamp(min=0)[:, None])[:, 0]
+        items = items.where(own > NEVER / 2, UNKNOWN_ITEM)  # half: 16 bits round it
+        total = torch.nn.functional.cross_entropy(scores, items, ignore_index=UNKNOWN_ITEM, reduction="sum")
         return total / (items != UNKNOWN_ITEM).sum().clamp(min=1)
 
     def metrics(self) -> dict[str, torchmetrics.Metric]:

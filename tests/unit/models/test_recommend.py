@@ -100,6 +100,18 @@ def test_items_that_were_not_there_count_as_misses() -> None:
     assert model.evaluate(strange).metrics["hit_rate"] == 0
 
 
+def test_what_somebody_takes_again_is_a_miss_and_does_not_swamp_the_loss() -> None:
+    model = Recommender("ranking", size=8, dropout=0.0)
+    data = liked(tastes())
+    history = model.fit(data, validation=data, epochs=3, **FIT)  # every item was taken before
+    assert history["validation_loss"] == [0.0] * 3
+    assert history["validation_hit_rate"] == [0.0] * 3
+    taken, strange = next(iter(data.rows())), {"user": "人1", "item": "film 99", "rating": 5.0}
+    fresh = next(row for row in liked(tastes(share=1.0)).rows() if row not in list(data.rows()))
+    figures = model.evaluate(from_rows([taken, strange, fresh], schema=SCHEMA)).metrics
+    assert figures["loss"] == pytest.approx(model.evaluate(from_rows([fresh], schema=SCHEMA)).metrics["loss"])
+
+
 def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="objective"):
         Recommender("stars")  # type: ignore[arg-type]
