@@ -51,7 +51,10 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def make_schedule(wanted: str | Schedule, *, warmup_steps: int = 0) -> Schedule:
-    """The schedule, after a straight rise over the first `warmup_steps`. Raises InvalidInput for an unknown name."""
+    """The schedule, after a straight rise over the first `warmup_steps`. Raises InvalidInput for an unknown name.
+
+    Before its first step, a run that is shorter than the warm-up raises InvalidInput too.
+    """
     if isinstance(wanted, str) and wanted not in SCHEDULES:
         raise InvalidInput.of_field("schedule", f"there is no {wanted!r}", fix=f"There are {', '.join(SCHEDULES)}.")
     schedule = SCHEDULES[wanted] if isinstance(wanted, str) else wanted
@@ -59,6 +62,12 @@ def make_schedule(wanted: str | Schedule, *, warmup_steps: int = 0) -> Schedule:
         return schedule
 
     def warmed(step: int, steps: int) -> float:
+        if steps < warmup_steps:
+            raise InvalidInput.of_field(
+                "warmup_steps",
+                f"is {warmup_steps}, the run has {steps}: it would never reach its learning rate",
+                fix=f"Try {max(1, steps // 10)}, a tenth of the run, or more epochs.",
+            )
         if step < warmup_steps:
             return (step + 1) / warmup_steps
         return schedule(step - warmup_steps, max(1, steps - warmup_steps))

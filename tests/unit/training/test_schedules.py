@@ -45,6 +45,13 @@ def test_warm_up_rises_in_equal_steps_and_the_schedule_follows() -> None:
     assert seen[10:] == pytest.approx([1 - step / 10 for step in range(10)])
 
 
+def test_a_warm_up_longer_than_the_run_is_refused_with_one_that_fits() -> None:
+    assert rates(warmup_steps=20)[-1] == 1.0
+    with pytest.raises(InvalidInput, match="warmup_steps: is 21, the run has 20") as error:
+        rates(warmup_steps=21)
+    assert error.value.fix == "Try 2, a tenth of the run, or more epochs."
+
+
 def test_the_step_schedule_divides_by_ten_every_third() -> None:
     schedule = make_schedule("step")
     assert [schedule(step, 90) for step in (0, 29, 31, 61)] == pytest.approx([1, 1, 0.1, 0.01])

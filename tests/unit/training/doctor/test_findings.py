@@ -107,6 +107,7 @@ def test_a_row_that_is_not_finite_is_named() -> None:
     found = note(examine(data=with_bad_row(13)), "not a number")
     assert found["evidence"] == {"rows": [13], "input": "x"}
     assert "rows 13" in found["message"]
+    assert 'data.clean(missing="drop")' in found["advice"]
     assert found["epoch"] == 1
 
 
@@ -192,7 +193,8 @@ def test_a_learning_rate_that_is_too_low_is_found() -> None:
 
 
 def test_a_learning_rate_that_is_low_for_the_time_of_warm_up_is_fine() -> None:
-    assert "learning rate too low" not in causes(examine(learning_rate=1e-4, warmup_steps=10**6, epochs=20))
+    history = examine(learning_rate=1e-8, warmup_steps=80, epochs=20)  # of 80 steps
+    assert "learning rate too low" not in causes(history)
 
 
 def test_data_starvation_says_how_long_a_step_waits() -> None:
