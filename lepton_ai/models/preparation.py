@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lepton_ai.datasets.column_batches import column_batches
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.pipeline.fitting import fit
@@ -23,7 +24,7 @@ def fit_pipeline(inputs: Sequence[Column], steps: Sequence[Step], data: Dataset)
     """A pipeline from these columns through these steps; steps with "fit" learn their state from the data."""
     document = {"inputs": {column.name: column.kind for column in inputs}, "steps": list(steps)}
     names = [column.name for column in inputs]
-    fitted = fit(document, lambda: data.rows(names))
+    fitted = fit(document, lambda: data.rows(names), batches=lambda: column_batches(data, names))
     return Pipeline.load(fitted.document, fitted.files)
 
 
@@ -78,10 +79,10 @@ def picture_steps(data: Dataset, shape: tuple[int, int, int]) -> tuple[Column, l
 
 
 def tensor_step(column: Column, data: Dataset, *, output: str) -> Step:
-    """Takes arrays as they are, all like the first one."""
+    """Takes arrays as they are, all like the first one; floats of any width as FP32, as networks do."""
     first = first_tensor(column, data)
-    dtype, shape = dtype_name(first.dtype), list(first.shape)
-    return {"op": "tensor", "input": column.name, "dtype": dtype, "shape": shape, "output": output}
+    dtype = "FP32" if first.dtype.kind == "f" else dtype_name(first.dtype)
+    return {"op": "tensor", "input": column.name, "dtype": dtype, "shape": list(first.shape), "output": output}
 
 
 def first_tensor(column: Column, data: Dataset) -> Array:

@@ -8,11 +8,15 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from lepton_ai.pipeline.columns import Categories, Column, ColumnsCall, Unusual
 from lepton_ai.pipeline.operation import Call, FileName, Spec, ValueOperation, expect
 from lepton_ai.pipeline.vocabulary import read_vocabulary
 
 UNKNOWN_INDEX = 0
 """Stands for every category that the file does not name."""
+
+
+_UNKNOWN = ("UNKNOWN_CATEGORY", "The category is not a known one.")
 
 
 class CategoryIndex(ValueOperation):
@@ -44,5 +48,16 @@ class CategoryIndex(ValueOperation):
                     reason="UNKNOWN_CATEGORY",
                     fix=f"Send one of the {len(self._indexes)} categories of the pipeline.",
                 )
-            call.flag("UNKNOWN_CATEGORY", "The category is not a known one.")
+            call.flag(*_UNKNOWN)
         return (np.array([UNKNOWN_INDEX if index is None else index + 1], dtype=np.int64),)
+
+    def apply_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> tuple[Column, ...]:
+        column: Categories = columns[0]
+        column.check_present()
+        lines = (UNKNOWN_INDEX if name is None else self._indexes.get(name, -1) + 1 for name in column.names)
+        indexes = column.spread(lines, np.int64)
+        unknown = indexes == UNKNOWN_INDEX
+        if self.unknown == "refuse" and unknown.any():
+            raise Unusual
+        call.flag(unknown, *_UNKNOWN)
+        return (indexes[:, np.newaxis],)

@@ -6,14 +6,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from lepton_ai.pipeline.columns import Categories, Column, ColumnsCall, Numbers, Unusual
 from lepton_ai.pipeline.operation import Call, Misfit, Operation, Spec, expect
 from lepton_ai.pipeline.subwords import train_subwords
-from lepton_ai.pipeline.summaries import Counts, Median, Moments, Range
+from lepton_ai.pipeline.summaries import ChannelMoments, Counts, Median, Moments, Range
 from lepton_ai.pipeline.tabular import Impute, OneHot, Scale
 from lepton_ai.pipeline.tensor import Normalize
 from lepton_ai.pipeline.text import SPLITTERS, Tokenize
@@ -57,6 +60,10 @@ class Learner(ABC):
     def observe(self, values: tuple[Any, ...], call: Call) -> None:
         """Take in what the step would read of one row. Raises Misfit for values that the step could not take."""
 
+    def observe_columns(self, columns: tuple[Column, ...], call: ColumnsCall) -> None:
+        """The same for many rows, by one of `call.effects`. Raises Unusual for rows to observe one by one."""
+        raise Unusual
+
     @abstractmethod
     def learned(self) -> Learned:
         """The state, after the last row. Raises Misfit when the values give none."""
@@ -85,6 +92,10 @@ class LearnScale(Learner):
         for (column, summary), value in zip(self._columns.items(), values, strict=True):
             summary.add(_finite(value, column))
 
+    def observe_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> None:
+        for summary, column in zip(self._columns.values(), columns, strict=True):
+            call.effects.append(partial(summary.add_many, column.finite()))
+
     def learned(self) -> Learned:
         names, learn = (
             (("mean", "std"), self._standard) if self._method == "standard" else (("min", "max"), self._range)
@@ -94,7 +105,7 @@ class LearnScale(Learner):
         return Learned({names[0]: first, names[1]: second}, notes=tuple(self._notes))
 
     def _standard(self, column: str, summary: Moments) -> tuple[float, float]:
-        mean, std = float(summary.mean), float(summary.std)
+        mean, std = summary.mean, summary.std
         if not (math.isfinite(mean) and math.isfinite(std)):
             raise _too_large(column)
         if std == 0:
@@ -140,7 +151,17 @@ class LearnImpute(Learner):
     def observe(self, values: tuple[Any, ...], call: Call) -> None:
         for summary, value in zip(self._columns.values(), values, strict=True):
             if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
-                summary.add(value)
+                summary.add(value + 0.0 if isinstance(value, float) else value)  # -0.0 is 0.0
+
+    def observe_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> None:
+        for summary, column in zip(self._columns.values(), columns, strict=True):
+            if isinstance(column, Numbers):
+                values = column.values[np.isfinite(column.values)] + 0.0
+                add = partial(_count, summary) if isinstance(summary, Counts) else summary.add_many
+                call.effects.append(partial(add, values))
+            else:
+                present = [name is not None for name in column.names]
+                call.effects.append(partial(_count_names, summary, column, present))
 
     def learned(self) -> Learned:
         return Learned({"value": {column: self._value(column, each) for column, each in self._columns.items()}})
@@ -183,6 +204,12 @@ class LearnOneHot(Learner):
                 raise _missing(column)
             if len(value) <= _MAX_CATEGORY_CHARACTERS:
                 counts.add(value)
+
+    def observe_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> None:
+        for counts, column in zip(self._columns.values(), columns, strict=True):
+            column.check_present()
+            short = [len(name or "") <= _MAX_CATEGORY_CHARACTERS for name in column.names]
+            call.effects.append(partial(_count_names, counts, column, short))
 
     def learned(self) -> Learned:
         categories, notes = {}, []
@@ -254,7 +281,7 @@ class LearnNormalize(Learner):
         super().__init__(step, fit)
         self._per = fit.per
         self._scale = step.scale
-        self._moments = Moments()
+        self._moments = ChannelMoments()
 
     def check(self, given: tuple[Spec, ...]) -> None:
         super().check(given)
@@ -297,6 +324,17 @@ LEARNERS: Mapping[str, type[Learner]] = {
     Normalize.name: LearnNormalize,
 }
 """Operations that have state, and how they learn it."""
+
+
+def _count(counts: Counts, values: npt.NDArray[np.float64]) -> None:
+    distinct, codes = np.unique(values, return_inverse=True)
+    counts.add_many(distinct.tolist(), codes)
+
+
+def _count_names(counts: Counts, column: Categories, counted: list[bool]) -> None:
+    """Occurrences of those names that are to be counted."""
+    codes = column.codes if all(counted) else column.codes[column.spread(counted, np.bool_)]
+    counts.add_many(column.names, codes)
 
 
 def _finite(value: float | None, column: str) -> float:

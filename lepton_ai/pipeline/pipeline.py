@@ -7,8 +7,20 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
+import numpy as np
+
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import document as documents
+from lepton_ai.pipeline.columns import (
+    KINDS_ON_COLUMNS,
+    Column,
+    ColumnsCall,
+    OnColumns,
+    ProcessedRows,
+    RowBatch,
+    Unusual,
+    check_sizes,
+)
 from lepton_ai.pipeline.operation import Call
 from lepton_ai.pipeline.plan import plan
 from lepton_ai.pipeline.values import Limits, Processed, RawValue, accept, size_bytes
@@ -31,6 +43,10 @@ class Pipeline:
         wired = wire(parsed, files)
         self._files = {name: files[name] for name in parsed.file_names}
         self._steps = plan(wired.steps)
+        self.on_columns = all(isinstance(step.runnable, OnColumns) for step in self._steps) and all(
+            kind in KINDS_ON_COLUMNS for kind in parsed.inputs.values()
+        )
+        """Whether `run_batch` may go column by column: numbers and categories, and only steps that can."""
         self.outputs: tuple[Output, ...] = wired.outputs
         """Name, dtype and shape of each tensor that an item becomes."""
         self.inputs: Mapping[str, str] = parsed.inputs
@@ -88,6 +104,33 @@ class Pipeline:
         tensors = {output.name: values[output.name] for output in self.outputs}
         _check_total(tensors, limits)
         return Processed(tensors, call.anomalies)
+
+    def run_batch(self, batch: RowBatch, *, limits: Limits = _DEFAULT_LIMITS) -> ProcessedRows | None:
+        """Process many rows at once, with what `run` makes of each, several times faster.
+
+        None when the rows must be run one by one: the pipeline has steps on more than numbers and categories, or a row
+        is not plain or would be refused, which `run` then says.
+        """
+        if not self.on_columns:
+            return None
+        try:
+            return self._run_columns(batch.columns(self.inputs), ColumnsCall(len(batch)), limits)
+        except Unusual:
+            return None
+
+    def _run_columns(self, values: dict[str, Column], call: ColumnsCall, limits: Limits) -> ProcessedRows:
+        check_sizes(values.values(), limits)
+        for step in self._steps:
+            assert isinstance(step.runnable, OnColumns)  # noqa: S101 - `on_columns` says so
+            call.origins = step.origins
+            made = step.runnable.apply_columns(tuple([values[name] for name in step.reads]), call)
+            values.update(zip(step.writes, made, strict=True))
+        tensors = {output.name: np.asarray(values[output.name]) for output in self.outputs}
+        if sum(tensor.nbytes for tensor in tensors.values()) > limits.max_output_bytes * call.count:
+            raise Unusual
+        for effect in call.effects:
+            effect()
+        return ProcessedRows(tensors, call.count, call.flags)
 
 
 def _check_total(tensors: Mapping[str, Array], limits: Limits) -> None:

@@ -11,9 +11,16 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import numpy as np
 from pydantic import Field, model_validator
 
+from lepton_ai.pipeline.columns import Categories as CategoryColumn
+from lepton_ai.pipeline.columns import Column, ColumnsCall, Numbers, Unusual
 from lepton_ai.pipeline.operation import Call, ColumnOperation, Misfit, Name, Spec, expect
 
 _T = TypeVar("_T")
+
+_MISSING_FILLED = ("MISSING_VALUE", "The value is missing and was filled in.")
+_NOT_FINITE_FILLED = ("NOT_FINITE", "The value is not a finite number and was replaced.")
+_UNKNOWN_CATEGORY = ("UNKNOWN_CATEGORY", "The category is not a known one and was left out.")
+_BEYOND_FP32 = ("NOT_FINITE", "The joined vector holds a number that FP32 cannot hold.")
 
 PerColumn = float | dict[str, float]
 Categories = Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(min_length=1, max_length=4096)]
@@ -38,6 +45,9 @@ class Impute(ColumnOperation):
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         return tuple(self._filled(value, which, call) for which, value in enumerate(values))
 
+    def apply_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> tuple[Column, ...]:
+        return tuple(self._filled_column(column, which, call) for which, column in enumerate(columns))
+
     def _fill(self, column: str) -> float | str:
         fill = self.value if isinstance(self.value, float | str) else self.value.get(column)
         if fill is None:
@@ -46,12 +56,25 @@ class Impute(ColumnOperation):
 
     def _filled(self, value: float | str | None, which: int, call: Call) -> float | str:
         if value is None:
-            call.flag("MISSING_VALUE", "The value is missing and was filled in.", which=which)
+            call.flag(*_MISSING_FILLED, which=which)
         elif isinstance(value, float) and not math.isfinite(value):
-            call.flag("NOT_FINITE", "The value is not a finite number and was replaced.", which=which)
+            call.flag(*_NOT_FINITE_FILLED, which=which)
         else:
             return value
         return self._fill(self.on[which])
+
+    def _filled_column(self, column: Numbers | CategoryColumn, which: int, call: ColumnsCall) -> Column:
+        fill = self._fill(self.on[which])
+        if isinstance(column, CategoryColumn):
+            call.flag(column.spread((name is None for name in column.names), np.bool_), *_MISSING_FILLED, which=which)
+            return CategoryColumn(column.codes, [str(fill) if name is None else name for name in column.names])
+        bad = ~np.isfinite(column.values)
+        if column.missing is not None:
+            call.flag(column.missing, *_MISSING_FILLED, which=which)
+            call.flag(bad & ~column.missing, *_NOT_FINITE_FILLED, which=which)
+        else:
+            call.flag(bad, *_NOT_FINITE_FILLED, which=which)
+        return Numbers(np.where(bad, float(fill), column.values))
 
 
 class Clip(ColumnOperation):
@@ -72,6 +95,9 @@ class Clip(ColumnOperation):
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         return tuple(self._clipped(value, which, call) for which, value in enumerate(values))
 
+    def apply_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> tuple[Column, ...]:
+        return tuple(self._clipped_column(column, which, call) for which, column in enumerate(columns))
+
     def _range(self, column: str) -> tuple[float, float]:
         return _for_column(self.min, column, parameter="min"), _for_column(self.max, column, parameter="max")
 
@@ -80,8 +106,15 @@ class Clip(ColumnOperation):
         low, high = self._range(self.on[which])
         if low <= number <= high:
             return number
-        call.flag("OUT_OF_RANGE", f"The value is outside {low:g} to {high:g} and was clipped.", which=which)
+        call.flag(*_out_of_range(low, high), which=which)
         return min(max(number, low), high)
+
+    def _clipped_column(self, column: Numbers, which: int, call: ColumnsCall) -> Column:
+        values = column.finite()
+        low, high = self._range(self.on[which])
+        below, above = values < low, values > high
+        call.flag(below | above, *_out_of_range(low, high), which=which)
+        return Numbers(np.where(below, low, np.where(above, high, values)))
 
 
 class Scale(ColumnOperation):
@@ -110,9 +143,17 @@ class Scale(ColumnOperation):
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         return tuple(self._scaled(value, which, call) for which, value in enumerate(values))
 
+    def apply_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> tuple[Column, ...]:
+        return tuple(self._scaled_column(column, name) for column, name in zip(columns, self.on, strict=True))
+
     def _scaled(self, value: float | None, which: int, call: Call) -> float:
         offset, width = self._offset_and_width(self.on[which])
         return (_finite(value, which, call) - offset) / width
+
+    def _scaled_column(self, column: Numbers, name: str) -> Column:
+        offset, width = self._offset_and_width(name)
+        with np.errstate(over="ignore", invalid="ignore"):  # a later step refuses what is not finite, as row by row
+            return Numbers((column.finite() - offset) / width)
 
     def _offset_and_width(self, column: str) -> tuple[float, float]:
         if self.mean is not None and self.std is not None:
@@ -144,6 +185,9 @@ class OneHot(ColumnOperation):
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         return tuple(self._encoded(value, which, call) for which, value in enumerate(values))
 
+    def apply_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> tuple[Column, ...]:
+        return tuple(self._encoded_column(column, which, call) for which, column in enumerate(columns))
+
     def _encoded(self, value: str | None, which: int, call: Call) -> Any:
         if value is None:
             raise _missing(which, call)
@@ -159,8 +203,22 @@ class OneHot(ColumnOperation):
                 which=which,
             )
         else:
-            call.flag("UNKNOWN_CATEGORY", "The category is not a known one and was left out.", which=which)
+            call.flag(*_UNKNOWN_CATEGORY, which=which)
         return vector
+
+    def _encoded_column(self, column: CategoryColumn, which: int, call: ColumnsCall) -> Column:
+        column.check_present()
+        categories = _for_column(self.categories, self.on[which], parameter="categories")
+        places: dict[str | None, int] = {name: place for place, name in enumerate(categories)}
+        hot = column.spread((places.get(name, -1) for name in column.names), np.int64)
+        unknown = hot < 0
+        if self.unknown == "refuse" and unknown.any():
+            raise Unusual
+        call.flag(unknown, *_UNKNOWN_CATEGORY, which=which)
+        vectors = np.zeros((call.count, len(categories)), dtype=np.float32)
+        known = np.flatnonzero(~unknown)
+        vectors[known, hot[known]] = 1.0
+        return vectors
 
 
 class Concat(ColumnOperation):
@@ -193,8 +251,20 @@ class Concat(ColumnOperation):
         with np.errstate(over="ignore"):  # beyond FP32: flagged below
             vector = np.asarray(parts, dtype=np.float32)
         if not np.isfinite(vector).all():
-            call.flag("NOT_FINITE", "The joined vector holds a number that FP32 cannot hold.")
+            call.flag(*_BEYOND_FP32)
         return (vector,)
+
+    def apply_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> tuple[Column, ...]:
+        widths = [1 if isinstance(column, Numbers) else column.shape[1] for column in columns]
+        vectors = np.empty((call.count, sum(widths)), dtype=np.float32)
+        begin = 0
+        for column, width in zip(columns, widths, strict=True):
+            part = column.finite()[:, np.newaxis] if isinstance(column, Numbers) else column
+            with np.errstate(over="ignore"):  # beyond FP32: flagged below
+                vectors[:, begin : begin + width] = part
+            begin += width
+        call.flag(~np.isfinite(vectors).all(axis=1), *_BEYOND_FP32)
+        return (vectors,)
 
 
 def _for_column(value: _T | dict[str, _T], column: str, *, parameter: str) -> _T:
@@ -204,6 +274,10 @@ def _for_column(value: _T | dict[str, _T], column: str, *, parameter: str) -> _T
     if column not in value:
         raise _no_entry(column, parameter=parameter)
     return value[column]
+
+
+def _out_of_range(low: float, high: float) -> tuple[str, str]:
+    return "OUT_OF_RANGE", f"The value is outside {low:g} to {high:g} and was clipped."
 
 
 def _no_entry(column: str, *, parameter: str) -> Misfit:

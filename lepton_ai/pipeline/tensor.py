@@ -74,7 +74,10 @@ class Normalize(ValueOperation):
 
 
 class TensorInput(ValueOperation):
-    """Takes a tensor that the caller sends ready-made, after checking its dtype and shape."""
+    """Takes a tensor that the caller sends ready-made, after checking its dtype and shape.
+
+    Floats of another width become those that are wanted: what NumPy makes by itself is FP64, what models take FP32.
+    """
 
     name: ClassVar[str] = "tensor"
     dtype: str = Field(description="Element type, for instance FP32 or BYTES.")
@@ -95,10 +98,7 @@ class TensorInput(ValueOperation):
         return (Spec("tensor", self.dtype, self.shape, channel_axis=last if last >= 0 else None),)
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
-        array = values[0]
-        sent = dtype_name(array.dtype)
-        if sent != self.dtype:
-            raise call.refusal(f"is {sent}, expected {self.dtype}", reason="WRONG_DTYPE", fix=f"Send {self.dtype}.")
+        array = self._typed(values[0], call)
         fits = len(array.shape) == len(self.shape) and all(
             want in (UNKNOWN, have) for want, have in zip(self.shape, array.shape, strict=True)
         )
@@ -111,6 +111,16 @@ class TensorInput(ValueOperation):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             call.flag("NOT_FINITE", "The tensor holds NaN or infinity.")
         return (array,)
+
+    def _typed(self, array: Any, call: Call) -> Any:
+        sent, wanted = dtype_name(array.dtype), numpy_dtype(self.dtype)
+        if sent == self.dtype:
+            return array
+        if array.dtype.kind != "f" or wanted.kind != "f":
+            raise call.refusal(f"is {sent}, expected {self.dtype}", reason="WRONG_DTYPE", fix=f"Send {self.dtype}.")
+        call.check_tensor(array.size, wanted.itemsize)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is flagged
+            return array.astype(wanted)
 
 
 def _pixels(spec: Spec) -> Spec:

@@ -138,7 +138,7 @@ def _file(value: RawValue) -> RawValue:
     return value if isinstance(value, bytes) else None
 
 
-def _text(value: RawValue) -> RawValue:
+def _text(value: RawValue) -> str | None:
     """A text, also as UTF-8 bytes: that is how a BYTES tensor carries one."""
     try:
         if isinstance(value, bytes):
@@ -157,8 +157,8 @@ def _number(value: RawValue) -> RawValue:
     return float(value) if isinstance(value, int | float | np.number) else None
 
 
-def _category(value: RawValue) -> RawValue:
-    """The category's name: true and false for booleans, 3 for 3.0, so that JSON callers need not care."""
+def category_name(value: RawValue) -> str | None:
+    """The category's name: true and false for booleans, 3 for 3.0, so that JSON callers need not care. Or None."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
@@ -182,7 +182,7 @@ _ACCEPTORS = {
     "sound": _file,
     "text": _text,
     "number": _number,
-    "category": _category,
+    "category": category_name,
     "tensor": _tensor,
 }
 _EXPECTED = {

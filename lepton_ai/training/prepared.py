@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lepton_ai.datasets.column_batches import column_batches
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, Processed, RawValue
+from lepton_ai.pipeline.columns import ProcessedRows, RowBatch, in_batches
 from lepton_ai.tensors import Array
 
 if TYPE_CHECKING:
@@ -81,8 +83,7 @@ class Prepared:
         if len(data) == 0:
             raise InvalidInput("The data set is empty.", reason="EMPTY_DATA", fix="Give at least one row.")
         targets = task.targets(data)
-        rows = data.rows(tuple(pipeline.inputs))
-        return cls(prepare_inputs(rows, len(data), pipeline, memory_bytes), targets)
+        return cls(prepare_inputs(data, pipeline, memory_bytes), targets)
 
     def take(self, rows: Sequence[int] | Array) -> Prepared:
         """Only these rows."""
@@ -101,26 +102,60 @@ class Prepared:
             yield self.batch(slice(start, start + size))
 
 
-def prepare_inputs(
-    rows: Iterator[Mapping[str, RawValue]], count: int, pipeline: Pipeline, memory_bytes: int = _MAX_MEMORY_BYTES
-) -> dict[str, Array]:
-    """`count` rows as one array an output of the pipeline. Raises InvalidInput naming the rows that are refused."""
-    arrays: dict[str, Array] = {}
-    refused: list[tuple[int, InvalidInput]] = []
+def prepare_inputs(data: Dataset, pipeline: Pipeline, memory_bytes: int = _MAX_MEMORY_BYTES) -> dict[str, Array]:
+    """All rows as one array an output of the pipeline. Raises InvalidInput naming the rows that are refused."""
+    store = _Store(len(data), memory_bytes)
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and resizing release the GIL
-        for start in range(0, count, _CHUNK_ROWS):
-            chunk = list(itertools.islice(rows, min(_CHUNK_ROWS, count - start)))
-            parts = [chunk[first : first + _ROWS_AT_ONCE] for first in range(0, len(chunk), _ROWS_AT_ONCE)]
-            results = itertools.chain.from_iterable(threads.map(lambda part: _run(pipeline, part), parts))
-            for index, result in enumerate(results, start):
-                if isinstance(result, InvalidInput):
-                    refused.append((index, result))
-                elif not refused:
-                    arrays = arrays or _allocate(result, count, memory_bytes)
-                    _store(arrays, index, result)
-    if refused:
-        raise _refusal(refused, count)
-    return arrays
+        for batch in _batches(data, pipeline):
+            processed = pipeline.run_batch(batch)
+            if processed is None:
+                store.add_rows(_run_rows(pipeline, batch.rows(), threads))
+            else:
+                store.add_batch(processed)
+    if store.refused:
+        raise _refusal(store.refused, len(data))
+    return store.arrays
+
+
+class _Store:
+    """Arrays that fill up from the first row on, and the rows that were refused."""
+
+    def __init__(self, count: int, memory_bytes: int) -> None:
+        self.arrays: dict[str, Array] = {}
+        self.refused: list[tuple[int, InvalidInput]] = []
+        self._count = count
+        self._memory_bytes = memory_bytes
+        self._next = 0
+
+    def add_rows(self, results: Iterable[Processed | InvalidInput]) -> None:
+        """What became of the next rows. Raises InvalidInput for tensors that are unlike the first row's."""
+        for result in results:
+            if isinstance(result, InvalidInput):
+                self.refused.append((self._next, result))
+            elif not self.refused:
+                self._allocate({name: array[np.newaxis] for name, array in result.tensors.items()})
+                _store(self.arrays, self._next, result)
+            self._next += 1
+
+    def add_batch(self, processed: ProcessedRows) -> None:
+        """What became of the next rows, none of which was refused."""
+        end = self._next + processed.count
+        if not self.refused:
+            self._allocate(processed.tensors)
+            for name, rows in processed.tensors.items():
+                self.arrays[name][self._next : end] = rows
+        self._next = end
+
+    def _allocate(self, first: Mapping[str, Array]) -> None:
+        if not self.arrays:
+            total_bytes = self._count * sum(array[0].nbytes for array in first.values())
+            make = _array_in_file if total_bytes > self._memory_bytes else np.empty
+            self.arrays = {name: make((self._count, *each.shape[1:]), each.dtype) for name, each in first.items()}
+
+
+def _batches(data: Dataset, pipeline: Pipeline) -> Iterable[RowBatch]:
+    names = tuple(pipeline.inputs)
+    return column_batches(data, names) if pipeline.on_columns else in_batches(data.rows(names), _CHUNK_ROWS)
 
 
 def _on_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -132,6 +167,14 @@ def _tensor(array: Array, rows: Array | slice) -> Tensor:
     return torch.from_numpy(chosen.copy() if isinstance(rows, slice) else np.ascontiguousarray(chosen))
 
 
+def _run_rows(
+    pipeline: Pipeline, rows: Iterable[Mapping[str, RawValue]], threads: ThreadPoolExecutor
+) -> Iterator[Processed | InvalidInput]:
+    chunk = list(rows)
+    parts = [chunk[first : first + _ROWS_AT_ONCE] for first in range(0, len(chunk), _ROWS_AT_ONCE)]
+    return itertools.chain.from_iterable(threads.map(lambda part: _run(pipeline, part), parts))
+
+
 def _run(pipeline: Pipeline, rows: Sequence[Mapping[str, RawValue]]) -> list[Processed | InvalidInput]:
     results: list[Processed | InvalidInput] = []
     for row in rows:
@@ -140,12 +183,6 @@ def _run(pipeline: Pipeline, rows: Sequence[Mapping[str, RawValue]]) -> list[Pro
         except InvalidInput as error:
             results.append(error)
     return results
-
-
-def _allocate(first: Processed, count: int, memory_bytes: int) -> dict[str, Array]:
-    total_bytes = count * sum(array.nbytes for array in first.tensors.values())
-    make = _array_in_file if total_bytes > memory_bytes else np.empty
-    return {name: make((count, *array.shape), array.dtype) for name, array in first.tensors.items()}
 
 
 def _array_in_file(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, describe_operations
 from lepton_ai.pipeline.fitting import Fitted, fit
-from lepton_ai.pipeline.summaries import Counts, Median, Moments
+from lepton_ai.pipeline.summaries import ChannelMoments, Counts, Median, Moments
 from tests.unit.pipeline.images import encoded as encoded_image
 from tests.unit.pipeline.images import gradient
 from tests.unit.pipeline.sounds import encoded as encoded_sound
@@ -281,7 +281,7 @@ def test_rows_that_can_be_read_only_once_are_noticed() -> None:
 class TestSummaries:
     @given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200))
     def test_mean_and_deviation_one_by_one_and_in_blocks(self, values: list[float]) -> None:
-        one, block = Moments(), Moments()
+        one, block = Moments(), ChannelMoments()
         for value in values:
             one.add(value)
         block.add_rows(np.array(values[:50])[:, np.newaxis])

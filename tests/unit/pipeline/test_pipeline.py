@@ -248,7 +248,7 @@ class TestTensorInput:
     @pytest.mark.parametrize(
         ("array", "reason"),
         [
-            (np.ones((2, 5)), "WRONG_DTYPE"),
+            (np.ones((2, 5), dtype=np.int64), "WRONG_DTYPE"),
             (np.ones((3, 5), dtype=np.float32), "WRONG_SHAPE"),
             (np.ones(2, dtype=np.float32), "WRONG_SHAPE"),
             (np.ones((1, 2, 5), dtype=np.float32), "WRONG_SHAPE"),
@@ -259,8 +259,15 @@ class TestTensorInput:
             Pipeline.load(self.DOCUMENT).run({"x": array})
         assert (raised.value.reason, raised.value.fields[0].field) == (reason, "inputs.x")
 
-    def test_nan_is_flagged(self) -> None:
-        processed = Pipeline.load(self.DOCUMENT).run({"x": np.full((2, 1), np.nan, dtype=np.float32)})
+    @pytest.mark.parametrize("dtype", [np.float64, np.float16])
+    def test_floats_of_another_width_become_those_that_are_wanted(self, dtype: Any) -> None:
+        made = Pipeline.load(self.DOCUMENT).run({"x": np.full((2, 3), 0.1, dtype=dtype)}).tensors["y"]
+        assert made.dtype == np.float32
+        np.testing.assert_array_equal(made, np.float32(dtype(0.1)))
+
+    @pytest.mark.parametrize("value", [np.float32(np.nan), np.float64(1e300)], ids=["nan", "beyond FP32"])
+    def test_what_is_not_finite_is_flagged(self, value: Any) -> None:
+        processed = Pipeline.load(self.DOCUMENT).run({"x": np.full((2, 1), value)})
         assert [anomaly.reason for anomaly in processed.anomalies] == ["NOT_FINITE"]
 
 
