@@ -50,7 +50,14 @@ def _build_sample(
     item = common_pb2.Item(id=field)
     for name, value in sample.inputs.items():
         item.inputs[name].CopyFrom(
-            _value(value, f"{field}.inputs.{name}", kind=description.input_kind(name), spec=inputs.get(name), read=read)
+            _value(
+                value,
+                f"{field}.inputs.{name}",
+                kind=description.input_kind(name),
+                spec=inputs.get(name),
+                piped=description.preprocess is not None,
+                read=read,
+            )
         )
     outputs = {spec.name: spec for spec in description.outputs}
     expected = {
@@ -61,12 +68,12 @@ def _build_sample(
 
 
 def _value(
-    value: JsonValue, field: str, *, kind: str, spec: TensorSpec | None, read: Callable[[str, str], bytes]
+    value: JsonValue, field: str, *, kind: str, spec: TensorSpec | None, piped: bool, read: Callable[[str, str], bytes]
 ) -> common_pb2.Value:
     if isinstance(value, str) and kind not in _INLINE_TEXT_KINDS | {"tensor"}:
         value = {"file": value}
     if isinstance(value, dict):
-        return _structured(value, field, spec=spec, read=read)
+        return _structured(value, field, spec=spec, piped=piped, read=read)
     if isinstance(value, bool):
         return common_pb2.Value(boolean=value)
     if isinstance(value, int) and abs(value) < 1 << 63:
@@ -79,12 +86,13 @@ def _value(
 
 
 def _structured(
-    value: dict[str, JsonValue], field: str, *, spec: TensorSpec | None, read: Callable[[str, str], bytes]
+    value: dict[str, JsonValue], field: str, *, spec: TensorSpec | None, piped: bool, read: Callable[[str, str], bytes]
 ) -> common_pb2.Value:
+    """`piped`: a pipeline takes it, whose input may have the name, but another type, than a tensor of the model."""
     match value:
         case {"file": str(path)} if len(value) == 1:
             return common_pb2.Value(data=read(path, f"{field}.file"))
-        case {"values": values, "dtype": str(dtype)} if len(value) == 2 and spec is None:
+        case {"values": values, "dtype": str(dtype)} if len(value) == 2 and piped:
             return common_pb2.Value(tensor=to_proto("", _free_array(values, dtype, field)))
         case {"values": values} if len(value) == 1:
             if spec is None:  # a tensor that only the pipeline knows

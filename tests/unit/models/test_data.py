@@ -10,14 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
+import lepton_ai
 from lepton_ai.datasets import Column, Dataset, Schema, from_arrays, from_rows
 from lepton_ai.datasets.ready.pictures import png
 from lepton_ai.errors import InvalidInput
-from lepton_ai.models import CNN, GAN, GRU, MLP, Autoencoder, Forecaster, TextClassifier
+from lepton_ai.models import CNN, GAN, GRU, MLP, Autoencoder, Forecaster, TextClassifier, Wrapped
 from lepton_ai.models.data import as_dataset
+from lepton_ai.package import Package
 from tests.unit.models.served import assert_served_alike
 
 pd: Any = pytest.importorskip("pandas")  # comes with the packages of the ready data sets
@@ -138,6 +141,28 @@ def test_several_sequences_in_one_array_get_several_answers() -> None:
     model = GRU(4)
     model.fit(X[:, :, np.newaxis], Y, epochs=1, progress=False)
     assert len(model.predict(X[:5, :, np.newaxis])) == 5
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_arrays_of_floats_are_served_as_fp32_whatever_is_learned_and_sent(dtype: Any, tmp_path: Path) -> None:
+    model = lepton_ai.wrap(nn.Linear(4, 2))
+    model.fit(X.astype(dtype), Y, epochs=2, progress=False)
+    again = Wrapped.load(model.save(tmp_path / "model.pth"), module=nn.Linear(4, 2))
+    for sent in (np.float64, np.float32):
+        data, place = as_dataset(X[:4].astype(sent)), tmp_path / sent.__name__
+        assert_served_alike(model, data, place, loaded=again)
+        description = Package.read(place / "package").description
+        assert [spec.dtype for spec in description.inputs] == ["FP32"]
+
+
+def test_a_module_of_whole_numbers_can_be_packed(tmp_path: Path) -> None:
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(12, 2))
+
+    tokens, model = np.random.default_rng(0).integers(0, 5, (60, 4)), lepton_ai.wrap(network())
+    model.fit(tokens, Y, epochs=1, progress=False)
+    again = Wrapped.load(model.save(tmp_path / "model.pth"), module=network())
+    assert_served_alike(model, as_dataset(tokens[:4]), tmp_path, loaded=again)
 
 
 def test_arrays_are_served_as_they_are_learned(tmp_path: Path) -> None:

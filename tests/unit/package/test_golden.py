@@ -67,6 +67,15 @@ def test_a_tensor_for_the_pipeline_may_say_its_type(tmp_path: Path, dtype: str) 
     assert proto_dtype(golden.item.inputs["array"].tensor) == dtype
 
 
+def test_an_input_of_the_pipeline_may_have_the_name_of_a_tensor_and_another_type(tmp_path: Path) -> None:
+    answer, typed = {"outputs": {"y": {"values": [0, 0, 0, 0]}}}, {"x": {"values": [1, 2], "dtype": "FP64"}}
+    preprocess = {"inputs": {"x": "tensor"}, "steps": []}
+    (golden,) = package(tmp_path, typed, answer, preprocess=preprocess).golden_items()
+    assert proto_dtype(golden.item.inputs["x"].tensor) == "FP64"
+    with pytest.raises(InvalidInput, match=r"golden\[0\].inputs.x"):
+        package(tmp_path / "plain", typed, answer)
+
+
 def test_whole_numbers_and_truth_values_keep_their_type(tmp_path: Path) -> None:
     (golden,) = with_pipeline(tmp_path, {"size": 3, "kind": True}).golden_items()
     assert golden.item.inputs["size"].WhichOneof("kind") == "integer"
