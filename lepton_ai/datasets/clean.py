@@ -37,6 +37,8 @@ class CleaningPolicy:
     """All rows that are equal in their inputs and differ in their target."""
     drop_near_duplicates: bool = False
     """Rows that are nearly the same as an earlier one, as the profile finds them."""
+    drop_overlap: Dataset | None = None
+    """Rows that these data have as well, exactly or nearly: `train.clean(drop_overlap=test)`."""
     drop_mislabelled: bool = False
     """Rows whose label simple models take for another; hard cases go with them."""
     clip_outliers: bool | float = False
@@ -48,6 +50,8 @@ class CleaningPolicy:
         if self.missing not in get_args(Missing):
             allowed = ", ".join(get_args(Missing))
             raise InvalidInput.of_field("missing", f"{self.missing!r} does not exist", fix=f"Use one of {allowed}.")
+        if self.drop_overlap is not None and not hasattr(self.drop_overlap, "batches"):
+            raise InvalidInput.of_field("drop_overlap", "is no data set", fix="Name the other part: drop_overlap=test.")
         named = (self.drop_columns,) if isinstance(self.drop_columns, str) else tuple(self.drop_columns)
         object.__setattr__(self, "drop_columns", named)
         if not isinstance(self.clip_outliers, bool) and not self.clip_outliers > 0:
@@ -118,8 +122,8 @@ def clean(data: Dataset, policy: Profile | CleaningPolicy | str | None = None, *
     `clean("safe", drop_conflicts=True)` does that as well, `clean()` is "safe". Columns to drop add to the policy's.
 
     Looks at all rows, streamed; near duplicates and labels are compared among as many rows as a profile measures.
-    Columns go first, then broken files, missing values, equal rows, near ones, labels; numbers are clipped last.
-    Raises InvalidInput for an unknown preset, choice or column.
+    Columns go first, then broken files, missing values, equal rows, near ones, overlap, labels; numbers are clipped
+    last. Raises InvalidInput for an unknown preset, choice or column.
     """
     chosen = policy_of(policy, choices)
     rows_before, done = len(data), []
@@ -181,6 +185,11 @@ def propose(profile: Profile) -> CleaningPolicy:
 _Apply = Callable[["Dataset", CleaningPolicy], steps.Outcome]
 
 
+def _drop_overlap(data: Dataset, policy: CleaningPolicy) -> steps.Outcome:
+    other = policy.drop_overlap
+    return steps.Outcome(data, 0) if other is None else steps.drop_overlap(data, other, seed=policy.seed)
+
+
 def _plan(policy: CleaningPolicy) -> tuple[tuple[str, bool, _Apply], ...]:
     return (
         ("drop_columns", bool(policy.drop_columns), lambda data, policy: steps.drop_columns(data, policy.drop_columns)),
@@ -194,6 +203,7 @@ def _plan(policy: CleaningPolicy) -> tuple[tuple[str, bool, _Apply], ...]:
         ("drop_conflicts", policy.drop_conflicts, lambda data, _: steps.drop_conflicts(data)),
         ("drop_duplicates", policy.drop_duplicates, lambda data, _: steps.drop_duplicates(data)),
         ("drop_near_duplicates", policy.drop_near_duplicates, lambda data, p: steps.drop_near(data, seed=p.seed)),
+        ("drop_overlap", policy.drop_overlap is not None, _drop_overlap),
         ("drop_mislabelled", policy.drop_mislabelled, lambda data, p: steps.drop_mislabelled(data, seed=p.seed)),
         ("clip_outliers", bool(policy.clip_outliers), lambda data, p: steps.clip_outliers(data, p.clip_outliers)),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from lepton_ai.datasets import cells
-from lepton_ai.datasets.profile import SAMPLE_ROWS, labels, survey_of
+from lepton_ai.datasets.profile import SAMPLE_ROWS, labels, overlap, survey_of
 from lepton_ai.datasets.profile.duplicates import conflicts, first_of_each
 from lepton_ai.datasets.profile.media import Broken
 from lepton_ai.datasets.profile.near_duplicates import near_groups
@@ -110,6 +110,15 @@ def drop_near(data: Dataset, *, seed: int) -> Outcome:
     again = sorted({int(sample.rows[at]) for group in groups for at in group[1:]})
     outcome = _without(data, np.array(again, dtype=np.int64), "clean.drop_near_duplicates")
     return outcome if sample.complete else outcome._replace(detail=f"compared {len(sample):,} rows")
+
+
+def drop_overlap(data: Dataset, other: Dataset, *, seed: int) -> Outcome:
+    """Without rows that the other data have as well: equal ones of all rows, near ones as a profile finds them."""
+    with Stages() as stages:
+        survey = survey_of(data, other, seed=seed, sample_rows=SAMPLE_ROWS, stages=stages)
+        stages.begin("Checking: overlap")
+        rows = overlap.overlapping_rows(survey)
+    return _without(data, rows, "clean.drop_overlap")._replace(detail="; ".join(survey.notes))
 
 
 def drop_mislabelled(data: Dataset, *, seed: int) -> Outcome:

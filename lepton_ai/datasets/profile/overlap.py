@@ -10,9 +10,12 @@ import numpy as np
 from lepton_ai.datasets.profile.finding import Finding, listed, of_rows, percent
 from lepton_ai.datasets.profile.media import Picture
 from lepton_ai.datasets.profile.near import groups_of, near_pictures, near_texts
+from lepton_ai.datasets.profile.sample import Rows
 from lepton_ai.datasets.profile.survey import Other, Survey
 
-_ADVICE = "What was trained on must not be tested on: take them out of one of the two, or split again with group=…."
+_ADVICE = (
+    "What was trained on must not be tested on: clean(drop_overlap=…) takes them out, or split again with group=…."
+)
 
 
 def check(survey: Survey) -> Iterator[Finding]:
@@ -26,10 +29,24 @@ def check(survey: Survey) -> Iterator[Finding]:
         first = dict(zip(theirs.inputs[::-1].tolist(), theirs.rows[::-1].tolist(), strict=True))
         others = [first[value] for value in mine.inputs[common][:1000].tolist()]
         yield _equal(survey, survey.other, shared.tolist(), others)
-    yield from _near(survey, survey.other, set(shared.tolist()))
+    for column, near in _near(survey, survey.other, set(shared.tolist())):
+        part = (len(near), len(survey.sample))
+        yield _finding(survey.other, part, list(near), list(near.values()), near=True, column=column)
 
 
-def _near(survey: Survey, other: Other, equal: set[int]) -> Iterator[Finding]:
+def overlapping_rows(survey: Survey) -> Rows:
+    """All rows that the check is about, by number."""
+    if survey.other is None:
+        return np.empty(0, dtype=np.int64)
+    mine = survey.tally.contents
+    rows = set(mine.rows[np.isin(mine.inputs, survey.other.tally.contents.inputs)].tolist())
+    for _, near in _near(survey, survey.other, rows):
+        rows = rows.union(near)
+    return np.array(sorted(rows), dtype=np.int64)
+
+
+def _near(survey: Survey, other: Other, equal: set[int]) -> Iterator[tuple[str, dict[int, int]]]:
+    """(column, rows with those of the other data that they are nearly the same as) of pictures and texts."""
     here, there = survey.sample, other.sample
     for column in survey.schema.inputs:
         name, size = column.name, len(here)
@@ -46,8 +63,7 @@ def _near(survey: Survey, other: Other, equal: set[int]) -> Iterator[Finding]:
             found.update({int(here.rows[at]): other_row for at in group if at < size})
         near = {row: match for row, match in sorted(found.items()) if row not in equal}
         if near:
-            part = (len(near), size)
-            yield _finding(other, part, list(near), list(near.values()), near=True, column=name)
+            yield name, near
 
 
 def _equal(survey: Survey, other: Other, rows: list[int], others: list[int]) -> Finding:

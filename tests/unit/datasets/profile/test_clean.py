@@ -144,3 +144,23 @@ def test_what_does_not_exist_is_refused_by_name(make, field) -> None:  # type: i
     with pytest.raises(InvalidInput) as raised:
         make()
     assert raised.value.fields[0].field == field and raised.value.fix
+
+
+def test_rows_that_the_test_part_has_as_well_are_taken_out_of_training() -> None:
+    both = texts()
+    train, test = (
+        text_data([*both, "酒店" + "干净整洁推荐入住" * 4]),
+        text_data([both[3], both[8], "酒店" + "干净整洁推荐入住" * 4 + "!"]),
+    )
+    found = [finding for finding in train.profile(other=test) if finding.check == "overlap"]
+    assert [finding.rows for finding in found] == [(3, 8), (60,)]
+    data, report = train.clean(drop_overlap=test)
+    assert steps_of(report) == {"drop_overlap": 3}
+    assert [row["n"] for row in data.rows()] == [at for at in range(61) if at not in (3, 8, 60)]
+    assert data.profile(other=test).of_check("overlap") == ()
+    assert steps_of(data.clean(drop_overlap=test).report) == {"drop_overlap": 0}
+
+
+def test_what_should_not_overlap_is_a_data_set() -> None:
+    with pytest.raises(InvalidInput, match="drop_overlap: is no data set"):
+        table().clean(drop_overlap=True)
