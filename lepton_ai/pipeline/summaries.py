@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from array import array
 from collections import Counter
@@ -186,6 +187,7 @@ class Median(_Blocks):
 
 
 _GROWTH = math.log1p(2 * _MEDIAN_ACCURACY / (1 - _MEDIAN_ACCURACY))
+_LARGEST = math.log(sys.float_info.max)
 _ONE = 1 << 20
 """The bucket of 1.0: positive numbers are above 0, negative ones mirrored below, so that buckets sort as values do."""
 
@@ -206,7 +208,7 @@ def _center(bucket: int) -> float:
     if bucket == 0:
         return 0.0
     logarithm = (abs(bucket) - _ONE) * _GROWTH + math.log(2 / (1 + math.exp(_GROWTH)))
-    return math.copysign(math.exp(min(logarithm, math.log(1.7e308))), bucket)
+    return math.copysign(math.exp(min(logarithm, _LARGEST)), bucket)
 
 
 class Counts:

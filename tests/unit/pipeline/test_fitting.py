@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
@@ -291,6 +292,8 @@ class TestSummaries:
             np.testing.assert_allclose(moments.std, statistics.pstdev(values), atol=1e-4, rtol=1e-6)
 
     @given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
+    @example(values=[0.0, 0.0, 1.71e308, 1.71e308, 1.71e308])
+    @example(values=[-sys.float_info.max] * 5)
     def test_the_median_is_exact_and_beyond_its_memory_within_a_thousandth(self, values: list[float]) -> None:
         exact, sketch = Median(), Median(exact_values=4)
         for value in values:
