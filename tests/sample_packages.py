@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,13 @@ def onnx_package(
     *,
     model: bytes | None = None,
     files: Mapping[str, bytes] | None = None,
+    weights: Sequence[str] = (),
     **changes: Any,
 ) -> Package:
-    """A package of the model above, or of other bytes under its name."""
+    """A package of the model above, or of other bytes under its name. Some of the files may hold its weights."""
     content = onnx_bytes() if model is None else model
-    return write_package(directory, description(**changes), {"model.onnx": content, **(files or {})})
+    described = {"file": "model.onnx", "format": "onnx", "weights": list(weights)}
+    return write_package(directory, description(model=described, **changes), {"model.onnx": content, **(files or {})})
 
 
 def torch_package(directory: Path, archive: Path, **changes: Any) -> Package:

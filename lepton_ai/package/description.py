@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ from lepton_ai.tensors import DTYPES
 
 DESCRIPTION_FILE = "lepton.yaml"
 _MAX_VIOLATIONS = 20
+_MODEL_NAMES = ("model.onnx", "model.pt2", "model.py")
+"""What Triton finds in a model's directory."""
 
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Dimension = Annotated[int, Field(ge=-1, le=1 << 31)]
@@ -30,6 +33,8 @@ class ModelFile(_Part):
 
     file: str
     format: Literal["onnx", "torch_export"]
+    weights: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    """Files in the same directory to which the model leaves its weights (ONNX's external data)."""
 
 
 class TensorSpec(_Part):
@@ -135,6 +140,13 @@ class Description(_Part):
         """Check that the files this description names are among the package's. Raises InvalidInput."""
         if self.model.file not in paths:
             raise InvalidInput.of_field("model.file", "is not a file of the package", reason="MISSING_FILE")
+        for index, path in enumerate(self.model.weights):
+            field = f"model.weights[{index}]"
+            if path not in paths:
+                raise InvalidInput.of_field(field, "is not a file of the package", reason="MISSING_FILE")
+            directory, name = posixpath.split(path)
+            if directory != posixpath.dirname(self.model.file) or name in _MODEL_NAMES:
+                raise InvalidInput.of_field(field, "must lie next to the model and not be named as one")
 
     def _check_names(self) -> None:
         check_name(self.name)

@@ -117,6 +117,7 @@ class Loader:
             inputs=description.inputs,
             outputs=description.outputs,
             instances=instances,
+            weights=[package.path(name) for name in description.model.weights],
             digest=deployed.digest,
         )
         return Prepared(loaded, triton_model, package.golden_items())

@@ -60,6 +60,8 @@ class TritonModel:
     outputs: Sequence[TensorDescription]
     instances: int
     """Copies that run side by side; ≥ 1."""
+    weights: Sequence[Path] = ()
+    """Files that must lie next to the model's."""
     digest: str = ""
     """Of the package; what lies under the same name with another digest is another model."""
 
@@ -133,6 +135,8 @@ class ModelRepository:
         files.mkdir()
         (directory / "config.pbtxt").write_text(config, encoding="utf-8")
         _link_or_copy(model.file, files / _FILE_NAMES[model.format])
+        for path in model.weights:
+            _link_or_copy(path, files / path.name)
         if _backend_of(model, self._backend) == "python":
             (files / "model.py").write_bytes(_runner())
         # Triton may run as another user; mkdtemp lets only ours in.

@@ -73,11 +73,11 @@ def _check_location(tensor: onnx.TensorProto, directory: str, package: Package) 
     location = entries.get("location", "")
     name = posixpath.join(directory, location)
     plain = bool(location) and not {"/", "\\", "\0"} & set(location) and location not in {".", ".."}
-    if not plain or name not in package.files:
+    if not plain or name not in package.files or name not in package.description.model.weights:
         raise _invalid(
-            "keeps weights in a file that is not part of the package",
+            "keeps weights in a file that is not among model.weights",
             reason="EXTERNAL_DATA",
-            fix="Put the data file next to the model in the package, or save the model in one file.",
+            fix="Put the file next to the model and name it in lepton.yaml under model.weights, or save one file.",
         )
     if len(entries) != len(tensor.external_data) or entries.keys() - _EXTERNAL_KEYS:
         raise _invalid("describes external data in an unknown way", reason="EXTERNAL_DATA")

@@ -63,6 +63,14 @@ def doubler(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def doubler_in_two_files(tmp_path: Path) -> tuple[Path, Path]:
+    model, weights = tmp_path / "doubler.onnx", tmp_path / "w.data"
+    model.write_bytes(onnx_bytes(location="w.data"))
+    weights.write_bytes(np.array([2.0], dtype=np.float32).tobytes())
+    return model, weights
+
+
 def request(name: str, **inputs: Any) -> service_pb2.ModelInferRequest:
     message = service_pb2.ModelInferRequest(model_name=name)
     for tensor, values in inputs.items():
@@ -95,6 +103,16 @@ async def test_an_onnx_model_answers_batches_of_any_size(
     assert statistics.inference_count >= 2
     metadata = await triton.metadata(name)
     assert [(each.name, each.datatype, list(each.shape)) for each in metadata.inputs] == [("x", "FP32", [-1, 4])]
+
+
+async def test_an_onnx_model_finds_its_weights_in_another_file(
+    shared_triton: LocalTriton, triton: Triton, doubler_in_two_files: tuple[Path, Path]
+) -> None:
+    model, weights = doubler_in_two_files
+    name = add(shared_triton, model, weights=[weights])
+    await triton.load(name)
+    answer = outputs(await triton.infer(request(name, x=ROWS), timeout_s=5))
+    np.testing.assert_array_equal(answer["y"], ROWS * 2)
 
 
 async def test_a_torch_export_model_answers(shared_triton: LocalTriton, triton: Triton, tmp_path: Path) -> None:

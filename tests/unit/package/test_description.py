@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.package import Description
+from lepton_ai.package import Description, write_package
 from lepton_ai.package.document import dump_document
 from lepton_ai.references import check_name
 from tests.sample_packages import Document, description
@@ -160,3 +161,12 @@ def test_a_legal_name_is_a_harmless_path_part(name: str) -> None:
     assert not {"/", "\\", "\0", " "} & set(name)
     assert name not in {".", ".."}
     assert len(name) <= 64
+
+
+@pytest.mark.parametrize("path", ["absent.data", "net/w.data", "model.py"])
+def test_weights_lie_next_to_the_model_under_a_name_of_their_own(tmp_path: Path, path: str) -> None:
+    document = description(model={"file": "model.onnx", "format": "onnx", "weights": [path]})
+    files = {"model.onnx": b"m", "net/w.data": b"w", "model.py": b"p"}
+    with pytest.raises(InvalidInput) as caught:
+        write_package(tmp_path / "p", document, files)
+    assert caught.value.fields[0].field == "model.weights[0]"

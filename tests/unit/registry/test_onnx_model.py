@@ -31,7 +31,8 @@ def test_a_good_model_is_accepted(tmp_path: Path) -> None:
 
 
 def test_external_data_next_to_the_model_is_accepted(tmp_path: Path) -> None:
-    check_onnx(onnx_package(tmp_path / "p", model=onnx_bytes(location="w.data"), files={"w.data": WEIGHTS}))
+    model = onnx_bytes(location="w.data")
+    check_onnx(onnx_package(tmp_path / "p", model=model, files={"w.data": WEIGHTS}, weights=["w.data"]))
 
 
 def test_external_data_below_a_directory_is_accepted_when_both_lie_there(tmp_path: Path) -> None:
@@ -40,9 +41,15 @@ def test_external_data_below_a_directory_is_accepted_when_both_lie_there(tmp_pat
         files={"net/m.onnx": onnx_bytes(location="w.data"), "net/w.data": WEIGHTS},
         model=b"",
     )
-    moved = package.description.model.model_copy(update={"file": "net/m.onnx"})
+    moved = package.description.model.model_copy(update={"file": "net/m.onnx", "weights": ("net/w.data",)})
     described = package.description.model_copy(update={"model": moved})
     check_onnx(type(package)(package.directory, described, package.files))
+
+
+def test_external_data_that_the_description_does_not_name_is_refused(tmp_path: Path) -> None:
+    error = refuse(tmp_path, model=onnx_bytes(location="w.data"), files={"w.data": WEIGHTS})
+    assert error.reason == "EXTERNAL_DATA"
+    assert "model.weights" in error.fix
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"not onnx", random.Random(1).randbytes(4096), b"\x08\x09"])
@@ -62,7 +69,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path) -> None:
 def test_external_data_elsewhere_is_refused(tmp_path: Path, location: str) -> None:
     (tmp_path / "w.data").write_bytes(WEIGHTS)
     files = {"w.data": WEIGHTS, "a/w.data": WEIGHTS}
-    error = refuse(tmp_path, model=onnx_bytes(location=location), files=files)
+    error = refuse(tmp_path, model=onnx_bytes(location=location), files=files, weights=["w.data"])
     assert error.reason == "EXTERNAL_DATA"
 
 
@@ -86,7 +93,8 @@ def test_external_data_through_a_link_is_refused_even_if_one_were_there(tmp_path
     ],
 )
 def test_external_data_beyond_its_file_is_refused(tmp_path: Path, external: dict[str, str]) -> None:
-    error = refuse(tmp_path, model=onnx_bytes(location="w.data", **external), files={"w.data": WEIGHTS})
+    model = onnx_bytes(location="w.data", **external)
+    error = refuse(tmp_path, model=model, files={"w.data": WEIGHTS}, weights=["w.data"])
     assert error.reason == "EXTERNAL_DATA"
 
 
