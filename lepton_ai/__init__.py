@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepton_ai.lazy import lazily
 
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
@@ -44,9 +45,4 @@ _HOMES = {
     "wrap": "lepton_ai.models.wrap",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `lepton --help` need not wait for gRPC and numpy."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepton_ai.lazy import lazily
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.clean import Cleaned, CleaningPolicy
@@ -80,9 +81,4 @@ _HOMES = {
     "read_table": "lepton_ai.datasets.table",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: pyarrow need not load for `import lepton_ai.datasets`."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, _HOMES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lepton_ai.lazy import lazily
 from lepton_ai.models.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -47,9 +47,4 @@ _HOMES = FAMILIES | {
     "Predicted": "lepton_ai.models.answers",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a model when it is first used: PyTorch takes seconds."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, _HOMES)

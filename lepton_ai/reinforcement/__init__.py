@@ -8,8 +8,9 @@ agent.package("frozenlake/")
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lepton_ai.lazy import lazily
 from lepton_ai.reinforcement.agent import Agent
 from lepton_ai.reinforcement.history import Evaluation, History
 from lepton_ai.reinforcement.schedules import Schedule
@@ -20,11 +21,4 @@ if TYPE_CHECKING:
 
 __all__ = ["DQN", "Agent", "Evaluation", "History", "QLearning", "Sarsa", "Schedule"]
 
-
-def __getattr__(name: str) -> Any:
-    """DQN is imported when it is first used: torch takes a second that tables do not need."""
-    if name != "DQN":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lepton_ai.reinforcement.deep import DQN
-
-    return DQN
+__getattr__ = lazily(__name__, {"DQN": "lepton_ai.reinforcement.deep"})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lepton_ai.lazy import lazily
 
 if TYPE_CHECKING:
     from lepton_ai.training.callbacks import Callback, TrainingState
@@ -49,9 +50,4 @@ _HOMES = {
     "steps_down": "lepton_ai.training.schedules",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: PyTorch takes seconds."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, _HOMES)
