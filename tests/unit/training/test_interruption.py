@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from lepton_ai.models import MLP
 from lepton_ai.training.callbacks import Callback, TrainingState
 from tests.unit.training.tables import table
+
+
+@pytest.fixture(autouse=True)
+def hears_ctrl_c() -> Iterator[None]:
+    """Processes in the background are born deaf to it, and so are tests there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Press(Callback):
@@ -44,3 +53,9 @@ def test_a_second_ctrl_c_ends_it_at_once() -> None:
         MLP([4]).fit(table(), epochs=5, callbacks=[Press(step=3, times=2), Count()], progress=False)
     assert steps == [1, 2]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_who_ignores_ctrl_c_goes_on_to() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    history = MLP([4]).fit(table(), epochs=1, callbacks=[Press(step=1)], progress=False)
+    assert history.ended == ""
