@@ -11,6 +11,7 @@ from examples.stack import deploy_if_running
 from lepton_ai.datasets import Digits
 from lepton_ai.datasets.ready.pictures import png
 from lepton_ai.models import CNN, GAN
+from lepton_ai.pipeline import RawValue
 
 small = "--small" in sys.argv
 
@@ -23,11 +24,18 @@ model = GAN((28, 28, 1))
 model.fit(train, epochs=1 if small else 20)
 model.save("digit-painter.pth")
 
-pictures = [png(picture[:, :, 0]) for picture in model.sample(20 if small else 1000)]
-Path("digit.png").write_bytes(pictures[0])
-answers = [answer.labels[0] for answer in judge.predict([{"image": picture} for picture in pictures])]
-sure = sum(answer.score > 0.9 for answer in answers) / len(answers)
-print(f"The judge is sure of {sure:.0%} of the drawn digits: {dict(sorted(Counter(a.name for a in answers).items()))}")
+
+def judged(pictures: list[RawValue]) -> tuple[float, Counter[str]]:
+    """Of how many the judge is sure, and what it takes them for."""
+    labels = [answer.labels[0] for answer in judge.predict([{"image": picture} for picture in pictures])]
+    return sum(label.score > 0.9 for label in labels) / len(labels), Counter(label.name for label in labels)
+
+
+sample = [png(picture[:, :, 0]) for picture in model.sample(20 if small else 1000)]
+Path("digit.png").write_bytes(sample[0])
+real, _ = judged([row["image"] for row in test.rows()])
+drawn, digits = judged(list(sample))
+print(f"The judge is sure of {real:.0%} of real digits, of {drawn:.0%} of drawn ones: {dict(sorted(digits.items()))}")
 
 if client := deploy_if_running("digit-painter.pth", "digit-painter"):
     answer = client.predict_batch("digit-painter", [{"seed": 1}])
