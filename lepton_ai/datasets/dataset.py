@@ -117,6 +117,10 @@ class Dataset:
         """The target column: an array for numbers, times and tensors, a list for the rest. Raises InvalidInput."""
         return labels.target_values(self)
 
+    def distinct_targets(self) -> tuple[list[Any], np.ndarray[Any, np.dtype[np.int64]]]:
+        """The different values of the target column, None among them, and for every row the place of its own there."""
+        return labels.distinct_targets(self)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The categories of the target, sorted; also those that no row has. Raises InvalidInput without a category."""

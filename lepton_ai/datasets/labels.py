@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -71,16 +72,30 @@ def target_values(data: Dataset) -> np.ndarray[Any, Any] | list[Any]:
     return [value for array in arrays for value in cells.values(array, target)]
 
 
+def distinct_targets(data: Dataset) -> tuple[list[Any], np.ndarray[Any, np.dtype[np.int64]]]:
+    """See `Dataset.distinct_targets`."""
+    target = target_column(data.schema)
+    if target.kind not in ("category", "text"):
+        values = target_values(data)
+        if isinstance(values, np.ndarray) and values.ndim == 1:
+            distinct, places = np.unique(values, return_inverse=True)
+            return distinct.tolist(), places.astype(np.int64)
+        return list(values), np.arange(len(values))
+    found: dict[Any, int] = {}
+    parts = [np.empty(0, dtype=np.int64)]
+    for values, places in _encoded(data, target):
+        ids = [found.setdefault(value, len(found)) for value in cells.values(values, target)]
+        parts.append(np.append(np.array(ids, dtype=np.int64), found.setdefault(None, len(found)))[places])
+    return list(found), np.concatenate(parts)
+
+
 def target_ids(data: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
     """See `Dataset.target_ids`."""
     target = target_column(data.schema)
     ids_by_name = {name: index for index, name in enumerate(classes(data.schema))}
     parts = [np.empty(0, dtype=np.int64)]
-    for batch in data.batches([target.name], batch_rows=65_536):
-        encoded = batch.column(0)
-        encoded = encoded if isinstance(encoded, pa.DictionaryArray) else encoded.dictionary_encode()
-        ids = np.array([_id(value, ids_by_name, target) for value in encoded.dictionary.to_pylist()], dtype=np.int64)
-        places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    for values, places in _encoded(data, target):
+        ids = np.array([_id(value, ids_by_name, target) for value in values.to_pylist()], dtype=np.int64)
         parts.append(np.append(ids, -1)[places])
     found = np.concatenate(parts)
     if missing := int((found < 0).sum()):
@@ -92,6 +107,14 @@ def target_ids(data: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
             reason="MISSING_TARGET",
         )
     return found
+
+
+def _encoded(data: Dataset, target: Column) -> Iterator[tuple[pa.Array, np.ndarray[Any, np.dtype[np.int64]]]]:
+    """Batch by batch the values that there are, and for every row the place of its own; −1 for a missing one."""
+    for batch in data.batches([target.name], batch_rows=65_536):
+        encoded = batch.column(0)
+        encoded = encoded if isinstance(encoded, pa.DictionaryArray) else encoded.dictionary_encode()
+        yield encoded.dictionary, encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _id(value: object, ids_by_name: dict[str, int], target: Column) -> int:

@@ -71,7 +71,8 @@ def is_normal(data: Dataset, normal: str) -> np.ndarray[Any, np.dtype[np.bool_]]
             reason="NO_TARGET",
             fix="Leave `normal` out of the Autoencoder, or name the column: data.schema.with_roles(NAME='target').",
         )
-    mask = np.array([class_name(value) == normal for value in data.target_values()], dtype=np.bool_)
+    values, places = data.distinct_targets()
+    mask = np.array([class_name(value) == normal for value in values], dtype=np.bool_)[places]
     if len(data) and not mask.any():
         raise InvalidInput(
             f"No row is of class {normal!r}, which `normal` names.",

@@ -63,6 +63,9 @@ class Task(ABC):
         return {"name": self.name}
 
 
+_MISSING, _UNKNOWN = -1, -2
+
+
 class Classification(Task):
     """One class out of several for every row; the network answers logits [N, classes]."""
 
@@ -91,22 +94,24 @@ class Classification(Task):
 
     def targets(self, data: Dataset) -> dict[str, Array]:
         known = {name: index for index, name in enumerate(self.classes)}
-        values = [class_name(value) for value in data.target_values()]
-        missing = [row for row, value in enumerate(values) if value is None]
-        if missing:
+        values, places = data.distinct_targets()
+        names = [class_name(value) for value in values]
+        classes = np.array([_MISSING if name is None else known.get(name, _UNKNOWN) for name in names], dtype=np.int64)
+        found = classes[places]
+        missing, strange = np.flatnonzero(found == _MISSING), np.flatnonzero(found == _UNKNOWN)
+        if missing.size:
             raise InvalidInput(
-                f"{len(missing)} of {len(values)} rows have no label (first: row {missing[0]}).",
+                f"{missing.size} of {len(found)} rows have no label (first: row {missing[0]}).",
                 reason="MISSING_LABELS",
                 fix="Label them, or drop them with data.clean().",
             )
-        strange = next(((row, value) for row, value in enumerate(values) if value not in known), None)
-        if strange is not None:
+        if strange.size:
             raise InvalidInput(
-                f"Row {strange[0]} is of class {strange[1]!r}, which the model does not know.",
+                f"Row {strange[0]} is of class {names[places[strange[0]]]!r}, which the model does not know.",
                 reason="UNKNOWN_CLASS",
                 fix=f"It knows {', '.join(self.classes[:20])}.",
             )
-        return {"class": np.array([known[value] for value in values if value is not None], dtype=np.int64)}
+        return {"class": found}
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         logits = outputs["logits"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -244,3 +245,19 @@ def test_schema_and_table_must_have_the_same_columns(people: Dataset) -> None:
 def test_it_prints_its_size_and_columns(people: Dataset) -> None:
     assert "100 rows" in str(people)
     assert "名字" in repr(people)
+
+
+@pytest.mark.parametrize(
+    ("values", "distinct"),
+    [
+        (["猫", "狗", None, "猫"], {"猫", "狗", None}),
+        ([1, 0, 1, 1], {0, 1}),
+        ([True, False, True, True], {True, False}),
+        ([0.5, 2.0, 2.0, 0.25], {0.25, 0.5, 2.0}),
+    ],
+)
+def test_distinct_targets_say_every_row_s_value_by_its_place(values: list[Any], distinct: set[Any]) -> None:
+    data = from_rows([{"x": 1.0, "y": value} for value in values], target="y")
+    found, places = data.distinct_targets()
+    assert distinct <= set(found)
+    assert [found[place] for place in places] == values
