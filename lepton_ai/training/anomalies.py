@@ -72,7 +72,8 @@ def is_normal(data: Dataset, normal: str) -> np.ndarray[Any, np.dtype[np.bool_]]
             fix="Leave `normal` out of the Autoencoder, or name the column: data.schema.with_roles(NAME='target').",
         )
     values, places = data.distinct_targets()
-    mask: np.ndarray[Any, np.dtype[np.bool_]] = np.array([class_name(value) == normal for value in values])[places]
+    are_normal = np.array([class_name(value) == normal for value in values], dtype=np.bool_)
+    mask: np.ndarray[Any, np.dtype[np.bool_]] = are_normal[places]
     if len(data) and not mask.any():
         raise InvalidInput(
             f"No row is of class {normal!r}, which `normal` names.",
