@@ -43,6 +43,8 @@ class Speaker:
         for name, value in settings.items():
             self._library.espeak_SetParameter(PARAMETERS[name], value, 0)
         self._heard.clear()
+        if hasattr(self._library, "espeak_ng_SetRandSeed"):
+            self._library.espeak_ng_SetRandSeed(1)  # else the time of day decides about the noise in some voices
         encoded = text.encode()
         size = ctypes.c_size_t(len(encoded) + 1)
         self._library.espeak_Synth(encoded, size, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8, None, None)

@@ -116,7 +116,6 @@ def _synthesise(utterances: Sequence[Utterance]) -> tuple[int, list[Samples]]:
     requests = [(each.voice, each.text, _settings(each)) for each in utterances]
     document = json.dumps({"library": library, "data": data, "requests": requests}).encode()
     try:
-        # A fresh process also makes the noise in some voices the same every time.
         done = subprocess.run(
             [sys.executable, "-I", str(_WORKER)], input=document, capture_output=True, timeout=_TIMEOUT_S, check=True
         )
