@@ -118,7 +118,10 @@ class Dataset:
         return labels.target_values(self)
 
     def distinct_targets(self) -> tuple[list[Any], np.ndarray[Any, np.dtype[np.int64]]]:
-        """The different values of the target column, None among them, and for every row the place of its own there."""
+        """The different values of the target column, and for every row the place of its own among them.
+
+        A missing one is None, or NaN among numbers. Raises InvalidInput when there is no target.
+        """
         return labels.distinct_targets(self)
 
     @property

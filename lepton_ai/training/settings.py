@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from lepton_ai.training.tasks import Loss
 
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
-_MOST = 1e3
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
+_MOST = 1e3
+_USUAL = {"optimizer": "adamw", "schedule": "constant", "loss": "huber"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +92,6 @@ class FitSettings:
             _check(name, value, is_known, f"a name such as {_USUAL[name]!r}, or a function")
         path = self.checkpoint
         _check("checkpoint", path, path is None or (isinstance(path, str | Path) and str(path) != ""), "a directory")
-
-
-_USUAL = {"optimizer": "adamw", "schedule": "constant", "loss": "huber"}
 
 
 def _check(name: str, value: Any, holds: bool, allowed: str) -> None:

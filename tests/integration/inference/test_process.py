@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,36 +17,21 @@ from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import common_pb2, inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import InferenceServiceStub
+from tests.service_process import service_process
 from tests.unit.inference.colours import RED, item
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 async def process(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The process and its address, which its log tells."""
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "LEPTON_ETCD_ADDRESS": "127.0.0.1:1",
+    settings = {
         "LEPTON_TRITON_ADDRESS": "127.0.0.1:1",
         "LEPTON_MODEL_REPOSITORY": str(tmp_path / "models"),
         "LEPTON_CACHE_DIR": str(tmp_path / "cache"),
-        "LEPTON_PROPAGATION_S": "0",
         "LEPTON_READY_AFTER_S": "0.2",
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.inference", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(30):
-            while b"listening" not in (line := await process.stderr.readline()):
-                assert line, "the process ended"
-        yield process, line.decode().split('address="')[1].split('"')[0]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    async with service_process("inference", **settings) as started:
+        yield started
 
 
 async def test_without_etcd_and_triton_it_gets_ready_says_why_nothing_is_served_and_ends_cleanly(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -24,8 +21,6 @@ from services.preprocess.workers import Workers
 
 if TYPE_CHECKING:
     from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceAsyncStub
-
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -53,25 +48,6 @@ async def preprocess_service(*, tracing: Tracing | None = None, **changes: Any) 
             yield Served(PreprocessServiceStub(channel), address, server, workers, metrics)
     finally:
         await server.drain()
-
-
-@asynccontextmanager
-async def preprocess_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """`python -m services.preprocess` and its address, which its log tells."""
-    environment = {"LEPTON_ETCD_ADDRESS": "127.0.0.1:1", "LEPTON_PROPAGATION_S": "0", "PATH": "/usr/bin:/bin"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.preprocess", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(30):
-            while b"listening" not in (line := await process.stderr.readline()):
-                assert line, "the process ended"
-        yield process, line.decode().split('address="')[1].split('"')[0]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 class Stream:

@@ -17,7 +17,7 @@ from lepton_ai.prediction import to_item
 from lepton_ai.tensors import from_proto
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceStub
-from tests.integration.preprocess.serving import preprocess_process
+from tests.service_process import service_process
 from tests.unit.pipeline.images import encoded as encoded_image
 from tests.unit.pipeline.images import gradient
 from tests.unit.pipeline.sounds import encoded as encoded_sound
@@ -123,7 +123,7 @@ def random() -> Random:
 
 @pytest.fixture
 async def stub() -> AsyncIterator[Any]:
-    async with preprocess_process() as (_, address), grpc.aio.insecure_channel(address) as channel:
+    async with service_process("preprocess") as (_, address), grpc.aio.insecure_channel(address) as channel:
         yield PreprocessServiceStub(channel)
 
 

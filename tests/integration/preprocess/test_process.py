@@ -13,14 +13,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lepton_ai.v1 import preprocess_pb2
 from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceStub
-from tests.integration.preprocess.serving import Stream, photo, preprocess_process
+from tests.integration.preprocess.serving import Stream, photo
 from tests.integration.preprocess.test_stream import EFFICIENTNET
 from tests.photos import imagenet_photos
+from tests.service_process import service_process
 
 
 @pytest.fixture
 async def process() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    async with preprocess_process() as running:
+    async with service_process("preprocess") as running:
         yield running
 
 
