@@ -23,6 +23,7 @@ import click
 import psutil
 
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.local.triton_repair import copy_repaired
 
 _STUB = "triton_python_backend_stub"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's Python backend puts its regions, not ours to choose
@@ -92,42 +93,44 @@ def find_triton(search_path: str | None = None) -> TritonInstallation:
     )
 
 
-def prepare_backends(installation: TritonInstallation, directory: Path) -> Path | None:
-    """A backend directory with the Python backend and the stub for the running Python; None when Triton has its own.
+def prepare(installation: TritonInstallation, directory: Path) -> TritonInstallation:
+    """The wheel's installation made runnable in `directory`: the server mended, the backend with this Python's stub.
 
-    Safe to call from several processes at once: it is made aside and moved into place, and never changed afterwards.
+    A full installation is returned as it is. Safe to call from several processes at once: what is made is made aside
+    and moved into place, and never changed afterwards.
     """
     if installation.backend is None or installation.stub is None:
-        return None
+        return installation
     key = hashlib.sha256(f"{installation.backend} {installation.stub} {installation.version}".encode()).hexdigest()
-    target = directory / f"triton-backends-{key[:12]}"
+    target = directory / f"triton-{key[:12]}"
+    prepared = replace(installation, binary=target / "tritonserver", backend=target / "backends/python")
     if target.is_dir():
-        return target
+        return prepared
     directory.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=directory))
     try:
-        _fill_backends(temporary, installation.backend, installation.stub)
+        copy_repaired(installation.binary, temporary / "tritonserver")
+        _fill_backend(temporary / "backends/python", installation.backend, installation.stub)
         # Fails when another process was first; then theirs is as good.
         with contextlib.suppress(OSError):
             temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return target
+    return prepared
 
 
-def _fill_backends(directory: Path, backend: Path, stub: Path) -> None:
-    python = directory / "python"
-    python.mkdir()
+def _fill_backend(directory: Path, backend: Path, stub: Path) -> None:
+    directory.mkdir(parents=True)
     for source in backend.iterdir():
         if source.is_file():
-            (python / source.name).symlink_to(source.resolve())
-    shutil.copyfile(stub, python / _STUB)  # a copy, as the wheel's need not be executable
-    (python / _STUB).chmod(0o755)
+            (directory / source.name).symlink_to(source.resolve())
+    shutil.copyfile(stub, directory / _STUB)  # a copy, as the wheel's need not be executable
+    (directory / _STUB).chmod(0o755)
 
 
 def triton_command(installation: TritonInstallation, options: TritonOptions, run_directory: Path) -> tuple[str, ...]:
     """tritonserver's command line: gRPC on loopback only, models loaded on demand, traced when asked to be."""
-    backends = prepare_backends(installation, run_directory)
+    prepared = prepare(installation, run_directory)
     arguments = {
         "model-repository": options.model_repository,
         "model-control-mode": "explicit",
@@ -140,9 +143,9 @@ def triton_command(installation: TritonInstallation, options: TritonOptions, run
         "exit-timeout-secs": _EXIT_TIMEOUT_S,
         "cuda-memory-pool-byte-size": "0:0",
     }
-    if backends is not None:
-        arguments["backend-directory"] = backends
-    command = [str(installation.binary), *(f"--{name}={value}" for name, value in arguments.items())]
+    if prepared.backend is not None:
+        arguments["backend-directory"] = prepared.backend.parent
+    command = [str(prepared.binary), *(f"--{name}={value}" for name, value in arguments.items())]
     command.append("--disable-auto-complete-config")
     command += [f"--backend-config=python,{setting}" for setting in _python_backend_settings(run_directory)]
     if options.otlp_http_address:

@@ -12,7 +12,7 @@ from lepton_ai.local.triton import (
     TritonInstallation,
     TritonOptions,
     find_triton,
-    prepare_backends,
+    prepare,
     triton_command,
     triton_environment,
 )
@@ -23,6 +23,8 @@ def installation(tmp_path: Path) -> TritonInstallation:
     wheel = tmp_path / "wheel"
     (wheel / "backends/python").mkdir(parents=True)
     (wheel / "backends/python/libtriton_python.so").write_text("library")
+    (wheel / "tritonserver").write_text("server")
+    (wheel / "tritonserver").chmod(0o755)
     (wheel / "stub").write_text("stub")
     (wheel / "stub").chmod(0o644)
     return TritonInstallation(
@@ -45,19 +47,22 @@ def test_one_on_path_comes_first(tmp_path: Path) -> None:
     assert find_triton(str(tmp_path)) == TritonInstallation(binary)
 
 
-def test_backends_are_made_once_however_many_ask_at_once(tmp_path: Path, installation: TritonInstallation) -> None:
+def test_it_is_made_runnable_once_however_many_ask_at_once(tmp_path: Path, installation: TritonInstallation) -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = set(pool.map(lambda _: prepare_backends(installation, tmp_path / "run"), range(32)))
-    (directory,) = made
-    assert directory is not None
-    stub = directory / "python/triton_python_backend_stub"
+        made = set(pool.map(lambda _: prepare(installation, tmp_path / "run"), range(32)))
+    (prepared,) = made
+    assert prepared.backend is not None
+    stub = prepared.backend / "triton_python_backend_stub"
     assert (stub.read_text(), os.access(stub, os.X_OK)) == ("stub", True)
-    assert (directory / "python/libtriton_python.so").read_text() == "library"
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [directory.name]
+    assert (prepared.binary.read_text(), os.access(prepared.binary, os.X_OK)) == ("server", True)
+    assert (prepared.backend / "libtriton_python.so").read_text() == "library"
+    assert list((tmp_path / "run").iterdir()) == [prepared.binary.parent]
 
 
-def test_a_full_installation_uses_its_own_backends(tmp_path: Path) -> None:
-    command = triton_command(TritonInstallation(Path("/opt/tritonserver")), options(tmp_path), tmp_path)
+def test_a_full_installation_runs_as_it_is(tmp_path: Path) -> None:
+    full = TritonInstallation(Path("/opt/tritonserver"))
+    assert prepare(full, tmp_path) == full
+    command = triton_command(full, options(tmp_path), tmp_path)
     assert not [argument for argument in command if argument.startswith("--backend-directory")]
     assert list(tmp_path.iterdir()) == []
 
