@@ -1,30 +1,53 @@
-"""Mends the tritonserver of the nvidia-pytriton wheel, which loses the trace context of many requests.
+"""Mends two faults of the tritonserver in the nvidia-pytriton wheel that only show when requests are traced.
 
-`GrpcServerCarrier::Get` in Triton's src/grpc/infer_handler.h hands on a metadata value as a C string. gRPC ends values
-with no NUL: when the byte behind a traceparent happens not to be zero, it is taken for part of the value, the value is
-refused as too long, and the request is not traced. That was one request in four when many come, and no client or option
-can prevent it. The mended copy takes the length that gRPC keeps beside the value.
+A traceparent is lost. `GrpcServerCarrier::Get` in Triton's src/grpc/infer_handler.h hands on a metadata value as a C
+string, but gRPC ends values with no NUL: when the byte behind a traceparent happens not to be zero, it is taken for
+part of the value, the value is refused as too long, and the request is not traced. Of many requests that was one in
+four, and no client or option can prevent it. Mended, it takes the length that gRPC keeps beside the value.
+
+Triton dies. `TraceManager::TraceRelease` in src/tracer.cc unlocks a mutex after it has freed the object that holds it,
+which spoils the heap: under load, Triton died within seconds or minutes. Mended, it unlocks first, as Triton does since
+version 2.57 (https://github.com/triton-inference-server/server/pull/8144).
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 _FAULTY_SHA256 = "01f1d4a777fea48f8e62a3df0403bcbd858c7a0be203e032a795032555f3e3f4"
 """tritonserver 2.51.0 for x86-64 from nvidia-pytriton 0.7.0, the one build whose machine code is known here."""
-_POSITION = 0x1F5DC5
-_REPAIR = bytes.fromhex(
-    "488b4138"  # mov 0x38(%rcx),%rax: the length, in place of mov %r12,%rdi; call strlen
-    "0f1f4000"  # nopl 0x0(%rax)
-)
+
+_CARRIER_GET: Mapping[int, str] = {
+    0x1F5DC5: "48 8b 41 38"  # mov 0x38(%rcx),%rax: the value's length, in place of a call of strlen
+    "0f 1f 40 00",  # nopl
+}
+_TRACE_RELEASE: Mapping[int, str] = {
+    # The message about an InferenceTraceId that fails, which it never does, makes room at 0x318653.
+    0x31864D: "e9 dc 00 00 00"  # jmp 0x31872e
+    "90",  # nop
+    0x318653: "48 8b 3c 24"  # mov (%rsp),%rdi: the mutex
+    "e8 c4 b7 d9 ff"  # call pthread_mutex_unlock
+    "31 c0"  # xor %eax,%eax
+    "48 8d 7c 24 20"  # lea 0x20(%rsp),%rdi: for the unlocking at the end, a mutex of zeros in its place
+    "48 89 07"  # mov %rax,(%rdi)
+    "48 89 47 08"  # mov %rax,0x8(%rdi)
+    "48 89 47 10"  # mov %rax,0x10(%rdi)
+    "48 89 3c 24"  # mov %rdi,(%rsp)
+    "49 8b 7c 24 08"  # mov 0x8(%r12),%rdi: what stood at 0x3187e8
+    "e9 71 01 00 00",  # jmp 0x3187ed: free the object
+    0x3187E8: "e9 66 fe ff ff",  # jmp 0x318653
+}
 
 
 def copy_repaired(binary: Path, target: Path) -> None:
     """Copy a tritonserver, mended if it is the build known to need it, and as it is otherwise."""
     code = bytearray(binary.read_bytes())
     if hashlib.sha256(code).hexdigest() == _FAULTY_SHA256:
-        code[_POSITION : _POSITION + len(_REPAIR)] = _REPAIR
+        for position, text in {**_CARRIER_GET, **_TRACE_RELEASE}.items():
+            instructions = bytes.fromhex(text)
+            code[position : position + len(instructions)] = instructions
     target.write_bytes(code)
     shutil.copymode(binary, target)

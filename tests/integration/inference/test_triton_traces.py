@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import threading
@@ -107,3 +108,21 @@ async def test_no_traced_request_is_missed(tmp_path: Path, collector: Collector)
             await triton.infer(request(name, x=ROWS), timeout_s=5, metadata=traced)
         await triton.close()
     assert sorted(span["traceId"] for span in collector.spans) == sorted(sent * 3)
+
+
+async def test_triton_lives_through_many_traced_requests_at_once(tmp_path: Path, collector: Collector) -> None:
+    (tmp_path / "model.onnx").write_bytes(onnx_bytes())
+    async with running_triton(tmp_path / "triton", otlp_http_address=collector.address) as local_triton:
+        triton = Triton(local_triton.address)
+        name = add(local_triton, tmp_path / "model.onnx")
+        await triton.load(name)
+
+        async def ask() -> None:
+            for _ in range(150):
+                traced = [("traceparent", f"00-{secrets.token_hex(16)}-{PARENT_ID}-01")]
+                await triton.infer(request(name, x=ROWS), timeout_s=20, metadata=traced)
+
+        pid = local_triton.pid
+        await asyncio.gather(*(ask() for _ in range(40)))
+        assert local_triton.pid == pid
+        await triton.close()
