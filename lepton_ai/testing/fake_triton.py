@@ -37,6 +37,7 @@ class FakeTriton:
         self.calls: list[tuple[str, str]] = []
         """("load" | "unload", model name), oldest first."""
         self._up = True
+        self._hangs = False
         self._states: dict[str, str] = {}
         self._broken: dict[str, str] = {}
         self._dead_stubs: set[str] = set()
@@ -48,9 +49,13 @@ class FakeTriton:
         """Die as by kill -9: every call fails until `restart`."""
         self._up = False
 
+    def hang(self) -> None:
+        """Live on, but do not answer whether and with what, until `restart`."""
+        self._hangs = True
+
     def restart(self) -> None:
         """Come back with nothing loaded."""
-        self._up = True
+        self._up, self._hangs = True, False
         self._states.clear()
         self.shared_memory.clear()
         self._dead_stubs.clear()
@@ -110,10 +115,11 @@ class FakeTriton:
 
     async def ready(self) -> bool:
         """Whether it is up."""
-        return self._up
+        return self._up and not self._hangs
 
     async def load(self, name: str, *, timeout_s: float = 120.0) -> None:
         """Load a model, or fail as told by `break_load`."""
+        await self._answer()
         self._check_up()
         self.calls.append(("load", name))
         await asyncio.sleep(0)
@@ -135,6 +141,7 @@ class FakeTriton:
 
     async def index(self) -> Mapping[str, str]:
         """All models that it was asked to load since it started → their state."""
+        await self._answer()
         self._check_up()
         return dict(self._states)
 
@@ -176,6 +183,10 @@ class FakeTriton:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    async def _answer(self) -> None:
+        if self._hangs:
+            await asyncio.Event().wait()
 
     def _check_up(self) -> None:
         if not self._up:

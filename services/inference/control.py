@@ -68,7 +68,7 @@ def make_reconciler(
     )
     parts = LifeParts(
         loader=loader,
-        watch=TritonWatch(triton, changed.set, interval_s=options.triton_poll_s),
+        watch=TritonWatch(triton, changed.set, interval_s=options.triton_poll_s, restart=restart_triton),
         prober=Prober(triton, predict),
         changed=changed.set,
         restart_triton=restart_triton,

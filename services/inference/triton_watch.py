@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from lepton_ai.errors import LeptonError
+from lepton_ai.errors import FailedPrecondition, LeptonError
 from services.inference.triton import TRITON_AWAY, InferenceBackend
 
 _INTERVAL_S = 0.5
 _ANSWER_TIMEOUT_S = 1.0
-# Under load an answer may be late; only silence for several polls means that Triton hangs.
+# Under load an answer may be late; only silence for several polls means that Triton hangs. Ending it costs loading all
+# models again, so that waits longer than sending it nothing more.
 _LATE_POLLS = 5
+_HUNG_POLLS = 10
 _log = logging.getLogger(__name__)
 
 
@@ -21,11 +23,20 @@ class TritonWatch:
     """Polls the repository index; one call tells both whether Triton lives and what it has lost in a restart."""
 
     def __init__(
-        self, triton: InferenceBackend, changed: Callable[[], None], *, interval_s: float = _INTERVAL_S
+        self,
+        triton: InferenceBackend,
+        changed: Callable[[], None],
+        *,
+        interval_s: float = _INTERVAL_S,
+        answer_timeout_s: float = _ANSWER_TIMEOUT_S,
+        restart: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`restart` ends a Triton that lives and does not answer; without it, Triton is waited for."""
         self._triton = triton
         self._changed = changed
         self._interval_s = interval_s
+        self._answer_timeout_s = answer_timeout_s
+        self._restart = restart
         self._answers = asyncio.Event()
         self._late = 0
         self._states: Mapping[str, str] = {}
@@ -67,7 +78,7 @@ class TritonWatch:
         before = (self.ready, self._states)
         began_at_s = time.monotonic()
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._answer_timeout_s):
                 self._states = dict(await self._triton.index())
         except (LeptonError, TimeoutError) as error:
             self._miss(error)
@@ -78,8 +89,8 @@ class TritonWatch:
             self._changed()
 
     def _miss(self, error: BaseException) -> None:
-        self._late += 1
         away = isinstance(error, LeptonError) and error.reason == TRITON_AWAY
+        self._late = 0 if away else self._late + 1  # what is away does not hang, and is started by its supervisor
         if away or self._late >= _LATE_POLLS:
             if self.ready:
                 _log.warning("Triton does not answer any more: %s", type(error).__name__)
@@ -90,3 +101,14 @@ class TritonWatch:
         while True:
             await asyncio.sleep(self._interval_s)
             await self.refresh()
+            if self._late and self._late % _HUNG_POLLS == 0:
+                await self._end_hung()
+
+    async def _end_hung(self) -> None:
+        """A Triton that aborts may stop in its own signal handler, alive for its supervisor and dead for all others."""
+        if self._restart is None:
+            return
+        try:
+            await self._restart()
+        except FailedPrecondition as error:
+            _log.warning("Triton hangs: %s", error)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from lepton_ai.testing import eventually
 from tests.chaos.calls import KnownPhoto, photo_calls
 from tests.chaos.faults import RECOVERY_S, kill, seconds_until, until_ready
 from tests.chaos.load import load
 from tests.chaos.recoveries import Recoveries
 from tests.platform import Platform
 
+_HANG_NOTICED_S = 25.0
 _STUBS = "all Python stubs of Triton"
 
 
@@ -34,6 +36,18 @@ async def test_predictions_come_back_by_themselves(
         f"kill -9: {name}", "predictions", seconds, failed=len(running.failures), answered=running.answers
     )
     assert seconds <= RECOVERY_S
+
+
+async def test_a_triton_that_hangs_is_ended_and_predictions_come_back(
+    platform: Platform, known_photos: tuple[KnownPhoto, ...], recoveries: Recoveries
+) -> None:
+    hung = platform.process("triton")
+    hung.suspend()  # alive and silent, as after an abort in whose handler it stops
+    async with platform.client(timeout_s=5.0) as client:
+        await eventually(lambda: not hung.is_running(), timeout_s=_HANG_NOTICED_S, description="it is ended")
+        ask = photo_calls(client, known_photos, timeout_s=1.0)
+        seconds = await seconds_until(ask, description="a prediction succeeds")
+    recoveries.record("Triton hangs", "predictions, once it is ended", seconds)
 
 
 @pytest.mark.parametrize("name", ["preprocess-1", "registry", "etcd", "health", "traces"])
