@@ -119,13 +119,20 @@ class ServicePool:
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
         max_message_bytes: int = 64 << 20,
         linger_s: float = 10.0,
+        doubt_s: float = 3.0,
     ) -> None:
-        """`linger_s`: how long the channel of a replica that left is kept at least, for streams to be moved off it."""
+        """`linger_s`: how long the channel of a replica that left is kept at least, for streams to be moved off it.
+
+        `doubt_s`: how long it is not believed that no replica is left. After a silence of etcd all leases run out at
+        once, while the replicas live and are about to register again.
+        """
         self.service = service
         self._endpoints = endpoints
         self._interceptors = list(interceptors)
         self._options = channel_options(max_message_bytes)
         self._linger_s = linger_s
+        self._doubt_s = doubt_s
+        self._doubt: asyncio.TimerHandle | None = None
         self._balancer = Balancer()
         self._budget = RetryBudget()
         self._links: dict[str, _Link] = {}
@@ -158,6 +165,7 @@ class ServicePool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._believe()
         links, self._links = self._links, {}
         self._balancer.update(())
         self._addresses.set(frozenset())
@@ -228,7 +236,17 @@ class ServicePool:
 
     async def _follow(self) -> None:
         async for endpoints in self._endpoints.changes():
-            self._apply(frozenset(endpoint.address for endpoint in endpoints))
+            self._believe()
+            addresses = frozenset(endpoint.address for endpoint in endpoints)
+            if addresses:
+                self._apply(addresses)
+            else:
+                self._doubt = asyncio.get_running_loop().call_later(self._doubt_s, self._apply, addresses)
+
+    def _believe(self) -> None:
+        if self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt = None
 
     def _apply(self, addresses: frozenset[str]) -> None:
         for address in addresses - self._links.keys():

@@ -104,7 +104,7 @@ async def service(
         ]
         watch = await watch_endpoints(store, "preprocess")
         stack.push_async_callback(watch.close)
-        pool = ServicePool("preprocess", watch)
+        pool = ServicePool("preprocess", watch, doubt_s=0.05)
         await pool.start()
         stack.push_async_callback(pool.close)
         bounds = {"max_items": 100, "max_bytes": 1 << 20, "max_item_bytes": 1 << 16, **(limits or {})}

@@ -21,7 +21,7 @@ from lepton_ai.errors import (
     Unavailable,
 )
 from lepton_ai.mesh.channel import ServicePool
-from lepton_ai.mesh.discovery import Endpoint, register, watch_endpoints
+from lepton_ai.mesh.discovery import Endpoint, EndpointWatch, register, watch_endpoints
 from lepton_ai.mesh.state import Publication
 from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore
@@ -38,6 +38,7 @@ class Fleet:
     replicas: list[Replica]
     pool: ServicePool
     publications: dict[str, Publication]
+    endpoints: EndpointWatch
 
     def calls(self) -> list[int]:
         return [replica.calls for replica in self.replicas]
@@ -50,14 +51,15 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def _fleet(count: int, *, linger_s: float = 0.1) -> AsyncIterator[Fleet]:
+async def _fleet(count: int, *, linger_s: float = 0.1, doubt_s: float = 0.05) -> AsyncIterator[Fleet]:
     store = MemoryStore()
     async with running_replicas(count) as replicas:
         publications = {each.address: await register(store, Endpoint("echo", each.address)) for each in replicas}
-        pool = ServicePool("echo", await watch_endpoints(store, "echo"), linger_s=linger_s)
+        endpoints = await watch_endpoints(store, "echo")
+        pool = ServicePool("echo", endpoints, linger_s=linger_s, doubt_s=doubt_s)
         await pool.start()
         try:
-            yield Fleet(replicas, pool, publications)
+            yield Fleet(replicas, pool, publications, endpoints)
         finally:
             await pool.close()
             await store.close()
@@ -107,6 +109,23 @@ async def test_a_replica_that_leaves_finishes_its_calls() -> None:
         await eventually(lambda: fleet.replicas[0].under_way, description="the call has arrived")
         await fleet.leave(fleet.replicas[0])
         assert await call == b"hello"
+
+
+async def test_replicas_that_all_vanish_at_once_are_called_for_a_while() -> None:
+    async with _fleet(2, doubt_s=30.0) as fleet:
+        first, last = fleet.replicas
+        await fleet.leave(first)
+        await fleet.publications[last.address].withdraw()
+        await eventually(lambda: not fleet.endpoints.addresses, description="nobody is registered")
+        for _ in range(20):
+            assert await fleet.pool.call(say, timeout_s=5) == b"hello"
+        assert fleet.pool.addresses == {last.address}
+
+
+async def test_after_a_while_it_is_believed_that_none_is_left() -> None:
+    async with _fleet(1) as fleet:
+        await fleet.leave(fleet.replicas[0])
+        assert (await _raises(fleet, Unavailable)).reason == "NO_REPLICA"
 
 
 @pytest.mark.parametrize("error", [SHED, Unavailable("Not here."), BUSY])
