@@ -165,7 +165,7 @@ class ServicePool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._believe()
+        self._end_doubt()
         links, self._links = self._links, {}
         self._balancer.update(())
         self._addresses.set(frozenset())
@@ -236,14 +236,14 @@ class ServicePool:
 
     async def _follow(self) -> None:
         async for endpoints in self._endpoints.changes():
-            self._believe()
+            self._end_doubt()
             addresses = frozenset(endpoint.address for endpoint in endpoints)
             if addresses:
                 self._apply(addresses)
             else:
                 self._doubt = asyncio.get_running_loop().call_later(self._doubt_s, self._apply, addresses)
 
-    def _believe(self) -> None:
+    def _end_doubt(self) -> None:
         if self._doubt is not None:
             self._doubt.cancel()
             self._doubt = None

@@ -101,11 +101,12 @@ class TritonWatch:
         while True:
             await asyncio.sleep(self._interval_s)
             await self.refresh()
-            if self._late and self._late % _HUNG_POLLS == 0:
+            if self._late >= _HUNG_POLLS:
                 await self._end_hung()
 
     async def _end_hung(self) -> None:
         """A Triton that aborts may stop in its own signal handler, alive for its supervisor and dead for all others."""
+        self._late = _LATE_POLLS
         if self._restart is None:
             return
         try:
