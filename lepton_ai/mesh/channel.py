@@ -51,11 +51,11 @@ def channel_options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
         ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_S * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        # A replica that restarts must be reached as soon as it listens again. The second is also, despite its name, how
-        # long a connection attempt may take.
+        # A replica that restarts must be reached as soon as it listens again: in a rolling restart the next one leaves
+        # a moment later. The second is, despite its name, how long a connection attempt may take.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),
-        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 250),
         # A new channel to an address that came back must not inherit the old one's wait before the next attempt.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),
