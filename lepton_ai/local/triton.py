@@ -23,7 +23,7 @@ import click
 import psutil
 
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.local.triton_repair import copy_repaired
+from lepton_ai.local.triton_repair import REPAIR_DIGEST, copy_repaired
 
 _STUB = "triton_python_backend_stub"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's Python backend puts its regions, not ours to choose
@@ -101,7 +101,8 @@ def prepare(installation: TritonInstallation, directory: Path) -> TritonInstalla
     """
     if installation.backend is None or installation.stub is None:
         return installation
-    key = hashlib.sha256(f"{installation.backend} {installation.stub} {installation.version}".encode()).hexdigest()
+    made_of = f"{installation.backend} {installation.stub} {installation.version} {REPAIR_DIGEST}"
+    key = hashlib.sha256(made_of.encode()).hexdigest()
     target = directory / f"triton-{key[:12]}"
     prepared = replace(installation, binary=target / "tritonserver", backend=target / "backends/python")
     if target.is_dir():

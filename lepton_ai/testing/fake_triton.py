@@ -50,7 +50,7 @@ class FakeTriton:
         self._up = False
 
     def hang(self) -> None:
-        """Live on, but do not answer whether and with what, until `restart`."""
+        """Live on and answer nothing, so that every call runs into its deadline, until `restart`."""
         self._hangs = True
 
     def restart(self) -> None:
@@ -86,7 +86,7 @@ class FakeTriton:
         self, request: service_pb2.ModelInferRequest, *, timeout_s: float, metadata: Sequence[tuple[str, str]] = ()
     ) -> service_pb2.ModelInferResponse:
         """Compute one request. Fails as the real one does when killed, not loaded, dead or too slow."""
-        self._check_up()
+        await self._answer(timeout_s)
         self._check_ready(request.model_name)
         self.requests.append(request)
         self.request_metadata.append(dict(metadata))
@@ -120,7 +120,6 @@ class FakeTriton:
     async def load(self, name: str, *, timeout_s: float = 120.0) -> None:
         """Load a model, or fail as told by `break_load`."""
         await self._answer()
-        self._check_up()
         self.calls.append(("load", name))
         await asyncio.sleep(0)
         if name in self._stuck:
@@ -133,7 +132,7 @@ class FakeTriton:
 
     async def unload(self, name: str, *, timeout_s: float = 5.0) -> None:
         """Unload a model; unknown names are fine."""
-        self._check_up()
+        await self._answer()
         self.calls.append(("unload", name))
         await asyncio.sleep(0)
         if name in self._states:
@@ -142,18 +141,17 @@ class FakeTriton:
     async def index(self) -> Mapping[str, str]:
         """All models that it was asked to load since it started → their state."""
         await self._answer()
-        self._check_up()
         return dict(self._states)
 
     async def metadata(self, name: str) -> service_pb2.ModelMetadataResponse:
         """Only the name and the version: the fake knows no tensors."""
-        self._check_up()
+        await self._answer()
         self._check_ready(name)
         return service_pb2.ModelMetadataResponse(name=name, versions=["1"], platform="fake")
 
     async def statistics(self, name: str = "") -> Sequence[service_pb2.ModelStatistics]:
         """Inference counts of one model, or of all that are ready."""
-        self._check_up()
+        await self._answer()
         names = [name] if name else sorted(self.loaded)
         counts = [sum(request.model_name == each for request in self.requests) for each in names]
         return [
@@ -163,30 +161,32 @@ class FakeTriton:
 
     async def version(self) -> tuple[int, ...]:
         """That of the Triton that it imitates."""
-        self._check_up()
+        await self._answer()
         return (2, 51, 0)
 
     async def register_region(self, name: str, size_bytes: int) -> None:
         """Map a file of the shared memory's directory, or fail as the real one does when it is not there."""
-        self._check_up()
+        await self._answer()
         self.shared_memory.register(name, size_bytes)
 
     async def unregister_region(self, name: str) -> None:
         """Forget a region that no request uses."""
-        self._check_up()
+        await self._answer()
         self.shared_memory.unregister(name)
 
     async def regions(self) -> Sequence[str]:
         """Names of the regions."""
-        self._check_up()
+        await self._answer()
         return self.shared_memory.names
 
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def _answer(self) -> None:
+    async def _answer(self, timeout_s: float = 5.0) -> None:
         if self._hangs:
-            await asyncio.Event().wait()
+            await asyncio.sleep(timeout_s)
+            raise DeadlineExceeded("Triton did not answer in time.")
+        self._check_up()
 
     def _check_up(self) -> None:
         if not self._up:

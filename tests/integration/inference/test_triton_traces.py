@@ -16,6 +16,7 @@ import pytest
 
 from lepton_ai.local.running_triton import running_triton
 from lepton_ai.local.triton import find_triton
+from lepton_ai.local.triton_repair import needs_repair
 from lepton_ai.testing import eventually
 from services.inference.triton import Triton
 from tests.integration.inference.test_triton_models import ROWS, add, request
@@ -94,9 +95,15 @@ async def test_only_requests_with_a_traceparent_are_traced_and_join_the_callers_
     assert collector.services == {"triton"}
 
 
+@pytest.fixture
+def mended() -> None:
+    installation = find_triton()
+    if installation.backend is None or not needs_repair(installation.binary):
+        pytest.skip("This tritonserver is run as it is: see lepton_ai/local/triton_repair.py.")
+
+
+@pytest.mark.usefixtures("mended")
 async def test_no_traced_request_is_missed(tmp_path: Path, collector: Collector) -> None:
-    if find_triton().backend is None:
-        pytest.skip("The tritonserver on PATH is not mended: see lepton_ai/local/triton_repair.py.")
     (tmp_path / "model.onnx").write_bytes(onnx_bytes())
     async with running_triton(tmp_path / "triton", otlp_http_address=collector.address) as local_triton:
         triton = Triton(local_triton.address)
@@ -110,6 +117,7 @@ async def test_no_traced_request_is_missed(tmp_path: Path, collector: Collector)
     assert sorted(span["traceId"] for span in collector.spans) == sorted(sent * 3)
 
 
+@pytest.mark.usefixtures("mended")
 async def test_triton_lives_through_many_traced_requests_at_once(tmp_path: Path, collector: Collector) -> None:
     (tmp_path / "model.onnx").write_bytes(onnx_bytes())
     async with running_triton(tmp_path / "triton", otlp_http_address=collector.address) as local_triton:
