@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from wsgiref.simple_server import WSGIServer
 
@@ -29,6 +30,8 @@ class Metrics:
         )
         self._children: dict[tuple[str, grpc.StatusCode], Histogram] = {}
         self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         Gauge(
             "lepton_rpc_server_in_flight", "RPCs that are being worked on, streams included.", registry=self.registry
         ).set_function(lambda: self._in_flight)
@@ -39,13 +42,20 @@ class Metrics:
         """RPCs that are being worked on."""
         return self._in_flight
 
+    async def until_idle(self) -> None:
+        """Wait until no RPC is being worked on, not even by a handler whose caller has gone."""
+        await self._idle.wait()
+
     def rpc_started(self) -> None:
         """Note that an RPC has begun."""
         self._in_flight += 1
+        self._idle.clear()
 
     def rpc_ended(self, method: str, code: grpc.StatusCode, seconds: float | None) -> None:
         """Note that an RPC has ended; `seconds` None leaves it out of the histogram."""
         self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
         if seconds is None:
             return
         child = self._children.get((method, code))

@@ -6,7 +6,8 @@ How a rolling restart fails no request, as long as another replica is there. On 
 2. for `propagation_s` everything is still answered: callers hear of the change at different times, and what they send
    over old connections meanwhile must not fail;
 3. `draining` is set: handlers of long-lived streams finish what they have read and end the stream with OK;
-4. no new calls; those in flight get up to `drain_s` to finish;
+4. no new calls; those in flight get up to `drain_s` to finish, and handlers whose calls were cancelled, by their
+   callers or by us, a moment to clean up, for grpc waits for calls and not for what is left of their handlers;
 5. what the service wants closed is closed, and the last spans are sent.
 """
 
@@ -39,6 +40,7 @@ AddServicer = Callable[[Any, grpc.aio.Server], None]
 _RESERVED_RPCS = 100
 """Calls above the service's own limit that grpc still lets in: health checks pass, floods are refused cheaply."""
 _LEAVE_TIMEOUT_S = 2.0
+_CLEAN_UP_TIMEOUT_S = 5.0
 _MIN_PING_INTERVAL_MS = 10_000
 """Clients may ping an idle connection every 20 s; half of that leaves room for a ping that comes early."""
 
@@ -140,6 +142,7 @@ class Server:
         await self.health.close()
         if self._grpc is not None:
             await self._grpc.stop(self._settings.drain_s)
+        await self._handlers_end()
         for close in reversed(self._closers):
             await self._close(close)
         await asyncio.to_thread(self._metrics.close)
@@ -154,6 +157,13 @@ class Server:
                 await self._publication.withdraw()
         except TimeoutError:
             logger.warning("discovery does not answer; the registration will run out by itself")
+
+    async def _handlers_end(self) -> None:
+        try:
+            async with asyncio.timeout(_CLEAN_UP_TIMEOUT_S):
+                await self._metrics.until_idle()
+        except TimeoutError:
+            logger.warning("cancelled calls do not end; going on", extra={"in_flight": self._metrics.in_flight})
 
     async def _close(self, close: Callable[[], Awaitable[None]]) -> None:
         """One part that fails to close must not keep the others, or the last spans, from their turn."""

@@ -187,3 +187,32 @@ async def test_one_part_that_fails_to_close_does_not_keep_the_others_from_closin
         served.server.on_close(succeed)
         served.server.on_close(fail)
     assert closed == ["failing", "succeeding"]
+
+
+async def test_parts_close_only_when_the_handlers_of_cancelled_calls_have_cleaned_up() -> None:
+    events: list[str] = []
+    may_end = asyncio.Event()
+
+    async def clean_up_slowly(_: str) -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("cleans up")
+            await may_end.wait()
+            events.append("is clean")
+        return "never"
+
+    async def close() -> None:
+        events.append("closes")
+
+    async with running((add_echo, Echo(clean_up_slowly), SERVICE)) as served:
+        served.server.on_close(close)
+        call = asyncio.ensure_future(EchoStub(served.channel).send("UnaryUnary", "a"))
+        await eventually(lambda: served.metrics.in_flight == 1, description="the call has arrived")
+        call.cancel()
+        await eventually(lambda: events == ["cleans up"], description="the handler is cancelled")
+        draining = asyncio.ensure_future(served.server.drain())
+        await eventually(lambda: served.server.draining.is_set(), description="the drain has begun")
+        asyncio.get_running_loop().call_later(0.2, may_end.set)
+        await draining
+    assert events == ["cleans up", "is clean", "closes"]
