@@ -40,7 +40,8 @@ AddServicer = Callable[[Any, grpc.aio.Server], None]
 _RESERVED_RPCS = 100
 """Calls above the service's own limit that grpc still lets in: health checks pass, floods are refused cheaply."""
 _LEAVE_TIMEOUT_S = 2.0
-_CLEAN_UP_TIMEOUT_S = 5.0
+_CLEAN_UP_TIMEOUT_S = 1.0
+"""Cleaning up takes milliseconds, and with all other waits a drain must end before supervisors kill it (15 s)."""
 _MIN_PING_INTERVAL_MS = 10_000
 """Clients may ping an idle connection every 20 s; half of that leaves room for a ping that comes early."""
 
