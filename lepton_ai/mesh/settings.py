@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from lepton_ai.errors import FieldViolation, InvalidInput
 
 MIB = 1 << 20
+_UNIX = "unix:"
 
 
 def _check_address(value: str) -> str:
@@ -20,7 +21,17 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_local_address(value: str) -> str:
+    if value.startswith(_UNIX):
+        if not value.removeprefix(_UNIX).startswith("/"):
+            raise ValueError("must be unix:PATH with an absolute path, or HOST:PORT")
+        return value
+    return _check_address(value)
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
+LocalAddress = Annotated[str, AfterValidator(_check_local_address)]
+"""HOST:PORT, or `unix:/PATH` of a socket on this machine."""
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -36,7 +47,7 @@ class ServiceSettings(BaseSettings):
     """Port to listen on; 0 takes any free one."""
     advertise_address: str | None = None
     """How others reach this process: HOST or HOST:PORT. By default what `host` says, or this machine's address."""
-    etcd_address: Address = "127.0.0.1:2379"
+    etcd_address: LocalAddress = "127.0.0.1:2379"
     otlp_endpoint: Address | None = None
     """Where spans go, OTLP over gRPC, for instance 127.0.0.1:4317. Unset: no spans."""
     trace_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)

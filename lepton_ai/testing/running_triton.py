@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,10 +17,9 @@ from grpc import RpcError, aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.programs.ports import LOOPBACK, PortWish, choose_ports
+from lepton_ai.local.programs.ports import UNIX
 from lepton_ai.local.programs.triton import remove_leftovers
 
-_START_ATTEMPTS = 5
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.05
@@ -26,15 +27,16 @@ _LOG_TAIL_BYTES = 2000
 
 
 class LocalTriton:
-    """A tritonserver of ours on a fixed port. Its models, log and backends lie in `run_directory`."""
+    """A tritonserver of ours on a socket. Its models, log and backends lie in `run_directory`."""
 
-    def __init__(self, run_directory: Path, port: int, *, otlp_http_address: str | None = None) -> None:
+    def __init__(self, run_directory: Path, socket: Path, *, otlp_http_address: str | None = None) -> None:
+        """`socket` has a short path and a name that ends in `:NUMBER`."""
         self.run_directory = run_directory
         self.model_repository = run_directory / "models"
         self.log_path = run_directory / "triton.log"
         self.pid_file = run_directory / "triton.pid"
-        self.address = f"{LOOPBACK}:{port}"
-        self._port = port
+        self.address = f"{UNIX}{socket}"
+        self._socket = socket
         self._otlp_http_address = otlp_http_address
         self._process: asyncio.subprocess.Process | None = None
 
@@ -46,12 +48,12 @@ class LocalTriton:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start it on its port, and wait until it is ready. Raises Unavailable with the end of its log."""
+        """Start it on its socket, and wait until it is ready. Raises Unavailable with the end of its log."""
         self.run_directory.mkdir(parents=True, exist_ok=True)
         command = [
             *(sys.executable, "-m", "lepton_ai.local.programs.triton"),
             *("--run-directory", str(self.run_directory), "--model-repository", str(self.model_repository)),
-            *("--grpc-port", str(self._port), "--pid-file", str(self.pid_file)),
+            *("--socket", str(self._socket), "--pid-file", str(self.pid_file)),
         ]
         if self._otlp_http_address:
             command += ["--otlp-http-address", self._otlp_http_address]
@@ -107,35 +109,22 @@ class LocalTriton:
         tail = self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
         return Unavailable(
             f"Triton {what} at {self.address}. The end of its log: {tail}",
-            reason="ADDRESS_IN_USE" if "Address already in use" in tail else "TRITON_NOT_STARTED",
+            reason="TRITON_NOT_STARTED",
             fix="Look into its log.",
         )
 
 
 @contextlib.asynccontextmanager
 async def running_triton(run_directory: Path, *, otlp_http_address: str | None = None) -> AsyncIterator[LocalTriton]:
-    """A Triton that runs inside the `async with`, on a free port that it keeps when it is killed and started again."""
-    triton = await _started(run_directory, otlp_http_address)
+    """A Triton that runs inside the `async with`, on a socket that it keeps when it is killed and started again."""
+    folder = Path(tempfile.mkdtemp(prefix="lepton-triton-"))  # a test's own folder may be too deep for a socket
+    triton = LocalTriton(run_directory, folder / "triton:1", otlp_http_address=otlp_http_address)
     try:
+        await triton.start()
         yield triton
     finally:
         await triton.stop()
-
-
-async def _started(run_directory: Path, otlp_http_address: str | None) -> LocalTriton:
-    for attempt in range(1, _START_ATTEMPTS + 1):
-        port = choose_ports([PortWish("triton")])["triton"]
-        triton = LocalTriton(run_directory, port, otlp_http_address=otlp_http_address)
-        try:
-            await triton.start()
-        except Unavailable as error:
-            await triton.stop()
-            # Somebody may take a port between choosing and listening.
-            if error.reason != "ADDRESS_IN_USE" or attempt == _START_ATTEMPTS:
-                raise
-        else:
-            return triton
-    raise AssertionError("the last attempt returned or raised")
+        shutil.rmtree(folder)
 
 
 async def _is_serving(channel: aio.Channel) -> bool:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from lepton_ai.mesh.settings import MIB, Address, Seconds, ServiceSettings
+from lepton_ai.mesh.settings import MIB, LocalAddress, Seconds, ServiceSettings
 from services.inference.triton.repository import TritonBackend, TritonDevice
 
 
 class InferenceSettings(ServiceSettings):
     """Settings of one inference replica and the Triton that it owns."""
 
-    triton_address: Address = "127.0.0.1:8001"
-    """gRPC address of this replica's own Triton."""
+    triton_address: LocalAddress = "127.0.0.1:8001"
+    """gRPC address of this replica's own Triton; `unix:/PATH` for a socket, which only this user may be let into."""
     model_repository: Path = Path("model-repository")
     """Directory that Triton reads models from; this service writes it and both must see the same files."""
     cache_dir: Path = Path("cache")
@@ -26,7 +26,7 @@ class InferenceSettings(ServiceSettings):
     triton_pid_file: Path | None = None
     """File with Triton's process id, where this service may end a Triton that hangs, to have it restarted."""
     triton_shared_memory_bytes: int = Field(default=32 * MIB, ge=0)
-    """Memory shared with a Triton on this host (one at a loopback address), for inputs of batches; 0: none."""
+    """Memory shared with a Triton on this host (one at a socket or a loopback address), for inputs of batches; 0: none."""
     max_queue_rows: int = Field(default=1024, ge=1)
     """Rows that may wait for one model version; more are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
     max_items: int = Field(default=1024, ge=1)

@@ -183,12 +183,14 @@ class InferenceReplica:
 
 
 def _make_slots(triton: InferenceBackend, settings: InferenceSettings) -> SlotPool | None:
-    host = settings.triton_address.rpartition(":")[0].strip("[]")
-    shares = settings.triton_shared_memory_bytes > 0 and (host == "localhost" or _is_loopback(host))
+    shares = settings.triton_shared_memory_bytes > 0 and _is_on_this_host(settings.triton_address)
     return SlotPool(triton, max_bytes=settings.triton_shared_memory_bytes) if shares else None
 
 
-def _is_loopback(host: str) -> bool:
+def _is_on_this_host(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if address.startswith("unix:") or host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

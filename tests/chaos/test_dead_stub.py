@@ -53,7 +53,7 @@ def stubs_of(platform: Platform, model: str) -> list[psutil.Process]:
 
 
 async def triton_says_ready(platform: Platform, name: str) -> bool:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{platform.state.ports['triton']}") as channel:
+    async with grpc.aio.insecure_channel(platform.state.addresses["triton"]) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         answer = await stub.ModelReady(service_pb2.ModelReadyRequest(name=name), timeout=5)
         return bool(answer.ready)

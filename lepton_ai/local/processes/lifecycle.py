@@ -171,8 +171,8 @@ class Stack:
         except Unavailable:
             pass  # supervisord is gone; what it left is found by the stack's id.
         end_members(state.stack_id)
-        if self.directory.socket.parent != self.directory.supervisor.absolute():
-            shutil.rmtree(self.directory.socket.parent, ignore_errors=True)
+        if self.directory.sockets != self.directory.supervisor.absolute():
+            shutil.rmtree(self.directory.sockets, ignore_errors=True)
         return count
 
 

@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lepton_ai.local.processes.table import Process
+from lepton_ai.local.programs.ports import UNIX
 
 _TIMEOUT_S = 1.0
 
@@ -25,22 +26,47 @@ def check_all(processes: Iterable[Process]) -> frozenset[str]:
         return frozenset(process.name for process, ready in zip(processes, answers, strict=True) if ready)
 
 
+class SocketConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Called by http.client."""
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            channel.settimeout(self.timeout)
+            channel.connect(self._path)
+        except OSError:
+            channel.close()
+            raise
+        self.sock = channel
+
+
 def is_ready(process: Process) -> bool:
     """Whether the process says, within a second, that it is ready."""
-    host, _, port = process.address.rpartition(":")
+    connection = _connection(process.address)
     try:
         # A channel that meets a closed port waits a second before it looks again; a socket does not.
-        with socket.create_connection((host, int(port)), timeout=_TIMEOUT_S):
-            pass
+        connection.connect()
     except OSError:
         return False
+    finally:
+        connection.close()
     if process.readiness == "http":
-        return _answers_page(host, int(port), process.ready_path)
+        return _answers_page(connection, process.ready_path)
     return _is_serving(process.address)
 
 
-def _answers_page(host: str, port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+def _connection(address: str) -> http.client.HTTPConnection:
+    if address.startswith(UNIX):
+        return SocketConnection(address.removeprefix(UNIX), _TIMEOUT_S)
+    return http.client.HTTPConnection(address, timeout=_TIMEOUT_S)
+
+
+def _answers_page(connection: http.client.HTTPConnection, path: str) -> bool:
     try:
         connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK

@@ -1,4 +1,7 @@
-"""The folder in which a local stack lives (`.lepton`): data, logs, control socket, pid files and a lock."""
+"""The folder in which a local stack lives (`.lepton`): data, logs, sockets, secrets, pid files and a lock.
+
+What other users of the machine must not do is decided here: everything lies in folders that only this user may enter.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +19,11 @@ from pathlib import Path
 from lepton_ai.errors import FailedPrecondition
 
 _SOCKET_PATH_BYTES = 100
-"""A Unix socket's path may have 103 bytes on macOS and 107 on Linux; supervisord appends its pid while it binds."""
+"""A Unix socket's path may have 103 bytes on macOS and 107 on Linux."""
+_SOCKET_NAME_BYTES = 21
+"""Of the longest name with its slash: `control.sock` and the pid that supervisord appends while it binds."""
+_WRITE, _ANYTHING = 0o022, 0o077
+"""What the group and others may do, in a folder's mode."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,27 @@ class RunDirectory:
         return self.home / "compose"
 
     @property
-    def socket(self) -> Path:
-        """supervisord's control socket: here, or in the temporary directory if this path is too long."""
-        path = self.supervisor / "control.sock"
-        if len(os.fsencode(path.absolute())) + 8 <= _SOCKET_PATH_BYTES:
-            return path.absolute()
+    def secrets(self) -> Path:
+        """What programs prove themselves with to one another, a file each."""
+        return self.home / "secrets"
+
+    @property
+    def sockets(self) -> Path:
+        """Where programs listen for this user alone: here, or in the temporary directory if this path is too long."""
+        folder = self.supervisor.absolute()
+        if len(os.fsencode(folder)) + _SOCKET_NAME_BYTES <= _SOCKET_PATH_BYTES:
+            return folder
         digest = hashlib.sha256(os.fsencode(self.home.absolute())).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"lepton-{os.getuid()}-{digest}" / "control.sock"
+        return Path(tempfile.gettempdir()) / f"lepton-{os.getuid()}-{digest}"
+
+    @property
+    def socket(self) -> Path:
+        """supervisord's control socket."""
+        return self.sockets / "control.sock"
+
+    def socket_of(self, process: str) -> Path:
+        """The socket of a process. Neither etcd nor Triton takes an address without a port, so the name ends in one."""
+        return self.sockets / f"{process}.sock:1"
 
     def log(self, process: str) -> Path:
         """The log file of a process."""
@@ -67,11 +89,16 @@ class RunDirectory:
         return self.supervisor / f"{process}.pid"
 
     def make(self) -> None:
-        """Create the folders. Everything in them is this user's own."""
-        for folder in (self.home, self.data, self.cache, self.logs, self.supervisor, self.socket.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.socket.parent.stat().st_uid != os.getuid():
-            raise FailedPrecondition("The folder for the control socket belongs to another user.")
+        """Create the folders, and close to other users those that are there: all in them is this user's own.
+
+        Raises FailedPrecondition when one of them belongs to another user.
+        """
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # It may hold what is not ours, and be somebody's on purpose; but who may write there could replace the rest.
+        _forbid(self.home, others=_WRITE)
+        for folder in (self.data, self.cache, self.logs, self.supervisor, self.secrets, self.sockets):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _forbid(folder, others=_ANYTHING)
 
     def set_logs_aside(self) -> None:
         """Begin new logs; those of the last run stay beside them as NAME.log.1."""
@@ -80,7 +107,7 @@ class RunDirectory:
 
     def wipe(self) -> None:
         """Delete data, cache, logs and everything else that stacks left here, but not the folder itself."""
-        for folder in (self.data, self.cache, self.logs, self.supervisor):
+        for folder in (self.data, self.cache, self.logs, self.supervisor, self.secrets):
             if folder.exists():
                 shutil.rmtree(folder)
 
@@ -97,3 +124,15 @@ class RunDirectory:
                     fix="Wait until it is done, then try again.",
                 ) from error
             yield
+
+
+def _forbid(folder: Path, *, others: int) -> None:
+    """Somebody may have made it with a wide mode, or earlier than we did and as another user."""
+    found = folder.stat()
+    if found.st_uid != os.getuid():
+        raise FailedPrecondition(
+            f"The folder {folder.name} of the run directory belongs to another user.",
+            fix="Start the stack as the user who owns its run directory, or choose another one with --home.",
+        )
+    if found.st_mode & others:
+        folder.chmod(stat.S_IMODE(found.st_mode) & ~others)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, cast
 import psutil
 
 from lepton_ai.errors import InternalError, Unavailable
+from lepton_ai.local.processes.readiness import SocketConnection
 from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.processes.table import Process
 from lepton_ai.local.processes.table_file import TABLE_NAME, write_table
@@ -39,6 +39,7 @@ logfile_maxbytes=1MB
 logfile_backups=1
 pidfile=supervisord.pid
 minfds=1024
+umask=077
 childlogdir=.
 
 [unix_http_server]
@@ -68,29 +69,13 @@ class ProcessStatus:
         return self.pid is not None
 
 
-class _SocketConnection(HTTPConnection):
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            channel.settimeout(self.timeout)
-            channel.connect(self._path)
-        except OSError:
-            channel.close()
-            raise
-        self.sock = channel
-
-
 class _SocketTransport(xmlrpc.client.Transport):
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
 
     def make_connection(self, host: Any) -> HTTPConnection:
-        connection = _SocketConnection(self._path, _CALL_TIMEOUT_S)
+        connection = SocketConnection(self._path, _CALL_TIMEOUT_S)
         self._connection = host, connection  # kept where close() looks for it
         return connection
 

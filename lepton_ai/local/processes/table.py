@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from lepton_ai.local.processes.run_directory import RunDirectory
-from lepton_ai.local.programs.ports import LOOPBACK, PortWish
+from lepton_ai.local.programs.ports import LOOPBACK, UNIX, PortWish
 
 Readiness = Literal["grpc_health", "http"]
 
@@ -24,9 +24,9 @@ class Layout:
     trace_ratio: float = 1.0
     python: str = sys.executable
 
-    def address(self, port: str) -> str:
-        """host:port of a named port."""
-        return f"{LOOPBACK}:{self.ports[port]}"
+    def address(self, name: str) -> str:
+        """host:port of a named port; of a process that has none, its socket, to which only this user can connect."""
+        return f"{LOOPBACK}:{self.ports[name]}" if name in self.ports else f"{UNIX}{self.directory.socket_of(name)}"
 
     def data(self, name: str) -> str:
         """The folder in which a process keeps what it must not lose."""
@@ -58,7 +58,9 @@ class Part:
     usual_port: int | None = None
     """The first replica's main port where that is free; the next replica's is one more."""
     more_ports: Mapping[str, int | None] = field(default_factory=dict)
-    """Suffix → usual port. `{"peer": None}` of etcd is the port `etcd-peer`."""
+    """Suffix → usual port. `{"metrics": None}` of the registry is the port `registry-metrics`."""
+    on_socket: bool = False
+    """Whether it has a socket for its main port: what lets whoever reaches it do anything is for this user alone."""
     needs: tuple[str, ...] = ()
     """Parts that this one calls. All start at once; it stops before they do, so that its last calls arrive."""
     ready_path: str = "/"
@@ -86,7 +88,9 @@ class Process:
 def _etcd_command(layout: Layout, name: str) -> tuple[str, ...]:
     from lepton_ai.local.programs.etcd import etcd_command
 
-    return etcd_command(Path(layout.data(name)), layout.ports[name], layout.ports[f"{name}-peer"])
+    # Named from the folder in which it runs, since etcd 3.4 takes no other path.
+    client, peer = (f"unix://{layout.directory.socket_of(each).name}" for each in (name, f"{name}-peer"))
+    return etcd_command(Path(layout.data(name)), client, peer)
 
 
 def _traces_command(layout: Layout, _name: str) -> tuple[str, ...]:
@@ -106,7 +110,7 @@ def _triton_command(layout: Layout, name: str) -> tuple[str, ...]:
         "lepton_ai.local.programs.triton",
         *("--run-directory", str(layout.directory.cache.absolute() / name)),
         *("--model-repository", _model_repository(layout, name)),
-        *("--grpc-port", str(layout.ports[name])),
+        *("--socket", str(layout.directory.socket_of(name))),
         *("--otlp-http-address", layout.address("traces")),
     )
 
@@ -155,7 +159,7 @@ _METRICS: Mapping[str, int | None] = {"metrics": None}
 # first port that Linux hands to outgoing connections. 8500 is the port on which TensorFlow Serving answers gRPC, 16686,
 # and 4317 are those of Jaeger's page and of OTLP over gRPC.
 PARTS: tuple[Part, ...] = (
-    Part("etcd", _etcd_command, _nothing, "http", more_ports={"peer": None}, ready_path="/health"),
+    Part("etcd", _etcd_command, _nothing, "http", on_socket=True, ready_path="/health"),
     Part(
         "traces",
         _traces_command,
@@ -165,7 +169,15 @@ PARTS: tuple[Part, ...] = (
         more_ports={"otlp": 4317},
         ready_path="/api/services",
     ),
-    Part("triton", _triton_command, _nothing, "grpc_health", needs=("traces",), replicas_like="inference"),
+    Part(
+        "triton",
+        _triton_command,
+        _nothing,
+        "grpc_health",
+        on_socket=True,
+        needs=("traces",),
+        replicas_like="inference",
+    ),
     Part(
         "registry",
         _service_command,
@@ -226,7 +238,8 @@ def port_wishes(parts: tuple[Part, ...], replicas: Mapping[str, int]) -> tuple[P
     wishes: list[PortWish] = []
     for part in parts:
         for number, name in enumerate(process_names(part, replicas)):
-            wishes.append(PortWish(name, None if part.usual_port is None else part.usual_port + number))
+            if not part.on_socket:
+                wishes.append(PortWish(name, None if part.usual_port is None else part.usual_port + number))
             wishes += [
                 PortWish(f"{name}-{suffix}", None if usual is None else usual + number)
                 for suffix, usual in part.more_ports.items()

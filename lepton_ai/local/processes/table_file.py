@@ -16,11 +16,11 @@ _LOG_BYTES = 10 * 1024 * 1024
 
 
 def write_table(path: Path, processes: Sequence[Process], directory: RunDirectory) -> None:
-    """Write the table. Each process runs in the supervisor's folder, where no module can hide the one to be run."""
+    """Write the table. Each process runs in the folder of the sockets, where no module can hide the one to be run."""
     rows = [
         {
             **asdict(process),
-            "directory": str(path.parent.absolute()),
+            "directory": str(directory.sockets),
             "log": str(directory.log(process.name).absolute()),
             "log_bytes": _LOG_BYTES,
         }

@@ -44,9 +44,12 @@ def find_etcd() -> Path:
     )
 
 
-def etcd_command(data_dir: Path, client_port: int, peer_port: int, *, binary: Path | None = None) -> tuple[str, ...]:
-    """The command line of a single etcd that listens on loopback only. Raises FailedPrecondition without a binary."""
-    client_url, peer_url = f"http://{LOOPBACK}:{client_port}", f"http://{LOOPBACK}:{peer_port}"
+def etcd_command(data_dir: Path, client_url: str, peer_url: str, *, binary: Path | None = None) -> tuple[str, ...]:
+    """The command line of a single etcd that listens at these URLs alone: `http://HOST:PORT`, or `unix://NAME:NUMBER`
+    for a socket of this name in the folder in which it runs. Raises FailedPrecondition without a binary.
+
+    Whoever reaches the peer URL can write anything, even where clients need a password.
+    """
     return (
         str(binary or find_etcd()),
         "--name=lepton",
@@ -70,7 +73,8 @@ class LocalEtcd:
     def __init__(self, data_dir: Path, client_port: int, peer_port: int) -> None:
         self.data_dir = data_dir
         self.address = f"{LOOPBACK}:{client_port}"
-        self._command = etcd_command(data_dir, client_port, peer_port)
+        urls = (f"http://{LOOPBACK}:{port}" for port in (client_port, peer_port))
+        self._command = etcd_command(data_dir, *urls)
         self._log_path = data_dir.with_name(f"{data_dir.name}.log")
         self._process: asyncio.subprocess.Process | None = None
 

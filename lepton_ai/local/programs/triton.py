@@ -52,7 +52,8 @@ class TritonOptions:
     """What differs between one tritonserver and the next."""
 
     model_repository: Path
-    grpc_port: int
+    socket: Path
+    """Where it listens: a Unix socket whose name ends in `:NUMBER`. Whoever may connect may run any code in Triton."""
     otlp_http_address: str | None = None
     """host:port that takes OTLP over HTTP; None turns tracing off. Only requests with a traceparent are traced."""
     threads: int = 1
@@ -130,8 +131,9 @@ def _fill_backend(directory: Path, backend: Path, stub: Path) -> None:
 
 
 def triton_command(installation: TritonInstallation, options: TritonOptions, run_directory: Path) -> tuple[str, ...]:
-    """tritonserver's command line: gRPC on loopback only, models loaded on demand, traced when asked to be."""
+    """tritonserver's command line: gRPC on a socket only, models loaded on demand, traced when asked to be."""
     prepared = prepare(installation, run_directory)
+    address, _, number = str(options.socket).rpartition(":")  # Triton puts them together again
     arguments = {
         "model-repository": options.model_repository,
         "model-control-mode": "explicit",
@@ -139,8 +141,8 @@ def triton_command(installation: TritonInstallation, options: TritonOptions, run
         "allow-http": "false",
         "allow-metrics": "false",
         "allow-grpc": "true",
-        "grpc-address": "127.0.0.1",
-        "grpc-port": options.grpc_port,
+        "grpc-address": f"unix:{address}",
+        "grpc-port": number,
         "exit-timeout-secs": _EXIT_TIMEOUT_S,
         "cuda-memory-pool-byte-size": "0:0",
     }
@@ -236,15 +238,16 @@ def _relative_to_common(options: TritonOptions, run_directory: Path) -> tuple[Tr
 @click.command()
 @click.option("--run-directory", type=click.Path(path_type=Path), required=True, help="Backends and the pid file.")
 @click.option("--model-repository", type=click.Path(path_type=Path), required=True, help="Made if it is not there.")
-@click.option("--grpc-port", type=click.IntRange(1, 65535), required=True, help="Port on 127.0.0.1.")
+@click.option("--socket", type=click.Path(path_type=Path), required=True, help="Unix socket, named NAME:NUMBER.")
 @click.option("--otlp-http-address", default=None, help="host:port for OTLP over HTTP; without it nothing is traced.")
 @click.option("--pid-file", type=click.Path(path_type=Path), default=None, help="Gets tritonserver's process id.")
 def main(
-    run_directory: Path, model_repository: Path, grpc_port: int, otlp_http_address: str | None, pid_file: Path | None
+    run_directory: Path, model_repository: Path, socket: Path, otlp_http_address: str | None, pid_file: Path | None
 ) -> None:
     """Become tritonserver. A supervisor restarts it when it dies; whoever needs it restarted kills the pid."""
     installation = find_triton()
-    options = TritonOptions(model_repository, grpc_port, otlp_http_address)
+    options = TritonOptions(model_repository, socket.absolute(), otlp_http_address)
+    os.umask(0o077)  # its Python backend keeps tensors in shared memory that others could read
     run_directory.mkdir(parents=True, exist_ok=True)
     model_repository.mkdir(parents=True, exist_ok=True)
     remove_leftovers(run_directory)

@@ -15,12 +15,30 @@ from lepton_ai.local.processes.run_directory import RunDirectory
 def test_only_the_user_can_look_into_it(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "home")
     directory.make()
-    for folder in (directory.home, directory.supervisor, directory.data):
+    for folder in (directory.home, directory.supervisor, directory.data, directory.secrets, directory.sockets):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_one_that_others_could_look_into_or_change_is_closed_to_them(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "home")
+    for folder in (directory.home, directory.data, directory.logs):
+        folder.mkdir()
+        folder.chmod(0o777)
+    directory.make()
+    assert stat.S_IMODE(directory.home.stat().st_mode) == 0o755  # may hold other things, that others read
+    assert stat.S_IMODE(directory.data.stat().st_mode) == 0o700
+    assert stat.S_IMODE(directory.logs.stat().st_mode) == 0o700
 
 
 def test_the_control_socket_lies_in_the_run_directory_when_its_path_is_short_enough() -> None:
     assert RunDirectory(Path("/p/.lepton")).socket == Path("/p/.lepton/supervisor/control.sock")
+
+
+def test_a_process_has_a_socket_of_its_own_named_as_etcd_and_triton_take_it() -> None:
+    directory = RunDirectory(Path("/p/.lepton"))
+    assert directory.socket_of("triton-1") == Path("/p/.lepton/supervisor/triton-1.sock:1")
+    deep = RunDirectory(Path("/" + "d" * 200))
+    assert all(len(os.fsencode(deep.socket_of(name))) < 100 for name in ("etcd-peer", "triton-16"))
 
 
 def test_a_socket_path_that_is_too_long_is_put_elsewhere_and_still_one_for_each_directory(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lepton_ai.local.processes.table import (
     stop_order,
 )
 from lepton_ai.local.processes.table_file import read_table, write_table
+from lepton_ai.local.programs.ports import LOOPBACK
 from lepton_ai.mesh.settings import ServiceSettings
 from tests.topology import SERVICES, Service
 
@@ -91,7 +92,18 @@ def test_usual_ports_of_replicas_follow_one_another() -> None:
     assert (usual["inference-1"], usual["inference-2"]) == (8500, 8501)
     assert (usual["preprocess-1"], usual["preprocess-2"]) == (8530, 8531)
     assert usual["traces"] == 16686
-    assert usual["etcd"] is None
+    assert usual["registry-metrics"] is None
+
+
+def test_who_reaches_etcd_or_triton_may_do_anything_so_they_listen_where_only_this_user_can_connect(
+    tmp_path: Path,
+) -> None:
+    layout = _layout(tmp_path, inference=2)
+    assert not [name for name in layout.ports if name.startswith(("etcd", "triton"))]
+    for process in build_processes(PARTS, layout):
+        if process.part in ("etcd", "triton"):
+            assert Path(process.address.removeprefix("unix:")).parent == layout.directory.sockets
+            assert not [part for part in process.command if "http://" in part or LOOPBACK in part[:9]]
 
 
 def test_usual_ports_are_no_ports_that_the_kernel_gives_to_outgoing_connections() -> None:

@@ -41,9 +41,9 @@ def test_without_any_etcd_the_error_says_what_to_install(tmp_path: Path, monkeyp
         etcd.find_etcd()
 
 
-def test_etcd_listens_on_loopback_only(tmp_path: Path) -> None:
-    command = etcd.etcd_command(tmp_path / "数据", 2001, 2002, binary=Path("/bin/etcd"))
+def test_etcd_listens_where_it_is_told_to_and_nowhere_else(tmp_path: Path) -> None:
+    client, peer = "unix://etcd.sock:1", "unix://etcd-peer.sock:1"
+    command = etcd.etcd_command(tmp_path / "数据", client, peer, binary=Path("/bin/etcd"))
     urls = [argument.partition("=")[2] for argument in command if "-urls=" in argument]
-    assert len(urls) == 4
-    assert all(url.startswith("http://127.0.0.1:") for url in urls)
+    assert sorted(urls) == sorted([client, client, peer, peer])
     assert f"--data-dir={tmp_path / '数据'}" in command

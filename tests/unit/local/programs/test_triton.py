@@ -37,7 +37,7 @@ def installation(tmp_path: Path) -> TritonInstallation:
 
 
 def options(directory: Path, otlp: str | None = None) -> TritonOptions:
-    return TritonOptions(directory / "models", 8001, otlp)
+    return TritonOptions(directory / "models", Path("/run/me/triton.sock:1"), otlp)
 
 
 def test_one_on_path_comes_first(tmp_path: Path) -> None:
@@ -67,13 +67,13 @@ def test_a_full_installation_runs_as_it_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_listens_on_loopback_speaks_grpc_only_and_loads_on_demand(
+def test_it_listens_on_a_socket_speaks_grpc_only_and_loads_on_demand(
     tmp_path: Path, installation: TritonInstallation
 ) -> None:
     command = triton_command(installation, options(tmp_path), tmp_path)
     assert {
-        "--grpc-address=127.0.0.1",
-        "--grpc-port=8001",
+        "--grpc-address=unix:/run/me/triton.sock",
+        "--grpc-port=1",
         "--allow-http=false",
         "--allow-metrics=false",
         "--model-control-mode=explicit",
