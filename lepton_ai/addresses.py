@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from lepton_ai.credentials import find_token
 from lepton_ai.errors import NotFound
 from lepton_ai.local.stack import connection, find_home
 
@@ -21,16 +22,21 @@ class Addresses:
     otlp: str = ""
     traces: str = ""
     """URL of the trace page."""
+    token: str = field(default="", repr=False)
+    """What the registry wants to see before it changes anything; reading and predicting need none."""
+
+
+_SERVICES = tuple(each.name for each in fields(Addresses) if each.name != "token")
 
 
 def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path | None = None) -> Addresses:
     """Fill in what is not `known`: from LEPTON_INFERENCE_ADDRESS and its like, then from the stack that runs here.
 
-    The stack is that of `home`, of the folder LEPTON_HOME, or the nearest upwards from the current folder.
+    The stack is that of `home`, of the folder LEPTON_HOME, or the nearest upwards from the current folder. The token
+    is LEPTON_TOKEN or in the file LEPTON_TOKEN_FILE, else the stack's own, shown to no other registry.
     """
-    names = Addresses.__dataclass_fields__
-    told = {name: getattr(known, name) or environ.get(f"LEPTON_{name.upper()}_ADDRESS", "") for name in names}
-    addresses = Addresses(**told)
+    told = {name: getattr(known, name) or environ.get(f"LEPTON_{name.upper()}_ADDRESS", "") for name in _SERVICES}
+    addresses = Addresses(**told, token=known.token or find_token(environ))
     if home is None:
         home = Path(environ["LEPTON_HOME"]) if environ.get("LEPTON_HOME") else find_home(Path.cwd())
     try:
@@ -38,7 +44,10 @@ def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path |
     except NotFound:
         return addresses
     # Parts of two platforms must not be mixed: the stack here fills gaps only when nothing else was named.
-    return addresses if any(told.values()) else replace(addresses, **{name: getattr(found, name) for name in names})
+    if not any(told.values()):
+        addresses = replace(addresses, **{name: getattr(found, name) for name in _SERVICES})
+    is_ours = addresses.registry and addresses.registry == found.registry
+    return replace(addresses, token=found.token) if is_ours and not addresses.token else addresses
 
 
 def split_addresses(addresses: str) -> tuple[str, ...]:

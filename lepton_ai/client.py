@@ -19,6 +19,7 @@ import grpc
 import numpy.typing as npt
 
 from lepton_ai.addresses import Addresses, find_addresses, split_addresses
+from lepton_ai.credentials import token_metadata
 from lepton_ai.downloads import write_chunks
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, NotFound
 from lepton_ai.mesh.calling.pool import ServicePool, channel_options
@@ -57,10 +58,12 @@ class AsyncClient:
         self, addresses: Addresses | None = None, *, timeout_s: float = 30.0, trace_ratio: float = 0.0
     ) -> None:
         """Without addresses: those in LEPTON_INFERENCE_ADDRESS and its like, else the stack that runs on this machine.
+        What changes the registry (push, deploy, undeploy) needs its token: that of the stack, or LEPTON_TOKEN.
 
         `trace_ratio` is the share of calls that are traced from here on; others are traced as the platform decides.
         """
         self.addresses = find_addresses(addresses or Addresses(), environ=os.environ)
+        self._proof = token_metadata(self.addresses.token)
         self._timeout_s = timeout_s
         self._tracing = Tracing.create("client", _TraceSettings(self.addresses.otlp, trace_ratio))
         self._traces = trace_ratio > 0
@@ -134,7 +137,8 @@ class AsyncClient:
             async for chunk in read_chunks(paths, on_progress):
                 yield registry_pb2.PushVersionRequest(chunk=chunk)
 
-        pushed = await _explained(registry.PushVersion(messages(), timeout=_PUSH_TIMEOUT_S))
+        call = registry.PushVersion(messages(), timeout=_PUSH_TIMEOUT_S, metadata=self._proof)
+        pushed = await _explained(call)
         return pushed.version
 
     async def download(self, model: str, file: str, path: Path | str) -> Path:
@@ -161,7 +165,7 @@ class AsyncClient:
         """
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.DeployRequest(model=parse_model_ref(model))
-        deployment = await _explained(registry.Deploy(request, timeout=self._timeout_s))
+        deployment = await _explained(registry.Deploy(request, timeout=self._timeout_s, metadata=self._proof))
         if wait_s > 0:
             await self._wait_until_served(deployment, wait_s)
         return deployment
@@ -169,7 +173,8 @@ class AsyncClient:
     async def undeploy(self, model: str) -> None:
         """Take a model out of service; its versions stay in the registry."""
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        await _explained(registry.Undeploy(registry_pb2.UndeployRequest(model=model), timeout=self._timeout_s))
+        request = registry_pb2.UndeployRequest(model=model)
+        await _explained(registry.Undeploy(request, timeout=self._timeout_s, metadata=self._proof))
 
     async def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """All models with their versions, or one of them. Raises NotFound for a name that does not exist."""

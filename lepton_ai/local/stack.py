@@ -15,6 +15,8 @@ from lepton_ai.errors import DataLoss, NotFound
 
 HOME_NAME = ".lepton"
 STATE_NAME = "stack.json"
+SECRETS_NAME = "secrets"
+TOKEN_NAME = "token"  # noqa: S105 - the file's name
 _FORMAT = 1
 
 Mode = Literal["local", "docker"]
@@ -72,6 +74,8 @@ class StackConnection:
     """URL of the trace page, which also answers Jaeger's query JSON under /api."""
     otlp: str
     """host:port for OTLP over gRPC."""
+    token: str = field(default="", repr=False)
+    """What changes of the registry need; empty when this user may not read it."""
 
 
 def find_home(start: Path) -> Path:
@@ -119,8 +123,15 @@ def connection(home: Path) -> StackConnection:
     state = read_state(home)
     if state is None:
         raise NotFound("No running stack was found here.", fix="Start one with `lepton up`, or name one with --home.")
-    names = StackConnection.__dataclass_fields__
-    return StackConnection(**{name: state.addresses.get(name, "") for name in names})
+    names = ("inference", "registry", "health", "traces", "otlp")
+    return StackConnection(**{name: state.addresses.get(name, "") for name in names}, token=_read_token(home))
+
+
+def _read_token(home: Path) -> str:
+    try:
+        return (home / SECRETS_NAME / TOKEN_NAME).read_text(encoding="ascii").strip()
+    except (FileNotFoundError, PermissionError):
+        return ""  # reading and predicting work without
 
 
 def _parse(document: Mapping[str, Any]) -> StackState:

@@ -26,7 +26,7 @@ class InferenceSettings(ServiceSettings):
     triton_pid_file: Path | None = None
     """File with Triton's process id, where this service may end a Triton that hangs, to have it restarted."""
     triton_shared_memory_bytes: int = Field(default=32 * MIB, ge=0)
-    """Memory shared with a Triton on this host (one at a socket or a loopback address), for inputs of batches; 0: none."""
+    """Memory shared with a Triton at a socket or a loopback address, for inputs of batches; 0: none."""
     max_queue_rows: int = Field(default=1024, ge=1)
     """Rows that may wait for one model version; more are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
     max_items: int = Field(default=1024, ge=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from lepton_ai.mesh.discovery.endpoints import watch_endpoints
 from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving import health
+from lepton_ai.mesh.serving.advertised import is_loopback
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing, client_interceptors
 from lepton_ai.mesh.tracing.context import context_of, undecided
@@ -188,10 +188,4 @@ def _make_slots(triton: InferenceBackend, settings: InferenceSettings) -> SlotPo
 
 
 def _is_on_this_host(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if address.startswith("unix:") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return address.startswith("unix:") or is_loopback(address.rpartition(":")[0])

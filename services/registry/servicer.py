@@ -14,6 +14,8 @@ from services.registry.deployments import Deployments
 from services.registry.pushes import Pushes
 
 SERVICE_NAME = "lepton.v1.RegistryService"
+OPEN_METHODS = ("FindMissingFiles", "DownloadFile", "GetVersion", "ListModels", "ListDeployments")
+"""They only read; whatever else there is needs the token."""
 _MAX_PUSH_S = 3600.0
 _MAX_ACTOR_LENGTH = 200
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
+from lepton_ai.credentials import read_secret
 from lepton_ai.mesh.settings import ServiceSettings
 from lepton_ai.package import PackageLimits
 from services.registry.inspection.inspection import InspectionLimits
@@ -18,6 +19,10 @@ class RegistrySettings(ServiceSettings):
 
     data_dir: Path = Path("registry-data")
     """Database and blobs; only one registry may use it."""
+    token: SecretStr | None = None
+    """What callers show who change something."""
+    token_file: Path | None = None
+    """File with the token, in place of `token`."""
     max_files: int = Field(default=1000, ge=1, le=100_000)
     max_file_bytes: int = Field(default=4 * _GIB, ge=1)
     max_package_bytes: int = Field(default=8 * _GIB, ge=1)
@@ -30,6 +35,11 @@ class RegistrySettings(ServiceSettings):
     """Address space of the process that looks into an uploaded model."""
     republish_interval_s: float = Field(default=5.0, gt=0, le=3600)
     """How often etcd is compared with the database: as soon as leases run out, so that all of a wiped etcd is back."""
+
+    def read_token(self) -> str:
+        """The token; empty when anybody may change anything. Raises FailedPrecondition when its file has none."""
+        value = self.token.get_secret_value() if self.token is not None else ""
+        return read_secret("LEPTON_TOKEN", value, self.token_file)
 
     @property
     def package_limits(self) -> PackageLimits:

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from lepton_ai import AsyncClient
+from lepton_ai.credentials import token_metadata
 from lepton_ai.errors import Unavailable
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.errors import from_rpc_error
@@ -40,11 +41,12 @@ async def undeploy(_platform: Platform, client: AsyncClient) -> None:
     await client.undeploy(ROWS)
 
 
-async def set_alias(platform: Platform, _client: AsyncClient) -> None:
+async def set_alias(platform: Platform, client: AsyncClient) -> None:
     request = registry_pb2.SetAliasRequest(model=ROWS, alias="stable", version=1)
     async with grpc.aio.insecure_channel(platform.state.addresses["registry"]) as channel:
         try:
-            await registry_pb2_grpc.RegistryServiceStub(channel).SetAlias(request, timeout=_REFUSED_S)
+            stub, proof = registry_pb2_grpc.RegistryServiceStub(channel), token_metadata(client.addresses.token)
+            await stub.SetAlias(request, timeout=_REFUSED_S, metadata=proof)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

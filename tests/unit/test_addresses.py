@@ -1,3 +1,5 @@
+"""Where a client finds the services of its platform, and what it proves itself with."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.addresses import Addresses, find_addresses
+from lepton_ai.errors import FailedPrecondition
 from lepton_ai.local.stack import StackState, write_state
 
 
@@ -13,6 +16,8 @@ def home(tmp_path: Path) -> Path:
     """The run directory of a stack."""
     addresses = {"inference": "127.0.0.1:1", "registry": "127.0.0.1:2", "traces": "http://127.0.0.1:3"}
     write_state(tmp_path, StackState(mode="local", stack_id="x", started_at=0.0, addresses=addresses))
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "token").write_text("of-the-stack\n")
     return tmp_path
 
 
@@ -37,3 +42,31 @@ def test_parts_of_two_platforms_are_never_mixed(home: Path) -> None:
 
 def test_without_a_stack_nothing_is_known(tmp_path: Path) -> None:
     assert find_addresses(Addresses(), environ={}, home=tmp_path) == Addresses()
+
+
+def test_the_token_of_the_stack_comes_with_its_addresses(home: Path) -> None:
+    assert find_addresses(Addresses(), environ={}, home=home).token == "of-the-stack"
+    assert find_addresses(Addresses(registry="127.0.0.1:2"), environ={}, home=home).token == "of-the-stack"
+
+
+def test_the_token_of_the_stack_is_shown_to_no_other_registry(home: Path) -> None:
+    assert find_addresses(Addresses(registry="elsewhere:2"), environ={}, home=home).token == ""
+
+
+def test_a_token_that_is_told_wins(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine"
+    file.write_text("of-the-file\n")
+    told = {"LEPTON_TOKEN": "told", "LEPTON_TOKEN_FILE": str(file)}
+    assert find_addresses(Addresses(), environ=told, home=home).token == "told"
+    del told["LEPTON_TOKEN"]
+    assert find_addresses(Addresses(), environ=told, home=home).token == "of-the-file"
+    assert find_addresses(Addresses(token="given"), environ=told, home=home).token == "given"
+
+
+def test_a_token_file_that_cannot_be_read_is_named_by_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(FailedPrecondition, match="LEPTON_TOKEN_FILE"):
+        find_addresses(Addresses(), environ={"LEPTON_TOKEN_FILE": str(tmp_path / "nothing")}, home=tmp_path)
+
+
+def test_a_token_is_never_printed() -> None:
+    assert "hush" not in repr(Addresses(token="hush"))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.local.stack import SECRETS_NAME, TOKEN_NAME
 
 _SOCKET_PATH_BYTES = 100
 """A Unix socket's path may have 103 bytes on macOS and 107 on Linux."""
@@ -60,7 +61,12 @@ class RunDirectory:
     @property
     def secrets(self) -> Path:
         """What programs prove themselves with to one another, a file each."""
-        return self.home / "secrets"
+        return self.home / SECRETS_NAME
+
+    @property
+    def token(self) -> Path:
+        """The file with what changes of the registry need."""
+        return self.secrets / TOKEN_NAME
 
     @property
     def sockets(self) -> Path:

@@ -139,7 +139,12 @@ def _service_environment(layout: Layout, name: str) -> Mapping[str, str]:
 
 
 def _registry_environment(layout: Layout, name: str) -> Mapping[str, str]:
-    return {**_service_environment(layout, name), "LEPTON_DATA_DIR": layout.data(name)}
+    token_file = str(layout.directory.token.absolute())
+    return {
+        **_service_environment(layout, name),
+        "LEPTON_DATA_DIR": layout.data(name),
+        "LEPTON_TOKEN_FILE": token_file,
+    }
 
 
 def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from lepton_ai.errors import FailedPrecondition
@@ -20,6 +21,14 @@ def advertised_address(host: str, port: int, advertise: str | None) -> str:
         named, separator, own_port = advertise.rpartition(":")
         return advertise if separator and own_port.isdecimal() and named else _join(advertise, port)
     return _join(_outgoing_address() if host in _WILDCARDS else host, port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on this host: a name or an address, an IPv6 one maybe in []."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _join(host: str, port: int) -> str:

@@ -1,7 +1,7 @@
 """What happens around every RPC of a server: tracing, metrics, error mapping, admission and a default deadline.
 
-The order is [tracing, metrics, errors, admission, deadline]: errors turns exceptions into status codes, so whatever
-lies outside of it sees the code that the client gets.
+The order is [tracing, metrics, errors, guards, admission, deadline]: errors turns exceptions into status codes, so
+whatever lies outside of it sees the code that the client gets.
 """
 
 from __future__ import annotations
@@ -46,12 +46,17 @@ def server_interceptors(
     *,
     max_concurrent_rpcs: int = 1000,
     default_timeout_s: float = 30.0,
+    guards: Sequence[Layer] = (),
 ) -> list[grpc.aio.ServerInterceptor]:
-    """The interceptors of a Lepton server, one object: layers are cheaper than a grpc interceptor each."""
+    """The interceptors of a Lepton server, one object: layers are cheaper than a grpc interceptor each.
+
+    `guards` refuse whom they do not know before anything is done for a call.
+    """
     layers: Sequence[Layer] = (
         tracing_layer(tracing),
         metrics_layer(metrics),
         map_errors,
+        *guards,
         admission_layer(max_concurrent_rpcs),
         deadline_layer(default_timeout_s),
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import grpc
@@ -27,7 +27,9 @@ from lepton_ai.mesh.discovery.endpoints import Endpoint, register
 from lepton_ai.mesh.discovery.state import Publication, StateStore
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving import health, reflection
+from lepton_ai.mesh.serving.access import token_layer
 from lepton_ai.mesh.serving.advertised import advertised_address
+from lepton_ai.mesh.serving.handlers import Layer
 from lepton_ai.mesh.serving.interceptors import server_interceptors
 from lepton_ai.mesh.settings import ServiceSettings
 from lepton_ai.mesh.tracing import Tracing
@@ -73,6 +75,7 @@ class Server:
         self._metadata = dict(metadata or {})
         self._services: list[tuple[AddServicer, Any]] = []
         self._service_names: list[str] = []
+        self._guards: list[Layer] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._grpc: grpc.aio.Server | None = None
         self._publication: Publication | None = None
@@ -82,6 +85,10 @@ class Server:
         """Serve `servicer`; `service_names` (full, "pkg.Service") are what reflection and health know it by."""
         self._services.append((add_servicer, servicer))
         self._service_names += service_names
+
+    def require_token(self, token: str, service: str, *, open_methods: Collection[str]) -> None:
+        """Refuse calls of this service that do not show the token, but for the methods that are open to all."""
+        self._guards.append(token_layer(token, service, open_methods=open_methods))
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Have `close` awaited when no call is in flight any more, before the last spans are sent; last added first."""
@@ -98,6 +105,7 @@ class Server:
                 self._metrics,
                 max_concurrent_rpcs=self._settings.max_concurrent_rpcs,
                 default_timeout_s=self._settings.default_timeout_s,
+                guards=self._guards,
             ),
             options=server_options(self._settings),
             maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs + _RESERVED_RPCS,

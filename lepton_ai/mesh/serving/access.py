@@ -1,0 +1,36 @@
+"""Who may call what: the methods of a service that anybody may call are named, all others need the token."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from lepton_ai.credentials import shows_token
+from lepton_ai.errors import Unauthenticated
+from lepton_ai.mesh.serving.handlers import Behavior, Layer, Rpc, ServicerContext
+
+
+def token_layer(token: str, service: str, *, open_methods: Collection[str]) -> Layer:
+    """Refuses calls of `service` (full, "pkg.Service") that do not show the token, but for `open_methods`.
+
+    A method that is added later is closed until it is named.
+    """
+    free = {f"{service}/{method}" for method in open_methods}
+
+    def wrap(rpc: Rpc, behavior: Behavior) -> Behavior:
+        if not rpc.method.startswith(f"{service}/") or rpc.method in free:
+            return behavior
+
+        async def call(request: Any, context: ServicerContext) -> Any:
+            if not shows_token(context.invocation_metadata(), token):
+                raise Unauthenticated(
+                    "This changes the platform, and the call does not show the platform's token.",
+                    reason="NO_TOKEN",
+                    fix="Call as the user who started the platform, or set LEPTON_TOKEN or LEPTON_TOKEN_FILE: "
+                    "`lepton up` puts the token into secrets/token of its run directory.",
+                )
+            return await behavior(request, context)
+
+        return call
+
+    return wrap
