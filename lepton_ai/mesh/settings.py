@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from lepton_ai.errors import FieldViolation, InvalidInput
+from lepton_ai.credentials import read_secret
+from lepton_ai.errors import FailedPrecondition, FieldViolation, InvalidInput
+from lepton_ai.mesh.discovery.login import EtcdLogin
 
 MIB = 1 << 20
 _UNIX = "unix:"
@@ -48,6 +51,11 @@ class ServiceSettings(BaseSettings):
     advertise_address: str | None = None
     """How others reach this process: HOST or HOST:PORT. By default what `host` says, or this machine's address."""
     etcd_address: LocalAddress = "127.0.0.1:2379"
+    etcd_user: str | None = None
+    """Whom to log in as, where etcd asks for a user."""
+    etcd_password: SecretStr | None = None
+    etcd_password_file: Path | None = None
+    """File with the password, in place of `etcd_password`."""
     otlp_endpoint: Address | None = None
     """Where spans go, OTLP over gRPC, for instance 127.0.0.1:4317. Unset: no spans."""
     trace_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
@@ -68,6 +76,12 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
+    def etcd_login(self) -> EtcdLogin | None:
+        """What to prove oneself with at etcd; None without a user. Raises FailedPrecondition without a password."""
+        if self.etcd_user is None:
+            return None
+        return EtcdLogin(self.etcd_user, secret("LEPTON_ETCD_PASSWORD", self.etcd_password, self.etcd_password_file))
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment. Raises InvalidInput that names each wrong variable and what it may be."""
@@ -75,6 +89,14 @@ class ServiceSettings(BaseSettings):
             return cls()
         except ValidationError as invalid:
             raise _explain(cls, invalid) from None
+
+
+def secret(name: str, value: SecretStr | None, file: Path | None) -> str:
+    """A secret that is a setting itself or stands in a file. Raises FailedPrecondition when there is none to read."""
+    found = read_secret(name, value.get_secret_value() if value is not None else "", file)
+    if not found:
+        raise FailedPrecondition(f"Neither {name} nor {name}_FILE is set.", reason="NO_SECRET", fix="Set one of them.")
+    return found
 
 
 def _explain(settings: type[ServiceSettings], invalid: ValidationError) -> InvalidInput:

@@ -52,7 +52,7 @@ async def main() -> None:
     """Read the settings, serve until told to stop."""
     settings = HealthSettings.load()
     configure_logging("health", level=settings.log_level, log_format=settings.log_format)
-    state = EtcdStore(settings.etcd_address)
+    state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
     await run(await build(settings, state, Tracing.create("health", settings)))
 
 

@@ -19,7 +19,7 @@ async def main() -> None:
     """Serve until SIGTERM."""
     settings = InferenceSettings.load()
     configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
-    state = EtcdStore(settings.etcd_address)
+    state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
     tracing, metrics = Tracing.create(NAME, settings), Metrics(NAME)
     triton = Triton(settings.triton_address, max_message_bytes=settings.max_message_bytes)
     connections = await Connections.open(state, triton, settings, tracing)

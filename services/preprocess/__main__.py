@@ -22,7 +22,7 @@ async def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     settings = PreprocessSettings.load()
     configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
-    state = EtcdStore(settings.etcd_address)
+    state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
     tracing, metrics = Tracing.create(NAME, settings), Metrics(NAME)
     try:
         server = Server(NAME, settings, state=state, tracing=tracing, metrics=metrics)

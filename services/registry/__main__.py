@@ -26,7 +26,7 @@ async def main() -> None:
     """Serve until SIGTERM."""
     settings = RegistrySettings.load()
     configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
-    state = EtcdStore(settings.etcd_address)
+    state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
     try:
         registry = await Registry.open(settings, state)
         tracing = Tracing.create(NAME, settings)

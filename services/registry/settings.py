@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from lepton_ai.credentials import read_secret
-from lepton_ai.mesh.settings import ServiceSettings
+from lepton_ai.mesh.discovery.login import EtcdLogin
+from lepton_ai.mesh.settings import ServiceSettings, secret
 from lepton_ai.package import PackageLimits
 from services.registry.inspection.inspection import InspectionLimits
 
@@ -23,6 +24,10 @@ class RegistrySettings(ServiceSettings):
     """What callers show who change something."""
     token_file: Path | None = None
     """File with the token, in place of `token`."""
+    etcd_root_password: SecretStr | None = None
+    """Where etcd is Lepton's own: root's password, with which an etcd that lets in everybody is closed."""
+    etcd_root_password_file: Path | None = None
+    """File with root's password, in place of `etcd_root_password`."""
     max_files: int = Field(default=1000, ge=1, le=100_000)
     max_file_bytes: int = Field(default=4 * _GIB, ge=1)
     max_package_bytes: int = Field(default=8 * _GIB, ge=1)
@@ -38,8 +43,17 @@ class RegistrySettings(ServiceSettings):
 
     def read_token(self) -> str:
         """The token; empty when anybody may change anything. Raises FailedPrecondition when its file has none."""
-        value = self.token.get_secret_value() if self.token is not None else ""
-        return read_secret("LEPTON_TOKEN", value, self.token_file)
+        if self.token is None and self.token_file is None:
+            return ""
+        return secret("LEPTON_TOKEN", self.token, self.token_file)
+
+    def etcd_login(self) -> EtcdLogin | None:
+        """The registry, whose news is all that stands in etcd, is who closes it to others."""
+        login = super().etcd_login()
+        if login is None or (self.etcd_root_password is None and self.etcd_root_password_file is None):
+            return login
+        root = secret("LEPTON_ETCD_ROOT_PASSWORD", self.etcd_root_password, self.etcd_root_password_file)
+        return replace(login, root_password=root)
 
     @property
     def package_limits(self) -> PackageLimits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import importlib.util
 import re
 import shutil
@@ -15,12 +16,12 @@ from pathlib import Path
 
 from lepton_ai.errors import FailedPrecondition, Unavailable
 from lepton_ai.local.programs.ports import LOOPBACK, PortWish, choose_ports
-from lepton_ai.mesh.discovery.etcd import EtcdStore
 
 _OLDEST_VERSION = (3, 4)
 _START_ATTEMPTS = 5
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 5.0
+_ANSWER_TIMEOUT_S = 1.0
 _LOG_TAIL_BYTES = 600
 
 
@@ -131,17 +132,14 @@ class LocalEtcd:
             self._process.send_signal(number)
 
     async def _wait_until_it_answers(self) -> None:
-        store = EtcdStore(self.address, request_timeout_s=1.0)
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while not await _answers(store):
+                while not await asyncio.to_thread(_answers, self.address):
                     if self._process is None or self._process.returncode is not None:
                         raise self._not_started("ended")
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise self._not_started("does not answer") from None
-        finally:
-            await store.close()
 
     def _not_started(self, what: str) -> Unavailable:
         tail = self._log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
@@ -181,12 +179,16 @@ async def _started_once(data_dir: Path, client_port: int | None) -> LocalEtcd:
     return etcd
 
 
-async def _answers(store: EtcdStore) -> bool:
+def _answers(address: str) -> bool:
+    """Its health page answers everybody, also where etcd asks for a user."""
+    connection = http.client.HTTPConnection(address, timeout=_ANSWER_TIMEOUT_S)
     try:
-        await store.get("/")
-    except Unavailable:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
-    return True
+    finally:
+        connection.close()
 
 
 def _version_of(binary: Path) -> tuple[int, ...]:

@@ -1,0 +1,108 @@
+"""Logging in at an etcd that asks for a user, and closing one that does not yet.
+
+etcd gives a token for a password. It forgets tokens when it restarts and some minutes after their last use, so that
+one is asked for again whenever etcd does not know it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+from aetcd import rpc
+
+from lepton_ai.mesh.discovery.login import EtcdLogin
+
+Metadata = tuple[tuple[str, str], ...]
+
+_OLD_REVISION = "revision of auth store is old"
+_STEP_TIMEOUT_S = 5.0
+_ROOT = "root"
+_ROLE = "lepton"
+_FIRST_KEY, _END_OF_KEYS = b"/lepton/", b"/lepton0"
+_log = logging.getLogger(__name__)
+
+
+class EtcdAccess:
+    """The token of a login, for one connection. Without a login nothing is shown."""
+
+    def __init__(self, login: EtcdLogin | None) -> None:
+        self._login = login
+        self._token = ""
+        self._logging_in: asyncio.Task[None] | None = None
+
+    async def proof(self, channel: grpc.aio.Channel) -> Metadata:
+        """What a call must carry. Raises AioRpcError when etcd does not let this user in, or does not answer."""
+        if self._login is None:
+            return ()
+        if not self._token:
+            if self._logging_in is None or self._logging_in.done():
+                self._logging_in = asyncio.create_task(self._renew(channel, self._login), name="etcd login")
+                # It may fail when nobody waits any more.
+                self._logging_in.add_done_callback(lambda task: task.cancelled() or task.exception())
+            # Passwords are slow on purpose: who cannot wait for a login leaves it to those that ask next.
+            await asyncio.shield(self._logging_in)
+        return (("token", self._token),)
+
+    async def _renew(self, channel: grpc.aio.Channel, login: EtcdLogin) -> None:
+        self._token = await _log_in(rpc.AuthStub(channel), login)
+
+    def heard(self, error: grpc.aio.AioRpcError) -> bool:
+        """Told of a failed call: whether etcd had forgotten the token. The next call asks for a new one."""
+        stale = error.code() == grpc.StatusCode.UNAUTHENTICATED or _OLD_REVISION in (error.details() or "")
+        forgotten = bool(self._token) and stale
+        if forgotten or error.code() == grpc.StatusCode.UNAVAILABLE:
+            self.forget()
+        return forgotten
+
+    def forget(self) -> None:
+        """Log in again before the next call: etcd has restarted, maybe without its data, and then lets in everybody."""
+        self._token = ""
+
+    async def close(self) -> None:
+        """Give up a login that is under way."""
+        if self._logging_in is not None:
+            self._logging_in.cancel()
+            await asyncio.wait([self._logging_in])
+
+
+async def _log_in(auth: Any, login: EtcdLogin) -> str:
+    request = rpc.AuthenticateRequest(name=login.user, password=login.password)
+    try:
+        answer = await auth.Authenticate(request, timeout=_STEP_TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        if not login.root_password or "authentication is not enabled" not in (error.details() or ""):
+            raise
+        await _close(auth, login)
+        answer = await auth.Authenticate(request, timeout=_STEP_TIMEOUT_S)
+    return str(answer.token)
+
+
+async def _close(auth: Any, login: EtcdLogin) -> None:
+    """Have etcd ask for a user from now on: this one, who may use Lepton's keys, and root. Fine when half is done."""
+    _log.warning("etcd lets in everybody; from now on it asks for a user", extra={"user": login.user})
+    keys = rpc.Permission(permType=rpc.Permission.READWRITE, key=_FIRST_KEY, range_end=_END_OF_KEYS)
+    await _unless_there(auth.RoleAdd(rpc.AuthRoleAddRequest(name=_ROOT), timeout=_STEP_TIMEOUT_S))
+    await _unless_there(auth.RoleAdd(rpc.AuthRoleAddRequest(name=_ROLE), timeout=_STEP_TIMEOUT_S))
+    await auth.RoleGrantPermission(rpc.AuthRoleGrantPermissionRequest(name=_ROLE, perm=keys), timeout=_STEP_TIMEOUT_S)
+    for user, password, role in ((_ROOT, login.root_password, _ROOT), (login.user, login.password, _ROLE)):
+        added = rpc.AuthUserAddRequest(name=user, password=password)
+        if not await _unless_there(auth.UserAdd(added, timeout=_STEP_TIMEOUT_S)):
+            changed = rpc.AuthUserChangePasswordRequest(name=user, password=password)
+            await auth.UserChangePassword(changed, timeout=_STEP_TIMEOUT_S)
+        await auth.UserGrantRole(rpc.AuthUserGrantRoleRequest(user=user, role=role), timeout=_STEP_TIMEOUT_S)
+    await auth.AuthEnable(rpc.AuthEnableRequest(), timeout=_STEP_TIMEOUT_S)
+
+
+async def _unless_there(call: Awaitable[Any]) -> bool:
+    """Await a call that makes something; False when it is there already."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        if "already exists" not in (error.details() or ""):
+            raise
+        return False
+    return True
