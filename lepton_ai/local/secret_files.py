@@ -9,15 +9,18 @@ from pathlib import Path
 _MODE = 0o600
 
 
-def ensure_secret(path: Path) -> str:
-    """The secret in the file; a new one when there is none. Its folder is there and closed to others."""
-    if path.is_file() and (known := path.read_text(encoding="ascii").strip()):
+def ensure_secret(path: Path) -> Path:
+    """The file, with a new secret when there is none in it. Its folder is there and closed to others."""
+    if path.is_file() and read_secret_file(path):
         path.chmod(_MODE)
-        return known
-    secret = secrets.token_urlsafe(32)
+        return path
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _MODE), "w", encoding="ascii") as file:
-        file.write(f"{secret}\n")
-    draft.replace(path)
-    return secret
+        file.write(f"{secrets.token_urlsafe(32)}\n")
+    return draft.replace(path)
+
+
+def read_secret_file(path: Path) -> str:
+    """The secret in a file that `ensure_secret` made."""
+    return path.read_text(encoding="ascii").strip()

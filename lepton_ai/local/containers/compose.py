@@ -10,7 +10,7 @@ from pathlib import Path
 from lepton_ai.errors import InvalidInput
 from lepton_ai.local.containers.mode import COMPOSE_FILE
 from lepton_ai.local.programs.ports import PortWish
-from lepton_ai.local.stack import ComposeRecord
+from lepton_ai.local.stack import TOKEN_NAME, ComposeRecord
 
 PROJECT_VARIABLE = "COMPOSE_PROJECT_NAME"
 PORT_VARIABLES: Mapping[str, str] = {
@@ -21,6 +21,12 @@ PORT_VARIABLES: Mapping[str, str] = {
     "traces-otlp": "OTLP_PORT",
 }
 """Names as in local mode → variables in deploy/.env."""
+SECRET_VARIABLES: Mapping[str, str] = {
+    TOKEN_NAME: "LEPTON_TOKEN",
+    "etcd-password": "LEPTON_ETCD_PASSWORD",
+    "etcd-root-password": "LEPTON_ETCD_ROOT_PASSWORD",
+}
+"""Names of secrets in the run directory → variables that the Compose files ask for."""
 _STOP_S = 20
 
 
@@ -87,11 +93,15 @@ class Project:
     files: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of each command: they win over deploy/.env."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables as well, but they are kept in files of their own and never in the run state file."""
 
     @classmethod
-    def recorded(cls, compose: tuple[str, ...], deploy: Path, record: ComposeRecord) -> Project:
+    def recorded(
+        cls, compose: tuple[str, ...], deploy: Path, record: ComposeRecord, secrets: Mapping[str, str]
+    ) -> Project:
         """The project of a run state file."""
-        return cls(compose, record.project, deploy, record.files, record.variables)
+        return cls(compose, record.project, deploy, record.files, record.variables, secrets)
 
     @property
     def record(self) -> ComposeRecord:
@@ -105,7 +115,7 @@ class Project:
 
     def environment(self) -> dict[str, str]:
         """The environment that the command lines need."""
-        return {**os.environ, **self.variables}
+        return {**os.environ, **self.variables, **self.secrets}
 
     def build(self) -> tuple[str, ...]:
         """Build our images; quick where nothing changed."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InternalError, LeptonError
-from lepton_ai.local.containers.compose import PROJECT_VARIABLE, ComposeSettings, Project
+from lepton_ai.local.containers.compose import PROJECT_VARIABLE, SECRET_VARIABLES, ComposeSettings, Project
 from lepton_ai.local.containers.engine import Engine
 from lepton_ai.local.containers.listing import Container, read_addresses, read_containers
 from lepton_ai.local.containers.plan import PlanOptions, fetch_images, plan_project
@@ -22,6 +22,7 @@ from lepton_ai.local.processes.readiness import is_ready
 from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.processes.table import Process
 from lepton_ai.local.programs.running import Finished, stream_program
+from lepton_ai.local.secret_files import read_secret_file
 from lepton_ai.local.stack import StackState, delete_state, read_state, write_state
 
 START_TIMEOUT_S = 180.0
@@ -93,7 +94,11 @@ class ContainerStack:
         state = read_state(self.directory.home)
         if state is None or state.compose is None:
             return None
-        return state, Project.recorded(self._engine.compose, self._deploy, state.compose)
+        return state, Project.recorded(self._engine.compose, self._deploy, state.compose, self._secrets())
+
+    def _secrets(self) -> dict[str, str]:
+        """Random ones, made when they are asked for first: also of a stack that was started before there were any."""
+        return {variable: read_secret_file(self.directory.secret(name)) for name, variable in SECRET_VARIABLES.items()}
 
     def read_containers(self, project: Project) -> tuple[Container, ...]:
         """The containers of the project as they are now."""
@@ -138,13 +143,14 @@ class ContainerStack:
             delete_state(self.directory.home)
             if wipe:
                 shutil.rmtree(self._logs)
+                shutil.rmtree(self.directory.secrets)  # of an etcd that is gone with its volume
             return count
 
     def _usual_project(self) -> Project:
         settings = ComposeSettings.read(self._deploy, os.environ)
         # With the built-in store's file, for its volume; it is fine when there is none.
         files = settings.files(trace_store="builtin")
-        return Project(self._engine.compose, settings[PROJECT_VARIABLE], self._deploy, files)
+        return Project(self._engine.compose, settings[PROJECT_VARIABLE], self._deploy, files, secrets=self._secrets())
 
     def _resume(self, options: ContainerOptions) -> tuple[StackState, Project] | None:
         """What runs already: only what died of it is started again."""
@@ -169,9 +175,8 @@ class ContainerStack:
         recorded = self.read_recorded()
         previous = recorded[0].ports if recorded else {}
         variables, ports = plan_project(settings, options.plan, images, previous=previous)
-        project = Project(
-            self._engine.compose, name, self._deploy, settings.files(trace_store=images.trace_store), variables
-        )
+        files = settings.files(trace_store=images.trace_store)
+        project = Project(self._engine.compose, name, self._deploy, files, variables, self._secrets())
         report.step("Building images (the first time takes minutes)")
         self._run(project, project.build(), "build", timeout_s=_BUILD_TIMEOUT_S, report=report)
         state = StackState(
@@ -255,7 +260,7 @@ class ContainerStack:
         done = stream_program(
             command,
             timeout_s=timeout_s,
-            environment=project.variables,
+            environment=project.environment(),
             log=log,
             on_line=report.line if report else lambda _line: None,
         )

@@ -17,8 +17,7 @@ from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.processes.supervision import Supervisor, end_members, find_members, is_alive, record_of
 from lepton_ai.local.processes.table import PARTS, Layout, Part, Process, build_processes, port_wishes, stop_order
 from lepton_ai.local.programs.ports import choose_ports
-from lepton_ai.local.secret_files import ensure_secret
-from lepton_ai.local.stack import ProcessRecord, StackState, delete_state, read_state, write_state
+from lepton_ai.local.stack import TOKEN_NAME, ProcessRecord, StackState, delete_state, read_state, write_state
 
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.05
@@ -97,7 +96,7 @@ class Stack:
         if previous is not None:
             end_members(previous.stack_id)
         self.directory.make()
-        ensure_secret(self.directory.token)
+        self.directory.secret(TOKEN_NAME)
         self.directory.set_logs_aside()
         replicas = {part.name: options.replicas.get(part.name, part.replicas) for part in self._parts}
         ports = choose_ports(

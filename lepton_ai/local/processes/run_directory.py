@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.local.stack import SECRETS_NAME, TOKEN_NAME
+from lepton_ai.local.secret_files import ensure_secret
+from lepton_ai.local.stack import SECRETS_NAME
 
 _SOCKET_PATH_BYTES = 100
 """A Unix socket's path may have 103 bytes on macOS and 107 on Linux."""
@@ -63,10 +64,13 @@ class RunDirectory:
         """What programs prove themselves with to one another, a file each."""
         return self.home / SECRETS_NAME
 
-    @property
-    def token(self) -> Path:
-        """The file with what changes of the registry need."""
-        return self.secrets / TOKEN_NAME
+    def secret(self, name: str) -> Path:
+        """A file with a random secret, made when it is asked for first. Raises FailedPrecondition as `make` does."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _forbid(self.home, others=_WRITE)
+        self.secrets.mkdir(mode=0o700, exist_ok=True)
+        _forbid(self.secrets, others=_ANYTHING)
+        return ensure_secret(self.secrets / name)
 
     @property
     def sockets(self) -> Path:
@@ -102,7 +106,7 @@ class RunDirectory:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         # It may hold what is not ours, and be somebody's on purpose; but who may write there could replace the rest.
         _forbid(self.home, others=_WRITE)
-        for folder in (self.data, self.cache, self.logs, self.supervisor, self.secrets, self.sockets):
+        for folder in (self.data, self.cache, self.logs, self.supervisor, self.sockets):
             folder.mkdir(mode=0o700, exist_ok=True)
             _forbid(folder, others=_ANYTHING)
 

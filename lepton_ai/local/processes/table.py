@@ -10,6 +10,7 @@ from typing import Literal
 
 from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.programs.ports import LOOPBACK, UNIX, PortWish
+from lepton_ai.local.stack import TOKEN_NAME
 
 Readiness = Literal["grpc_health", "http"]
 
@@ -139,11 +140,10 @@ def _service_environment(layout: Layout, name: str) -> Mapping[str, str]:
 
 
 def _registry_environment(layout: Layout, name: str) -> Mapping[str, str]:
-    token_file = str(layout.directory.token.absolute())
     return {
         **_service_environment(layout, name),
         "LEPTON_DATA_DIR": layout.data(name),
-        "LEPTON_TOKEN_FILE": token_file,
+        "LEPTON_TOKEN_FILE": str((layout.directory.secrets / TOKEN_NAME).absolute()),
     }
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lepton_ai.errors import InvalidInput, Unavailable
-from lepton_ai.local.containers.compose import ComposeSettings, Project
+from lepton_ai.local.containers.compose import SECRET_VARIABLES, ComposeSettings, Project
 from lepton_ai.local.containers.mode import find_deploy
 from lepton_ai.local.containers.plan import Images, PlanOptions, fetch_images, plan_project
 from lepton_ai.local.stack import StackState, read_state, write_state
@@ -162,4 +165,39 @@ def test_a_project_is_found_again_by_its_record(tmp_path: Path) -> None:
     found = read_state(tmp_path)
     assert found is not None
     assert found.compose is not None
-    assert Project.recorded(PROJECT.compose, PROJECT.deploy, found.compose) == PROJECT
+    assert Project.recorded(PROJECT.compose, PROJECT.deploy, found.compose, {}) == PROJECT
+
+
+def test_secrets_reach_compose_but_neither_the_run_state_file_nor_a_command_line(tmp_path: Path) -> None:
+    project = replace(PROJECT, secrets={"LEPTON_TOKEN": "hush"})
+    assert project.environment()["LEPTON_TOKEN"] == "hush"
+    write_state(tmp_path, StackState("docker", "id", 1.0, {}, compose=project.record))
+    assert "hush" not in (tmp_path / "stack.json").read_text(encoding="utf-8")
+    commands = (
+        project.build(),
+        project.up({}),
+        project.down(wipe=True),
+        project.logs([], lines=1, follow=False, colour=False),
+    )
+    assert "hush" not in repr(commands)
+    assert "hush" not in repr(project)
+
+
+def test_the_compose_file_asks_for_every_secret_and_names_none_of_its_own() -> None:
+    text = (DEPLOY / "docker-compose.yml").read_text(encoding="utf-8")
+    for variable in SECRET_VARIABLES.values():
+        uses = re.findall(rf"\$\{{{variable}(.)", text)
+        assert uses, variable
+        assert set(uses) == {":"}, "without it nothing starts"
+
+
+def test_nobody_but_the_inference_service_reaches_triton() -> None:
+    services = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    command = services["triton"]["command"]
+    assert "--grpc-address=unix:/run/lepton/triton" in command
+    assert "--http-address=127.0.0.1" in command
+    mounted = {
+        name for name, service in services.items() if any("triton:" in each for each in service.get("volumes", ()))
+    }
+    assert mounted == {"triton", "inference"}
+    assert not [name for name in ("triton", "etcd") if "ports" in services[name]]

@@ -15,7 +15,8 @@ from lepton_ai.local.processes.run_directory import RunDirectory
 def test_only_the_user_can_look_into_it(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "home")
     directory.make()
-    for folder in (directory.home, directory.supervisor, directory.data, directory.secrets, directory.sockets):
+    secret = directory.secret("any")
+    for folder in (directory.home, directory.supervisor, directory.data, secret.parent, directory.sockets):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
