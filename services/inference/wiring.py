@@ -20,6 +20,7 @@ from lepton_ai.mesh.serving import health
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing, client_interceptors
 from lepton_ai.mesh.tracing.context import context_of, undecided
+from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.v1 import inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from services.inference.api import servicer
@@ -27,7 +28,6 @@ from services.inference.batching.batcher import Batcher, BatcherHooks
 from services.inference.batching.measurements import Measurements
 from services.inference.call import Call
 from services.inference.lifecycle.control import ControlOptions, make_reconciler
-from services.inference.lifecycle.packages import RegistryPool
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.oip import servicer as oip
 from services.inference.predict.predictor import Predictor
