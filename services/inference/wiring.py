@@ -24,6 +24,8 @@ from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.v1 import inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from services.inference.api import servicer
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
 from services.inference.batching.batcher import Batcher, BatcherHooks
 from services.inference.batching.measurements import Measurements
 from services.inference.call import Call
@@ -153,9 +155,9 @@ class InferenceReplica:
         self, loaded: LoadedVersion, request: inference_pb2.PredictRequest
     ) -> inference_pb2.PredictResponse:
         """The whole path for a version that may not be routed yet; never traced, as nobody asked."""
-        return await self.predictor.predict_with(
-            loaded, request, Call.arrive(timeout_s=_PROBE_TIMEOUT_S, context=context_of(undecided()))
-        )
+        call = Call.arrive(timeout_s=_PROBE_TIMEOUT_S, context=context_of(undecided()))
+        result = await self.predictor.predict_with(loaded, read_request(request), call)
+        return write_response(request, result, call)
 
     def _add_services(self) -> None:
         native = servicer.InferenceServicer(
@@ -169,6 +171,7 @@ class InferenceReplica:
         open_inference = oip.OpenInferenceServicer(
             self.predictor,
             self.routes,
+            self.runtimes,
             lambda: self._server.health.status() == health.SERVING,
             version=version("lepton-serving"),
         )
