@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import grpc
-from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import watch_endpoints
@@ -175,7 +174,7 @@ class InferenceReplica:
             lambda: self._server.health.status() == health.SERVING,
             version=version("lepton-serving"),
         )
-        self._server.add(add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME)
+        self._server.add(oip.add_to_server, open_inference, oip.SERVICE_NAME)
 
     async def _close(self) -> None:
         await self.reconciler.close()

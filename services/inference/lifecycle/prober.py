@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from tritonclient.grpc import service_pb2
-
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.package import GoldenItem
 from lepton_ai.package.trial import GOLDEN_MISMATCH, golden_request, verdict, zeros
 from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, inference_pb2
+from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.errors import MODEL_FAILED, TRITON_AWAY, TRITON_REJECTED, smells_dead
+from services.inference.triton.messages import infer_request
 from services.inference.version import LoadedVersion
 
 Predict = Callable[[LoadedVersion, inference_pb2.PredictRequest], Awaitable[inference_pb2.PredictResponse]]
@@ -69,10 +69,11 @@ class Prober:
                 )
 
     async def _ask_all(self, loaded: LoadedVersion, *, timeout_s: float, forgive: Sequence[str]) -> None:
-        request = _zeros_request(loaded)
+        rows = _row_of_zeros(loaded)
         # Triton hands concurrent requests to idle instances, so this many at once reach each of them.
         answers = await asyncio.gather(
-            *(self._ask(request, timeout_s=timeout_s) for _ in range(max(1, loaded.instances))), return_exceptions=True
+            *(self._ask(loaded, rows, timeout_s=timeout_s) for _ in range(max(1, loaded.instances))),
+            return_exceptions=True,
         )
         errors = [error for error in answers if isinstance(error, BaseException)]
         for error in errors:
@@ -80,23 +81,17 @@ class Prober:
                 raise error
         loaded.succeeded()
 
-    async def _ask(self, request: service_pb2.ModelInferRequest, *, timeout_s: float) -> None:
-        own = service_pb2.ModelInferRequest()
-        own.CopyFrom(request)
-        await self._triton.infer(own, timeout_s=timeout_s)
+    async def _ask(self, loaded: LoadedVersion, rows: Rows, *, timeout_s: float) -> None:
+        await self._triton.infer(infer_request(loaded.triton_name, rows), timeout_s=timeout_s)
 
 
 def _is_fixed(loaded: LoadedVersion) -> bool:
     return all(dimension >= 0 for tensor in loaded.description.inputs for dimension in tuple(tensor.shape)[1:])
 
 
-def _zeros_request(loaded: LoadedVersion) -> service_pb2.ModelInferRequest:
-    """One row of zeros, for Triton itself."""
-    request = service_pb2.ModelInferRequest(model_name=loaded.triton_name)
-    for tensor in zeros(loaded.description.inputs):
-        request.inputs.add(name=tensor.name, datatype=proto_dtype(tensor), shape=tensor.shape)
-        request.raw_input_contents.append(tensor.data)
-    return request
+def _row_of_zeros(loaded: LoadedVersion) -> Rows:
+    tensors = zeros(loaded.description.inputs)
+    return Rows(1, tuple(NamedTensor(each.name, proto_dtype(each), tuple(each.shape), each.data) for each in tensors))
 
 
 def path_is_away(error: BaseException) -> bool:

@@ -30,6 +30,7 @@ from services.inference.routing.routes import Routes
 from services.inference.rows import NamedTensor
 
 SERVICE_NAME = "inference.GRPCInferenceService"
+add_to_server = service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
