@@ -23,7 +23,7 @@ import click
 import psutil
 
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.local.programs.triton_repair import REPAIR_DIGEST, copy_repaired
+from lepton_ai.local.programs.triton_repair import REPAIR_DIGEST, copy_repaired, copy_with_private_memory
 
 _STUB = "triton_python_backend_stub"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's Python backend puts its regions, not ours to choose
@@ -124,9 +124,11 @@ def prepare(installation: TritonInstallation, directory: Path) -> TritonInstalla
 def _fill_backend(directory: Path, backend: Path, stub: Path) -> None:
     directory.mkdir(parents=True)
     for source in backend.iterdir():
-        if source.is_file():
+        if source.suffix == ".so":
+            copy_with_private_memory(source, directory / source.name)
+        elif source.is_file():
             (directory / source.name).symlink_to(source.resolve())
-    shutil.copyfile(stub, directory / _STUB)  # a copy, as the wheel's need not be executable
+    copy_with_private_memory(stub, directory / _STUB)  # a copy, as the wheel's need not be executable
     (directory / _STUB).chmod(0o755)
 
 
@@ -247,7 +249,7 @@ def main(
     """Become tritonserver. A supervisor restarts it when it dies; whoever needs it restarted kills the pid."""
     installation = find_triton()
     options = TritonOptions(model_repository, socket.absolute(), otlp_http_address)
-    os.umask(0o077)  # its Python backend keeps tensors in shared memory that others could read
+    os.umask(0o077)  # among others of the shared memory in which its Python backend keeps tensors
     run_directory.mkdir(parents=True, exist_ok=True)
     model_repository.mkdir(parents=True, exist_ok=True)
     remove_leftovers(run_directory)

@@ -1,4 +1,10 @@
-"""Mends two faults of the tritonserver in the nvidia-pytriton wheel that only show when requests are traced.
+"""Mends three faults of the Triton in the nvidia-pytriton wheel.
+
+Tensors can be read by every user of the machine. What the Python backend and its stubs hand to one another lies in
+shared memory that Boost makes with mode 0644, by fchmod, so that no umask keeps others out. Mended, both call fsync in
+fchmod's place, which does nothing to memory: the mode is then what the umask leaves.
+
+The other two are the server's and only show when requests are traced.
 
 A traceparent is lost. `GrpcServerCarrier::Get` in Triton's src/grpc/infer_handler.h hands on a metadata value as a C
 string, but gRPC ends values with no NUL: when the byte behind a traceparent happens not to be zero, it is taken for
@@ -45,7 +51,9 @@ _TRACE_RELEASE: Mapping[int, str] = {
 _REPAIR: Mapping[int, bytes] = {
     position: bytes.fromhex(text) for position, text in {**_CARRIER_GET, **_TRACE_RELEASE}.items()
 }
-REPAIR_DIGEST = hashlib.sha256(repr(_REPAIR).encode()).hexdigest()
+_WIDENS, _DOES_NOTHING = b"\0fchmod\0", b"\0fsync\0\0"
+"""Names of imported functions, as they stand among a library's strings; (int, unsigned) and (int)."""
+REPAIR_DIGEST = hashlib.sha256(repr((_REPAIR, _WIDENS, _DOES_NOTHING)).encode()).hexdigest()
 """Differs when the repair does: copies made with another one are old."""
 
 
@@ -64,3 +72,10 @@ def copy_repaired(binary: Path, target: Path) -> None:
         for position, instructions in _REPAIR.items():
             file.seek(position)
             file.write(instructions)
+
+
+def copy_with_private_memory(binary: Path, target: Path) -> None:
+    """Copy a part of the Python backend, mended where it imports fchmod, and as it is otherwise."""
+    content = binary.read_bytes()
+    # More than one would not be the name of an import alone.
+    target.write_bytes(content.replace(_WIDENS, _DOES_NOTHING) if content.count(_WIDENS) == 1 else content)

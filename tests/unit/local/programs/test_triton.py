@@ -59,6 +59,19 @@ def test_it_is_made_runnable_once_however_many_ask_at_once(tmp_path: Path, insta
     assert list((tmp_path / "run").iterdir()) == [prepared.binary.parent]
 
 
+def test_what_would_open_its_shared_memory_to_all_users_is_taken_out(
+    tmp_path: Path, installation: TritonInstallation
+) -> None:
+    assert installation.backend is not None
+    library = installation.backend / "libtriton_python.so"
+    library.write_bytes(b"\0shm_open\0fchmod\0ftruncate\0fchmod@GLIBC\0")
+    prepared = prepare(installation, tmp_path / "run")
+    assert prepared.backend is not None
+    mended = (prepared.backend / library.name).read_bytes()
+    assert mended == b"\0shm_open\0fsync\0\0ftruncate\0fchmod@GLIBC\0"
+    assert library.read_bytes() != mended
+
+
 def test_a_full_installation_runs_as_it_is(tmp_path: Path) -> None:
     full = TritonInstallation(Path("/opt/tritonserver"))
     assert prepare(full, tmp_path) == full
