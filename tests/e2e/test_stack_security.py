@@ -65,7 +65,7 @@ def test_no_secret_stands_on_a_command_line_or_in_an_environment(platform: Platf
 
 def test_only_services_listen_on_ports_and_only_on_loopback(platform: Platform) -> None:
     listening = {
-        (process.name(), connection.laddr.ip)
+        (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
         for process in find_members(platform.state.stack_id)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
