@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ _CONFIGURATION = json.dumps(
 Try = Callable[[], object]
 
 
-def tries_of_another_user(directory: Path, **what: Any) -> Mapping[str, str]:
+def tries_of_another_user(directory: Path, **what: Any) -> dict[str, str]:
     """Try → "DONE" or why not. Skips the test where it cannot become another user."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
@@ -66,23 +67,23 @@ def _triton(address: str) -> Iterator[tuple[str, Try]]:
     for method in service.methods:
         request = getattr(service_pb2, method.input_type.name)()
         path = f"/{service.full_name}/{method.name}"
-        yield f"triton {method.name}", lambda path=path, request=request: _call(channel, path, request)
+        yield f"triton {method.name}", partial(_call, channel, path, request)
     check = health_pb2.HealthCheckRequest()
-    yield "triton health", lambda: _call(channel, "/grpc.health.v1.Health/Check", check)
+    yield "triton health", partial(_call, channel, "/grpc.health.v1.Health/Check", check)
     marker = f"/tmp/lepton-other-user-{os.getpid()}"
     load = service_pb2.RepositoryModelLoadRequest(model_name="mine")
     load.parameters["config"].string_param = _CONFIGURATION
     load.parameters["file:1/model.py"].bytes_param = _PYTHON_MODEL.format(marker=marker).encode()
-    yield "triton code", lambda: _call(channel, f"/{service.full_name}/RepositoryModelLoad", load)
-    yield "triton code ran", lambda: Path(marker).unlink()
+    yield "triton code", partial(_call, channel, f"/{service.full_name}/RepositoryModelLoad", load)
+    yield "triton code ran", Path(marker).unlink
 
 
 def _etcd(address: str) -> Iterator[tuple[str, Try]]:
     channel = grpc.insecure_channel(address, options=_OPTIONS)
     put = rpc.PutRequest(key=b"/lepton/other-user", value=b"1")
-    yield "etcd Put", lambda: _call(channel, "/etcdserverpb.KV/Put", put)
+    yield "etcd Put", partial(_call, channel, "/etcdserverpb.KV/Put", put)
     read = rpc.RangeRequest(key=b"/lepton/other-user")
-    yield "etcd Range", lambda: _call(channel, "/etcdserverpb.KV/Range", read)
+    yield "etcd Range", partial(_call, channel, "/etcdserverpb.KV/Range", read)
 
 
 def _registry(address: str) -> Iterator[tuple[str, Try]]:
@@ -91,14 +92,21 @@ def _registry(address: str) -> Iterator[tuple[str, Try]]:
     for method in service.methods:
         request = getattr(registry_pb2, method.input_type.name)()
         path = f"/{service.full_name}/{method.name}"
-        yield f"registry {method.name}", lambda path=path, request=request: _call(channel, path, request)
+        yield f"registry {method.name}", partial(_call, channel, path, request)
 
 
 def _call(channel: grpc.Channel, path: str, request: Any) -> None:
     """A call with one message; what the answer says does not matter, so that any type reads it."""
-    call = channel.stream_stream(path, lambda message: message.SerializeToString(), empty_pb2.Empty.FromString)
+    call: Any = channel.stream_stream(path, lambda message: message.SerializeToString(), empty_pb2.Empty.FromString)
     for _ in call(iter([request]), timeout=_TIMEOUT_S):
         pass
+
+
+def _read(path: str) -> None:
+    if Path(path).is_dir():
+        list(Path(path).iterdir())
+    else:
+        Path(path).read_bytes()
 
 
 def _touch(folder: str) -> None:
@@ -126,8 +134,8 @@ def main(what: Mapping[str, Any]) -> None:
     for name, of in (("triton", _triton), ("etcd", _etcd), ("registry", _registry)):
         if name in what:
             tries += of(what[name])
-    tries += [(f"read {path}", lambda path=path: Path(path).read_bytes()) for path in what.get("paths", ())]
-    tries += [(f"write {folder}", lambda folder=folder: _touch(folder)) for folder in what.get("folders", ())]
+    tries += [(f"read {path}", partial(_read, path)) for path in what.get("paths", ())]
+    tries += [(f"write {folder}", partial(_touch, folder)) for folder in what.get("folders", ())]
     sys.stdout.write(json.dumps({name: _outcome(attempt) for name, attempt in tries}))
 
 
