@@ -97,7 +97,7 @@ class TestWav:
         with_lengths(PLAIN, riff=0),
         PLAIN + b"something else",
         bytes(1000) + PLAIN,
-    ], ids=["junk", "odd junk", "odd list", "list behind", "junk unpadded", "list unpadded", "RIFF 0", "rest", "zeros"])  # fmt: skip
+    ], ids=["JUNK", "odd", "odd LIST", "LIST behind", "JUNK bare", "LIST bare", "RIFF 0", "rest", "zeros"])  # fmt: skip
     def test_may_hold_other_chunks_and_lack_padding(self, data: bytes) -> None:
         np.testing.assert_array_equal(whole(data), whole(PLAIN))
 
