@@ -1,9 +1,8 @@
-"""Brings pictures to sRGB by the colour profile that they carry. Needs Little CMS; imported when one carries a profile."""
+"""Brings pictures to sRGB by the colour profile that they carry. Imported when the first one carries a profile."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from hashlib import sha256
 from io import BytesIO
 from threading import Lock
 from typing import NamedTuple
@@ -40,8 +39,8 @@ _lock = Lock()
 def in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """A picture of mode RGB, L or CMYK in sRGB; with transparency, RGBA or LA, also that. Raises UnusableProfile.
 
-    The picture itself comes back where its profile is sRGB. The rendering intent is perceptual, as profiles of
-    photographs expect it.
+    The picture itself comes back where its profile is sRGB, and may be the one that is changed. The rendering intent is
+    perceptual, as profiles of photographs expect it.
     """
     conversion = _conversion(profile)
     mode = image.mode.removesuffix("A")
@@ -52,9 +51,11 @@ def in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if conversion.transform is None:
         return image
     opaque = image if image.mode == mode else image.convert(mode)
-    converted = ImageCms.applyTransform(opaque, conversion.transform)
-    if converted is None:
-        raise UnusableProfile
+    if mode == "RGB":
+        conversion.transform.apply_in_place(opaque)
+        converted = opaque
+    else:
+        converted = conversion.transform.apply(opaque)
     if image.mode.endswith("A"):
         converted.putalpha(image.getchannel("A"))
     return converted
@@ -63,18 +64,17 @@ def in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 def _conversion(profile: bytes) -> _Conversion:
     if len(profile) > _MAX_PROFILE_BYTES:
         raise UnusableProfile
-    key = sha256(profile).digest()
     with _lock:
-        known = _conversions.get(key)
+        known = _conversions.get(profile)
         if known is not None:
-            _conversions.move_to_end(key)
+            _conversions.move_to_end(profile)
             return known
     try:
         made = _made(profile)
     except _PROFILE_ERRORS:
         raise UnusableProfile from None
     with _lock:
-        _conversions[key] = made
+        _conversions[profile] = made
         if len(_conversions) > _KEPT:
             _conversions.popitem(last=False)
     return made
@@ -93,6 +93,6 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
     before = Image.fromarray(grid if mode == "RGB" else grid[:, :, 0])
-    after = ImageCms.applyTransform(before, transform)
+    after = transform.apply(before)
     differences = np.asarray(after, dtype=np.int16) - np.asarray(before.convert("RGB"), dtype=np.int16)
     return bool(np.abs(differences).max() <= _SAME_LEVELS)

@@ -137,10 +137,12 @@ def _in_mode(image: Image.Image, header: ImageHeader, call: Call, *, mode: str, 
 
 def _at_eight_bits(image: Image.Image, header: ImageHeader) -> Image.Image:
     """Grey of 16 bits scaled to 8, and the PNG's transparent colour to the scale that the pixels have now."""
+    if header.bit_depth == 8:
+        return image
     transparent = image.info.get("transparency")
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scale
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-    if transparent is not None and image.mode in ("L", "RGB") and header.bit_depth != 8:
+    if transparent is not None and image.mode in ("L", "RGB"):
         scale = 255 / ((1 << header.bit_depth) - 1)
         scaled = [int(level * scale) for level in np.atleast_1d(transparent)]
         image.info["transparency"] = tuple(scaled) if image.mode == "RGB" else scaled[0]
@@ -170,8 +172,8 @@ def _in_srgb(image: Image.Image, info: _Info, header: ImageHeader, call: Call) -
 
 def _declares_other_colours(info: _Info, header: ImageHeader) -> bool:
     """By a camera's EXIF data; by a PNG's chunks, of which cICP comes before sRGB, and that before gAMA and cHRM."""
-    exif = info.get("exif", b"")
-    if any(entry in exif for entry in _EXIF_ADOBE_RGB):
+    exif = info.get("exif")
+    if exif and any(entry in exif for entry in _EXIF_ADOBE_RGB):
         return True
     if header.format != "PNG":
         return False
@@ -182,7 +184,7 @@ def _declares_other_colours(info: _Info, header: ImageHeader) -> bool:
     if abs(info.get("gamma", _SRGB_GAMMA) - _SRGB_GAMMA) > 0.02:
         return True
     chromaticity = info.get("chromaticity", _SRGB_CHROMATICITY)
-    return max(abs(x - y) for x, y in zip(chromaticity, _SRGB_CHROMATICITY, strict=True)) > 0.02
+    return any(abs(x - y) > 0.02 for x, y in zip(chromaticity, _SRGB_CHROMATICITY, strict=True))
 
 
 def _flattened(image: Image.Image, call: Call, *, background: Colour) -> Image.Image:
