@@ -9,11 +9,19 @@ import soundfile
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.operation import Call
-from lepton_ai.pipeline.sound_files import BrokenHeader, SoundPart, UnknownFormat, UnknownLength, flac, read_parts
+from lepton_ai.pipeline.sound_files import (
+    MAX_SOUNDS,
+    BrokenHeader,
+    SoundPart,
+    TooManySounds,
+    UnknownFormat,
+    UnknownLength,
+    flac,
+    read_parts,
+)
 from lepton_ai.pipeline.waveform import MAX_RATE_HZ, MIN_RATE_HZ, Samples, Sound, cancel_out, mixed
 
 _MAX_CHANNELS = 32
-_MAX_PARTS = 100
 _FULL_SCALE_MAX = 8.0
 """Lossy decoders overshoot full scale a little. What is far beyond it was never scaled to it."""
 # What soundfile raises for content that is not what the header promised (found by fuzzing and in its source).
@@ -99,14 +107,14 @@ def _checked_parts(data: bytes, call: Call) -> list[SoundPart]:
         raise call.refusal(
             "does not say how long it is", reason="UNKNOWN_LENGTH", fix="Encode it into a file, not into a pipe."
         ) from None
-    except (BrokenHeader, LookupError):
-        raise _unreadable(call) from None
-    if len(parts) > _MAX_PARTS:
+    except TooManySounds:
         raise call.refusal(
-            f"holds {len(parts)} sounds one after the other, at most {_MAX_PARTS} are allowed",
+            f"holds more than {MAX_SOUNDS} sounds one after the other",
             reason="TOO_MANY_SOUNDS",
             fix="Send them one by one.",
-        )
+        ) from None
+    except (BrokenHeader, LookupError):
+        raise _unreadable(call) from None
     for part in parts:
         _check_size(part.rate_hz, part.channels, part.frames, call)
     return parts

@@ -4,7 +4,7 @@
 decoded. One module for each format; all they change are headers, never samples.
 """
 
-from lepton_ai.pipeline.sound_files.part import BrokenHeader, SoundPart, UnknownFormat, UnknownLength
-from lepton_ai.pipeline.sound_files.parts import read_parts
+from lepton_ai.pipeline.sound_files.part import BrokenHeader, SoundPart, TooManySounds, UnknownFormat, UnknownLength
+from lepton_ai.pipeline.sound_files.parts import MAX_SOUNDS, read_parts
 
-__all__ = ["BrokenHeader", "SoundPart", "UnknownFormat", "UnknownLength", "read_parts"]
+__all__ = ["MAX_SOUNDS", "BrokenHeader", "SoundPart", "TooManySounds", "UnknownFormat", "UnknownLength", "read_parts"]

@@ -16,6 +16,10 @@ _STREAM_INFO = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
 _TOTAL_BITS = 36
 _LAST_BLOCK = 0x80
 _VARIABLE_BLOCKS = 1
+_MAX_CANDIDATES = 2000
+"""Places where the last frame may begin that are tried; a checksum of 8 bits tells the false ones."""
+_MAX_FRAME_BYTES = 128 * 1024
+"""Frames of 4,096 samples in 8 channels of 24 bits have less; of larger ones it is not asked whether they are whole."""
 
 
 class _Frame(NamedTuple):
@@ -54,7 +58,8 @@ def shortened_to_whole_frames(part: SoundPart) -> SoundPart | None:
     frame = _last_frame(part.content)
     if frame is None:
         return None
-    is_whole = _checksum(part.content[frame.start :], 0x8005, bits=16) == 0
+    coded = part.content[frame.start :]
+    is_whole = len(coded) <= _MAX_FRAME_BYTES and _checksum(coded, 0x8005, bits=16) == 0
     frames = frame.first_sample + (frame.samples if is_whole else 0)
     packed = big(part.content, 18, 8) >> _TOTAL_BITS << _TOTAL_BITS | frames
     content = part.content[:18] + packed.to_bytes(8, "big") + part.content[26:]
@@ -67,7 +72,10 @@ def _last_frame(data: bytes) -> _Frame | None:
     if sync not in (b"\xff\xf8", b"\xff\xf9"):
         return None
     offset = len(data)
-    while (offset := data.rfind(sync, begin, offset)) >= 0:
+    for _ in range(_MAX_CANDIDATES):
+        offset = data.rfind(sync, begin, offset)
+        if offset < 0:
+            break
         frame = _frame(data, offset, is_variable=bool(sync[1] & _VARIABLE_BLOCKS))
         if frame is not None:
             return frame

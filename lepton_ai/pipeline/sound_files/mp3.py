@@ -121,8 +121,9 @@ def _counted(data: bytes, first: _Frame, count: int) -> _Counted:
 
 
 def _declared(data: bytes, first: _Frame) -> _Count:
-    flags = big(data, first.tag + 4, 4) if not data.startswith(b"VBRI", _FRAUNHOFER_TAG) else 0
-    if not flags & _HAS_FRAMES:
+    flags = big(data, first.tag + 4, 4)
+    is_xing = not data.startswith(b"VBRI", _FRAUNHOFER_TAG) and first.tag + 16 <= first.size_bytes
+    if not is_xing or not flags & _HAS_FRAMES:
         return _Count(None, None)
     return _Count(big(data, first.tag + 8, 4), big(data, first.tag + 12, 4) if flags & _HAS_BYTES else None)
 

@@ -21,6 +21,10 @@ class BrokenHeader(ValueError):
     """One of the formats, but a part is missing or makes no sense."""
 
 
+class TooManySounds(ValueError):
+    """More sounds one after the other than are allowed."""
+
+
 @dataclass(frozen=True)
 class SoundPart:
     """What a sound says about itself, before decoding."""

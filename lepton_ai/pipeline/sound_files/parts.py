@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 
 from lepton_ai.pipeline.sound_files import flac, mp3, ogg, wave
-from lepton_ai.pipeline.sound_files.part import BrokenHeader, SoundPart, UnknownFormat, big, little
+from lepton_ai.pipeline.sound_files.part import BrokenHeader, SoundPart, TooManySounds, UnknownFormat, big, little
 
+MAX_SOUNDS = 100
+"""How many sounds one file may hold."""
+_MAX_TAGS = 100
+"""How many tags are passed over in one place."""
 _ZEROS = re.compile(rb"\0+")
 _LYRICS = re.compile(rb"LYRICSBEGIN.*?LYRICS(?:200|END)", re.DOTALL)
 
@@ -17,8 +21,8 @@ _LYRICS = re.compile(rb"LYRICSBEGIN.*?LYRICS(?:200|END)", re.DOTALL)
 def read_parts(data: bytes) -> list[SoundPart]:
     """The sounds that follow one another in a file, usually one.
 
-    Raises UnknownFormat, UnknownLength, or BrokenHeader, also for what is neither a sound nor a tag behind a sound that
-    does not say where it ends.
+    Raises UnknownFormat, UnknownLength, TooManySounds, or BrokenHeader, also for what is neither a sound nor a tag behind
+    a sound that does not say where it ends.
     """
     offset, parts = _after_tags(data, 0), list[SoundPart]()
     while offset < len(data):
@@ -27,6 +31,8 @@ def read_parts(data: bytes) -> list[SoundPart]:
             if parts and parts[-1].says_where_it_ends:
                 break
             raise BrokenHeader if parts or data[:3] == b"ID3" else UnknownFormat
+        if len(parts) == MAX_SOUNDS:
+            raise TooManySounds
         parts.append(part)
         offset = _after_tags(data, part.end)
     if not parts:
@@ -46,7 +52,7 @@ def _read_part(data: bytes, start: int) -> SoundPart | None:
 
 def _after_tags(data: bytes, offset: int) -> int:
     """Where the next thing begins that is neither a tag nor zeros."""
-    while offset < len(data):
+    for _ in range(_MAX_TAGS):
         length = _tag_bytes(data, offset)
         if length == 0:
             break

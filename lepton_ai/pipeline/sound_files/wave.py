@@ -16,6 +16,8 @@ _LINEAR = frozenset({0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE})
 _UNKNOWN_BYTES = 0x7FFFF000
 """Programs that write to a pipe declare this much or more, not knowing the length."""
 _IN_DS64 = 0xFFFFFFFF
+_MAX_CHUNKS = 1000
+"""How many chunks are looked at before the samples, and behind them."""
 
 
 class _Chunk(NamedTuple):
@@ -39,7 +41,10 @@ def begins(data: bytes, offset: int) -> bool:
 def read(data: bytes, start: int) -> SoundPart:
     """The WAV file that begins there. Raises BrokenHeader."""
     offset, layout, long_bytes, is_plain = start + 12, b"", 0, data.startswith(b"RIFF", start)
-    while chunk := _chunk(data, offset):
+    for _ in range(_MAX_CHUNKS):
+        chunk = _chunk(data, offset)
+        if chunk is None:
+            break
         if chunk.name == b"data":
             size_bytes = long_bytes if chunk.size_bytes == _IN_DS64 and long_bytes else chunk.size_bytes
             ending = _ending(data, chunk.body, size_bytes)
@@ -90,7 +95,10 @@ def _is_name(data: bytes, offset: int) -> bool:
 
 def _end_of_chunks(data: bytes, offset: int) -> int:
     """Where the chunks end that begin there: at another file, at something else, or behind the end of the data."""
-    while (chunk := _chunk(data, offset)) and not begins(data, offset):
+    for _ in range(_MAX_CHUNKS):
+        chunk = _chunk(data, offset)
+        if chunk is None or begins(data, offset):
+            break
         offset = chunk.next
     return offset
 

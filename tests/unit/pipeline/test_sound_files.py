@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from typing import Any
 
 import numpy as np
@@ -267,3 +268,25 @@ def test_lengths_that_lie_are_refused_before_anything_is_allocated() -> None:
     assert (
         refusal(wav_header(data_bytes=0, content=bytes(4_000_000)), limits=Limits(max_seconds=100)) == "SOUND_TOO_LONG"
     )
+
+
+@pytest.mark.parametrize("data", [
+    ID3V2[:6] + bytes(4) + (b"ID3\x03" + bytes(6)) * 200_000,
+    b"RIFF\0\0\0\0WAVE" + b"LIST\0\0\0\0" * 200_000,
+    encoded(NOISE, "FLAC")[:10_000] + b"\xff\xf8" * 1_000_000,
+    with_lengths(PLAIN[:44] + bytes(2), riff=38, data=2) * 40_000,
+], ids=["tags", "chunks", "FLAC frames", "sounds"])  # fmt: skip
+def test_files_of_countless_small_parts_are_given_up_soon(data: bytes) -> None:
+    calls = 0
+
+    def count(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        with pytest.raises(InvalidInput):
+            decoded(data)
+    finally:
+        sys.setprofile(None)
+    assert calls < 100_000
