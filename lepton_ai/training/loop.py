@@ -30,6 +30,7 @@ from lepton_ai.training.randomness import generator_of, row_order, seed_of, seed
 from lepton_ai.training.schedules import PLATEAU, make_schedule
 from lepton_ai.training.selection import make_selection
 from lepton_ai.training.settings import FitSettings
+from lepton_ai.training.single_rows import SingleRows
 from lepton_ai.training.tasks import Task
 
 
@@ -56,7 +57,7 @@ class Training:
         self._network, self._task, self._settings = network, task, settings
         self._material = material
         plateau = [PlateauSchedule()] if settings.schedule == PLATEAU else []
-        self._callbacks = (*callbacks, *plateau, *settings.callbacks)
+        self._callbacks = (*callbacks, *plateau, *settings.callbacks, SingleRows())
         self._loss = make_loss(settings.loss, task, label_smoothing=settings.label_smoothing)
         self._plain_loss = make_loss(settings.loss, task)
         self._schedule = make_schedule(settings.schedule, warmup_steps=settings.warmup_steps)
