@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from lepton_ai.datasets.arrays import rows_table, to_arrow
+from lepton_ai.datasets.arrow.arrays import rows_table, to_arrow
+from lepton_ai.datasets.arrow.foreign import column_array, frame_columns, is_frame
 from lepton_ai.datasets.dataset import Dataset
-from lepton_ai.datasets.foreign import column_array, frame_columns, is_frame
 from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.schema import Schema
 from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect

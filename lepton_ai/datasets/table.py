@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from lepton_ai.datasets.arrow.foreign import plain_batch
 from lepton_ai.datasets.csv_file import CsvOptions, csv_batches
 from lepton_ai.datasets.dataset import Dataset
-from lepton_ai.datasets.foreign import plain_batch
 from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.memory import row_batches
 from lepton_ai.datasets.parallel import Engine, in_order

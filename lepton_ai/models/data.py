@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from lepton_ai.datasets import Cleaned, Column, Dataset, Schema, from_arrays, from_rows
-from lepton_ai.datasets.foreign import frame_columns, is_frame
+from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
 from lepton_ai.datasets.schema import unknown_column
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lepton_ai.datasets.batch import Augment, Batch
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.tensors import Array
-from lepton_ai.training.callbacks import Callback, TrainingState
+from lepton_ai.training.callbacks import Callback, SingleRows, TrainingState
 from lepton_ai.training.checkpoint import Checkpoint, Position, RunParts
 from lepton_ai.training.evaluation import evaluate, run_network
 from lepton_ai.training.history import History
@@ -31,7 +31,6 @@ from lepton_ai.training.randomness import generator_of, row_order, seed_of, seed
 from lepton_ai.training.schedules import PLATEAU, make_schedule
 from lepton_ai.training.selection import make_selection
 from lepton_ai.training.settings import FitSettings
-from lepton_ai.training.single_rows import SingleRows
 from lepton_ai.training.tasks import Task
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lepton_ai.datasets.arrays import to_arrow
+from lepton_ai.datasets.arrow.arrays import to_arrow
 from lepton_ai.datasets.cells import is_binary, is_text
 from lepton_ai.errors import InvalidInput
 
