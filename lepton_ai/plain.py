@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+Scalar = decimal.Decimal | datetime.date | datetime.time | datetime.timedelta | uuid.UUID
+"""What databases hand over beside texts, bytes and numbers; a datetime is a date."""
+
 _PANDAS_MISSING = ("NAType", "NaTType")
 _PANDAS_SPANS = ("Period", "Interval")
 _LARGEST_EXACT = 1 << 53

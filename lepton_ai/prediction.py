@@ -11,11 +11,11 @@ import numpy as np
 
 from lepton_ai.errors import InvalidInput, LeptonError
 from lepton_ai.mesh.errors import from_status
-from lepton_ai.plain import nearest_float, plain_value
+from lepton_ai.plain import Scalar, nearest_float, plain_value
 from lepton_ai.tensors import Array, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
-RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any]
+RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any] | np.generic | Scalar
 Input = RawInput | Mapping[str, RawInput | None]
 """One example: a value for a pipeline with a single input, else values by input name; None for a missing one."""
 

@@ -143,7 +143,8 @@ def test_what_cannot_be_used_is_refused_by_name() -> None:
 
 def test_an_array_of_a_frame_with_gaps_is_one_of_numbers() -> None:
     array = pd.DataFrame({"a": [1, 2], "b": pd.array([3, None], dtype="Int64")}).to_numpy()
-    np.testing.assert_array_equal([row["x"] for row in from_arrays(array)], [[1, 3], [2, np.nan]])
+    rows = np.array([row["x"] for row in from_arrays(array)])
+    np.testing.assert_array_equal(rows, np.array([[1, 3], [2, np.nan]]))
 
 
 def test_a_series_is_several_examples() -> None:

@@ -97,7 +97,7 @@ def normed(*, track_running_stats: bool = True) -> nn.Sequential:
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 1}, {"batch_size": 1, "accumulate": 4}])
-def test_batch_norm_takes_single_rows_as_when_it_is_served_and_the_history_says_so(settings: dict[str, int]) -> None:
+def test_batch_norm_takes_single_rows_as_when_it_is_served_and_the_history_says_so(settings: dict[str, Any]) -> None:
     network = normed()
     history = train(network=network, data=points(9), epochs=2, doctor=False, **settings)
     assert all(math.isfinite(loss) for loss in history["loss"])

@@ -64,17 +64,18 @@ def test_without_the_runtime_and_for_very_large_models_the_replicas_find_out(
         patch.setattr(onnx_trial, "_MAX_OPENED_BYTES", 10)
         check_opens(package)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(onnx_trial.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     check_opens(package)
 
 
 @pytest.mark.parametrize("kind", ["inputs", "outputs"])
 def test_tensors_that_the_replicas_cannot_hand_over_are_refused(tmp_path: Path, kind: str) -> None:
     tensors = [{"name": "x" if kind == "inputs" else "y", "dtype": "BF16", "shape": [-1, 4]}]
-    onnx = onnx_package(tmp_path / "p", model=onnx_bytes(), **{kind: tensors}).description
-    torch = onnx.model_copy(update={"model": onnx.model.model_copy(update={"format": "torch_export"})})
-    for description, backend in ((onnx, "python"), (torch, "python"), (torch, "native")):
+    changes: dict[str, Any] = {kind: tensors}
+    described = onnx_package(tmp_path / "p", model=onnx_bytes(), **changes).description
+    torch = described.model_copy(update={"model": described.model.model_copy(update={"format": "torch_export"})})
+    for description, backend in ((described, "python"), (torch, "python"), (torch, "native")):
         with pytest.raises(InvalidInput, match=rf"{kind}\[0\]\.dtype: .* is BF16.*FP32 or FP16") as caught:
             check_dtypes(description, triton_backend=backend)  # type: ignore[arg-type]
         assert caught.value.reason == "UNSUPPORTED_DTYPE"
-    check_dtypes(onnx, triton_backend="native")
+    check_dtypes(described, triton_backend="native")
