@@ -139,6 +139,12 @@ class SingleRows(Callback):
             handle.remove()
         self._handles.clear()
 
+    def document(self) -> dict[str, Any]:
+        return {"is_told": self._is_told}
+
+    def restore(self, document: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self._is_told = bool(document["is_told"])
+
     def _freeze(self, module: nn.Module, state: TrainingState) -> None:
         if module.running_mean is None:
             raise InvalidInput.of_field(
