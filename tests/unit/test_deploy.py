@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from lepton_ai.local.containers.compose import SECRET_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -104,16 +107,29 @@ def test_only_what_is_meant_for_the_image_travels_to_the_engine() -> None:
 
 @pytest.mark.parametrize("overrides", OVERRIDES)
 def test_compose_takes_the_files(overrides: tuple[str, ...]) -> None:
+    done = _compose_config(*overrides, **dict.fromkeys(SECRET_VARIABLES.values(), "random"))
+    assert done.returncode == 0, done.stderr
+    assert "not set" not in done.stderr
+
+
+@pytest.mark.parametrize("missing", sorted(SECRET_VARIABLES.values()))
+def test_compose_starts_nothing_without_a_secret(missing: str) -> None:
+    done = _compose_config(**{variable: "random" for variable in SECRET_VARIABLES.values() if variable != missing})
+    assert done.returncode != 0
+    assert "lepton up" in done.stderr
+
+
+def _compose_config(*overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = compose_command()
     if command is None:
         pytest.skip("there is no Docker Compose on this machine")
     files = [part for file in ("docker-compose.yml", *overrides) for part in ("-f", str(DEPLOY / file))]
-    done = subprocess.run(
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
+    return subprocess.run(
         [*command, "--project-directory", str(DEPLOY), *files, "config", "-q"],
+        env=ours | environment,
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "not set" not in done.stderr
