@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from lepton_ai.credentials import find_token
-from lepton_ai.errors import NotFound
+from lepton_ai.errors import NotFound, PermissionDenied
 from lepton_ai.local.stack import connection, find_home
 
 
@@ -43,6 +43,10 @@ def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path |
         found = connection(home)
     except NotFound:
         return addresses
+    except PermissionDenied:
+        if any(told.values()):
+            return addresses
+        raise
     # Parts of two platforms must not be mixed: the stack here fills gaps only when nothing else was named.
     if not any(told.values()):
         addresses = replace(addresses, **{name: getattr(found, name) for name in _SERVICES})

@@ -5,13 +5,14 @@ Reading needs no process, no socket and no optional dependency, so that a client
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lepton_ai.errors import DataLoss, NotFound
+from lepton_ai.errors import DataLoss, NotFound, PermissionDenied
 
 HOME_NAME = ".lepton"
 STATE_NAME = "stack.json"
@@ -82,17 +83,27 @@ def find_home(start: Path) -> Path:
     """The run directory that a command given in `start` means: that of the nearest stack upwards, else `.lepton`."""
     start = start.absolute()
     for folder in (start, *start.parents):
-        if (folder / HOME_NAME / STATE_NAME).is_file():
-            return folder / HOME_NAME
+        # That of another user, which is closed to us, is not meant.
+        with contextlib.suppress(PermissionError):
+            if (folder / HOME_NAME / STATE_NAME).is_file():
+                return folder / HOME_NAME
     return start / HOME_NAME
 
 
 def read_state(home: Path) -> StackState | None:
-    """The recorded state, or None when no stack was started here. Raises DataLoss when the file is not a run state."""
+    """The recorded state, or None when no stack was started here.
+
+    Raises DataLoss when the file is not a run state, and PermissionDenied when it is another user's and closed to us.
+    """
     try:
         text = (home / STATE_NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise PermissionDenied(
+            "The run directory of this stack belongs to another user.",
+            fix="To predict with that stack, ask for its address and set LEPTON_INFERENCE_ADDRESS.",
+        ) from error
     try:
         return _parse(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.addresses import Addresses, find_addresses
-from lepton_ai.errors import FailedPrecondition
+from lepton_ai.errors import FailedPrecondition, PermissionDenied
 from lepton_ai.local.stack import StackState, write_state
 
 
@@ -70,3 +70,16 @@ def test_a_token_file_that_cannot_be_read_is_named_by_its_setting(tmp_path: Path
 
 def test_a_token_is_never_printed() -> None:
     assert "hush" not in repr(Addresses(token="hush"))
+
+
+def test_the_stack_of_another_user_is_no_obstacle_when_addresses_are_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    told = Addresses(inference="127.0.0.1:1")
+    assert find_addresses(told, environ={}, home=home) == told
+    with pytest.raises(PermissionDenied, match="LEPTON_INFERENCE_ADDRESS"):
+        find_addresses(Addresses(), environ={}, home=home)

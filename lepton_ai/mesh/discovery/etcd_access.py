@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from typing import Any
 
 import grpc
 from aetcd import rpc
 
+from lepton_ai.credentials import Metadata
 from lepton_ai.mesh.discovery.login import EtcdLogin
-
-Metadata = tuple[tuple[str, str], ...]
 
 _OLD_REVISION = "revision of auth store is old"
 _STEP_TIMEOUT_S = 5.0
@@ -82,27 +80,23 @@ async def _log_in(auth: Any, login: EtcdLogin) -> str:
 
 
 async def _close(auth: Any, login: EtcdLogin) -> None:
-    """Have etcd ask for a user from now on: this one, who may use Lepton's keys, and root. Fine when half is done."""
+    """Have etcd ask for a user from now on: this one, who may use Lepton's keys, or root.
+
+    What stands there already is from a set-up that was cut short, or from somebody who wants to come back: it goes.
+    """
     _log.warning("etcd lets in everybody; from now on it asks for a user", extra={"user": login.user})
+
+    async def call(method: str, request: Any) -> Any:
+        return await getattr(auth, method)(request, timeout=_STEP_TIMEOUT_S)
+
+    for user in (await call("UserList", rpc.AuthUserListRequest())).users:
+        await call("UserDelete", rpc.AuthUserDeleteRequest(name=user))
+    for role in (await call("RoleList", rpc.AuthRoleListRequest())).roles:
+        await call("RoleDelete", rpc.AuthRoleDeleteRequest(role=role))
     keys = rpc.Permission(permType=rpc.Permission.READWRITE, key=_FIRST_KEY, range_end=_END_OF_KEYS)
-    await _unless_there(auth.RoleAdd(rpc.AuthRoleAddRequest(name=_ROOT), timeout=_STEP_TIMEOUT_S))
-    await _unless_there(auth.RoleAdd(rpc.AuthRoleAddRequest(name=_ROLE), timeout=_STEP_TIMEOUT_S))
-    await auth.RoleGrantPermission(rpc.AuthRoleGrantPermissionRequest(name=_ROLE, perm=keys), timeout=_STEP_TIMEOUT_S)
     for user, password, role in ((_ROOT, login.root_password, _ROOT), (login.user, login.password, _ROLE)):
-        added = rpc.AuthUserAddRequest(name=user, password=password)
-        if not await _unless_there(auth.UserAdd(added, timeout=_STEP_TIMEOUT_S)):
-            changed = rpc.AuthUserChangePasswordRequest(name=user, password=password)
-            await auth.UserChangePassword(changed, timeout=_STEP_TIMEOUT_S)
-        await auth.UserGrantRole(rpc.AuthUserGrantRoleRequest(user=user, role=role), timeout=_STEP_TIMEOUT_S)
-    await auth.AuthEnable(rpc.AuthEnableRequest(), timeout=_STEP_TIMEOUT_S)
-
-
-async def _unless_there(call: Awaitable[Any]) -> bool:
-    """Await a call that makes something; False when it is there already."""
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        if "already exists" not in (error.details() or ""):
-            raise
-        return False
-    return True
+        await call("RoleAdd", rpc.AuthRoleAddRequest(name=role))
+        await call("UserAdd", rpc.AuthUserAddRequest(name=user, password=password))
+        await call("UserGrantRole", rpc.AuthUserGrantRoleRequest(user=user, role=role))
+    await call("RoleGrantPermission", rpc.AuthRoleGrantPermissionRequest(name=_ROLE, perm=keys))
+    await call("AuthEnable", rpc.AuthEnableRequest())

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import grpc
 from aetcd import rpc
 
+from lepton_ai.credentials import Metadata
 from lepton_ai.errors import Unavailable
-from lepton_ai.mesh.discovery.etcd_access import EtcdAccess, Metadata
+from lepton_ai.mesh.discovery.etcd_access import EtcdAccess
 from lepton_ai.mesh.discovery.login import EtcdLogin
 
 T = TypeVar("T")

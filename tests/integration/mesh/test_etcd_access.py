@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from http.client import HTTPResponse
 
+import grpc
 import pytest
+from aetcd import rpc
 
 from lepton_ai.errors import Unavailable
 from lepton_ai.local.programs.etcd import LocalEtcd
@@ -113,3 +115,16 @@ async def test_a_set_up_that_was_cut_short_is_finished(etcd: LocalEtcd) -> None:
     await eventually(lambda: _writes(again), timeout_s=15, description="etcd is closed")
     await again.close()
     assert await _put_by_anybody(etcd) >= 400
+
+
+async def test_who_made_a_user_while_etcd_was_open_does_not_keep_it(etcd: LocalEtcd) -> None:
+    async with grpc.aio.insecure_channel(etcd.address) as channel:
+        auth = rpc.AuthStub(channel)
+        await auth.UserAdd(rpc.AuthUserAddRequest(name="stranger", password="x"))
+        await auth.RoleAdd(rpc.AuthRoleAddRequest(name="root"))
+        await auth.UserGrantRole(rpc.AuthUserGrantRoleRequest(user="stranger", role="root"))
+        registry = EtcdStore(etcd.address, login=REGISTRY)
+        await eventually(lambda: _writes(registry), timeout_s=15, description="etcd is closed")
+        await registry.close()
+        with pytest.raises(grpc.aio.AioRpcError, match="authentication failed"):
+            await auth.Authenticate(rpc.AuthenticateRequest(name="stranger", password="x"))
