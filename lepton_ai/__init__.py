@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lepton_ai.client import AsyncClient, Client
     from lepton_ai.deployment import deploy, load, pull
     from lepton_ai.errors import LeptonError
+    from lepton_ai.file import File
     from lepton_ai.models.wrap import wrap
     from lepton_ai.package import Package
     from lepton_ai.prediction import Answer, Label, Prediction
@@ -20,6 +21,7 @@ __all__ = [
     "Answer",
     "AsyncClient",
     "Client",
+    "File",
     "Label",
     "LeptonError",
     "Package",
@@ -35,6 +37,7 @@ _HOMES = {
     "Answer": "lepton_ai.prediction",
     "AsyncClient": "lepton_ai.client",
     "Client": "lepton_ai.client",
+    "File": "lepton_ai.file",
     "Label": "lepton_ai.prediction",
     "LeptonError": "lepton_ai.errors",
     "Package": "lepton_ai.package",

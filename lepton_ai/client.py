@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -25,11 +26,13 @@ from lepton_ai.mesh.channel import ServicePool, channel_options
 from lepton_ai.mesh.discovery import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
+from lepton_ai.model_inputs import ModelInputs
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
 from lepton_ai.references import parse_model_ref
-from lepton_ai.tensors import to_proto
+from lepton_ai.tensors import checked_text, to_proto
 from lepton_ai.uploads import OnProgress, read_chunks
 from lepton_ai.v1 import (
+    common_pb2,
     health_pb2,
     health_pb2_grpc,
     inference_pb2,
@@ -66,6 +69,7 @@ class AsyncClient:
         self._traces = trace_ratio > 0
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._inference: ServicePool | None = None
+        self._model_inputs = ModelInputs()
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +90,9 @@ class AsyncClient:
     async def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
         """The model's answer for one example: a file, bytes, a text, a number, or a mapping of inputs by name.
 
-        `model` is NAME, NAME@VERSION or NAME@ALIAS. Raises LeptonError: the class says what kind of problem it is.
+        `model` is NAME, NAME@VERSION or NAME@ALIAS. A file is a `pathlib.Path` or a `File`; a plain text is its path
+        only for a model that takes nothing but a picture or a sound, and never in a mapping. Raises LeptonError: the
+        class says what kind of problem it is.
         """
         answer = await self.predict_batch(model, [value], top_k=top_k, timeout_s=timeout_s)
         return answer.predictions[0]
@@ -104,18 +110,25 @@ class AsyncClient:
 
         A call with a single example raises instead.
         """
-        request = inference_pb2.PredictRequest(model=parse_model_ref(model), items=[to_item(value) for value in values])
+        end_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        request = inference_pb2.PredictRequest(model=parse_model_ref(model))
+
+        async def describe() -> Mapping[str, str]:
+            return await self._input_kinds(request.model, end_s - time.monotonic())
+
+        paths = await self._model_inputs.texts_are_paths(model, values, describe)
+        request.items.extend(to_item(value, texts_are_paths=paths) for value in values)
         request.options.top_k = top_k
-        request.options.outputs.extend(outputs)
-        return await self._predict(request, timeout_s)
+        request.options.outputs.extend(checked_text(name, "outputs") for name in outputs)
+        return await self._predict(request, end_s - time.monotonic())
 
     async def infer(
         self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None
     ) -> Answer:
         """Run the model on ready tensors, one for each of its inputs, whose first dimension is the batch."""
         request = inference_pb2.PredictRequest(model=parse_model_ref(model))
-        request.tensors.extend(to_proto(name, array) for name, array in tensors.items())
-        return await self._predict(request, timeout_s)
+        request.tensors.extend(to_proto(checked_text(name, "tensors"), array) for name, array in tensors.items())
+        return await self._predict(request, self._timeout_s if timeout_s is None else timeout_s)
 
     async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
         """Upload a package as the next version of its model; content that is there already is not sent again."""
@@ -182,7 +195,16 @@ class AsyncClient:
         health = health_pb2_grpc.HealthServiceStub(self._channel("health"))
         return await _explained(health.GetStatus(health_pb2.GetStatusRequest(), timeout=self._timeout_s))
 
-    async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float | None) -> Answer:
+    async def _input_kinds(self, model: common_pb2.ModelRef, timeout_s: float) -> Mapping[str, str]:
+        request = inference_pb2.DescribeModelRequest(model=model)
+
+        async def describe(channel: grpc.aio.Channel, left_s: float) -> Mapping[str, str]:
+            stub = inference_pb2_grpc.InferenceServiceStub(channel)
+            return (await stub.DescribeModel(request, timeout=left_s)).input_kinds
+
+        return await (await self._open_inference()).call(describe, timeout_s=timeout_s)
+
+    async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float) -> Answer:
         async def predict(channel: grpc.aio.Channel, left_s: float) -> Answer:
             call = inference_pb2_grpc.InferenceServiceStub(channel).Predict(request, timeout=left_s)
             response = await call
@@ -190,8 +212,7 @@ class AsyncClient:
             trace_id = trailing.get(TRACE_ID_TRAILER, "")
             return to_answer(response, trace_id=trace_id if isinstance(trace_id, str) else trace_id.decode())
 
-        pool = await self._open_inference()
-        return await pool.call(predict, timeout_s=self._timeout_s if timeout_s is None else timeout_s)
+        return await (await self._open_inference()).call(predict, timeout_s=timeout_s)
 
     async def _wait_until_served(self, deployment: registry_pb2.Deployment, wait_s: float) -> None:
         wanted = deployment.routes[0].targets[0].version

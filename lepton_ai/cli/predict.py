@@ -47,7 +47,8 @@ def predict(
 
     Ends with 1 when any file could not be predicted.
     """
-    inputs: list[tuple[str, Input]] = [*((str(path), path) for path in files), *((text, text) for text in texts)]
+    inputs: list[tuple[str, Input]] = [(str(path), path) for path in files]
+    inputs += [(text, {"": text}) for text in texts]  # by name, though it has none: so it is never taken for a path
     if not inputs:
         raise click.UsageError("Name at least one file, or give a --text.")
     with client_for(home, trace=trace, timeout_s=timeout_s) as client:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.file import File
 
 
 def column_array(name: str, values: Any) -> pa.ChunkedArray:
@@ -62,6 +63,13 @@ def _from_list(name: str, values: list[Any]) -> pa.Array:
         return _from_arrays(name, values)
     try:
         return pa.array(values)
+    except UnicodeEncodeError as error:
+        raise InvalidInput.of_field(
+            name,
+            "holds half a surrogate pair, which no UTF-8 text can",
+            reason="INVALID_TEXT",
+            fix="Decode it rightly.",
+        ) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         types = sorted({type(value).__name__ for value in values if value is not None})
         raise InvalidInput.of_field(
@@ -80,8 +88,8 @@ def _plain(value: Any) -> Any:
     """What Arrow has no type for, as what it has."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, Path | File):
+        return str(value.path if isinstance(value, File) else value)
     if isinstance(value, decimal.Decimal):
         return float(value)
     if isinstance(value, memoryview | bytearray):

@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
 from lepton_ai.errors import InvalidInput
+from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
-from lepton_ai.prediction import Input, to_item
+from lepton_ai.prediction import Input, takes_only_a_file, to_item
+from lepton_ai.training.prepared import as_declared
 
 Data = Dataset | tuple[Any, Any] | Mapping[str, Any] | Iterable[Any]
 """A data set; a pair of inputs and targets; a data frame; arrays by column name; records or pairs one by one."""
@@ -62,17 +64,26 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
     An array with one dimension more than an example has holds several. Raises InvalidInput for what cannot be sent.
     """
     if isinstance(inputs, Dataset):
-        return list(inputs.rows(tuple(pipeline.inputs))), True
+        return list(as_declared(inputs, pipeline).rows(tuple(pipeline.inputs))), True
     if is_frame(inputs):
         wanted = [name for name in _frame_table(inputs).column_names if name in pipeline.inputs]
-        inputs = _frame_table(inputs).select(wanted).to_pylist()
+        inputs = [_with_files(row, pipeline) for row in _frame_table(inputs).select(wanted).to_pylist()]
     if isinstance(inputs, Tensor):
         inputs = inputs.detach().cpu().numpy()
     if isinstance(inputs, np.ndarray) and inputs.ndim == _dimensions(pipeline) + 1:
         inputs = list(inputs)
+    paths = takes_only_a_file(pipeline.inputs)
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
-        return [raw_inputs(to_item(each)) for each in inputs], True
-    return [raw_inputs(to_item(inputs))], False  # type: ignore[arg-type] # whatever else there is, it refuses
+        return [raw_inputs(to_item(each, texts_are_paths=paths)) for each in inputs], True
+    return [raw_inputs(to_item(inputs, texts_are_paths=paths))], False  # type: ignore[arg-type] # it refuses the rest
+
+
+def _with_files(row: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
+    """A row of a data frame, whose texts are paths where the model takes pictures or sounds, as they were to `fit`."""
+    return {
+        name: File(cell) if isinstance(cell, str) and pipeline.inputs[name] in FILE_KINDS else cell
+        for name, cell in row.items()
+    }
 
 
 def _dimensions(pipeline: Pipeline) -> int:

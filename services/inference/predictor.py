@@ -37,6 +37,13 @@ class Predictor:
         resolved = self.resolve(request.model, call, routing_key=request.options.routing_key)
         return await self._answer(resolved, request, call)
 
+    def describe(self, ref: common_pb2.ModelRef) -> inference_pb2.DescribeModelResponse:
+        """What raw items of a model hold. Raises NotFound and Unavailable as a prediction does."""
+        loaded = self._routes.resolve(ref).loaded
+        return inference_pb2.DescribeModelResponse(
+            model_name=loaded.model, model_version=loaded.version, input_kinds=self._runtimes.of(loaded).pipeline_inputs
+        )
+
     async def predict_with(
         self, loaded: LoadedVersion, request: inference_pb2.PredictRequest, call: Call
     ) -> inference_pb2.PredictResponse:

@@ -43,6 +43,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=priority)
         return await self._predictor.predict(request, call)
 
+    async def DescribeModel(  # noqa: N802 - the contract's name
+        self, request: inference_pb2.DescribeModelRequest, context: _Context
+    ) -> inference_pb2.DescribeModelResponse:
+        return self._predictor.describe(request.model)
+
     async def PredictStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context
     ) -> AsyncGenerator[inference_pb2.PredictStreamResponse]:
