@@ -13,14 +13,15 @@ from google.protobuf import json_format
 from tritonclient.grpc import service_pb2
 
 from lepton_ai.errors import NotFound, Unavailable
-from lepton_ai.mesh.state import DEPLOYMENTS, SERVING, StateStore
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS, SERVING, StateStore
 from lepton_ai.package import Package
 from lepton_ai.v1 import common_pb2, health_pb2, registry_pb2
-from services.inference.control import ControlOptions, make_reconciler
-from services.inference.prober import Predict
-from services.inference.reconciler import Reconciler
-from services.inference.routes import LoadedVersion, Routes
-from services.inference.triton import InferenceBackend
+from services.inference.lifecycle.control import ControlOptions, make_reconciler
+from services.inference.lifecycle.prober import Predict
+from services.inference.lifecycle.reconciler import Reconciler
+from services.inference.routing.routes import Routes
+from services.inference.triton.backend import InferenceBackend
+from services.inference.version import LoadedVersion
 from tests.sample_packages import onnx_package
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from collections import OrderedDict
 import grpc
 
 from lepton_ai.errors import DataLoss, InvalidInput, ResourceExhausted
-from lepton_ai.mesh.channel import ServicePool
+from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.package import DESCRIPTION_FILE, Description
 from lepton_ai.package.golden import GoldenItem, build_golden
 from lepton_ai.tensors import ELEMENT_BYTES

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 
 from lepton_ai.errors import LeptonError
-from lepton_ai.mesh.channel import ServicePool
+from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.package.golden import GoldenItem
 from lepton_ai.tensors import from_proto
 from lepton_ai.v1 import common_pb2, health_pb2, inference_pb2, inference_pb2_grpc, registry_pb2

@@ -16,12 +16,12 @@ SERVICES = ("health", "inference", "preprocess", "registry")
 
 # Third-party client → the only places that may import it.
 ONE_HOME = {
-    "aetcd": ("lepton_ai/mesh/etcd",),
+    "aetcd": ("lepton_ai/mesh/discovery/etcd",),
     "tritonclient": ("services/inference/", "lepton_ai/testing/fake_triton.py"),
     "sqlalchemy": ("services/registry/", "lepton_ai/datasets/sql.py"),
     "onnx": ("services/registry/",),
-    "PIL": ("lepton_ai/pipeline/", "lepton_ai/datasets/ready/drawing/"),
-    "starlette": ("lepton_ai/local/traces/",),
+    "PIL": ("lepton_ai/pipeline/", "lepton_ai/synthetic/drawing/"),
+    "starlette": ("lepton_ai/traces/",),
     "supervisor": ("lepton_ai/local/",),
 }
 
@@ -128,7 +128,7 @@ def test_public_names_are_sorted_and_exist() -> None:
 
 
 def test_only_one_copy_of_the_open_inference_protocol_is_loaded() -> None:
-    import services.inference.triton  # noqa: F401 - whatever the service loads
+    import services.inference.triton.client  # noqa: F401 - whatever the service loads
 
     loaded = {name for name in sys.modules if name.endswith("service_pb2") and "triton" in name}
     assert loaded == {"tritonclient.grpc.service_pb2"}

@@ -13,9 +13,10 @@ from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.testing import running
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
-from services.inference import oip, servicer
-from services.inference.preprocessing import Preprocessing
-from services.inference.routes import LoadedVersion
+from services.inference.api import servicer
+from services.inference.oip import servicer as oip
+from services.inference.preprocessing.streams import Preprocessing
+from services.inference.version import LoadedVersion
 from tests.unit.inference.colours import DataPlane, data_plane
 from tests.unit.inference.parts import NO_TRACING
 

@@ -12,19 +12,20 @@ from PIL import Image
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.errors import to_status
-from lepton_ai.mesh.trace_context import EMPTY
 from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.mesh.tracing.context import EMPTY
 from lepton_ai.pipeline import Pipeline, raw_inputs
 from lepton_ai.pipeline.postprocess import Postprocess
 from lepton_ai.tensors import Array, to_proto
 from lepton_ai.testing.fake_triton import FakeTriton
 from lepton_ai.v1 import common_pb2, preprocess_pb2
-from services.inference.batcher import Batcher
-from services.inference.calls import Call
-from services.inference.model_runtime import Runtimes
-from services.inference.predictor import Predictor
-from services.inference.preprocessing import Preprocessing
-from services.inference.routes import LoadedVersion, ModelRoutes, Routes, Target
+from services.inference.batching.batcher import Batcher
+from services.inference.call import Call
+from services.inference.predict.predictor import Predictor
+from services.inference.predict.runtime import Runtimes
+from services.inference.preprocessing.streams import Preprocessing
+from services.inference.routing.routes import ModelRoutes, Routes, Target
+from services.inference.version import LoadedVersion
 from tests.unit.inference.parts import NO_TRACING, Described, Description, Reports
 
 COLOURS = ("rot", "grün", "蓝色")
