@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from lepton_ai.lazy import lazily
+
+# gRPC's own fork support, on unless this says otherwise, is for its blocking API. Beside grpc.aio it gives up, yet
+# starts its threads again in the child, where they end it with SIGABRT now and then, even when nobody calls anything.
+# It is read when gRPC is imported; what is done instead is in lepton_ai.client.forking.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses

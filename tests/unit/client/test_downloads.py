@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.downloads import write_chunks
+from lepton_ai.client.downloads import write_chunks
 from lepton_ai.errors import DataLoss
 from lepton_ai.v1 import registry_pb2
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lepton_ai.client.model_inputs import ModelInputs
 from lepton_ai.errors import LeptonError, NotFound, Unavailable, Unsupported
-from lepton_ai.model_inputs import ModelInputs
 
 PHOTO = {"photo": "image"}
 
