@@ -65,7 +65,7 @@ def predict(
 
 
 def prediction_table(names: list[str], predictions: list[Prediction], *, framed: bool = True) -> RenderableType:
-    """A row for each label, best first, the input named once."""
+    """A row for each label, best first, and for what was odd; the input named once."""
     from rich.text import Text
 
     rows: list[tuple[object, ...]] = []
@@ -75,6 +75,8 @@ def prediction_table(names: list[str], predictions: list[Prediction], *, framed:
         for rank, label in enumerate(prediction.labels):
             shown = label.name or f"class {label.index}"
             rows.append((Path(name).name if rank == 0 else "", shown, f"{label.score:.1%}"))
+        for rank, anomaly in enumerate(prediction.anomalies, start=len(prediction.labels)):
+            rows.append((Path(name).name if rank == 0 else "", Text(anomaly, style="yellow"), ""))
     columns = [Column("Input", style="bold"), Column("Label"), Column("Probability", "right")]
     return make_table(columns, rows, framed=framed)
 

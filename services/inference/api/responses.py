@@ -10,7 +10,7 @@ from lepton_ai.mesh.errors import to_status
 from lepton_ai.pipeline.postprocess import Scored
 from lepton_ai.v1 import common_pb2, inference_pb2
 from services.inference.call import Call, make_id
-from services.inference.predict.labels import label_rows
+from services.inference.predict.labels import label_outcomes
 from services.inference.predict.outcome import ItemOutcome
 from services.inference.routing.routes import Resolved
 from services.inference.rows import Answer, NamedTensor, Rows, join
@@ -31,20 +31,23 @@ def tensor_response(
 def item_response(
     request: inference_pb2.PredictRequest, resolved: Resolved, outcomes: Sequence[ItemOutcome], call: Call
 ) -> inference_pb2.PredictResponse:
-    """The answer to a call with raw items: one prediction each, in order."""
+    """The answer to a call with raw items: one prediction each, in order. Raises a single item's error."""
     response = _begin(request, resolved)
-    good = [outcome.rows for outcome in outcomes if outcome.rows is not None]
     started_at = time.monotonic()
     postprocess = resolved.loaded.postprocess
-    labels = iter(label_rows(postprocess, good, request.options.top_k) if postprocess is not None else [[]] * len(good))
+    if postprocess is not None:
+        label_outcomes(postprocess, outcomes, request.options.top_k)
     response.timings.postprocess_us = _since_us(started_at)
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
     for index, (item, outcome) in enumerate(zip(request.items, outcomes, strict=True)):
         prediction = response.predictions.add(item_id=item.id, prediction_id=f"{response.prediction_id}-{index}")
         prediction.anomalies.extend(outcome.anomalies)
         if outcome.error is not None:
             prediction.error.CopyFrom(to_status(outcome.error))
         else:
-            _add_labels(prediction.classification, next(labels))
+            _add_labels(prediction.classification, outcome.labels)
+    good = [outcome.rows for outcome in outcomes if outcome.rows is not None and outcome.error is None]
     # Without labels the outputs are the only answer there is.
     if good and (request.options.outputs or postprocess is None):
         _add_tensors(response, _joined(good).tensors, request.options.outputs)

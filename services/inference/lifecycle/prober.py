@@ -140,7 +140,7 @@ def _labels(loaded: LoadedVersion, sample: GoldenItem, response: inference_pb2.P
     if response.predictions or loaded.postprocess is None:
         return [label.name for prediction in response.predictions for label in prediction.classification.labels]
     outputs = {tensor.name: tensors.from_proto(tensor) for tensor in response.tensors}
-    return [scored.name for row in loaded.postprocess.run(outputs, sample.top_k) for scored in row]
+    return [label.name for row in loaded.postprocess.run(outputs, sample.top_k) for label in row.labels]
 
 
 def _matches(expected: ExpectedTensor, tensor: common_pb2.Tensor) -> bool:

@@ -46,7 +46,8 @@ def ask_async(_: int = 0) -> str:
         async with la.AsyncClient(ADDRESSES, timeout_s=5) as client:
             return (await client.predict("colours", "photo.png")).labels[0].name
 
-    return told(lambda: asyncio.run(calls()))
+    answer: str = told(lambda: asyncio.run(calls()))
+    return answer
 
 
 def told(work: Callable[[], Any]) -> Any:
@@ -99,7 +100,12 @@ def prefork() -> list[Any]:
     """Four children at once while the parent goes on calling in a thread."""
     ending = threading.Event()
     seen: list[Any] = []
-    busy = threading.Thread(target=lambda: [seen.append(told(ask)) for _ in iter(ending.is_set, True)])
+
+    def go_on() -> None:
+        while not ending.is_set():
+            seen.append(told(ask))
+
+    busy = threading.Thread(target=go_on)
     busy.start()
     fork = multiprocessing.get_context("fork")
     answers = fork.Queue()
