@@ -14,14 +14,13 @@ import numpy.typing as npt
 
 from lepton_ai.addresses import Addresses, find_addresses, split_addresses
 from lepton_ai.client import forking
-from lepton_ai.client.downloads import write_chunks
 from lepton_ai.client.model_inputs import ModelInputs
-from lepton_ai.client.uploads import OnProgress, read_chunks
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, NotFound
 from lepton_ai.mesh.calling.pool import ServicePool, channel_options
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
+from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
 from lepton_ai.references import parse_model_ref
 from lepton_ai.tensors import checked_text, to_proto
@@ -71,6 +70,7 @@ class AsyncClient:
         self._inference: ServicePool | None = None
         self._model_inputs = ModelInputs()
         forking.leave_to_parent(self)
+        forking.grpc_used_by(self, uses=bool(self.addresses.otlp))
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,6 +87,7 @@ class AsyncClient:
             await channel.close()
         self._channels.clear()
         await asyncio.to_thread(self._tracing.shutdown)
+        forking.grpc_used_by(self, uses=False)
 
     async def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
         """The model's answer for one example: a file, bytes, a text, a number, or a mapping of inputs by name.
@@ -256,6 +257,7 @@ class AsyncClient:
             # With several the spans of the pool's calls cannot say which one was called.
             interceptors = self._interceptors(replicas[0] if len(replicas) == 1 else None)
             pool = ServicePool("inference", fixed_endpoints("inference", replicas), interceptors=interceptors)
+            forking.grpc_used_by(self, uses=True)
             # Set before the first await, so that calls made at the same time share one pool.
             self._inference = pool
             await pool.start()
@@ -266,6 +268,7 @@ class AsyncClient:
         if service not in self._channels:
             address = self._address(service)
             interceptors = self._interceptors(address)
+            forking.grpc_used_by(self, uses=True)
             self._channels[service] = grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=interceptors)
         return self._channels[service]
 

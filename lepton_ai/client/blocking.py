@@ -12,8 +12,8 @@ import numpy.typing as npt
 from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.engine import Call, ClientOptions, Engine, open_engine
-from lepton_ai.client.uploads import OnProgress
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.package.transfer import OnProgress
 from lepton_ai.prediction import Answer, Input, Prediction
 from lepton_ai.v1 import health_pb2, registry_pb2
 

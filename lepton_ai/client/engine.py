@@ -13,7 +13,7 @@ from lepton_ai.client import forking
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
     from lepton_ai.client.asynchronous import AsyncClient
-    from lepton_ai.client.uploads import OnProgress
+    from lepton_ai.package.transfer import OnProgress
 
 
 @dataclass(frozen=True)

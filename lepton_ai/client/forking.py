@@ -30,6 +30,7 @@ class _State:
         self.grpc_is_lost = False
         self.lock = threading.Lock()
         self.parents: weakref.WeakSet[object] = weakref.WeakSet()
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
 
 _state = _State()
@@ -62,8 +63,16 @@ def leave_to_parent(owner: object) -> None:
     _state.parents.add(owner)
 
 
+def grpc_used_by(user: object, *, uses: bool) -> None:
+    """Say that `user` has opened channels, or closed them all: gRPC's threads do not have their names at once."""
+    if uses:
+        _state.users.add(user)
+    else:
+        _state.users.discard(user)
+
+
 def _before() -> None:
-    _state.grpc_runs = _grpc_runs()
+    _state.grpc_runs = bool(_state.users) or _grpc_runs()
 
 
 def _in_child() -> None:
@@ -72,7 +81,7 @@ def _in_child() -> None:
     for owner in list(_state.parents):
         # A reference that nobody gives back also outlives the interpreter's own clean-up, which a list would not.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
-    _state.parents = weakref.WeakSet()
+    _state.parents, _state.users = weakref.WeakSet(), weakref.WeakSet()
 
 
 def _grpc_runs() -> bool:

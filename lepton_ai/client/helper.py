@@ -23,7 +23,7 @@ from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InternalError
 
 if TYPE_CHECKING:
     from lepton_ai.client.asynchronous import AsyncClient
-    from lepton_ai.client.uploads import OnProgress
+    from lepton_ai.package.transfer import OnProgress
 
 _FIX = "Start this process with the method spawn, or before anything is called, so that it needs no helper."
 _END_S = 5.0

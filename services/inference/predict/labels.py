@@ -9,20 +9,27 @@ import numpy as np
 from lepton_ai.pipeline.postprocess import NOT_A_NUMBER, Labelled, Postprocess
 from lepton_ai.tensors import Array, from_wire
 from lepton_ai.v1 import preprocess_pb2
-from services.inference.predict.outcome import ItemOutcome
+from services.inference.predict.result import Outcome
 from services.inference.rows import NamedTensor, Rows, join
 
 
-def label_outcomes(postprocess: Postprocess, outcomes: Sequence[ItemOutcome], top_k: int) -> None:
-    """Give every item that has its row of the outputs its labels; one whose scores are no numbers gets its own error or
-    anomaly, and disturbs no other. Raises as `label_rows` does."""
-    good = [(outcome, outcome.rows) for outcome in outcomes if outcome.rows is not None]
-    labelled = label_rows(postprocess, [rows for _, rows in good], top_k)
-    for (outcome, _), row in zip(good, labelled, strict=True):
-        outcome.labels, outcome.error = row.labels, row.error
-        if row.anomaly:
-            anomaly = preprocess_pb2.InputAnomaly(reason=NOT_A_NUMBER, message=row.anomaly)
-            outcome.anomalies = [*outcome.anomalies, anomaly]
+def note_faults(outcomes: Sequence[Outcome], labels: Sequence[Labelled]) -> list[Labelled]:
+    """Note errors and anomalies of labels at the raw items that they are of; the labels of the items without error.
+
+    Raises a single item's error.
+    """
+    answered = [outcome for outcome in outcomes if outcome.rows is not None]
+    for outcome, row in zip(answered, labels, strict=True):
+        outcome.error = row.error
+        outcome.anomalies = [*outcome.anomalies, *anomalies_of(row)]
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
+    return [row for row in labels if row.error is None]
+
+
+def anomalies_of(row: Labelled) -> list[preprocess_pb2.InputAnomaly]:
+    """What is odd about the scores of a row."""
+    return [preprocess_pb2.InputAnomaly(reason=NOT_A_NUMBER, message=row.anomaly)] if row.anomaly else []
 
 
 def label_rows(postprocess: Postprocess, parts: Sequence[Rows], top_k: int) -> list[Labelled]:

@@ -8,14 +8,17 @@ import sys
 
 import pytest
 
+from lepton_ai import Addresses
 from lepton_ai.client import AsyncClient, forking
-from lepton_ai.errors import FailedPrecondition
+from lepton_ai.errors import FailedPrecondition, LeptonError
 
 LOOK = """
 import json, os
 from lepton_ai.client import forking
 import grpc
 channel = grpc.insecure_channel("127.0.0.1:1") if {opened} else None
+while channel and not forking._grpc_runs():
+    pass  # its threads are about to take their names
 if not os.fork():
     print(json.dumps(forking.grpc_is_lost()), flush=True)
     if not os.fork():
@@ -35,6 +38,22 @@ def test_grpc_is_lost_in_children_of_a_process_with_open_channels(opened: bool, 
     program = LOOK.format(opened=opened)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [child, child, "false"], "child, its child, parent"
+
+
+async def test_an_open_client_tells_before_grpcs_threads_have_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forking, "_grpc_runs", lambda: False)
+
+    def running() -> bool:
+        forking._before()
+        return forking._state.grpc_runs
+
+    client = AsyncClient(Addresses(registry="127.0.0.1:1"), timeout_s=0.1)
+    assert not running(), "it has opened nothing"
+    with pytest.raises(LeptonError):
+        await client.models()
+    assert running()
+    await client.close()
+    assert not running()
 
 
 async def test_an_asyncio_client_is_refused_where_grpc_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

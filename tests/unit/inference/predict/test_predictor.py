@@ -45,7 +45,7 @@ def names(prediction: inference_pb2.Prediction) -> list[str]:
 
 async def predict(request: Request, **changes: Any) -> inference_pb2.PredictResponse:
     plane = await data_plane()
-    return await plane.predictor.predict(request, plane.call(**changes))
+    return await plane.predict(request, plane.call(**changes))
 
 
 async def test_a_photo_becomes_labels() -> None:
@@ -105,6 +105,14 @@ async def test_tensors_in_tensors_out() -> None:
     assert not response.predictions
 
 
+async def test_tensors_get_labels_when_they_ask_for_some() -> None:
+    image = tensors.to_proto("image", image_tensor((9, 0, 0), (0, 0, 9)))
+    response = await predict(Request(model=COLOURS_MODEL, tensors=[image], options=Options(top_k=1)))
+    assert [names(each) for each in response.predictions] == [[COLOURS[0]], [COLOURS[2]]]
+    assert response.predictions[1].prediction_id == f"{response.prediction_id}-1"
+    assert response.tensors
+
+
 async def test_more_rows_than_a_batch_holds_are_one_answer() -> None:
     image = tensors.to_proto("image", image_tensor(*([value, 0, 0] for value in range(11))))
     response = await predict(Request(model=COLOURS_MODEL, tensors=[image]))
@@ -113,7 +121,7 @@ async def test_more_rows_than_a_batch_holds_are_one_answer() -> None:
 
 async def test_without_postprocessing_raw_items_get_the_outputs() -> None:
     plane = await data_plane(colours_version(labelled=False))
-    response = await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+    response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
     assert [tensor.name for tensor in response.tensors] == ["logits"]
     assert response.predictions[0].WhichOneof("outcome") == "classification"
 
@@ -209,7 +217,7 @@ async def test_raw_items_need_a_pipeline() -> None:
     loaded.pipeline_proto = None
     plane = await data_plane(loaded)
     with pytest.raises(InvalidInput) as error:
-        await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+        await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
     assert error.value.reason == "NO_PIPELINE"
 
 
@@ -217,14 +225,14 @@ async def test_the_deadline_bounds_the_whole_call() -> None:
     plane = await data_plane()
     plane.triton.compute_s = 30.0
     with pytest.raises(DeadlineExceeded):
-        await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(timeout_s=0.05))
+        await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(timeout_s=0.05))
 
 
 async def test_a_version_in_use_is_held_until_its_call_ends() -> None:
     loaded = colours_version()
     plane = await data_plane(loaded)
     plane.triton.compute_s = 0.05
-    call = asyncio.ensure_future(plane.predictor.predict(Request(model=COLOURS_MODEL, tensors=[IMAGE]), plane.call()))
+    call = asyncio.ensure_future(plane.predict(Request(model=COLOURS_MODEL, tensors=[IMAGE]), plane.call()))
     await asyncio.sleep(0)
     idle = asyncio.ensure_future(loaded.idle())
     await asyncio.wait((call, idle), return_when=asyncio.FIRST_COMPLETED)
@@ -236,7 +244,7 @@ async def test_one_version_can_be_asked_though_nothing_is_routed_to_it() -> None
     plane = await data_plane()
     fresh = colours_version(version=5)
     await plane.triton.load(fresh.triton_name)
-    response = await plane.predictor.predict_with(fresh, Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+    response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(), loaded=fresh)
     assert response.model_version == 5
 
 
@@ -252,7 +260,7 @@ async def test_scores_that_are_no_numbers_are_the_error_of_their_item_alone() ->
     request = Request(
         model=COLOURS_MODEL, items=[item(GREEN), item(RED), item(BLUE)], options=Options(outputs=["logits"])
     )
-    good, bad, other = (response := await plane.predictor.predict(request, plane.call())).predictions
+    good, bad, other = (response := await plane.predict(request, plane.call())).predictions
     assert (names(good)[0], names(other)[0]) == (COLOURS[1], COLOURS[2])
     error = from_status(bad.error)
     assert (type(error), error.reason) == (FailedPrecondition, "NOT_A_NUMBER")
@@ -263,7 +271,7 @@ async def test_a_single_item_whose_scores_are_no_numbers_fails_the_call() -> Non
     plane = await data_plane()
     plane.triton.compute = not_a_number
     with pytest.raises(FailedPrecondition, match="not all numbers"):
-        await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+        await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
 
 
 async def test_a_package_may_have_an_anomaly_instead() -> None:
@@ -271,7 +279,7 @@ async def test_a_package_may_have_an_anomaly_instead() -> None:
     version.postprocess = Postprocess.load([{"op": "classify", "not_a_number": "anomaly"}])
     plane = await data_plane(version)
     plane.triton.compute = not_a_number
-    response = await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED), item(BLUE)]), plane.call())
+    response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED), item(BLUE)]), plane.call())
     odd, good = response.predictions
     assert [(each.input, each.reason) for each in odd.anomalies] == [("", "NOT_A_NUMBER")]
     assert odd.WhichOneof("outcome") == "classification"
@@ -283,5 +291,18 @@ async def test_tensors_hold_what_is_not_a_number_as_it_is() -> None:
     plane = await data_plane()
     plane.triton.compute = not_a_number
     image = tensors.to_proto("image", image_tensor((9, 0, 0), (0, 0, 9)))
-    response = await plane.predictor.predict(Request(model=COLOURS_MODEL, tensors=[image]), plane.call())
+    response = await plane.predict(Request(model=COLOURS_MODEL, tensors=[image]), plane.call())
     assert np.isnan(tensors.from_proto(response.tensors[0])).all(axis=1).tolist() == [True, False]
+
+
+async def test_labels_of_tensors_fail_row_by_row_too() -> None:
+    plane = await data_plane()
+    plane.triton.compute = not_a_number
+    image = tensors.to_proto("image", image_tensor((9, 0, 0), (0, 0, 9)))
+    response = await plane.predict(
+        Request(model=COLOURS_MODEL, tensors=[image], options=Options(top_k=1)), plane.call()
+    )
+    bad, good = response.predictions
+    assert from_status(bad.error).reason == "NOT_A_NUMBER"
+    assert names(good) == [COLOURS[2]]
+    assert len(tensors.from_proto(response.tensors[0])) == 2, "tensors hold all rows"
