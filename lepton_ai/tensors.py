@@ -159,9 +159,13 @@ def _as_array(array: npt.ArrayLike, field: str) -> Array:
         return array
     try:
         values = np.asarray(array)
-        return np.asarray(array, dtype=np.object_) if values.dtype.kind in "SU" else values
+        if values.dtype.kind not in "SU":
+            return values
+    except UnicodeDecodeError:
+        pass  # texts beside bytes that are none
     except ValueError as error:
         raise InvalidInput.of_field(field, "is uneven: its lists differ in length", reason="UNEVEN") from error
+    return np.asarray(array, dtype=np.object_)
 
 
 def from_wire(dtype: str, shape: Sequence[int], data: bytes | memoryview, *, field: str = "tensor") -> Array:

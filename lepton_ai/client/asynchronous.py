@@ -15,14 +15,14 @@ import numpy.typing as npt
 from lepton_ai.addresses import Addresses, find_addresses, split_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.model_inputs import ModelInputs
-from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, NotFound
+from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, NotFound
 from lepton_ai.mesh.calling.pool import ServicePool, channel_options
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
-from lepton_ai.references import parse_model_ref
+from lepton_ai.references import check_name, parse_model_ref
 from lepton_ai.tensors import checked_text, to_proto
 from lepton_ai.v1 import (
     common_pb2,
@@ -120,7 +120,7 @@ class AsyncClient:
 
         paths = await self._model_inputs.texts_are_paths(model, values, describe)
         request.items.extend(to_item(value, texts_are_paths=paths) for value in values)
-        request.options.top_k = top_k
+        request.options.top_k = _checked_top_k(top_k)
         request.options.outputs.extend(checked_text(name, "outputs") for name in outputs)
         return await self._predict(request, end_s - time.monotonic())
 
@@ -184,14 +184,13 @@ class AsyncClient:
     async def undeploy(self, model: str) -> None:
         """Take a model out of service; its versions stay in the registry."""
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        await _explained(
-            registry.Undeploy(registry_pb2.UndeployRequest(model=model), timeout=self._timeout_s), self._timeout_s
-        )
+        request = registry_pb2.UndeployRequest(model=check_name(model, field="model"))
+        await _explained(registry.Undeploy(request, timeout=self._timeout_s), self._timeout_s)
 
     async def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """All models with their versions, or one of them. Raises NotFound for a name that does not exist."""
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        request = registry_pb2.ListModelsRequest(name=name)
+        request = registry_pb2.ListModelsRequest(name=check_name(name) if name else "")
         return list((await _explained(registry.ListModels(request, timeout=self._timeout_s), self._timeout_s)).models)
 
     async def status(self) -> health_pb2.PlatformStatus:
@@ -283,6 +282,12 @@ class AsyncClient:
                 fix=f"Start a stack with `lepton up`, or set LEPTON_{service.upper()}_ADDRESS=HOST:PORT.",
             )
         return address
+
+
+def _checked_top_k(top_k: int) -> int:
+    if not 0 <= top_k < 1 << 32:
+        raise InvalidInput.of_field("top_k", f"is {top_k}", fix="Ask for 1 or more labels, or 0 for the usual number.")
+    return top_k
 
 
 async def _explained(call: Awaitable[T], timeout_s: float) -> T:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.file import File
+from lepton_ai.tensors import checked_text
 
 
 def column_array(name: str, values: Any) -> pa.ChunkedArray:
@@ -20,7 +21,7 @@ def column_array(name: str, values: Any) -> pa.ChunkedArray:
     if isinstance(values, pa.ChunkedArray):
         return values
     if not isinstance(values, pa.Array):
-        values = to_arrow(name, values)
+        values = to_arrow(checked_text(name, "column name"), values)
     return pa.chunked_array([values], values.type)
 
 
@@ -53,6 +54,8 @@ def _from_numpy(name: str, array: np.ndarray[Any, Any]) -> pa.Array:
         if array.dtype.kind in "USM":
             raise InvalidInput.of_field(name, "texts and times have one dimension")
         return tensor_array(array)
+    if array.dtype.kind == "U":
+        return _from_list(name, array.tolist())
     return pa.array(array)
 
 

@@ -15,6 +15,7 @@ from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.schema import Schema
 from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect
 from lepton_ai.errors import InvalidInput
+from lepton_ai.tensors import checked_text
 
 _BATCH_ROWS = 1024
 _PANDAS_INDEX = "__index_level_"
@@ -88,5 +89,7 @@ def batch_of(rows: list[Mapping[str, Any]], *, first_row: int = 0) -> pa.RecordB
         if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
             raise InvalidInput(f"Row {first_row + index} is not a mapping from column names.", fix="Give dictionaries.")
         names.update(dict.fromkeys(row))
+    for name in names:
+        checked_text(name, "column name")
     arrays = [to_arrow(name, [row.get(name) for row in rows]) for name in names]
     return pa.RecordBatch.from_arrays(arrays, names=list(names))
