@@ -142,9 +142,10 @@ def test_half_a_surrogate_pair_is_refused_with_its_column(values: Any) -> None:
 
 
 def test_half_a_surrogate_pair_in_a_columns_name_is_refused() -> None:
-    for make in (lambda: from_arrays({"\ud800": [1]}), lambda: from_rows([{"\ud800": 1}])):
-        with pytest.raises(InvalidInput, match=r"column name.*surrogate"):
-            make()
+    with pytest.raises(InvalidInput, match=r"column name.*surrogate"):
+        from_arrays({"\ud800": [1]})
+    with pytest.raises(InvalidInput, match=r"column name.*surrogate"):
+        from_rows([{"\ud800": 1}])
 
 
 def test_files_in_a_list_are_paths_of_files(tmp_path: Path) -> None:
