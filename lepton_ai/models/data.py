@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
+from lepton_ai.datasets import Cleaned, Column, Dataset, Schema, from_arrays, from_rows
+from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
+from lepton_ai.datasets.schema import unknown_column
 from lepton_ai.errors import InvalidInput
-from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
 from lepton_ai.prediction import Input, takes_only_a_file, to_item
 from lepton_ai.training.prepared import as_declared
@@ -25,9 +26,6 @@ Data = Dataset | tuple[Any, Any] | Mapping[str, Any] | Iterable[Any]
 """A data set; a pair of inputs and targets; a data frame; arrays by column name; records or pairs one by one."""
 
 Examples = Input | Tensor | Sequence[Input] | Iterable[Any] | Dataset
-
-_INDEX = "__index_level_"
-"""How Arrow names what a pandas index becomes."""
 
 
 def as_dataset(data: Data, targets: Any = None) -> Dataset:
@@ -53,11 +51,6 @@ def as_dataset(data: Data, targets: Any = None) -> Dataset:
     return _from_examples(data)
 
 
-def is_frame(data: object) -> bool:
-    """Whether this is a table of pandas, Polars, Arrow or another library that speaks Arrow."""
-    return hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
-
-
 def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str, RawValue]], bool]:
     """Raw inputs for a pipeline, and whether they were several examples rather than one.
 
@@ -66,8 +59,9 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
     if isinstance(inputs, Dataset):
         return list(as_declared(inputs, pipeline).rows(tuple(pipeline.inputs))), True
     if is_frame(inputs):
-        wanted = [name for name in _frame_table(inputs).column_names if name in pipeline.inputs]
-        inputs = [_with_files(row, pipeline) for row in _frame_table(inputs).select(wanted).to_pylist()]
+        return _frame_rows(inputs, pipeline), True
+    if hasattr(inputs, "to_list") and not _is_named(inputs, pipeline):  # a series of pandas or Polars: examples
+        inputs = inputs.to_list()
     if isinstance(inputs, Tensor):
         inputs = inputs.detach().cpu().numpy()
     if isinstance(inputs, np.ndarray) and inputs.ndim == _dimensions(pipeline) + 1:
@@ -78,12 +72,9 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
     return [raw_inputs(to_item(inputs, texts_are_paths=paths))], False  # type: ignore[arg-type] # it refuses the rest
 
 
-def _with_files(row: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
-    """A row of a data frame, whose texts are paths where the model takes pictures or sounds, as they were to `fit`."""
-    return {
-        name: File(cell) if isinstance(cell, str) and pipeline.inputs[name] in FILE_KINDS else cell
-        for name, cell in row.items()
-    }
+def _is_named(series: Any, pipeline: Pipeline) -> bool:
+    """Whether a series is one row of a data frame, and so bears the names of inputs."""
+    return any(str(name) in pipeline.inputs for name in getattr(series, "index", ()))
 
 
 def _dimensions(pipeline: Pipeline) -> int:
@@ -103,16 +94,20 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
         )
     name = getattr(targets, "name", None)  # of a column of a data frame
     target = name if isinstance(name, str) and name else "y"
-    if hasattr(targets, "to_numpy"):
-        targets = targets.to_numpy()
+    if is_frame(targets):
+        targets = next(iter(frame_columns(targets).values())) if len(targets.columns) == 1 else targets.to_numpy()
     if getattr(targets, "ndim", 1) == 2 and targets.shape[1] == 1:
         targets = targets.reshape(-1)
     return from_arrays(inputs, targets, target=target)
 
 
-def _frame_table(frame: Any) -> pa.Table:
-    table = frame if isinstance(frame, pa.Table) else pa.table(frame)
-    return table.select([name for name in table.column_names if not name.startswith(_INDEX)])
+def _frame_rows(frame: Any, pipeline: Pipeline) -> list[Mapping[str, RawValue]]:
+    """The rows of a data frame, its values read as they were read for training; other columns are passed over."""
+    given = frame_columns(frame)
+    columns = [Column(name, kind) for name, kind in pipeline.inputs.items() if name in given]  # type: ignore[arg-type]
+    if not columns:
+        raise unknown_column(next(iter(pipeline.inputs)), tuple(given))
+    return list(Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns))))
 
 
 def _from_examples(data: Any) -> Dataset:
