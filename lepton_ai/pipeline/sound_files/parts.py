@@ -21,8 +21,8 @@ _LYRICS = re.compile(rb"LYRICSBEGIN.*?LYRICS(?:200|END)", re.DOTALL)
 def read_parts(data: bytes) -> list[SoundPart]:
     """The sounds that follow one another in a file, usually one.
 
-    Raises UnknownFormat, UnknownLength, TooManySounds, or BrokenHeader, also for what is neither a sound nor a tag behind
-    a sound that does not say where it ends.
+    Raises UnknownFormat, UnknownLength, TooManySounds, or BrokenHeader, also for what is neither a sound nor a tag and
+    lies behind a sound that does not say where it ends.
     """
     offset, parts = _after_tags(data, 0), list[SoundPart]()
     while offset < len(data):
