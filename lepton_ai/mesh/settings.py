@@ -8,14 +8,13 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lepton_ai.errors import FieldViolation, InvalidInput
+from lepton_ai.mesh.address import is_address
 
 MIB = 1 << 20
 
 
 def _check_address(value: str) -> str:
-    """host:port, the way gRPC takes it. An IPv6 host is in brackets."""
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not is_address(value):
         raise ValueError("must be HOST:PORT, for instance 127.0.0.1:2379")
     return value
 

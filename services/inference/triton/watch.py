@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.mesh.loops import run_loop
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.errors import TRITON_AWAY
 
@@ -62,7 +63,7 @@ class TritonWatch:
     async def start(self) -> None:
         """Poll once, then go on in the background."""
         await self.refresh()
-        self._task = asyncio.create_task(self._run())
+        self._task = run_loop(self._run, name="watch triton")
 
     async def close(self) -> None:
         """Stop polling."""

@@ -11,7 +11,8 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2 as standard
 from grpc_health.v1 import health_pb2_grpc as standard_grpc
 
-from lepton_ai.mesh.discovery.endpoints import Endpoint, register
+from lepton_ai.mesh.discovery.endpoints import register
+from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.server import Server

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.mesh.discovery.endpoints import Endpoint, endpoint_key, fixed_endpoints, register, watch_endpoints
+from lepton_ai.mesh.discovery.endpoints import fixed_endpoints, register, watch_endpoints
+from lepton_ai.mesh.discovery.records import Endpoint, endpoint_key
 from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore
 
