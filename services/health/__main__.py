@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import watch_endpoints
 from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.mesh.logs import configure_logging
+from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.process import run, run_process
 from lepton_ai.mesh.serving.server import Server
@@ -31,9 +33,14 @@ async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -
     prober = ModelProber(pools["inference"], samples, timeout_s=settings.probe_timeout_s)
     observer = Observer(state, ReplicaChecker(timeout_s=settings.check_timeout_s), prober, settings)
     await observer.start()
-    server.on_close(observer.close)
-    mirroring = asyncio.create_task(mirror(observer, server.health), name="mirror health")
-    mirroring.add_done_callback(lambda task: task.cancelled() or task.result())
+    mirroring = run_loop(partial(mirror, observer, server.health), name="mirror health")
+
+    async def close() -> None:
+        await observer.close()
+        mirroring.cancel()
+        await asyncio.wait([mirroring])
+
+    server.on_close(close)
     servicer = HealthServicer(observer, draining=server.draining)
     server.add(health_pb2_grpc.add_HealthServiceServicer_to_server, servicer, SERVICE)
     return server
