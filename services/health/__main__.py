@@ -28,7 +28,7 @@ async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -
     """Everything wired together and started; the server is what the caller runs and drains."""
     server = Server("health", settings, state=state, tracing=tracing, metrics=Metrics("health"))
     server.on_close(state.close)  # closed last: closing goes backwards
-    pools = {name: await _pool(name, state, server) for name in ("inference", "registry")}
+    pools = {name: await _pool(name, state, server, settings) for name in ("inference", "registry")}
     samples = GoldenSamples(pools["registry"], max_bytes=settings.max_golden_bytes, timeout_s=settings.probe_timeout_s)
     prober = ModelProber(pools["inference"], samples, timeout_s=settings.probe_timeout_s)
     observer = Observer(state, ReplicaChecker(timeout_s=settings.check_timeout_s), prober, settings)
@@ -46,9 +46,9 @@ async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -
     return server
 
 
-async def _pool(service: str, state: StateStore, server: Server) -> ServicePool:
+async def _pool(service: str, state: StateStore, server: Server, settings: HealthSettings) -> ServicePool:
     endpoints = await watch_endpoints(state, service)
-    pool = ServicePool(service, endpoints)
+    pool = ServicePool(service, endpoints, max_message_bytes=settings.max_message_bytes)
     await pool.start()
     server.on_close(endpoints.close)
     server.on_close(pool.close)

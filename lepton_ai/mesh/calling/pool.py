@@ -16,6 +16,7 @@ from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
 from lepton_ai.mesh.discovery.endpoints import EndpointWatch
 from lepton_ai.mesh.errors import as_lepton_error
 from lepton_ai.mesh.latest import Latest
+from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import RetryBudget, pause_before_retry
 
@@ -115,7 +116,7 @@ class ServicePool:
         endpoints: EndpointWatch,
         *,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
-        max_message_bytes: int = 64 << 20,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         linger_s: float = 10.0,
         doubt_s: float = 3.0,
     ) -> None:

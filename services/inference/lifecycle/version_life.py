@@ -30,7 +30,8 @@ SERVING: State = health_pb2.VERSION_STATE_SERVING
 DRAINING: State = health_pb2.VERSION_STATE_DRAINING
 FAILED: State = health_pb2.VERSION_STATE_FAILED
 
-_PROBE_INTERVAL_S = 2.0
+PROBE_INTERVAL_S = 2.0
+"""A version without a good answer for so long is probed."""
 _GOLDEN_INTERVAL_S = 2.0
 _LATE_PROBES = 3
 _QUICK_ATTEMPTS = 4
@@ -52,10 +53,10 @@ class LifeParts:
     prober: Prober
     changed: Callable[[], None]
     """Called after every change of a version's state."""
+    drain_s: float
+    probe_interval_s: float
     restart_triton: Callable[[], Awaitable[None]] | None = None
     """The last resort when a model that has served cannot be brought back by loading it again."""
-    drain_s: float = 30.0
-    probe_interval_s: float = _PROBE_INTERVAL_S
 
 
 class VersionLife:

@@ -12,7 +12,7 @@ from lepton_ai.mesh.loops import run_loop
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.errors import TRITON_AWAY
 
-_INTERVAL_S = 0.5
+POLL_INTERVAL_S = 0.5
 _ANSWER_TIMEOUT_S = 1.0
 # Under load an answer may be late; only silence for several polls means that Triton hangs. Ending it costs loading all
 # models again, so that waits longer than sending it nothing more.
@@ -29,7 +29,7 @@ class TritonWatch:
         triton: InferenceBackend,
         changed: Callable[[], None],
         *,
-        interval_s: float = _INTERVAL_S,
+        interval_s: float = POLL_INTERVAL_S,
         answer_timeout_s: float = _ANSWER_TIMEOUT_S,
         restart: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
