@@ -26,7 +26,8 @@ def mark_stale(status: pb.PlatformStatus, since_ns: int) -> None:
     """Say in a status that it tells of the past: nothing in it is called healthy any more, and a problem says why."""
     status.stale_since.FromNanoseconds(since_ns)
     since = f"{status.stale_since.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
-    for part in (status, *status.services, *status.models):
+    parts: Iterable[pb.PlatformStatus | pb.ServiceStatus | pb.ModelStatus] = (status, *status.services, *status.models)
+    for part in parts:
         part.condition = max(part.condition, _DEGRADED)
     for model in status.models:
         model.message = f"{model.message} Stale since {since}.".lstrip()
