@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lepton_ai.errors import InvalidInput, LeptonError, NotFound, Unavailable
 from lepton_ai.traces import search
-from lepton_ai.traces.dependencies import dependencies
+from lepton_ai.traces.edges import dependencies
 from lepton_ai.traces.jaeger import Json
 from lepton_ai.traces.otlp_http import PATH, OtlpEndpoint
 from lepton_ai.traces.query import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -35,11 +35,15 @@ def status(*, stale: bool) -> pb.PlatformStatus:
 
 
 class Registry(registry_pb2_grpc.RegistryServiceServicer):
+    """As much of a registry as deploying needs."""
+
     async def Deploy(self, request: Any, context: Any) -> registry_pb2.Deployment:  # noqa: N802
         return DEPLOYMENT
 
 
 class Health(health_pb2_grpc.HealthServiceServicer):
+    """Tells one status to those who watch."""
+
     def __init__(self, told: pb.PlatformStatus) -> None:
         self._told = told
 
@@ -49,8 +53,8 @@ class Health(health_pb2_grpc.HealthServiceServicer):
 
 async def deploy(told: pb.PlatformStatus) -> None:
     async with running(
-        (registry_pb2_grpc.add_RegistryServiceServicer_to_server, Registry(), "lepton.v1.RegistryService"),
-        (health_pb2_grpc.add_HealthServiceServicer_to_server, Health(told), "lepton.v1.HealthService"),
+        (registry_pb2_grpc.add_RegistryServiceServicer_to_server, cast(Any, Registry)(), "lepton.v1.RegistryService"),
+        (health_pb2_grpc.add_HealthServiceServicer_to_server, cast(Any, Health)(told), "lepton.v1.HealthService"),
     ) as server:
         addresses = Addresses(registry=server.address, health=server.address, inference=server.address)
         async with AsyncClient(addresses) as client:

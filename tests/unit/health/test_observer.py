@@ -20,7 +20,7 @@ from services.health.servicer import mirror
 from services.health.settings import HealthSettings
 from services.health.view import ReplicaCheck
 
-QUICK = {"check_interval_s": 0.01, "check_timeout_s": 0.01, "probe_interval_s": 0.01, "probe_timeout_s": 0.01}
+QUICK = {"check_interval_s": 0.01, "check_timeout_s": 0.5, "probe_interval_s": 0.01, "probe_timeout_s": 0.5}
 
 
 class Checker:
@@ -105,7 +105,7 @@ POISON = [
 async def test_looking_goes_on_over_a_value_that_cannot_be_read(world: World, key: str, value: bytes) -> None:
     await world.state.put(key, value)
     await world.goes_on()
-    assert not world.observer.current().HasField("stale_since")
+    await eventually(lambda: not world.observer.current().HasField("stale_since"), description="it is fresh")
     assert [model.name for model in world.observer.current().models] == ["cat"]
 
 
@@ -149,7 +149,8 @@ async def test_a_status_that_nobody_keeps_current_says_since_when_and_calls_noth
     status = world.observer.current()
     assert status.observed_at.ToNanoseconds() == status.stale_since.ToNanoseconds()
     assert status.problems[0].startswith("Stale since 2")
-    conditions = {status.condition, *(each.condition for each in (*status.services, *status.models))}
+    conditions = {status.condition, *(each.condition for each in status.services)}
+    conditions |= {each.condition for each in status.models}
     assert conditions.isdisjoint({pb.CONDITION_HEALTHY, pb.CONDITION_UNSPECIFIED})
     assert all("Stale since" in model.message for model in status.models)
     world.checker.failure = None

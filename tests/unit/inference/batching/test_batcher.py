@@ -324,7 +324,7 @@ async def test_who_hears_of_batches_and_fails_keeps_nobody_from_an_answer() -> N
     def fail(*_: object) -> None:
         raise ValueError("poison")
 
-    reports.batch_done = fail  # type: ignore[method-assign]
+    reports.batch_done = fail  # type: ignore[method-assign, assignment]
     batcher = make_batcher(triton, reports=reports)
     for value in (1, 2):
         answer = await batcher.submit(rows_of(value), deadline=in_seconds(5))
