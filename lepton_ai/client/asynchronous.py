@@ -19,6 +19,7 @@ from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput,
 from lepton_ai.mesh.calling.pool import ServicePool, channel_options
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
+from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
@@ -36,7 +37,7 @@ from lepton_ai.v1 import (
 
 T = TypeVar("T")
 
-_OPTIONS = channel_options(64 << 20)
+_OPTIONS = channel_options(MAX_MESSAGE_BYTES)
 _PUSH_TIMEOUT_S = 600.0
 _GRACE_S = 2.0
 """How much later than its timeout a call may end before it is given up."""
