@@ -12,6 +12,7 @@ from lepton_ai.mesh.discovery.state import DEPLOYMENTS, ENDPOINTS, SERVING, Stat
 from lepton_ai.mesh.latest import Latest
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.health.assessment import assess
+from services.health.machine import Machine
 from services.health.probes import ModelProber
 from services.health.replicas import ReplicaChecker
 from services.health.settings import HealthSettings
@@ -32,6 +33,12 @@ class Observer:
         self._checker = checker
         self._prober = prober
         self._settings = settings
+        self._machine = Machine(
+            disk_directory=settings.disk_directory,
+            disk_low_bytes=settings.disk_low_bytes,
+            supervisor_socket=settings.supervisor_socket,
+        )
+        self._machine_problems: tuple[str, ...] = ()
         self._watches: dict[str, Watch] = {}
         self._checks: Mapping[str, ReplicaCheck] = {}
         self._probes: dict[str, health_pb2.ProbeResult] = {}
@@ -65,6 +72,7 @@ class Observer:
         while True:
             addresses = [address for each in self._endpoints().values() for address in each]
             self._checks = await self._checker.check_all(addresses)
+            self._machine_problems = await self._machine.look()
             self._refresh()
             await asyncio.sleep(self._settings.check_interval_s)
 
@@ -96,6 +104,8 @@ class Observer:
                 for _, value in sorted(self._watches[SERVING].entries.items())
             ),
             probes=dict(self._probes),
+            expected_replicas=self._settings.expected_replicas,
+            machine=self._machine_problems,
             state_connected=all(watch.connected for watch in self._watches.values()),
         )
 

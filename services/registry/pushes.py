@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from services.registry.completion import Completion
 from services.registry.data_directory import DataDirectory
 from services.registry.inspection.inspection import Inspection, Verdict
 from services.registry.messages import file_records, version_message
+from services.registry.room import disk_errors
 from services.registry.store import AuditEntry, NewVersion, Store, VersionRecord
 from services.registry.upload import Upload
 
@@ -88,10 +87,11 @@ class Pushes:
                 fix="Try again in a moment.",
                 retry_after_s=_RETRY_AFTER_S,
             )
+        async with disk_errors():
+            staging = self._directory.new_staging()
         self._running += 1
-        staging = self._directory.new_staging()
         try:
-            async with _disk_errors(), asyncio.timeout(timeout_s):
+            async with disk_errors(), asyncio.timeout(timeout_s):
                 checked = await self._receive(manifest, requests, staging)
         except BaseException:
             await self._completion.finish(_remove(staging))
@@ -147,7 +147,7 @@ class Pushes:
         model, sources = checked.manifest.model, checked.sources
         await self._pin(sources)
         try:
-            async with _disk_errors():
+            async with disk_errors():
                 for sha256, source in sources.items():
                     await self._blobs.put(sha256, source)
             version, created = await self._record(checked.manifest, checked.verdict, actor=actor)
@@ -221,15 +221,3 @@ async def _without_stalls(
 
 async def _remove(directory: Path) -> None:
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-
-
-@asynccontextmanager
-async def _disk_errors() -> AsyncIterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise ResourceExhausted(
-            "The registry's disk is full; nothing was changed.", reason="DISK_FULL", fix="Make room, then push again."
-        ) from error

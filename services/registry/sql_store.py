@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from lepton_ai.errors import FailedPrecondition, Unavailable
 from services.registry import schema
+from services.registry.room import disk_full
 from services.registry.store import (
     AuditEntry,
     DeploymentRecord,
@@ -29,6 +31,15 @@ from services.registry.store import (
 _BUSY_TIMEOUT_MS = 5000
 _HASHES_PER_QUERY = 500  # SQLite bounds the number of parameters
 _WRITING = "lepton_writing"
+_FULL = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        # What the journal and the memory shared by connections meet on a full disk.
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    }
+)
 
 
 class SqlReading:
@@ -197,7 +208,7 @@ async def open_sqlite(path: Path) -> SqlStore:
     event.listen(engine.sync_engine, "connect", _prepare_connection)
     event.listen(engine.sync_engine, "begin", _begin)
     try:
-        async with engine.connect() as connection:
+        async with _database_errors(), engine.connect() as connection:
             await connection.execution_options(**{_WRITING: True})
             async with connection.begin():
                 await connection.run_sync(schema.metadata.create_all)
@@ -245,6 +256,8 @@ async def _database_errors() -> AsyncIterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeout) as error:
+        if getattr(error.orig if isinstance(error, OperationalError) else None, "sqlite_errorcode", 0) in _FULL:
+            raise disk_full() from error
         raise Unavailable(
             "The registry's database cannot do this now; nothing was changed.",
             reason="DATABASE_UNAVAILABLE",
