@@ -27,6 +27,7 @@ from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
 from lepton_ai.references import parse_model_ref
+from lepton_ai.storage_faults import gather_faults
 from lepton_ai.tensors import to_proto
 from lepton_ai.uploads import OnProgress, read_chunks
 from lepton_ai.v1 import (
@@ -42,6 +43,8 @@ T = TypeVar("T")
 
 _OPTIONS = channel_options(64 << 20)
 _PUSH_TIMEOUT_S = 600.0
+_CHECK_TIMEOUT_S = 3600.0
+_SLOWEST_BYTES_PER_S = 50 << 20
 
 
 class _TraceSettings:
@@ -118,14 +121,19 @@ class AsyncClient:
         return await self._predict(request, timeout_s)
 
     async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
-        """Upload a package as the next version of its model; content that is there already is not sent again."""
+        """Upload a package as the next version of its model; content that is there already is not sent again.
+
+        Pushing what is a version already gives that version, and mends its files when the registry's are damaged.
+        """
         from lepton_ai.package import Package  # needs nothing that a client which only predicts lacks, but time
 
         package = await asyncio.to_thread(Package.read, Path(directory))
         manifest = package.manifest()
         request = registry_pb2.FindMissingFilesRequest(sha256=[file.sha256 for file in manifest.files])
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        missing = await _explained(registry.FindMissingFiles(request, timeout=self._timeout_s))
+        # The registry may have to read what it has.
+        timeout_s = self._timeout_s + sum(file.size_bytes for file in manifest.files) / _SLOWEST_BYTES_PER_S
+        missing = await _explained(registry.FindMissingFiles(request, timeout=timeout_s))
         wanted = set(missing.sha256)
         paths = {file.sha256: package.path(file.path) for file in manifest.files if file.sha256 in wanted}
 
@@ -153,6 +161,15 @@ class AsyncClient:
             )
         chunks = registry.DownloadFile(registry_pb2.DownloadFileRequest(sha256=found.sha256), timeout=_PUSH_TIMEOUT_S)
         return await _explained(write_chunks(Path(path), found, chunks))
+
+    async def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
+        """Have the registry read every file it holds, which takes a while; what is damaged, missing or unused.
+
+        `on_progress` is called with (bytes read, bytes in all) about every second.
+        """
+        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
+        reports = registry.CheckStorage(registry_pb2.CheckStorageRequest(), timeout=_CHECK_TIMEOUT_S)
+        return await _explained(gather_faults(reports, on_progress))
 
     async def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.
@@ -311,6 +328,10 @@ class Client:
     def download(self, model: str, file: str, path: Path | str) -> Path:
         """See AsyncClient.download."""
         return self._run(self._client.download(model, file, path))
+
+    def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
+        """See AsyncClient.check_storage."""
+        return self._run(self._client.check_storage(on_progress=on_progress))
 
     def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """See AsyncClient.deploy."""

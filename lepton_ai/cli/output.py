@@ -33,6 +33,8 @@ _STATE_STYLES = {
     "unsupervised": "yellow",
     "unhealthy": "bold red",
     "failed": "bold red",
+    "damaged": "bold red",
+    "missing": "bold red",
     "stopped": "red",
 }
 

@@ -93,9 +93,7 @@ def _problems(view: View, services: Iterable[pb.ServiceStatus], models: Iterable
         if not service.replicas:
             problems.append(f"No {service.name} service is registered. Start one, or see its log.")
         elif (count := len(service.replicas)) < (expected := view.expected_replicas.get(service.name, 1)):
-            problems.append(
-                f"{count} of {expected} {service.name} services are registered. See the logs of the others."
-            )
+            problems.append(f"{count} of {expected} {service.name} services are registered. See the log of the rest.")
         problems += [
             f"{service.name} at {replica.address}: {replica.message}"
             for replica in service.replicas

@@ -14,6 +14,7 @@ from services.registry.pushes import Pushes, PushLimits
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import RegistrySettings
 from services.registry.sql_store import SqlStore, open_sqlite
+from services.registry.storage_check import StorageCheck
 
 
 class Registry:
@@ -28,16 +29,18 @@ class Registry:
         self._blobs = FileBlobs.in_directory(directory.blobs)
         self._completion = Completion()
         self.publisher = Publisher(store=store, state=state, interval_s=settings.republish_interval_s)
+        pushes = Pushes(
+            store=store,
+            blobs=self._blobs,
+            directory=directory,
+            inspection=Inspection(settings.package_limits, settings.inspection_limits),
+            completion=self._completion,
+            limits=PushLimits(settings.package_limits, settings.max_concurrent_pushes),
+        )
         self.servicer = RegistryServicer(
             catalogue=Catalogue(store, self._blobs),
-            pushes=Pushes(
-                store=store,
-                blobs=self._blobs,
-                directory=directory,
-                inspection=Inspection(settings.package_limits, settings.inspection_limits),
-                completion=self._completion,
-                limits=PushLimits(settings.package_limits, settings.max_concurrent_pushes),
-            ),
+            pushes=pushes,
+            storage_check=StorageCheck(store, self._blobs, lambda: pushes.pinned),
             deployments=Deployments(
                 store=store, state=state, state_address=settings.etcd_address, completion=self._completion
             ),

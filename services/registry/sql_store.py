@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from lepton_ai.disk import free_bytes
 from lepton_ai.errors import FailedPrecondition, Unavailable
 from services.registry import schema
 from services.registry.room import disk_full
@@ -30,6 +31,8 @@ from services.registry.store import (
 
 _BUSY_TIMEOUT_MS = 5000
 _HASHES_PER_QUERY = 500  # SQLite bounds the number of parameters
+_COMMIT_BYTES = 4 << 20
+"""Room that a transaction may need: its pages, those of the journal, and the deletion of another one's."""
 _WRITING = "lepton_writing"
 _FULL = frozenset(
     {
@@ -182,8 +185,9 @@ class SqlWriting(SqlReading):
 class SqlStore:
     """Transactions on one SQLite file. Open it with `open_sqlite`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, path: Path) -> None:
         self._engine = engine
+        self._path = path
         self._writers = asyncio.Lock()  # fairer than SQLite's polling of its own lock
 
     @asynccontextmanager
@@ -193,6 +197,9 @@ class SqlStore:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[SqlWriting]:
+        # Before anything else is changed, for instance in etcd: a commit that fails at the end is too late for that.
+        if await asyncio.to_thread(free_bytes, self._path.parent) < _COMMIT_BYTES:
+            raise disk_full()
         async with _database_errors(), self._writers, self._engine.connect() as connection:
             await connection.execution_options(**{_WRITING: True})
             async with connection.begin():
@@ -216,7 +223,7 @@ async def open_sqlite(path: Path) -> SqlStore:
     except BaseException:
         await engine.dispose()
         raise
-    return SqlStore(engine)
+    return SqlStore(engine, path)
 
 
 async def _check_schema(connection: AsyncConnection) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from supervisor import loggers
 
 
@@ -19,7 +21,7 @@ class PatientFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]  # 
         before = self.missing
         try:
             if self.stream.closed:  # turning it over ended half-way
-                self.reopen()
+                self.stream = Path(self.baseFilename).open("ab")  # noqa: SIM115 - open as long as the process runs
             super().emit(record)
         except OSError:
             self.missing = max(self.missing, before + 1)

@@ -307,6 +307,17 @@ class TestHealing:
         assert await replica.ask() == [[1, 3, 5, 7]]
         assert world.restarts == 0
 
+    async def test_a_version_whose_file_the_registry_has_damaged_comes_up_once_that_is_mended(
+        self, world: World, replica: Replica
+    ) -> None:
+        model = world.registry.versions["doubler", 1].files["model.onnx"].sha256
+        world.registry.damaged[model] = b"something else"
+        await world.registry.deploy("doubler", 1)
+        await eventually(lambda: replica.state_of(1) == "FAILED", description="it cannot be fetched")
+        assert "is not what the manifest says" in replica.status(1).message
+        world.registry.damaged.clear()
+        await serves(replica, 1)
+
     async def test_a_report_of_the_data_plane_is_looked_into_at_once(self, world: World) -> None:
         async with world.replica(probe_interval_s=600.0) as replica:
             await world.registry.deploy("doubler", 1)

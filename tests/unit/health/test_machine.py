@@ -1,0 +1,54 @@
+"""What the machine has against the platform: no room, or no supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from services.health.machine import Machine
+
+
+def machine(*, directory: Path | None = None, socket: Path | None = None) -> Machine:
+    return Machine(disk_directory=directory, disk_low_bytes=1 << 20, supervisor_socket=socket)
+
+
+@pytest.fixture
+def socket() -> Iterator[Path]:
+    """A path that is short enough for a socket, wherever the tests' own folder lies."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "control.sock"
+
+
+async def test_a_machine_of_which_nothing_is_known_has_no_problems() -> None:
+    assert await machine().look() == ()
+
+
+async def test_a_disk_that_is_nearly_full_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await machine(directory=tmp_path).look() == ()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 19))
+    (problem,) = await machine(directory=tmp_path).look()
+    assert "nearly full: 0.5 MiB are left" in problem
+
+
+async def test_a_disk_that_does_not_answer_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(shutil, "disk_usage", broken)
+    (problem,) = await machine(directory=tmp_path).look()
+    assert "does not answer: Input/output error" in problem
+
+
+async def test_a_supervisor_that_is_gone_is_a_problem(socket: Path) -> None:
+    server = await asyncio.start_unix_server(lambda _, writer: writer.close(), socket)
+    assert await machine(socket=socket).look() == ()
+    server.close()
+    await server.wait_closed()
+    (problem,) = await machine(socket=socket).look()
+    assert "supervisor is gone" in problem
