@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from pathlib import Path
 
 from lepton_ai.disk import describe_low
@@ -22,7 +23,7 @@ class Machine:
 
     async def look(self) -> tuple[str, ...]:
         """The problems, a sentence each with what to do. Never raises."""
-        return tuple(filter(None, (await asyncio.to_thread(self._look_at_disk), await self._look_for_supervisor())))
+        return await asyncio.to_thread(lambda: tuple(filter(None, (self._look_at_disk(), self._look_for_supervisor()))))
 
     def _look_at_disk(self) -> str:
         if self._disk_directory is None:
@@ -33,15 +34,15 @@ class Machine:
             _log.warning("The room on the disk is not known: %s", error.strerror)
             return f"The disk that the platform writes to does not answer: {error.strerror}."
 
-    async def _look_for_supervisor(self) -> str:
+    def _look_for_supervisor(self) -> str:
         if self._supervisor_socket is None:
             return ""
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, writer = await asyncio.open_unix_connection(self._supervisor_socket)
-        except TimeoutError:
-            return ""  # its queue of callers is full: it is busy, not gone
-        except OSError:
-            return "The process supervisor is gone: nothing that dies is started again. Run `lepton up` to recover."
-        writer.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.settimeout(_CONNECT_TIMEOUT_S)
+            try:
+                caller.connect(str(self._supervisor_socket))
+            except TimeoutError:
+                return ""  # its queue of callers is full: it is busy, not gone
+            except OSError:
+                return "The process supervisor is gone: nothing that dies is started again. Run `lepton up` to recover."
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from supervisor import loggers
 
@@ -13,6 +14,7 @@ class PatientFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]  # 
     What could not be written is counted, and said in the log itself once there is room again.
     """
 
+    stream: Any
     missing = 0
     """Records that were not written since the last one that was."""
 

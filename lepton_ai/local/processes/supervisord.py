@@ -167,7 +167,8 @@ class StackSupervisor(supervisord.Supervisor):  # type: ignore[misc]
         """Called by supervisor, once."""
         while True:
             try:
-                return super().runforever()
+                super().runforever()
+                return
             except OSError as error:
                 text = f"an error of the system is passed over: {error}"
                 self.options.logger.critical(text)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
+import socket as listening
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,9 +46,9 @@ async def test_a_disk_that_does_not_answer_is_a_problem(tmp_path: Path, monkeypa
 
 
 async def test_a_supervisor_that_is_gone_is_a_problem(socket: Path) -> None:
-    server = await asyncio.start_unix_server(lambda _, writer: writer.close(), socket)
-    assert await machine(socket=socket).look() == ()
-    server.close()
-    await server.wait_closed()
+    with listening.socket(listening.AF_UNIX) as server:
+        server.bind(str(socket))
+        server.listen()
+        assert await machine(socket=socket).look() == ()
     (problem,) = await machine(socket=socket).look()
     assert "supervisor is gone" in problem
