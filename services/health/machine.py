@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lepton_ai.disk import describe_low
 
-_CONNECT_TIMEOUT_S = 1.0
+_CONNECT_TIMEOUT_S = 0.5
+_ANSWER_TIMEOUT_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -20,10 +21,20 @@ class Machine:
         self._disk_directory = disk_directory
         self._disk_low_bytes = disk_low_bytes
         self._supervisor_socket = supervisor_socket
+        self._looking: asyncio.Task[tuple[str, ...]] | None = None
 
     async def look(self) -> tuple[str, ...]:
         """The problems, a sentence each with what to do. Never raises."""
-        return await asyncio.to_thread(lambda: tuple(filter(None, (self._look_at_disk(), self._look_for_supervisor()))))
+        if self._looking is None or self._looking.done():  # one at a time, or a hanging disk would take all threads
+            self._looking = asyncio.create_task(asyncio.to_thread(self._look))
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                return await asyncio.shield(self._looking)
+        except TimeoutError:
+            return ("The disk that the platform writes to does not answer.",)
+
+    def _look(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self._look_at_disk(), self._look_for_supervisor())))
 
     def _look_at_disk(self) -> str:
         if self._disk_directory is None:

@@ -63,6 +63,11 @@ class Observer:
         await self._checker.close()
         self.status.close()
 
+    async def look_at_machine(self) -> None:
+        """Have the status tell of the machine as it is now: disks fill up faster than replicas are asked."""
+        self._machine_problems = await self._machine.look()
+        self._refresh()
+
     async def _follow(self, changes: AsyncIterator[Mapping[str, bytes]]) -> None:
         async for _ in changes:
             self._refresh()
@@ -72,8 +77,7 @@ class Observer:
         while True:
             addresses = [address for each in self._endpoints().values() for address in each]
             self._checks = await self._checker.check_all(addresses)
-            self._machine_problems = await self._machine.look()
-            self._refresh()
+            await self.look_at_machine()
             await asyncio.sleep(self._settings.check_interval_s)
 
     async def _probe_models(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import socket as listening
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from lepton_ai.testing import eventually
 from services.health.machine import Machine
 
 
@@ -43,6 +45,29 @@ async def test_a_disk_that_does_not_answer_is_a_problem(tmp_path: Path, monkeypa
     monkeypatch.setattr(shutil, "disk_usage", broken)
     (problem,) = await machine(directory=tmp_path).look()
     assert "does not answer: Input/output error" in problem
+
+
+async def test_a_disk_that_hangs_is_a_problem_and_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mended, asked = threading.Event(), []
+
+    def hang(_: object) -> SimpleNamespace:
+        asked.append(1)
+        assert mended.wait(30)
+        return SimpleNamespace(free=1 << 30)
+
+    monkeypatch.setattr(shutil, "disk_usage", hang)
+    monkeypatch.setattr("services.health.machine._ANSWER_TIMEOUT_S", 0.01)
+    hanging = machine(directory=tmp_path)
+    assert await hanging.look() == await hanging.look() == ("The disk that the platform writes to does not answer.",)
+    assert asked == [1]
+    mended.set()
+    await eventually(lambda: _has_no_problems(hanging), description="it answers again")
+
+
+async def _has_no_problems(found: Machine) -> bool:
+    return await found.look() == ()
 
 
 async def test_a_supervisor_that_is_gone_is_a_problem(socket: Path) -> None:

@@ -24,7 +24,7 @@ from lepton_ai.local.stack import ProcessRecord
 
 def _failing_process() -> Any:
     options = SimpleNamespace(logger=logging.getLogger("toy"))
-    config = SimpleNamespace(name="toy", startretries=1, options=options, expendable="")
+    config: Any = SimpleNamespace(name="toy", startretries=1, options=options, expendable="")
     return PatientProcess(config)
 
 
