@@ -14,6 +14,8 @@ from lepton_ai.errors import InternalError, InvalidInput
 from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
 from lepton_ai.v1 import inference_pb2
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
 
@@ -90,6 +92,7 @@ class PredictionStream:
             raise InvalidInput.of_field("request.request_id", problem, fix="Give every message an id of its own.")
         self._ids.add(request.request_id)
         try:
-            return await self._predictor.predict(request, call)
+            result = await self._predictor.predict(read_request(request), call)
+            return write_response(request, result, call)
         finally:
             self._ids.discard(request.request_id)
