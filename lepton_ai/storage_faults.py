@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Sequence
 
-from lepton_ai.uploads import OnProgress
+from lepton_ai.package.transfer import OnProgress
 from lepton_ai.v1 import registry_pb2
 
 
