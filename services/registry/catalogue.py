@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from lepton_ai.errors import InvalidInput, NotFound
 from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
-from services.registry.blobs import Blobs
 from services.registry.messages import read_deployment, version_message
+from services.registry.storage.blobs import Blobs
 from services.registry.store import Reading, Store, VersionRecord
 
 _SHA256_LENGTH = 64

@@ -13,14 +13,14 @@ from pathlib import Path
 from lepton_ai.errors import DeadlineExceeded, InvalidInput, ResourceExhausted
 from lepton_ai.package import PackageLimits, check_manifest, manifest_digest
 from lepton_ai.v1 import registry_pb2
-from services.registry.blobs import Blobs
 from services.registry.completion import Completion
-from services.registry.data_directory import DataDirectory
 from services.registry.inspection.inspection import Inspection, Verdict
 from services.registry.messages import file_records, version_message
-from services.registry.room import disk_errors
+from services.registry.storage.blobs import Blobs
+from services.registry.storage.data_directory import DataDirectory
+from services.registry.storage.room import disk_errors
+from services.registry.storage.upload import Upload
 from services.registry.store import AuditEntry, NewVersion, Store, VersionRecord
-from services.registry.upload import Upload
 
 _RETRY_AFTER_S = 2.0
 _LOG = logging.getLogger(__name__)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from lepton_ai.mesh.discovery.state import StateStore
-from services.registry.blobs import FileBlobs
 from services.registry.catalogue import Catalogue
 from services.registry.completion import Completion
-from services.registry.data_directory import DataDirectory
 from services.registry.deployments import Deployments
 from services.registry.inspection.inspection import Inspection
 from services.registry.publisher import Publisher
@@ -14,7 +12,9 @@ from services.registry.pushes import Pushes, PushLimits
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import RegistrySettings
 from services.registry.sql_store import SqlStore, open_sqlite
-from services.registry.storage_check import StorageCheck
+from services.registry.storage.blobs import FileBlobs
+from services.registry.storage.check import StorageCheck
+from services.registry.storage.data_directory import DataDirectory
 
 
 class Registry:

@@ -12,7 +12,7 @@ from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
 from services.registry.catalogue import Catalogue
 from services.registry.deployments import Deployments
 from services.registry.pushes import Pushes
-from services.registry.storage_check import StorageCheck
+from services.registry.storage.check import StorageCheck
 
 SERVICE_NAME = "lepton.v1.RegistryService"
 _MAX_PUSH_S = 3600.0

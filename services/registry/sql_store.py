@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from lepton_ai.disk import free_bytes
 from lepton_ai.errors import FailedPrecondition, Unavailable
 from services.registry import schema
-from services.registry.room import disk_full
+from services.registry.storage.room import disk_full
 from services.registry.store import (
     AuditEntry,
     DeploymentRecord,

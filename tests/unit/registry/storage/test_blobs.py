@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from lepton_ai.errors import DataLoss
-from services.registry.blobs import FileBlobs
+from services.registry.storage.blobs import FileBlobs
 
 CONTENT = bytes(range(256)) * 10_000
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from lepton_ai.v1 import registry_pb2 as pb
-from services.registry.blobs import Blobs
+from services.registry.storage.blobs import Blobs
 from services.registry.store import Reading, Store
 
 _REPORT_INTERVAL_S = 1.0
