@@ -32,7 +32,7 @@ from services.registry.store import (
 _BUSY_TIMEOUT_MS = 5000
 _HASHES_PER_QUERY = 500  # SQLite bounds the number of parameters
 _COMMIT_BYTES = 4 << 20
-"""Room that a transaction may need: its pages, those of the journal, and the deletion of another one's."""
+"""Room that a transaction may need for its pages, in the journal and in the database."""
 _WRITING = "lepton_writing"
 _FULL = frozenset(
     {

@@ -314,7 +314,7 @@ class TestHealing:
         world.registry.damaged[model] = b"something else"
         await world.registry.deploy("doubler", 1)
         await eventually(lambda: replica.state_of(1) == "FAILED", description="it cannot be fetched")
-        assert "is not what the manifest says" in replica.status(1).message
+        assert "is not what was pushed" in replica.status(1).message
         world.registry.damaged.clear()
         await serves(replica, 1)
 
