@@ -34,6 +34,8 @@ _STATE_STYLES = {
     "unsupervised": "yellow",
     "unhealthy": "bold red",
     "failed": "bold red",
+    "damaged": "bold red",
+    "missing": "bold red",
     "stopped": "red",
 }
 

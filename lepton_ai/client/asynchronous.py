@@ -24,6 +24,7 @@ from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptor
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
 from lepton_ai.references import check_name, parse_model_ref
+from lepton_ai.storage_faults import gather_faults
 from lepton_ai.tensors import checked_text, to_proto
 from lepton_ai.v1 import (
     common_pb2,
@@ -41,6 +42,8 @@ _OPTIONS = channel_options(MAX_MESSAGE_BYTES)
 _PUSH_TIMEOUT_S = 600.0
 _GRACE_S = 2.0
 """How much later than its timeout a call may end before it is given up."""
+_CHECK_TIMEOUT_S = 3600.0
+_SLOWEST_BYTES_PER_S = 50 << 20
 
 
 class _TraceSettings:
@@ -134,14 +137,19 @@ class AsyncClient:
         return await self._predict(request, self._timeout_s if timeout_s is None else timeout_s)
 
     async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
-        """Upload a package as the next version of its model; content that is there already is not sent again."""
+        """Upload a package as the next version of its model; content that is there already is not sent again.
+
+        Pushing what is a version already gives that version, and mends its files when the registry's are damaged.
+        """
         from lepton_ai.package import Package  # needs nothing that a client which only predicts lacks, but time
 
         package = await asyncio.to_thread(Package.read, Path(directory))
         manifest = package.manifest()
         request = registry_pb2.FindMissingFilesRequest(sha256=[file.sha256 for file in manifest.files])
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        missing = await _explained(registry.FindMissingFiles(request, timeout=self._timeout_s), self._timeout_s)
+        # The registry may have to read what it has.
+        timeout_s = self._timeout_s + sum(file.size_bytes for file in manifest.files) / _SLOWEST_BYTES_PER_S
+        missing = await _explained(registry.FindMissingFiles(request, timeout=timeout_s), timeout_s)
         wanted = set(missing.sha256)
         paths = {file.sha256: package.path(file.path) for file in manifest.files if file.sha256 in wanted}
 
@@ -169,6 +177,15 @@ class AsyncClient:
             )
         chunks = registry.DownloadFile(registry_pb2.DownloadFileRequest(sha256=found.sha256), timeout=_PUSH_TIMEOUT_S)
         return await _explained(write_chunks(Path(path), found, chunks), _PUSH_TIMEOUT_S)
+
+    async def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
+        """Have the registry read every file it holds, which takes a while; what is damaged, missing or unused.
+
+        `on_progress` is called with (bytes read, bytes in all) about every second.
+        """
+        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
+        reports = registry.CheckStorage(registry_pb2.CheckStorageRequest(), timeout=_CHECK_TIMEOUT_S)
+        return await _explained(gather_faults(reports, on_progress), _CHECK_TIMEOUT_S)
 
     async def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.

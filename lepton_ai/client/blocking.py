@@ -86,6 +86,11 @@ class Client:
         written: Path = self._run("download", model, file, path)
         return written
 
+    def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
+        """See AsyncClient.check_storage."""
+        faults: Sequence[registry_pb2.StorageFault] = self._run("check_storage", on_progress=on_progress)
+        return faults
+
     def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """See AsyncClient.deploy."""
         deployment: registry_pb2.Deployment = self._run("deploy", model, wait_s=wait_s)

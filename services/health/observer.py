@@ -15,6 +15,7 @@ from lepton_ai.mesh.loops import run_loop
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.health.assessment import assess, mark_stale, production_version
 from services.health.freshness import Freshness
+from services.health.machine import Machine
 from services.health.probes import ModelProber
 from services.health.replicas import ReplicaChecker
 from services.health.settings import HealthSettings
@@ -41,6 +42,12 @@ class Observer:
         self._checker = checker
         self._prober = prober
         self._settings = settings
+        self._machine = Machine(
+            disk_directory=settings.disk_directory,
+            disk_low_bytes=settings.disk_low_bytes,
+            supervisor_socket=settings.supervisor_socket,
+        )
+        self._machine_problems: tuple[str, ...] = ()
         self._watches: dict[str, Watch] = {}
         self._endpoints = Records(decode_endpoint)
         self._deployments = Records(decode_deployment)
@@ -87,6 +94,11 @@ class Observer:
         status.observed_at.FromNanoseconds(self._freshness.observed_ns)
         return status
 
+    async def look_at_machine(self) -> None:
+        """Have the status tell of the machine as it is now: disks fill up faster than replicas are asked."""
+        self._machine_problems = await self._machine.look()
+        self._refresh()
+
     async def _follow(self, watch: Watch) -> None:
         async for _ in watch.changes():
             self._refresh()
@@ -96,7 +108,7 @@ class Observer:
         while True:
             addresses = [address for each in self._known_endpoints().values() for address in each]
             self._checks = await self._checker.check_all(addresses)
-            self._refresh()
+            await self.look_at_machine()
             self._freshness.looked("checks")
             await asyncio.sleep(self._settings.check_interval_s)
 
@@ -152,6 +164,8 @@ class Observer:
             deployments=self._known_deployments(),
             serving=tuple(self._serving.read(self._watches[SERVING].entries).values()),
             probes=dict(self._probes),
+            expected_replicas=self._settings.expected_replicas,
+            machine=self._machine_problems,
             state_connected=all(watch.connected for watch in self._watches.values()),
         )
 

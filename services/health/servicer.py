@@ -27,6 +27,7 @@ class HealthServicer(health_pb2_grpc.HealthServiceServicer):
         self._draining = draining
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.PlatformStatus:  # noqa: N802
+        await self._observer.look_at_machine()
         return self._observer.current()
 
     async def WatchStatus(  # noqa: N802

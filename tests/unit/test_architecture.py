@@ -50,7 +50,6 @@ LARGE_FOLDERS = {
     "lepton_ai/traces": 26,
     "lepton_ai/training": 26,
     "lepton_ai/training/doctor": 17,
-    "services/registry": 17,
 }
 
 

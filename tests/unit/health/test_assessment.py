@@ -47,6 +47,18 @@ def test_a_missing_service_degrades_the_platform_and_says_what_to_do() -> None:
     assert status.problems == ["No preprocess service is registered. Start one, or see its log."]
 
 
+def test_fewer_replicas_than_were_asked_for_degrade_their_service() -> None:
+    status = assess(replace(WORKING, expected_replicas={"inference": 1, "preprocess": 3}))
+    assert status.condition == pb.CONDITION_DEGRADED
+    assert status.problems == ["2 of 3 preprocess services are registered. See the log of the rest."]
+
+
+def test_a_problem_of_the_machine_degrades_the_platform() -> None:
+    status = assess(replace(WORKING, machine=("The disk is full.",)))
+    assert status.condition == pb.CONDITION_DEGRADED
+    assert status.problems == ["The disk is full."]
+
+
 def test_without_inference_the_platform_is_unhealthy() -> None:
     assert assess(replace(WORKING, replicas={**REPLICAS, "inference": {}})).condition == pb.CONDITION_UNHEALTHY
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +17,7 @@ from lepton_ai.errors import NotFound, Unavailable
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.testing import MemoryStore, eventually
 from lepton_ai.testing.fake_triton import FakeTriton
+from services.inference.lifecycle.deployments import Memory, MemoryFile
 from services.inference.routing.routes import ModelRoutes
 from tests.replica import FakeRegistry, Replica, make_replica, push_versions
 
@@ -61,6 +65,11 @@ def world(tmp_path: Path) -> World:
 async def replica(world: World) -> AsyncIterator[Replica]:
     async with world.replica() as replica:
         yield replica
+
+
+def memory_of(world: World) -> str:
+    file = world.directory / "cache/deployments.json"
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 async def serves(replica: Replica, version: int) -> None:
@@ -125,6 +134,51 @@ class TestDeploying:
         await world.state.put(f"{DEPLOYMENTS}../x", b'{"model": "../x"}')
         await world.registry.deploy("doubler", 2)
         await serves(replica, 2)
+
+
+class TestSlowDisks:
+    async def test_a_disk_that_hangs_does_not_hold_up_where_calls_go(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mended = threading.Event()
+        write = MemoryFile.write
+
+        def write_once_mended(file: MemoryFile, memory: Memory) -> None:
+            assert mended.wait(30)
+            write(file, memory)
+
+        monkeypatch.setattr(MemoryFile, "write", write_once_mended)
+        async with world.replica() as replica:
+            await world.registry.deploy("doubler", 1)
+            await serves(replica, 1)
+            await world.registry.deploy("doubler", 2)
+            await serves(replica, 2)
+            assert await replica.ask() == [[1, 3, 5, 7]]
+            mended.set()
+            await eventually(lambda: "wanted" in memory_of(world), description="it is remembered")
+
+    async def test_what_a_full_disk_could_not_keep_is_kept_once_there_is_room(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        failures = iter(range(1))
+        write = MemoryFile.write
+
+        def write_after_failing(file: MemoryFile, memory: Memory) -> None:
+            if next(failures, None) is not None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(file, memory)
+
+        monkeypatch.setattr(MemoryFile, "write", write_after_failing)
+        async with world.replica() as replica:
+            await world.registry.deploy("doubler", 1)
+            await serves(replica, 1)
+            await eventually(lambda: "doubler" in memory_of(world), description="it is remembered")
+        assert "No space left on device. It is tried again" in caplog.text
+
+    async def test_it_is_settled_only_when_calls_arrive(self, world: World, replica: Replica) -> None:
+        await world.registry.deploy("doubler", 1)
+        await eventually(lambda: replica.reconciler.settled and bool(replica.routes.models()), description="settled")
+        assert await replica.ask() == [[1, 3, 5, 7]]
 
 
 class TestChanging:
@@ -253,6 +307,17 @@ class TestHealing:
         await serves(replica, 1)
         assert await replica.ask() == [[1, 3, 5, 7]]
         assert world.restarts == 0
+
+    async def test_a_version_whose_file_the_registry_has_damaged_comes_up_once_that_is_mended(
+        self, world: World, replica: Replica
+    ) -> None:
+        model = world.registry.versions["doubler", 1].files["model.onnx"].sha256
+        world.registry.damaged[model] = b"something else"
+        await world.registry.deploy("doubler", 1)
+        await eventually(lambda: replica.state_of(1) == "FAILED", description="it cannot be fetched")
+        assert "is not what was pushed" in replica.status(1).message
+        world.registry.damaged.clear()
+        await serves(replica, 1)
 
     async def test_a_report_of_the_data_plane_is_looked_into_at_once(self, world: World) -> None:
         async with world.replica(probe_interval_s=600.0) as replica:
