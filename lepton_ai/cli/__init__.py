@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         "deploy": LazyCommand("lepton_ai.cli.models:deploy", "Serve a version of a model."),
         "undeploy": LazyCommand("lepton_ai.cli.models:undeploy", "Stop serving a model."),
         "models": LazyCommand("lepton_ai.cli.models:models", "List models, their versions and what is served."),
+        "registry": LazyCommand("lepton_ai.cli.registry:registry", "check: whether every stored file is whole."),
         "predict": LazyCommand("lepton_ai.cli.predict:predict", "Send files to a model and print its answers."),
         "trace": LazyCommand("lepton_ai.cli.trace:trace", "Show where the time of a request went."),
     },

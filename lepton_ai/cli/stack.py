@@ -256,7 +256,7 @@ def _take_down_containers(home: Path, *, wipe: bool) -> int:
 def status(ctx: click.Context, *, home: Path, as_json: bool) -> None:
     """What runs, where, since when, and how often it restarted.
 
-    Exits 0 when everything is ready and 1 when something is not, or nothing runs.
+    Exits 0 when everything is ready and 1 when something is not, the disk is nearly full, or nothing runs.
 
     \b
     Examples:
@@ -281,10 +281,11 @@ def status(ctx: click.Context, *, home: Path, as_json: bool) -> None:
     health = read_health(RunDirectory(home), state)
     if as_json:
         rows = [_describe(process) for process in health.processes]
-        print_json({**_summary(state), "ready": health.ready, "supervised": health.supervised, "processes": rows})
+        words = {"ready": health.ready, "supervised": health.supervised, "problems": list(health.problems)}
+        print_json({**_summary(state), **words, "processes": rows})
     else:
         _print_health(health)
-    ctx.exit(0 if health.ready else 1)
+    ctx.exit(0 if health.ready and not health.problems else 1)
 
 
 def _describe(health: ProcessHealth) -> dict[str, Any]:
@@ -308,8 +309,8 @@ def _print_health(health: StackHealth) -> None:
             (row["name"], style_state(row["state"]), row["pid"] or "–", uptime, row["restarts"], row["address"])
         )
     print_table(_STATUS_COLUMNS, rows)
-    if not health.supervised:
-        print_note("[red]The supervisor is gone: nothing is restarted.[/red] `lepton up` recovers the stack.")
+    for problem in health.problems:
+        print_note(f"[red]•[/red] {problem}")
 
 
 @click.command()

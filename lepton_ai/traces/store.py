@@ -68,7 +68,8 @@ class TraceStore:
             self._delete_gone()
             self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk makes SQLite roll back by itself
+                self._connection.execute("ROLLBACK")
             raise
         self._gone.clear()
         self._written_floor = self._floor

@@ -14,21 +14,37 @@ _HEALTHY, _DEGRADED, _UNHEALTHY = pb.CONDITION_HEALTHY, pb.CONDITION_DEGRADED, p
 
 def assess(view: View) -> pb.PlatformStatus:
     """The status of services, models and the whole. `observed_at` is left to the caller."""
-    names = sorted({*EXPECTED_SERVICES, *view.replicas})
-    services = [_assess_service(name, view.replicas.get(name, {})) for name in names]
+    names = sorted({*EXPECTED_SERVICES, *view.expected_replicas, *view.replicas})
+    services = [
+        _assess_service(name, view.replicas.get(name, {}), view.expected_replicas.get(name, 1)) for name in names
+    ]
     models = [_assess_model(deployment, view) for _, deployment in sorted(view.deployments.items())]
     status = pb.PlatformStatus(services=services, models=models, problems=_problems(view, services, models))
     status.condition = _overall(view, services, models)
     return status
 
 
-def _assess_service(name: str, checks: Mapping[str, ReplicaCheck | None]) -> pb.ServiceStatus:
+def mark_stale(status: pb.PlatformStatus, since_ns: int) -> None:
+    """Say in a status that it tells of the past: nothing in it is called healthy any more, and a problem says why."""
+    status.stale_since.FromNanoseconds(since_ns)
+    since = f"{status.stale_since.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+    parts: Iterable[pb.PlatformStatus | pb.ServiceStatus | pb.ModelStatus] = (status, *status.services, *status.models)
+    for part in parts:
+        part.condition = max(part.condition, _DEGRADED)
+    for model in status.models:
+        model.message = f"{model.message} Stale since {since}.".lstrip()
+    status.problems.insert(
+        0, f"Stale since {since}: health could not look any more, and what stands here was so then. See its log."
+    )
+
+
+def _assess_service(name: str, checks: Mapping[str, ReplicaCheck | None], expected: int) -> pb.ServiceStatus:
     replicas = [_assess_replica(address, check) for address, check in sorted(checks.items())]
     failing = sum(replica.condition == _UNHEALTHY for replica in replicas)
     if not replicas or failing == len(replicas):
         condition = _UNHEALTHY
     else:
-        condition = _DEGRADED if failing else _HEALTHY
+        condition = _DEGRADED if failing or len(replicas) < expected else _HEALTHY
     return pb.ServiceStatus(name=name, condition=condition, replicas=replicas)
 
 
@@ -84,12 +100,14 @@ def _why_not_ready(wanted: int, current: list[pb.VersionStatus]) -> str:
 
 
 def _problems(view: View, services: Iterable[pb.ServiceStatus], models: Iterable[pb.ModelStatus]) -> list[str]:
-    problems = []
+    problems = list(view.machine)
     if not view.state_connected:
         problems.append("etcd does not answer: what stands here was last known before. Start etcd again.")
     for service in services:
         if not service.replicas:
             problems.append(f"No {service.name} service is registered. Start one, or see its log.")
+        elif (count := len(service.replicas)) < (expected := view.expected_replicas.get(service.name, 1)):
+            problems.append(f"{count} of {expected} {service.name} services are registered. See the log of the rest.")
         problems += [
             f"{service.name} at {replica.address}: {replica.message}"
             for replica in service.replicas
@@ -110,7 +128,7 @@ def _overall(view: View, services: list[pb.ServiceStatus], models: list[pb.Model
         return _UNHEALTHY
     if models and all(model.condition == _UNHEALTHY for model in models):
         return _UNHEALTHY
-    whole = view.state_connected and all(state.triton_ready for state in view.serving)
+    whole = view.state_connected and not view.machine and all(state.triton_ready for state in view.serving)
     everything = [*conditions.values(), *(model.condition for model in models)]
     return _HEALTHY if whole and all(each == _HEALTHY for each in everything) else _DEGRADED
 

@@ -27,7 +27,8 @@ class HealthServicer(health_pb2_grpc.HealthServiceServicer):
         self._draining = draining
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.PlatformStatus:  # noqa: N802
-        return self._observer.status.value
+        await self._observer.look_at_machine()
+        return self._observer.current()
 
     async def WatchStatus(  # noqa: N802
         self, request: pb.WatchStatusRequest, context: Context

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from pydantic import Field
 
+from lepton_ai.disk import LOW_BYTES
 from lepton_ai.mesh.settings import ServiceSettings
 
 
@@ -18,3 +22,11 @@ class HealthSettings(ServiceSettings):
     probe_timeout_s: float = Field(default=5.0, gt=0, le=60)
     max_golden_bytes: int = Field(default=32 << 20, ge=1024)
     """Golden samples larger than this in all are not probed; the model says so."""
+    expected_replicas: Mapping[str, int] = Field(default_factory=dict)
+    """Service → how many should be registered, as JSON; fewer is a problem. Without: at least one of each."""
+    disk_directory: Path | None = None
+    """A directory on the disk that the platform writes to; that it is nearly full is a problem."""
+    disk_low_bytes: int = Field(default=LOW_BYTES, ge=0)
+    """What counts as nearly full."""
+    supervisor_socket: Path | None = None
+    """Control socket of the local stack's supervisor; that nobody listens there is a problem."""

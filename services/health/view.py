@@ -30,5 +30,9 @@ class View:
     serving: tuple[pb.ServingState, ...] = ()
     probes: Mapping[str, pb.ProbeResult] = field(default_factory=dict)
     """Model → its newest probe."""
+    expected_replicas: Mapping[str, int] = field(default_factory=dict)
+    """Service → how many should be registered; one where nothing is said."""
+    machine: tuple[str, ...] = ()
+    """Problems of the machine, a sentence each."""
     state_connected: bool = True
     """Whether the shared state is being followed right now; otherwise this view is the last one known."""

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from lepton_ai.errors import InvalidInput, NotFound
 from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
-from services.registry.blobs import Blobs
 from services.registry.messages import read_deployment, version_message
+from services.registry.storage.blobs import Blobs
 from services.registry.store import Reading, Store, VersionRecord
 
 _SHA256_LENGTH = 64
@@ -23,13 +23,17 @@ class Catalogue:
         self._blobs = blobs
 
     async def find_missing(self, sha256: Sequence[str]) -> list[str]:
-        """Those of the hashes that no version holds, each once. Raises InvalidInput."""
+        """Those of the hashes that no version holds, or whose content is not there whole, each once.
+
+        Raises InvalidInput for too many.
+        """
         if len(sha256) > _MAX_HASHES:
             raise InvalidInput.of_field("sha256", f"{len(sha256)} hashes; at most {_MAX_HASHES}")
         wanted = dict.fromkeys(sha256)
         async with self._store.reading() as reading:
             known = await reading.known_files(wanted)
-        return [hash_ for hash_ in wanted if hash_ not in known]
+        present = known - await self._blobs.find_unsound(known)
+        return [hash_ for hash_ in wanted if hash_ not in present]
 
     async def get_version(self, ref: common_pb2.ModelRef) -> registry_pb2.ModelVersion:
         """One version; without a selector the newest. Raises NotFound."""

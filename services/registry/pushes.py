@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import logging
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_ai.errors import DeadlineExceeded, InvalidInput, ResourceExhausted
 from lepton_ai.package import PackageLimits, check_manifest, manifest_digest
 from lepton_ai.v1 import registry_pb2
-from services.registry.blobs import Blobs
 from services.registry.completion import Completion
-from services.registry.data_directory import DataDirectory
 from services.registry.inspection.inspection import Inspection, Verdict
 from services.registry.messages import file_records, version_message
+from services.registry.storage.blobs import Blobs
+from services.registry.storage.data_directory import DataDirectory
+from services.registry.storage.room import disk_errors
+from services.registry.storage.upload import Upload
 from services.registry.store import AuditEntry, NewVersion, Store, VersionRecord
-from services.registry.upload import Upload
 
 _RETRY_AFTER_S = 2.0
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class PushLimits:
     """What is accepted, and how much of it at once."""
 
     package: PackageLimits
-    concurrent: int = 4
+    concurrent: int
     idle_s: float = 30.0
 
 
@@ -70,7 +71,7 @@ class Pushes:
     async def push(
         self, requests: AsyncIterator[registry_pb2.PushVersionRequest], *, actor: str, timeout_s: float
     ) -> registry_pb2.PushVersionResponse:
-        """Receive a package and make it a version, or find the version that it is already.
+        """Receive a package and make it a version, or find the version that it is already and mend its damaged files.
 
         Raises InvalidInput for a bad package, ResourceExhausted over a limit or when the disk is full, DeadlineExceeded
         when it is not all there after `timeout_s` or nothing more comes for a while.
@@ -79,8 +80,8 @@ class Pushes:
         manifest = await _read_manifest(requests)
         check_manifest(manifest, limits=self._limits.package)
         existing = await self._find(manifest)
-        if existing is not None:
-            return existing
+        if existing is not None and not await self._blobs.find_unsound({file.sha256 for file in manifest.files}):
+            return await self._answer(existing, created=False)
         if self._running >= self._limits.concurrent:
             raise ResourceExhausted(
                 f"{self._running} pushes are running, which is the limit.",
@@ -88,11 +89,12 @@ class Pushes:
                 fix="Try again in a moment.",
                 retry_after_s=_RETRY_AFTER_S,
             )
+        async with disk_errors():
+            staging = self._directory.new_staging()
         self._running += 1
-        staging = self._directory.new_staging()
         try:
-            async with _disk_errors(), asyncio.timeout(timeout_s):
-                checked = await self._receive(manifest, requests, staging)
+            async with disk_errors(), asyncio.timeout(timeout_s):
+                checked = await self._receive(manifest, requests, staging, existing)
         except BaseException:
             await self._completion.finish(_remove(staging))
             raise
@@ -101,16 +103,26 @@ class Pushes:
         # What follows is short and must not stop half way because the caller has gone.
         return await self._completion.finish(self._commit(checked, actor=actor))
 
-    async def _find(self, manifest: registry_pb2.Manifest) -> registry_pb2.PushVersionResponse | None:
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Hashes of the files that are stored, or being stored, for versions that are not recorded yet."""
+        return frozenset(self._pinned)
+
+    async def _find(self, manifest: registry_pb2.Manifest) -> VersionRecord | None:
         async with self._store.reading() as reading:
-            version = await reading.version_of_digest(manifest.model, manifest_digest(manifest))
-            if version is None:
-                return None
-            aliases = await reading.aliases(manifest.model)
-        return registry_pb2.PushVersionResponse(version=version_message(version, aliases), created=False)
+            return await reading.version_of_digest(manifest.model, manifest_digest(manifest))
+
+    async def _answer(self, version: VersionRecord, *, created: bool) -> registry_pb2.PushVersionResponse:
+        async with self._store.reading() as reading:
+            aliases = await reading.aliases(version.model)
+        return registry_pb2.PushVersionResponse(version=version_message(version, aliases), created=created)
 
     async def _receive(
-        self, manifest: registry_pb2.Manifest, requests: AsyncIterator[registry_pb2.PushVersionRequest], staging: Path
+        self,
+        manifest: registry_pb2.Manifest,
+        requests: AsyncIterator[registry_pb2.PushVersionRequest],
+        staging: Path,
+        existing: VersionRecord | None,
     ) -> _Checked:
         upload = Upload(manifest, staging)
         try:
@@ -123,15 +135,20 @@ class Pushes:
             upload.close()
         upload.take_empty_file()
         await self._check_complete(manifest, upload)
+        sources = {sha256: upload.path(sha256) for sha256 in upload.received}
+        if existing is not None:  # it was inspected when it became a version; only damaged files are replaced
+            _LOG.warning("replacing damaged files", extra={"model": existing.model, "version": existing.version})
+            return _Checked(manifest, Verdict(existing.digest, existing.description), staging, sources)
         await self._assemble(manifest, upload, staging / "package")
         verdict = await self._inspection.inspect(staging / "package")
         _check_verdict(manifest, verdict)
-        return _Checked(manifest, verdict, staging, {sha256: upload.path(sha256) for sha256 in upload.received})
+        return _Checked(manifest, verdict, staging, sources)
 
     async def _check_complete(self, manifest: registry_pb2.Manifest, upload: Upload) -> None:
         hashes = {file.sha256 for file in manifest.files} - upload.received
         async with self._store.reading() as reading:
-            upload.check_complete(await reading.known_files(hashes))
+            known = await reading.known_files(hashes)
+        upload.check_complete(known - await self._blobs.find_unsound(known))
 
     async def _assemble(self, manifest: registry_pb2.Manifest, upload: Upload, package: Path) -> None:
         """Lay the files out as the package they are."""
@@ -144,19 +161,17 @@ class Pushes:
                 await self._blobs.fetch(file.sha256, target)
 
     async def _commit(self, checked: _Checked, *, actor: str) -> registry_pb2.PushVersionResponse:
-        model, sources = checked.manifest.model, checked.sources
+        sources = checked.sources
         await self._pin(sources)
         try:
-            async with _disk_errors():
+            async with disk_errors():
                 for sha256, source in sources.items():
                     await self._blobs.put(sha256, source)
             version, created = await self._record(checked.manifest, checked.verdict, actor=actor)
         finally:
             await self._unpin(sources)
             await _remove(checked.staging)
-        async with self._store.reading() as reading:
-            aliases = await reading.aliases(model)
-        return registry_pb2.PushVersionResponse(version=version_message(version, aliases), created=created)
+        return await self._answer(version, created=created)
 
     async def _record(
         self, manifest: registry_pb2.Manifest, verdict: Verdict, *, actor: str
@@ -221,15 +236,3 @@ async def _without_stalls(
 
 async def _remove(directory: Path) -> None:
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-
-
-@asynccontextmanager
-async def _disk_errors() -> AsyncIterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise ResourceExhausted(
-            "The registry's disk is full; nothing was changed.", reason="DISK_FULL", fix="Make room, then push again."
-        ) from error

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from lepton_ai.mesh.discovery.state import StateStore
-from services.registry.blobs import FileBlobs
 from services.registry.catalogue import Catalogue
 from services.registry.completion import Completion
-from services.registry.data_directory import DataDirectory
 from services.registry.deployments import Deployments
 from services.registry.inspection.inspection import Inspection
 from services.registry.publisher import Publisher
@@ -14,6 +12,9 @@ from services.registry.pushes import Pushes, PushLimits
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import RegistrySettings
 from services.registry.sql_store import SqlStore, open_sqlite
+from services.registry.storage.blobs import FileBlobs
+from services.registry.storage.check import StorageCheck
+from services.registry.storage.data_directory import DataDirectory
 
 
 class Registry:
@@ -28,18 +29,20 @@ class Registry:
         self._blobs = FileBlobs.in_directory(directory.blobs)
         self._completion = Completion()
         self.publisher = Publisher(store=store, state=state, interval_s=settings.republish_interval_s)
+        pushes = Pushes(
+            store=store,
+            blobs=self._blobs,
+            directory=directory,
+            inspection=Inspection(
+                settings.package_limits, settings.inspection_limits, triton_backend=settings.triton_backend
+            ),
+            completion=self._completion,
+            limits=PushLimits(settings.package_limits, settings.max_concurrent_pushes),
+        )
         self.servicer = RegistryServicer(
             catalogue=Catalogue(store, self._blobs),
-            pushes=Pushes(
-                store=store,
-                blobs=self._blobs,
-                directory=directory,
-                inspection=Inspection(
-                    settings.package_limits, settings.inspection_limits, triton_backend=settings.triton_backend
-                ),
-                completion=self._completion,
-                limits=PushLimits(settings.package_limits, settings.max_concurrent_pushes),
-            ),
+            pushes=pushes,
+            storage_check=StorageCheck(store, self._blobs, lambda: pushes.pinned),
             deployments=Deployments(
                 store=store, state=state, state_address=settings.etcd_address, completion=self._completion
             ),

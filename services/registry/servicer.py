@@ -12,6 +12,7 @@ from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
 from services.registry.catalogue import Catalogue
 from services.registry.deployments import Deployments
 from services.registry.pushes import Pushes
+from services.registry.storage.check import StorageCheck
 
 SERVICE_NAME = "lepton.v1.RegistryService"
 OPEN_METHODS = ("FindMissingFiles", "DownloadFile", "GetVersion", "ListModels", "ListDeployments")
@@ -25,10 +26,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """One method per RPC; the contract is documented in protos/lepton_ai/v1/registry.proto."""
 
-    def __init__(self, *, catalogue: Catalogue, pushes: Pushes, deployments: Deployments) -> None:
+    def __init__(
+        self, *, catalogue: Catalogue, pushes: Pushes, deployments: Deployments, storage_check: StorageCheck
+    ) -> None:
         self._catalogue = catalogue
         self._pushes = pushes
         self._deployments = deployments
+        self._storage_check = storage_check
 
     async def FindMissingFiles(  # noqa: N802
         self, request: registry_pb2.FindMissingFilesRequest, context: Context
@@ -47,6 +51,12 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> AsyncIterator[registry_pb2.DownloadFileResponse]:
         async for chunk in self._catalogue.read_file(request.sha256):
             yield registry_pb2.DownloadFileResponse(data=chunk)
+
+    async def CheckStorage(  # noqa: N802
+        self, request: registry_pb2.CheckStorageRequest, context: Context
+    ) -> AsyncIterator[registry_pb2.CheckStorageResponse]:
+        async for response in self._storage_check.run():
+            yield response
 
     async def GetVersion(  # noqa: N802
         self, request: registry_pb2.GetVersionRequest, context: Context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,8 +16,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from lepton_ai.disk import free_bytes
 from lepton_ai.errors import FailedPrecondition, Unavailable
 from services.registry import schema
+from services.registry.storage.room import disk_full
 from services.registry.store import (
     AuditEntry,
     DeploymentRecord,
@@ -28,7 +31,18 @@ from services.registry.store import (
 
 _BUSY_TIMEOUT_MS = 5000
 _HASHES_PER_QUERY = 500  # SQLite bounds the number of parameters
+_COMMIT_BYTES = 4 << 20
+"""Room that a transaction may need for its pages, in the journal and in the database."""
 _WRITING = "lepton_writing"
+_FULL = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        # What the journal and the memory shared by connections meet on a full disk.
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    }
+)
 
 
 class SqlReading:
@@ -171,8 +185,9 @@ class SqlWriting(SqlReading):
 class SqlStore:
     """Transactions on one SQLite file. Open it with `open_sqlite`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, path: Path) -> None:
         self._engine = engine
+        self._path = path
         self._writers = asyncio.Lock()  # fairer than SQLite's polling of its own lock
 
     @asynccontextmanager
@@ -182,6 +197,9 @@ class SqlStore:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[SqlWriting]:
+        # Before anything else is changed, for instance in etcd: a commit that fails at the end is too late for that.
+        if await asyncio.to_thread(free_bytes, self._path.parent) < _COMMIT_BYTES:
+            raise disk_full()
         async with _database_errors(), self._writers, self._engine.connect() as connection:
             await connection.execution_options(**{_WRITING: True})
             async with connection.begin():
@@ -197,7 +215,7 @@ async def open_sqlite(path: Path) -> SqlStore:
     event.listen(engine.sync_engine, "connect", _prepare_connection)
     event.listen(engine.sync_engine, "begin", _begin)
     try:
-        async with engine.connect() as connection:
+        async with _database_errors(), engine.connect() as connection:
             await connection.execution_options(**{_WRITING: True})
             async with connection.begin():
                 await connection.run_sync(schema.metadata.create_all)
@@ -205,7 +223,7 @@ async def open_sqlite(path: Path) -> SqlStore:
     except BaseException:
         await engine.dispose()
         raise
-    return SqlStore(engine)
+    return SqlStore(engine, path)
 
 
 async def _check_schema(connection: AsyncConnection) -> None:
@@ -245,6 +263,8 @@ async def _database_errors() -> AsyncIterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeout) as error:
+        if getattr(error.orig if isinstance(error, OperationalError) else None, "sqlite_errorcode", 0) in _FULL:
+            raise disk_full() from error
         raise Unavailable(
             "The registry's database cannot do this now; nothing was changed.",
             reason="DATABASE_UNAVAILABLE",

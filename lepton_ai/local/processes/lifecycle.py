@@ -6,11 +6,13 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InternalError, Unavailable
+from lepton_ai.disk import is_full
+from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InternalError, ResourceExhausted, Unavailable
 from lepton_ai.local.processes.observation import ProcessHealth, StackHealth, combine, read_processes, read_tail
 from lepton_ai.local.processes.readiness import check_all
 from lepton_ai.local.processes.run_directory import RunDirectory
@@ -77,10 +79,10 @@ class Stack:
 
         What an unclean end left behind is stopped first. Raises ProcessFailed when a process keeps dying,
         DeadlineExceeded after `options.timeout_s`, and FailedPrecondition when the stack runs with other numbers of
-        replicas, a fixed port is taken, or a program is missing.
+        replicas, a fixed port is taken, or a program is missing, ResourceExhausted when the disk is full.
         """
         deadline = time.monotonic() + options.timeout_s
-        with self.directory.locked():
+        with _disk_errors(), self.directory.locked():
             state = self.read_running()
             if state is None:
                 state = self._start(options)
@@ -175,6 +177,18 @@ class Stack:
         if self.directory.sockets != self.directory.supervisor.absolute():
             shutil.rmtree(self.directory.sockets, ignore_errors=True)
         return count
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise ResourceExhausted(
+            "The disk of the run directory is full.", reason="DISK_FULL", fix="Make room, then try again."
+        ) from error
 
 
 def _read_local_state(home: Path) -> StackState | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lepton_ai.disk import describe_low
 from lepton_ai.errors import Unavailable
 from lepton_ai.local.processes.readiness import check_all
 from lepton_ai.local.processes.run_directory import RunDirectory
@@ -44,6 +45,8 @@ class StackHealth:
 
     state: StackState
     processes: tuple[ProcessHealth, ...]
+    disk_problem: str = ""
+    """A sentence about a disk that is nearly full."""
 
     @property
     def supervised(self) -> bool:
@@ -55,6 +58,12 @@ class StackHealth:
         """Whether every process is ready and under supervision."""
         return bool(self.processes) and all(health.state == "ready" for health in self.processes)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong beside single processes, a sentence each with what to do."""
+        gone = "The supervisor is gone: nothing is restarted. `lepton up` recovers the stack."
+        return tuple(filter(None, ("" if self.supervised else gone, self.disk_problem)))
+
 
 def read_processes(directory: RunDirectory) -> tuple[Process, ...]:
     """The processes of the stack that was started last in this run directory."""
@@ -62,13 +71,13 @@ def read_processes(directory: RunDirectory) -> tuple[Process, ...]:
 
 
 def read_health(directory: RunDirectory, state: StackState) -> StackHealth:
-    """Ask supervisord and every process."""
+    """Ask supervisord and every process, and look at the disk."""
     processes = read_processes(directory)
     try:
         statuses = Supervisor(directory).processes()
     except Unavailable:
         statuses = ()
-    return StackHealth(state, combine(processes, statuses, check_all(processes)))
+    return StackHealth(state, combine(processes, statuses, check_all(processes)), describe_low(directory.home))
 
 
 def combine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ class Part:
     replicas_like: str = ""
     """The part whose number of replicas this one has."""
     restart: Restart = Restart()
+    expendable: Callable[[Layout, str], str] | None = None
+    """The folder of data that it may lose, because others write all of it again."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Process:
     ready_path: str = "/"
     needs: tuple[str, ...] = ()
     restart: Restart = Restart()
+    expendable: str = ""
 
 
 def _etcd_command(layout: Layout, name: str) -> tuple[str, ...]:
@@ -147,6 +151,16 @@ def _registry_environment(layout: Layout, name: str) -> Mapping[str, str]:
     }
 
 
+def _health_environment(layout: Layout, name: str) -> Mapping[str, str]:
+    counts = {part: len(process_names(BY_NAME[part], layout.replicas)) for part in ("inference", "preprocess")}
+    return {
+        **_service_environment(layout, name),
+        "LEPTON_EXPECTED_REPLICAS": json.dumps(counts),
+        "LEPTON_DISK_DIRECTORY": str(layout.directory.home.absolute()),
+        "LEPTON_SUPERVISOR_SOCKET": str(layout.directory.socket),
+    }
+
+
 def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:
     triton = name.replace("inference", "triton", 1)
     return {
@@ -164,7 +178,16 @@ _METRICS: Mapping[str, int | None] = {"metrics": None}
 # first port that Linux hands to outgoing connections. 8500 is the port on which TensorFlow Serving answers gRPC, 16686,
 # and 4317 are those of Jaeger's page and of OTLP over gRPC.
 PARTS: tuple[Part, ...] = (
-    Part("etcd", _etcd_command, _nothing, "http", on_socket=True, ready_path="/health"),
+    Part(
+        "etcd",
+        _etcd_command,
+        _nothing,
+        "http",
+        on_socket=True,
+        ready_path="/health",
+        # The registry publishes all deployments again, and what runs registers again.
+        expendable=Layout.data,
+    ),
     Part(
         "traces",
         _traces_command,
@@ -215,13 +238,14 @@ PARTS: tuple[Part, ...] = (
     Part(
         "health",
         _service_command,
-        _service_environment,
+        _health_environment,
         "grpc_health",
         usual_port=8520,
         more_ports=_METRICS,
         needs=("etcd", "traces", "registry", "inference"),
     ),
 )
+BY_NAME: Mapping[str, Part] = {part.name: part for part in PARTS}
 
 
 def process_names(part: Part, replicas: Mapping[str, int]) -> tuple[str, ...]:
@@ -268,6 +292,7 @@ def _build(part: Part, name: str, layout: Layout) -> Process:
         ready_path=part.ready_path,
         needs=part.needs,
         restart=part.restart,
+        expendable=part.expendable(layout, name) if part.expendable else "",
     )
 
 

@@ -46,6 +46,7 @@ def read_table(path: Path) -> tuple[Process, ...]:
             ready_path=row["ready_path"],
             needs=tuple(row["needs"]),
             restart=Restart(**row["restart"]),
+            expendable=row.get("expendable", ""),  # a stack that an earlier release started has none
         )
         for row in rows
     )

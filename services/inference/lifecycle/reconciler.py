@@ -6,10 +6,10 @@ import asyncio
 import logging
 from types import MappingProxyType
 
-from google.protobuf import json_format
-
-from lepton_ai.mesh.discovery.state import SERVING as SERVING_PREFIX
+from lepton_ai.mesh.discovery.records import encode_serving_state, serving_key
 from lepton_ai.mesh.discovery.state import Publication, StateStore
+from lepton_ai.mesh.loops import run_loop
+from lepton_ai.mesh.retry import backoff_s
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.lifecycle.deployments import Deployments, DeploymentView, Memory, MemoryFile
 from services.inference.lifecycle.version_life import FAILED, SERVING, LifeParts, VersionLife
@@ -20,6 +20,7 @@ from services.inference.triton.repository import parse_triton_name, triton_name
 from services.inference.version import LoadedVersion
 
 _NOTHING: Aliases = MappingProxyType({})
+_LONGEST_DISK_PAUSE_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +51,10 @@ class Reconciler:
         """Versions that were served when this replica last ran, in case that they are still needed."""
         self._changed = changed
         self._publication: Publication | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unkept = asyncio.Event()
+        """Set after every change, for what is then to be done on the disk."""
+        self._tidying = False
         self._tidied_for: set[tuple[str, int]] | None = None
         self._removals: dict[str, asyncio.Task[None]] = {}
 
@@ -64,13 +68,13 @@ class Reconciler:
         await self._parts.watch.start()
         await self._view.start(None if remembered is None else remembered.wanted)
         self._reconcile()
-        self._publication = await self._state.publish(f"{SERVING_PREFIX}{replica}", self._published())
+        self._publication = await self._state.publish(serving_key(replica), self._published())
         self._changed.set()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [run_loop(self._run, name="reconcile"), run_loop(self._keep, name="keep what is served")]
 
     async def close(self) -> None:
         """Stop. Models stay loaded in Triton, so that a restarted service has them at once."""
-        tasks = [task for task in (self._task, *self._removals.values()) if task is not None]
+        tasks = [*self._tasks, *self._removals.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -80,12 +84,6 @@ class Reconciler:
         if self._publication is not None:
             await self._publication.withdraw()
 
-    def report_failure(self, loaded: LoadedVersion, error: BaseException) -> None:
-        """The data plane met an error that smells of a dead process: probe, and load again if it is so."""
-        life = self._lives.get((loaded.model, loaded.version))
-        if life is not None and life.loaded is loaded:
-            life.report(error)
-
     def serving_state(self) -> health_pb2.ServingState:
         """What this replica really serves; also what stands in etcd."""
         versions = [self._status(life) for _, life in sorted(self._lives.items())]
@@ -93,9 +91,11 @@ class Reconciler:
 
     @property
     def settled(self) -> bool:
-        """Whether it is known what to serve, and every version of that either serves or has failed."""
+        """Whether it is known what to serve, and every version of that either has its calls or has failed."""
         wanted = self._view.deployments
-        return wanted is not None and all(
+        if wanted is None or self._changed.is_set():  # a version that came up just now is not in the routes yet
+            return False
+        return all(
             (life := self._lives.get((model, version.version))) is not None and life.state in (SERVING, FAILED)
             for model, deployment in wanted.items()
             for version in deployment.versions
@@ -109,10 +109,29 @@ class Reconciler:
                 self._reconcile()
                 if self._publication is not None:
                     await self._publication.update(self._published())
-                await asyncio.to_thread(self._memory.write, self._to_remember())
-                await self._tidy()
             except Exception:  # noqa: BLE001 - a fault of ours must not end the loop: the next change gets its chance
                 _log.exception("Reconciling failed")
+            self._unkept.set()
+
+    async def _keep(self) -> None:
+        """What needs the disk, apart from `_run`: a slow, full or hanging disk must not hold up where calls go."""
+        attempt = 0
+        while True:
+            await self._unkept.wait()
+            self._unkept.clear()
+            if self._view.deployments is None:
+                continue
+            try:
+                await asyncio.to_thread(self._memory.write, self._to_remember())
+                attempt = 0
+                await self._tidy()
+            except OSError as error:
+                attempt += 1
+                _log.warning("What is served cannot be remembered: %s. It is tried again", error.strerror)
+                self._unkept.set()
+                await asyncio.sleep(backoff_s(attempt, base_s=1.0, max_s=_LONGEST_DISK_PAUSE_S))
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("Keeping what is served failed")
 
     def _reconcile(self) -> None:
         wanted = self._view.deployments
@@ -136,8 +155,8 @@ class Reconciler:
 
     def _ensure(self, model: str, deployed: registry_pb2.DeployedVersion) -> None:
         life = self._lives.get((model, deployed.version))
-        if triton_name(model, deployed.version) in self._removals:
-            return  # its end brings us back here
+        if triton_name(model, deployed.version) in self._removals or (life is None and self._tidying):
+            return  # their end brings us back here
         if life is None:
             life = self._lives[model, deployed.version] = VersionLife(model, deployed, self._parts)
             life.start()
@@ -182,12 +201,17 @@ class Reconciler:
                 self._removals[name] = asyncio.create_task(self._remove_stranger(name))
 
     async def _tidy(self) -> None:
-        """Remove files that no version here uses. Waited for, so that no version begins to write meanwhile."""
-        if self._view.deployments is None or self._tidied_for == self._lives.keys():
-            return
+        """Remove files that no version here uses. No version begins, and so writes its own, meanwhile."""
+        if self._changed.is_set() or self._tidied_for == self._lives.keys():
+            return  # in the first case it comes back here once the versions are those that are wanted
         self._tidied_for = set(self._lives)
         names = {triton_name(model, version) for model, version in self._lives}
-        await self._parts.loader.tidy(names, {life.deployed.digest for life in self._lives.values()})
+        self._tidying = True
+        try:
+            await self._parts.loader.tidy(names, {life.deployed.digest for life in self._lives.values()})
+        finally:
+            self._tidying = False
+            self._changed.set()
 
     async def _remove_stranger(self, name: str) -> None:
         _log.info("Unloading %s, which nobody wants", name)
@@ -220,7 +244,7 @@ class Reconciler:
         )
 
     def _published(self) -> bytes:
-        return json_format.MessageToJson(self.serving_state(), indent=None).encode()
+        return encode_serving_state(self.serving_state())
 
     def _recall(self, memory: Memory) -> None:
         for model, deployment in memory.effective.items():

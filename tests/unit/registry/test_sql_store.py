@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from lepton_ai.errors import FailedPrecondition, Unavailable
+from lepton_ai.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from services.registry import sql_store
 from services.registry.sql_store import SqlStore, open_sqlite
 from services.registry.store import AuditEntry, RouteTarget
 from tests.unit.registry.records import add_versions, new_version
@@ -149,6 +150,33 @@ async def test_a_database_of_a_later_release_is_refused(tmp_path: Path) -> None:
     direct.close()
     with pytest.raises(FailedPrecondition, match="schema 99"):
         await open_sqlite(path)
+
+
+async def test_without_room_a_change_is_refused_before_it_begins(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(sql_store, "free_bytes", lambda _: 1 << 20)
+        with pytest.raises(ResourceExhausted, match="disk is full; nothing was changed") as caught:
+            async with store.writing():
+                raise AssertionError("begun")
+        assert caught.value.reason == "DISK_FULL"
+        async with store.reading() as reading:
+            assert list(await reading.models()) == []
+    async with store.writing() as writing:
+        await writing.add_version(new_version())
+
+
+async def test_a_database_that_may_not_grow_says_that_the_disk_is_full(store: SqlStore) -> None:
+    with pytest.raises(ResourceExhausted, match="disk is full"):
+        async with store.writing() as writing:
+            await writing._connection.exec_driver_sql("PRAGMA max_page_count = 1")
+            for number in range(200):
+                await writing.record(
+                    AuditEntry("me", "deploy", "cat", before=None, after={"text": "x" * 4000 + str(number)})
+                )
+    async with store.reading() as reading:
+        assert list(await reading.models()) == []
 
 
 async def test_a_database_that_fails_is_unavailable_and_says_what_to_do(store: SqlStore, tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ async def test_it_converges(tmp_path: Path, seed: int) -> None:
             serving = {status.version for status in replica.reconciler.serving_state().versions}
             targets = replica.routes.models()[0].aliases["production"]
             return (
-                loaded == {f"doubler--v{version}" for version in wanted}
+                replica.reconciler.settled
+                and loaded == {f"doubler--v{version}" for version in wanted}
                 and serving == wanted == {target.version for target in targets}
                 and all(replica.state_of(version) == "SERVING" for version in wanted)
             )

@@ -23,7 +23,8 @@ from lepton_ai.local.stack import ProcessRecord
 
 
 def _failing_process() -> Any:
-    config = SimpleNamespace(name="toy", startretries=1, options=SimpleNamespace(logger=logging.getLogger("toy")))
+    options = SimpleNamespace(logger=logging.getLogger("toy"))
+    config: Any = SimpleNamespace(name="toy", startretries=1, options=options, expendable="")
     return PatientProcess(config)
 
 

@@ -52,6 +52,23 @@ def test_every_inference_replica_has_a_triton_of_its_own(tmp_path: Path) -> None
         assert environment["LEPTON_TRITON_PID_FILE"].endswith(f"triton-{number}.pid")
 
 
+def test_health_knows_how_many_there_should_be_and_where_to_look(tmp_path: Path) -> None:
+    layout = _layout(tmp_path, inference=2, preprocess=3)
+    environment = {process.name: process.environment for process in build_processes(PARTS, layout)}["health"]
+    assert json.loads(environment["LEPTON_EXPECTED_REPLICAS"]) == {"inference": 2, "preprocess": 3}
+    assert environment["LEPTON_DISK_DIRECTORY"] == str(tmp_path)
+    assert environment["LEPTON_SUPERVISOR_SOCKET"] == str(layout.directory.socket)
+
+
+def test_only_etcd_may_lose_its_data_and_the_table_file_says_so(tmp_path: Path) -> None:
+    processes = build_processes(PARTS, _layout(tmp_path))
+    assert {process.name for process in processes if process.expendable} == {"etcd"}
+    write_table(tmp_path / "processes.json", processes, RunDirectory(tmp_path))
+    assert read_table(tmp_path / "processes.json") == processes
+    (etcd,) = (process for process in processes if process.name == "etcd")
+    assert f"--data-dir={etcd.expendable}" in etcd.command
+
+
 def test_no_two_processes_share_a_port_a_data_folder_or_a_model_repository(tmp_path: Path) -> None:
     processes = build_processes(PARTS, _layout(tmp_path, inference=2, preprocess=3))
     assert len({process.address for process in processes}) == len(processes)

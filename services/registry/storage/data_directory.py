@@ -37,6 +37,8 @@ class DataDirectory:
             self.blobs.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging.mkdir(mode=0o700)
         except BlockingIOError as error:
             self.close()
             raise FailedPrecondition(
@@ -46,10 +48,8 @@ class DataDirectory:
             self.close()
             raise FailedPrecondition(
                 f"The data directory cannot be used: {error.strerror}.",
-                fix="Set LEPTON_DATA_DIR to a directory that this user may write.",
+                fix="Make room if its disk is full, or set LEPTON_DATA_DIR to a directory that this user may write.",
             ) from error
-        shutil.rmtree(self._staging, ignore_errors=True)
-        self._staging.mkdir(mode=0o700)
 
     def new_staging(self) -> Path:
         """A fresh directory for one upload."""

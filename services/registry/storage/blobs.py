@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
@@ -16,19 +17,36 @@ from lepton_ai.errors import DataLoss
 
 CHUNK_BYTES = 1 << 20
 _PARTIAL = "partial"
+_LOG = logging.getLogger(__name__)
+
+
+_Stamp = tuple[object, ...]
 
 
 class Blobs(Protocol):
     """Where file contents are kept."""
 
     async def put(self, sha256: str, source: Path) -> None:
-        """Store a file's content durably; nothing to do when it is there already. Raises DataLoss for another hash."""
+        """Store a file's content durably, in place of a damaged one, too; nothing to do when it is there already.
+
+        Raises DataLoss for a source with another hash.
+        """
 
     async def fetch(self, sha256: str, target: Path) -> None:
         """Copy a blob into a new file, checking it. Raises DataLoss when it is missing or damaged."""
 
     def read(self, sha256: str) -> AsyncIterator[bytes]:
         """The content in chunks of 1 MiB. Raises DataLoss, at the end when the content turns out to be damaged."""
+
+    async def find_unsound(self, sha256: Collection[str], *, afresh: bool = False) -> frozenset[str]:
+        """Those that are missing or damaged.
+
+        Each is hashed when it has changed since it was last found whole, when this process has not seen it yet, when a
+        reader found it damaged, and (`afresh`) in any case.
+        """
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Hash → bytes of everything that is stored."""
 
     async def keep_only(self, sha256: Collection[str]) -> int:
         """Delete everything else, partial writes included; returns how many. Only while nobody else writes."""
@@ -43,6 +61,8 @@ class FileBlobs:
     def __init__(self, filesystem: Any, root: str) -> None:
         self._filesystem = filesystem
         self._root = PurePosixPath(root)
+        self._whole: dict[str, _Stamp] = {}
+        """What blobs looked like from outside when their content was last found right."""
 
     @classmethod
     def in_directory(cls, directory: Path) -> FileBlobs:
@@ -64,7 +84,16 @@ class FileBlobs:
                 yield chunk
         finally:
             file.close()
-        _check_digest(digest.hexdigest(), sha256)
+        if digest.hexdigest() != sha256:
+            self._whole.pop(sha256, None)
+            raise _lost(sha256)
+
+    async def find_unsound(self, sha256: Collection[str], *, afresh: bool = False) -> frozenset[str]:
+        # One after the other, each in a turn of its own: other requests get theirs in between.
+        return frozenset([each for each in sha256 if not await asyncio.to_thread(self._is_sound, each, afresh=afresh)])
+
+    async def sizes(self) -> Mapping[str, int]:
+        return await asyncio.to_thread(self._sizes)
 
     async def keep_only(self, sha256: Collection[str]) -> int:
         return await asyncio.to_thread(self._keep_only, frozenset(sha256))
@@ -76,10 +105,46 @@ class FileBlobs:
         return str(self._root / sha256[:2] / sha256)
 
     def _put(self, sha256: str, source: Path) -> None:
-        path = self._path(sha256)
-        if not self._filesystem.exists(path):
+        if not self._is_sound(sha256):
             self._write(sha256, source)
-        self._sync_directories(PurePosixPath(path).parent)
+        self._sync_directories(PurePosixPath(self._path(sha256)).parent)
+
+    def _is_sound(self, sha256: str, *, afresh: bool = False) -> bool:
+        stamp = self._stamp(sha256)
+        if stamp is None:
+            return False
+        if afresh or self._whole.get(sha256) != stamp:
+            self._whole.pop(sha256, None)
+            if not self._has_right_content(sha256):
+                return False
+            self._whole[sha256] = stamp  # of before it was read: what changed meanwhile is read again
+        return True
+
+    def _has_right_content(self, sha256: str) -> bool:
+        try:
+            with self._open(sha256) as content:
+                return hashlib.file_digest(content, "sha256").hexdigest() == sha256  # type: ignore[arg-type]
+        except DataLoss:
+            return False
+        except OSError as error:  # a disk that cannot read it back
+            _LOG.warning("file %s… cannot be read: %s", sha256[:12], error.strerror)
+            return False
+
+    def _stamp(self, sha256: str) -> _Stamp | None:
+        try:
+            info = self._filesystem.info(self._path(sha256))
+        except FileNotFoundError:
+            return None
+        marks = (info.get(mark) for mark in ("ino", "mtime", "ETag", "LastModified", "created"))
+        return (info["size"], *map(str, marks))
+
+    def _sizes(self) -> Mapping[str, int]:
+        found = self._filesystem.find(str(self._root), detail=True)
+        return {
+            PurePosixPath(path).name: int(info["size"])
+            for path, info in found.items()
+            if PurePosixPath(path).parent.name != _PARTIAL
+        }
 
     def _write(self, sha256: str, source: Path) -> None:
         # Written aside and renamed: a blob under its own name is always whole.
@@ -90,14 +155,20 @@ class FileBlobs:
                 self._sync_file(copy)
             self._filesystem.makedirs(str(self._root / sha256[:2]), exist_ok=True)
             self._filesystem.mv(partial, self._path(sha256))
+            if stamp := self._stamp(sha256):
+                self._whole[sha256] = stamp
         except BaseException:
             if self._filesystem.exists(partial):
                 self._filesystem.rm(partial)
             raise
 
     def _fetch(self, sha256: str, target: Path) -> None:
-        with self._open(sha256) as content, target.open("xb") as copy:
-            _copy(content, copy, sha256)
+        try:
+            with self._open(sha256) as content, target.open("xb") as copy:
+                _copy(content, copy, sha256)
+        except DataLoss:
+            self._whole.pop(sha256, None)
+            raise
 
     def _open(self, sha256: str) -> IO[bytes]:
         try:
@@ -142,17 +213,13 @@ def _copy(source: IO[bytes], target: IO[bytes], sha256: str) -> None:
     while chunk := source.read(CHUNK_BYTES):
         digest.update(chunk)
         target.write(chunk)
-    _check_digest(digest.hexdigest(), sha256)
-
-
-def _check_digest(found: str, expected: str) -> None:
-    if found != expected:
-        raise _lost(expected)
+    if digest.hexdigest() != sha256:
+        raise _lost(sha256)
 
 
 def _lost(sha256: str) -> DataLoss:
     return DataLoss(
         f"The content of file {sha256[:12]}… is missing or damaged in the registry's storage.",
         reason="BLOB_DAMAGED",
-        fix="Restore the registry's storage from a backup, or push the model under a new version.",
+        fix="Push the same package again: that mends it. `lepton registry check` names all that is damaged.",
     )
