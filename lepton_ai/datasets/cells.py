@@ -13,9 +13,11 @@ import pyarrow as pa
 
 from lepton_ai.datasets.schema import FILE_KINDS, Column
 from lepton_ai.errors import FailedPrecondition, NotFound, ResourceExhausted
-from lepton_ai.pipeline.values import RawValue
+from lepton_ai.pipeline.reading import Reading
+from lepton_ai.pipeline.values import RawValue, one_form
 from lepton_ai.tensors import Array
 
+_PLAIN = Reading()
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 
@@ -76,7 +78,9 @@ def values(array: pa.Array, column: Column) -> Sequence[Any]:
     if pa.types.is_decimal(kind):
         return [float(cell) if isinstance(cell, decimal.Decimal) else cell for cell in cells]
     if column.kind == "number":
-        return [None if cell is None else _number(cell) for cell in cells]
+        return [None if cell is None else _number(cell, column.reading or _PLAIN) for cell in cells]
+    if column.kind == "category":
+        return [one_form(cell) if isinstance(cell, str) else cell for cell in cells]
     return cells  # type: ignore[no-any-return]  # pyarrow has no types
 
 
@@ -116,7 +120,7 @@ def category_text(value: object) -> str | None:
         return str(int(value))
     if isinstance(value, datetime.date | datetime.time):
         return _time_text(value)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return one_form(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
 
 def _tensors(array: pa.Array) -> list[Array | None]:
@@ -138,19 +142,9 @@ def _time_text(value: Any) -> str | None:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _number(cell: Any) -> Any:
+def _number(cell: Any, reading: Reading) -> Any:
     if isinstance(cell, bool):
         return int(cell)
     if isinstance(cell, str):
-        return number_of(cell)
+        return None if reading.is_missing(cell) else reading.number(cell)
     return cell
-
-
-def number_of(text: str) -> float | None:
-    """The number in a text, also with thousands separators or as a percentage; None when there is none."""
-    text = text.strip().replace(",", "").replace("，", "")
-    scale = 0.01 if text.endswith(("%", "％")) else 1.0
-    try:
-        return float(text.rstrip("%％")) * scale
-    except ValueError:
-        return None

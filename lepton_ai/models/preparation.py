@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lepton_ai.datasets.column_batches import column_batches
+from lepton_ai.datasets.settling import served_reading
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.pipeline.fitting import fit
@@ -22,7 +23,11 @@ Step = dict[str, Any]
 
 def fit_pipeline(inputs: Sequence[Column], steps: Sequence[Step], data: Dataset) -> Pipeline:
     """A pipeline from these columns through these steps; steps with "fit" learn their state from the data."""
-    document = {"inputs": {column.name: column.kind for column in inputs}, "steps": list(steps)}
+    document: dict[str, Any] = {"inputs": {column.name: column.kind for column in inputs}, "steps": list(steps)}
+    types = {column.name: data.arrow_schema.field(column.name).type for column in inputs}
+    readings = {column.name: served_reading(column, types[column.name]) for column in inputs}
+    if served := {name: reading.document() for name, reading in readings.items() if reading is not None}:
+        document["readings"] = served
     names = [column.name for column in inputs]
     fitted = fit(document, lambda: data.rows(names), batches=lambda: column_batches(data, names))
     return Pipeline.load(fitted.document, fitted.files)

@@ -1,0 +1,89 @@
+"""The content of a CSV file in blocks that end where a record ends, so that no quoted text is ever cut in two."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from lepton_ai.errors import InvalidInput
+
+SEPARATORS = (",", "\t", ";", "|")
+_SNIFFED_LINES = 20
+_MAX_RECORD_BYTES = 256 * 1024 * 1024
+
+
+def blocks_of_records(file: Path, encoding: str, separator: str, *, block_bytes: int) -> Iterator[bytes]:
+    """The file as UTF-8 in blocks of whole records, each of `block_bytes` or as long as its one record is.
+
+    Raises UnicodeDecodeError, LookupError for an encoding that there is not, InvalidInput for a quote without an end.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)()
+    quoted = quoted_field(separator)
+    rest = b""
+    with pa.input_stream(str(file), compression="detect") as stream:
+        while read := stream.read(max(block_bytes, len(rest))):  # twice as much when no record ended
+            rest += decoder.decode(read).encode()
+            if end := _end_of_records(rest, quoted):
+                yield rest[:end]
+                rest = rest[end:]
+            elif len(rest) > _MAX_RECORD_BYTES:
+                told = f"{file.name} has a row of more than {_MAX_RECORD_BYTES} bytes: a quote has no end."
+                raise InvalidInput(told, reason="BROKEN_FILE", fix="Check its quotes.")
+    rest += decoder.decode(b"", final=True).encode()
+    if rest:
+        yield rest
+
+
+def first_record(block: bytes, separator: str) -> tuple[bytes, bytes]:
+    """The first record that is not blank, and what follows it."""
+    block = block.lstrip(b"\r\n")
+    begin = 0
+    for field in quoted_field(separator).finditer(block):
+        if newline := re.search(rb"\r\n|\n|\r", block[begin : field.start()]):
+            return block[: begin + newline.start()], block[begin + newline.end() :]
+        begin = field.end()
+    newline = re.compile(rb"\r\n|\n|\r").search(block, begin)
+    return (block[: newline.start()], block[newline.end() :]) if newline else (block, b"")
+
+
+def find_separator(start: str) -> str:
+    """Comma, tab, semicolon or bar: what the header has, outside quotes, as often as the next lines have."""
+    lines = re.sub(r'"[^"]*"', "", start).splitlines()[:_SNIFFED_LINES]
+    if not lines:
+        return SEPARATORS[0]
+
+    def suits(separator: str) -> tuple[bool, int]:
+        count = lines[0].count(separator)
+        return count > 0 and all(line.count(separator) == count for line in lines if line), count
+
+    return max(SEPARATORS, key=suits)
+
+
+def quoted_field(separator: str) -> re.Pattern[bytes]:
+    """A field in quotes, which may lack its end at the end of what there is. A quote within a field is only a sign."""
+    before = re.escape(separator.encode())
+    return re.compile(rb"(?:\A|(?<=[\r\n" + before + rb']))"[^"]*(?:""[^"]*)*(?:"|\Z)')
+
+
+def _end_of_records(block: bytes, quoted: re.Pattern[bytes]) -> int:
+    """Where the last whole record ends; 0 when none does."""
+    end = len(block)
+    if b'"' in block:
+        for begin, stop in reversed([field.span() for field in quoted.finditer(block)]):
+            if found := _last_newline(block, stop, end):
+                return found
+            end = begin
+    return _last_newline(block, 0, end)
+
+
+def _last_newline(block: bytes, begin: int, end: int) -> int:
+    """The place behind the last end of a line; a carriage return at the end of all may be half of one."""
+    line_feed = block.rfind(b"\n", begin, end)
+    return_ = block.rfind(b"\r", begin, min(end, len(block) - 1))
+    if return_ > line_feed and block[return_ + 1 : return_ + 2] != b"\n":
+        return return_ + 1
+    return line_feed + 1
