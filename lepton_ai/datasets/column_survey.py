@@ -1,7 +1,7 @@
 """Decides from all texts of a column what they are: numbers and how written, times, true and false, codes, or texts.
 
-Only what is certain of the whole column is decided; what a person would lose, such as leading zeros, is kept as text. The
-decision comes with a note that says what was decided and how to decide otherwise.
+Only what is certain of the whole column is decided; what a person would lose, such as leading zeros, is kept as text.
+The decision comes with a note that says what was decided and how to decide otherwise.
 """
 
 from __future__ import annotations
@@ -46,12 +46,15 @@ _CHUNK_ROWS = 65_536
 _NAMED = 3
 
 
+TEXTS = Reading(of="texts")
+
+
 @dataclass(frozen=True)
 class Found:
     """What a column's texts were found to be."""
 
     what: What
-    reading: Reading = Reading(of="texts")
+    reading: Reading = TEXTS
     type: pa.DataType | None = None
     """The Arrow type that holds all values just as they are; None for texts that stay texts."""
     note: str = ""
@@ -64,8 +67,8 @@ class Found:
 class ColumnSurvey:
     """Takes the texts of a column batch by batch, in bounded memory; `found` decides.
 
-    `missing` are further texts that count as missing. With `insists`, as when a person said that these are numbers, what
-    does not fit is counted and left out instead of making the column one of texts.
+    `missing` are further texts that count as missing. With `insists`, as when a person said that these are numbers,
+    what does not fit is left out instead of making the column one of texts.
     """
 
     def __init__(self, missing: Collection[str] = (), *, insists: bool = False) -> None:
@@ -90,12 +93,12 @@ class ColumnSurvey:
         odd = self.numbers.add_plain(texts)
         odd = self.times.add_plain(odd)
         for each in pc.value_counts(odd):
-            self._take(each["values"].as_py(), each["counts"].as_py())
-            if self._is_text:
+            if not self._take(each["values"].as_py(), each["counts"].as_py()):
                 self._note_words(texts)
                 return
 
-    def _take(self, text: str, count: int) -> None:
+    def _take(self, text: str, count: int) -> bool:
+        """Counts a text; false when the column can only be one of texts."""
         bare = text.strip()
         if not bare or bare in self._given or bare in MISSING_WORDS:
             self._missing[bare] += count
@@ -106,8 +109,12 @@ class ColumnSurvey:
             if not self._insists:
                 strange = any(each.isdigit() for each in bare) or len(self._others) > _MAX_OTHER_WORDS
                 self._is_text |= strange
-        if not self._insists and sum((bool(self._booleans), bool(self.numbers.count), bool(self.times.count))) > 1:
-            self._is_text = True
+        self._is_text |= self._is_mixed and not self._insists
+        return not self._is_text
+
+    @property
+    def _is_mixed(self) -> bool:
+        return [self._booleans, self.numbers.count, self.times.count].count(0) < 2
 
     def _note_words(self, texts: pa.Array) -> None:
         """Which words for a missing value there are among texts."""
@@ -121,7 +128,8 @@ class ColumnSurvey:
         others = sum(self._others.values())
         if not (present or others or self._is_text or set(self._missing) - self._given - {""}):
             return Found("empty", type=pa.null())
-        if not present or self._is_text or (not self._insists and others > _MAX_OTHER_SHARE * (present + others)):
+        strange = self._is_mixed or others > _MAX_OTHER_SHARE * (present + others)
+        if not present or self._is_text or (strange and not self._insists):
             return self._kept(Found("text"))
         found = self._found(decimal, day_first)
         words = tuple(sorted({*filter(None, self._missing), *self._others}))
@@ -220,7 +228,7 @@ class NumberSurvey:
             sure = not is_whole or written.exponent[1] in "+-"
             self._exponents.setdefault(sure, text)
         elif is_whole and len(digits.strip("0")) > _EXACT_DIGITS and int(digits) > 2**53:
-            self._long = max(self._long, written.sign + digits, key=len)
+            self._long = max(self._long, written.sign + digits, key=lambda text: abs(int(text or 0)))
 
     def found(self, decimal: str | None) -> Found:
         """Numbers and how they are read; codes, when a person would lose something by that; or undecided."""
@@ -262,7 +270,7 @@ class NumberSurvey:
         if len(self._units - {""}) > 1:
             return f"amounts in {_some(sorted(self._units - {''}))} are kept as texts: they cannot be compared"
         if False in self._exponents and True not in self._exponents and not self._is_point_certain:
-            return f"{self._exponents[False]!r} can be a code or a number: kept as text; with_kinds(NAME='number') reads it"
+            return f"{self._exponents[False]!r} may be a code: kept as text; with_kinds(NAME='number') reads numbers"
         return ""
 
     def _how(self, chosen: tuple[str, str]) -> str:

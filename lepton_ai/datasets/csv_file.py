@@ -1,4 +1,4 @@
-"""CSV files as Arrow batches in bounded memory: read as texts, looked over as a whole, then turned into what they are."""
+"""CSV files as Arrow batches in bounded memory: read as texts, looked over as a whole, then made what they are."""
 
 from __future__ import annotations
 
@@ -75,6 +75,8 @@ def found_of(field: pa.Field) -> Found | None:
 def converted(texts: pa.Array, found: Found) -> pa.Array:
     """Texts as what they were found to be; texts that count as missing as none."""
     reading, kind = found.reading, found.type
+    if found.what == "empty":
+        return pa.nulls(len(texts))
     if kind is None and not reading.missing:
         return texts
     gone = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(["", *reading.missing], pa.string()))

@@ -31,9 +31,10 @@ def blocks_of_records(file: Path, encoding: str, separator: str, *, block_bytes:
                 yield rest[:end]
                 rest = rest[end:]
             elif len(rest) > _MAX_RECORD_BYTES:
-                told = f"{file.name} has a row of more than {_MAX_RECORD_BYTES} bytes: a quote has no end."
-                raise InvalidInput(told, reason="BROKEN_FILE", fix="Check its quotes.")
+                raise _open_quote(file, f"a row has more than {_MAX_RECORD_BYTES} bytes")
     rest += decoder.decode(b"", final=True).encode()
+    if any(not field.group(1) for field in quoted.finditer(rest)):
+        raise _open_quote(file, "its last row does not end")
     if rest:
         yield rest
 
@@ -66,7 +67,11 @@ def find_separator(start: str) -> str:
 def quoted_field(separator: str) -> re.Pattern[bytes]:
     """A field in quotes, which may lack its end at the end of what there is. A quote within a field is only a sign."""
     before = re.escape(separator.encode())
-    return re.compile(rb"(?:\A|(?<=[\r\n" + before + rb']))"[^"]*(?:""[^"]*)*(?:"|\Z)')
+    return re.compile(rb"(?:\A|(?<=[\r\n" + before + rb']))"[^"]*(?:""[^"]*)*("|\Z)')
+
+
+def _open_quote(file: Path, what: str) -> InvalidInput:
+    return InvalidInput(f"{file.name}: {what}: a quote has no end.", reason="BROKEN_FILE", fix="Check its quotes.")
 
 
 def _end_of_records(block: bytes, quoted: re.Pattern[bytes]) -> int:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lepton_ai.datasets import cells
-from lepton_ai.datasets.column_survey import Found, found_in_all, survey_of
+from lepton_ai.datasets.column_survey import TEXTS, Found, found_in_all, survey_of
 from lepton_ai.datasets.csv_file import found_of
 from lepton_ai.datasets.media import kind_of_bytes, kind_of_path
 from lepton_ai.datasets.schema import Column, Kind, Role, Schema, unknown_column
@@ -36,6 +36,9 @@ _UUID = re.compile(r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$|^[0-
 _QUANTITY_NAME = re.compile(r"price|amount|score|rating|age|income|salary|size|价格|金额|评分|年龄|收入|面积", re.I)
 
 
+_TEXTS = Found("text")
+
+
 @dataclass(frozen=True)
 class _Sample:
     """What the guesses look at: some cells of a column and what is counted about them."""
@@ -45,7 +48,7 @@ class _Sample:
     present: list[Any]
     rows: int
     distinct: int
-    found: Found = Found("text")
+    found: Found = _TEXTS
     """What its texts are, or were before they were read."""
 
     @property
@@ -80,12 +83,14 @@ def infer_column(name: str, data: pa.ChunkedArray, *, target: bool = False, foun
     """One column as its values suggest; `found` is what its texts are, when that is known."""
     if found is None and cells.is_text(data.type):
         found = survey_of(data).found()
-    sample = _sample(name, data, found or Found("text"))
+    sample = _sample(name, data, found or _TEXTS)
     kind, role, note = _guess(sample, target=target)
     if target:
         role, note = "target", note or "named as the target"
     note = "; ".join(filter(None, (note, sample.found.note)))
-    column = Column(name, kind, role, note=note, reading=_reading(kind, data.type, sample.found))
+    column = Column(
+        name, kind, role, note=note, decided=sample.found.note, reading=_reading(kind, data.type, sample.found)
+    )
     return replace(column, categories=categories_of(data)) if kind == "category" else column
 
 
@@ -100,7 +105,7 @@ def _reading(kind: Kind, data_type: pa.DataType, found: Found) -> Reading | None
     """How the column's texts are, or were, read; None where they are kept as they are."""
     if cells.is_text(data_type):  # otherwise they were read already
         fits = (found.reading.of == "texts") != (kind in ("number", "time")) and kind not in ("image", "sound")
-        return found.reading if fits and found.reading != Found("text").reading else None
+        return found.reading if fits and found.reading != TEXTS else None
     return None if found.reading.of == "texts" else found.reading
 
 

@@ -42,6 +42,8 @@ class Column:
     """Why the column was inferred to be this, or what is odd about it."""
     root: str = ""
     """The folder that relative paths of files in this column start from."""
+    decided: str = ""
+    """The part of the note that says how its texts are read, and how to decide otherwise; the profile says it too."""
     reading: Reading | None = None
     """How its texts are, or were, read as numbers, times or booleans; None where nothing was decided."""
 
@@ -154,7 +156,9 @@ class Schema:
         for name, reading in readings.items():
             kind: Kind = "time" if reading.dates else "number"
             role: Role = "time" if kind == "time" and self.with_role("time") is None else self[name].role
-            changed[name] = replace(self[name], kind=kind, role=role, categories=(), reading=reading, note="set")
+            changed[name] = replace(
+                self[name], kind=kind, role=role, categories=(), reading=reading, note="set", decided=""
+            )
         return self._with(changed)
 
     def with_column(self, column: Column) -> Schema:

@@ -9,19 +9,15 @@ import pyarrow as pa
 from lepton_ai.datasets import cells
 from lepton_ai.datasets.column_survey import survey_of
 from lepton_ai.datasets.schema import Column, Schema
-from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.reading import Reading
 
 
 def settled(schema: Schema, table: pa.Table) -> Schema:
-    """The schema with a reading for every column of texts that are numbers or times; decided from the whole column.
-
-    Raises InvalidInput when a person said that texts are numbers, and they can be read in two ways.
-    """
+    """The schema with a reading for every column of texts that are numbers or times; decided from the whole column."""
     for column in schema:
         texts = table.column(column.name)
         if column.kind in ("number", "time") and column.reading is None and cells.is_text(texts.type):
-            schema = schema.with_column(replace(column, reading=_insisted(column, texts)))
+            schema = schema.with_column(_insisted(column, texts))
     return schema
 
 
@@ -37,10 +33,12 @@ def served_reading(column: Column, kind: pa.DataType) -> Reading | None:
     return None if is_plain or reading.of == "texts" else reading
 
 
-def _insisted(column: Column, texts: pa.ChunkedArray) -> Reading:
+def _insisted(column: Column, texts: pa.ChunkedArray) -> Column:
     survey = survey_of(texts, insists=True)
     found = survey.times.found(None) if column.kind == "time" else survey.numbers.insisted()
+    note = found.note
     if found.what == "undecided":
-        fix = f"Say it: schema.with_readings(**{{{column.name!r}: Reading(decimal=',')}}), or Reading(thousands=',')."
-        raise InvalidInput.of_field(column.name, found.note.partition(":")[0], fix=fix, reason="NUMBERS_UNDECIDED")
-    return found.reading if found.reading.of == "numbers" else Reading()
+        example, found = found.note.partition(" can be ")[0], survey.numbers.insisted(".")
+        note = f"{example}: commas are read as thousands; with_readings(NAME=Reading(decimal=',')) decides otherwise"
+    reading = Reading() if found.reading.of == "texts" else found.reading
+    return replace(column, reading=reading, note="; ".join(filter(None, (column.note, note))), decided=note)

@@ -33,7 +33,7 @@ _CACHE_FORMAT = 2
 _BATCH_BYTES = 4 * 1024 * 1024
 
 
-def read_table(
+def read_table(  # noqa: PLR0913 - every one is a choice of its own
     path: str | Path | Sequence[str | Path],
     target: str | None = None,
     *,
@@ -52,11 +52,12 @@ def read_table(
     `target` names the column to learn; otherwise one named label, target, y, 标签 … is taken. CSV may be UTF-8 (with
     or without a mark), UTF-16 or GB18030, separated by comma, semicolon, tab or bar; any other `encoding` must be
     named. How the numbers and dates of a CSV column are written is decided from the whole column, which the column's
-    note tells; `decimal` (the sign before decimals) and `day_first` decide what it leaves open. `missing` are texts that
-    count as missing in every column; words such as "NA" do so only among numbers and times. A table above the budget is
-    written to `cache_directory` once, as an Arrow file, memory-mapped now and when the same file is read again. With
-    engine="ray" several files, and the row groups of a Parquet file, are read by several processes. Raises NotFound,
-    InvalidInput.
+    note tells; `decimal` (the sign before decimals) and `day_first` decide what it leaves open. `missing` are texts
+    that count as missing in every column; words such as "NA" do so only among numbers and times.
+
+    A table above the budget is written to `cache_directory` once, as an Arrow file, memory-mapped now and when the
+    same file is read again. With engine="ray" several files, and the row groups of a Parquet file, are read by several
+    processes. Raises NotFound, InvalidInput.
     """
     files = _files(path)
     cache = Path(cache_directory) if cache_directory is not None else default_cache_directory()

@@ -83,10 +83,14 @@ def picture_steps(data: Dataset, shape: tuple[int, int, int]) -> tuple[Column, l
     return column, [tensor_step(column, data, output="image")]
 
 
-def tensor_step(column: Column, data: Dataset, *, output: str) -> Step:
-    """Takes arrays as they are, all like the first one; floats of any width as FP32, as networks do."""
+def tensor_step(column: Column, data: Dataset, *, output: str, wide: bool = False) -> Step:
+    """Takes arrays as they are, all like the first one; floats of any width as FP32, as networks do.
+
+    With `wide` FP64 stays FP64, for a step that normalises it: what differs in the last digits is lost in FP32.
+    """
     first = first_tensor(column, data)
-    dtype = "FP32" if first.dtype.kind == "f" else dtype_name(first.dtype)
+    is_wide = wide and first.dtype == np.float64
+    dtype = "FP32" if first.dtype.kind == "f" and not is_wide else dtype_name(first.dtype)
     return {"op": "tensor", "input": column.name, "dtype": dtype, "shape": list(first.shape), "output": output}
 
 
@@ -104,7 +108,7 @@ def row_steps(columns: Sequence[Column], data: Dataset) -> list[Step]:
     Raises InvalidInput for other columns.
     """
     if len(columns) == 1 and columns[0].kind == "tensor":
-        step = tensor_step(columns[0], data, output="array")
+        step = tensor_step(columns[0], data, output="array", wide=True)
         per = "channel" if len(step["shape"]) == 1 else "all"
         return [step, {"op": "normalize", "input": "array", "output": "features", "fit": {"per": per}}]
     strange = next((column for column in columns if column.kind not in ("number", "category")), None)

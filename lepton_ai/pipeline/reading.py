@@ -1,7 +1,7 @@
 """How the texts of a column are read: decimal sign, thousands, currency, what counts as missing, order of dates.
 
-Decided once from a whole column, kept in the data set's schema and in the pipeline document, so that a text in a request
-is read as the same text in the table was.
+Decided once from a whole column, kept in the data set's schema and in the pipeline document, so that a text in a
+request is read as the same text in the table was.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class Written:
         plain = self.sign + plain.replace(decimal, ".")
         if "." not in plain and not self.exponent and not self.percent:
             return int(plain)
-        number = float(plain + self.exponent)
-        return number / 100 if self.percent else number
+        if self.percent and not self.exponent:
+            return float(plain + "e-2")  # rounded once
+        return float(plain + self.exponent) / (100 if self.percent else 1)
 
 
 @dataclass(frozen=True)
