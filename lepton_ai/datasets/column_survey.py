@@ -205,17 +205,19 @@ class NumberSurvey:
     def take(self, text: str, count: int) -> bool:
         """Counts a text that is a number in some format; false for others."""
         written = Written.of(text)
-        fitting = [each for each in FORMATS if written is not None and written.fits(*each)]
-        if written is None or not fitting:
+        if written is None:
+            return False
+        fitting = [each for each in self._formats if written.fits(*each)]
+        if not fitting and not any(written.fits(*each) for each in FORMATS):
             return False
         self.count += count
-        self._formats = [each for each in self._formats if each in fitting]
+        self._formats = fitting
         if _GROUP_LIKE.fullmatch(written.digits):
             self._groups.setdefault("," if "," in written.digits else ".", text)
         digits = re.sub(r"[^0-9]", "", written.digits)
         if _is_code(written, digits):
             self._codes = self._codes or text
-        is_whole = len(fitting) == len(FORMATS) or all(decimal not in written.digits for decimal, _ in fitting)
+        is_whole = digits == written.digits or all(decimal not in written.digits for decimal, _ in fitting)
         self._look_at_size(text, written, digits, is_whole=is_whole)
         self._units.add(written.unit)
         self._percentages += count * written.percent

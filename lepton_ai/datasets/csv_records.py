@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lepton_ai.errors import InvalidInput
 
+_QUOTE = ord('"')
 SEPARATORS = (",", "\t", ";", "|")
 _SNIFFED_LINES = 20
 _MAX_RECORD_BYTES = 256 * 1024 * 1024
@@ -27,7 +30,7 @@ def blocks_of_records(file: Path, encoding: str, separator: str, *, block_bytes:
     with pa.input_stream(str(file), compression="detect") as stream:
         while read := stream.read(max(block_bytes, len(rest))):  # twice as much when no record ended
             rest += decoder.decode(read).encode()
-            if end := _end_of_records(rest, quoted):
+            if end := _end_of_records(rest, quoted, separator):
                 yield rest[:end]
                 rest = rest[end:]
             elif len(rest) > _MAX_RECORD_BYTES:
@@ -74,15 +77,35 @@ def _open_quote(file: Path, what: str) -> InvalidInput:
     return InvalidInput(f"{file.name}: {what}: a quote has no end.", reason="BROKEN_FILE", fix="Check its quotes.")
 
 
-def _end_of_records(block: bytes, quoted: re.Pattern[bytes]) -> int:
+def _end_of_records(block: bytes, quoted: re.Pattern[bytes], separator: str) -> int:
     """Where the last whole record ends; 0 when none does."""
     end = len(block)
     if b'"' in block:
+        if (signs := _paired_quotes(block, separator)) is not None:
+            return _last_newline_outside(block, signs)
         for begin, stop in reversed([field.span() for field in quoted.finditer(block)]):
             if found := _last_newline(block, stop, end):
                 return found
             end = begin
     return _last_newline(block, 0, end)
+
+
+def _paired_quotes(block: bytes, separator: str) -> npt.NDArray[np.int64] | None:
+    """The places of all quotes, when every other one begins a field or follows a quote: then those within are even."""
+    content = np.frombuffer(block, dtype=np.uint8)
+    signs = np.flatnonzero(content == _QUOTE)
+    before = content[signs[::2][int(signs[0] == 0) :] - 1]
+    return signs if np.isin(before, [_QUOTE, ord(separator), *b"\r\n"]).all() else None
+
+
+def _last_newline_outside(block: bytes, signs: npt.NDArray[np.int64]) -> int:
+    end = len(block)
+    while found := _last_newline(block, 0, end):
+        count = int(np.searchsorted(signs, found - 1))
+        if count % 2 == 0:
+            return found
+        end = int(signs[count - 1])
+    return 0
 
 
 def _last_newline(block: bytes, begin: int, end: int) -> int:

@@ -179,7 +179,7 @@ class NumberSteps(nn.Module):
         return (steps - self.mean) / self.std * real.unsqueeze(2).to(steps.dtype), real
 
 
-def moments_of(data: Dataset, column: Column) -> tuple[Array, Array]:
+def moments_of(data: Dataset, column: Column) -> tuple[_Floats, _Floats]:
     """Mean and deviation of every feature over all steps of all rows, in one pass.
 
     Raises InvalidInput when the rows are no sequences of the same number of features.
@@ -199,7 +199,7 @@ def moments_of(data: Dataset, column: Column) -> tuple[Array, Array]:
     return offset + mean, np.where(std > 0, std, 1.0)
 
 
-def loses_digits(mean: Array, std: Array) -> bool:
+def loses_digits(mean: _Floats, std: _Floats) -> bool:
     """Whether numbers are so large beside what they differ by that FP32 would hold less than 3 digits of that."""
     return bool((np.abs(mean) > _LARGE * std).any())
 
