@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from lepton_ai.local.supervision import find_members
+from lepton_ai.local.processes.supervision import find_members
 from tests.platform import Platform
 
 

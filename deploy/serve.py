@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-MODULES = {"traces": "lepton_ai.local.traces"}
+MODULES = {"traces": "lepton_ai.traces"}
 
 service = os.environ["LEPTON_SERVICE"]
 os.execv(sys.executable, [sys.executable, "-m", MODULES.get(service, f"services.{service}")])  # noqa: S606

@@ -22,7 +22,7 @@ from lepton_ai.cli.predict import prediction_table
 from lepton_ai.cli.trace_view import render_trace
 from lepton_ai.client import Client
 from lepton_ai.local.stack import find_home
-from lepton_ai.local.traces.client import TraceClient
+from lepton_ai.traces.client import TraceClient
 
 PHOTOS = 4
 

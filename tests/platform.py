@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 
 from lepton_ai import Addresses, AsyncClient
-from lepton_ai.local.lifecycle import Stack, StackOptions
-from lepton_ai.local.observation import read_health
-from lepton_ai.local.run_directory import RunDirectory
+from lepton_ai.local.processes.lifecycle import Stack, StackOptions
+from lepton_ai.local.processes.observation import read_health
+from lepton_ai.local.processes.run_directory import RunDirectory
+from lepton_ai.local.processes.supervision import Supervisor, find_members
 from lepton_ai.local.stack import StackState, connection
-from lepton_ai.local.supervision import Supervisor, find_members
 
 
 @dataclass(frozen=True)

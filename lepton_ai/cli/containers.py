@@ -24,16 +24,16 @@ from lepton_ai.cli.output import (
 )
 from lepton_ai.cli.startup import StartupDisplay, StartupRow
 from lepton_ai.errors import NotFound
-from lepton_ai.local.container_stack import ContainerStack
-from lepton_ai.local.containers import Container
-from lepton_ai.local.engine import Engine, find_engine
-from lepton_ai.local.mode import choose_mode, find_deploy
-from lepton_ai.local.process_table import part_of
+from lepton_ai.local.containers.engine import Engine, find_engine
+from lepton_ai.local.containers.listing import Container
+from lepton_ai.local.containers.mode import choose_mode, find_deploy
+from lepton_ai.local.containers.stack import ContainerStack
+from lepton_ai.local.processes.table import part_of
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from lepton_ai.local.compose import Project
+    from lepton_ai.local.containers.compose import Project
     from lepton_ai.local.stack import StackState
 
 _STATUS_COLUMNS = (

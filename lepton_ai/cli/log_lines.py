@@ -11,9 +11,9 @@ from typing import NoReturn
 import click
 
 from lepton_ai.errors import NotFound
-from lepton_ai.local.observation import read_tail
-from lepton_ai.local.process_table import part_of
-from lepton_ai.local.run_directory import RunDirectory
+from lepton_ai.local.processes.observation import read_tail
+from lepton_ai.local.processes.run_directory import RunDirectory
+from lepton_ai.local.processes.table import part_of
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 _POLL_S = 0.2

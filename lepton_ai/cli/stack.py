@@ -21,11 +21,11 @@ from lepton_ai.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from lepton_ai.local.container_stack import ContainerOptions
-    from lepton_ai.local.engine import Engine
-    from lepton_ai.local.lifecycle import StackOptions
-    from lepton_ai.local.mode import Wanted
-    from lepton_ai.local.observation import ProcessHealth, StackHealth
+    from lepton_ai.local.containers.engine import Engine
+    from lepton_ai.local.containers.mode import Wanted
+    from lepton_ai.local.containers.stack import ContainerOptions
+    from lepton_ai.local.processes.lifecycle import StackOptions
+    from lepton_ai.local.processes.observation import ProcessHealth, StackHealth
     from lepton_ai.local.stack import StackState
 
 _STATUS_COLUMNS = (
@@ -88,7 +88,7 @@ def up(
       lepton up --preprocess 4
       lepton up --port inference=9000 --port traces=9001
     """
-    from lepton_ai.local.mode import choose_mode, find_deploy
+    from lepton_ai.local.containers.mode import choose_mode, find_deploy
     from lepton_ai.local.stack import read_state
 
     recorded = read_state(home)
@@ -104,8 +104,8 @@ def up(
 
 
 def _options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -> StackOptions:
-    from lepton_ai.local.lifecycle import START_TIMEOUT_S, StackOptions
-    from lepton_ai.local.ports import parse_fixed
+    from lepton_ai.local.processes.lifecycle import START_TIMEOUT_S, StackOptions
+    from lepton_ai.local.programs.ports import parse_fixed
 
     ratio, timeout_s = choices["trace_ratio"], choices["timeout_s"]
     return StackOptions(
@@ -119,9 +119,9 @@ def _options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -
 
 def _container_options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -> ContainerOptions:
     from lepton_ai.errors import Unsupported
-    from lepton_ai.local.container_plan import PlanOptions
-    from lepton_ai.local.container_stack import START_TIMEOUT_S, ContainerOptions
-    from lepton_ai.local.ports import parse_fixed
+    from lepton_ai.local.containers.plan import PlanOptions
+    from lepton_ai.local.containers.stack import START_TIMEOUT_S, ContainerOptions
+    from lepton_ai.local.programs.ports import parse_fixed
 
     if replicas.pop("inference", 1) != 1:
         raise Unsupported(
@@ -135,7 +135,7 @@ def _container_options(replicas: dict[str, int], ports: tuple[str, ...], **choic
 
 def _bring_up_containers(home: Path, engine: Engine, options: ContainerOptions, *, as_json: bool) -> None:
     from lepton_ai.cli.containers import ContainerDisplay, stack_in_containers
-    from lepton_ai.local.container_stack import ComposeFailed, ContainerFailed
+    from lepton_ai.local.containers.stack import ComposeFailed, ContainerFailed
 
     stack = stack_in_containers(home, engine)
     before = stack.read_running()
@@ -155,7 +155,7 @@ def _bring_up_containers(home: Path, engine: Engine, options: ContainerOptions, 
 
 def _bring_up(home: Path, options: StackOptions, *, as_json: bool) -> None:
     from lepton_ai.cli.startup import StartupDisplay
-    from lepton_ai.local.lifecycle import ProcessFailed, Stack
+    from lepton_ai.local.processes.lifecycle import ProcessFailed, Stack
 
     stack = Stack(home)
     before = stack.read_running()
@@ -217,7 +217,7 @@ def down(*, home: Path, as_json: bool, wipe: bool, yes: bool) -> None:
       lepton down
       lepton down --wipe
     """
-    from lepton_ai.local.run_directory import RunDirectory
+    from lepton_ai.local.processes.run_directory import RunDirectory
     from lepton_ai.local.stack import read_state
 
     state = read_state(home)
@@ -237,7 +237,7 @@ def down(*, home: Path, as_json: bool, wipe: bool, yes: bool) -> None:
 
 
 def _take_down(home: Path, *, wipe: bool) -> int:
-    from lepton_ai.local.lifecycle import Stack
+    from lepton_ai.local.processes.lifecycle import Stack
 
     return Stack(home).take_down(wipe=wipe)
 
@@ -263,8 +263,8 @@ def status(ctx: click.Context, *, home: Path, as_json: bool) -> None:
       lepton status
       lepton status --json | jq .addresses.inference
     """
-    from lepton_ai.local.observation import read_health
-    from lepton_ai.local.run_directory import RunDirectory
+    from lepton_ai.local.processes.observation import read_health
+    from lepton_ai.local.processes.run_directory import RunDirectory
     from lepton_ai.local.stack import read_state
 
     state = read_state(home)
@@ -328,7 +328,7 @@ def logs(*, home: Path, as_json: bool, names: tuple[str, ...], follow: bool, lin
       lepton logs preprocess -f
     """
     from lepton_ai.cli.log_lines import LogPrinter, choose_logs
-    from lepton_ai.local.run_directory import RunDirectory
+    from lepton_ai.local.processes.run_directory import RunDirectory
     from lepton_ai.local.stack import read_state
 
     state = read_state(home)

@@ -13,7 +13,7 @@ from lepton_ai.cli.output import Column, console, format_duration_s, make_table,
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from lepton_ai.local.observation import StackHealth
+    from lepton_ai.local.processes.observation import StackHealth
 
 _COLUMNS = (
     Column(""),

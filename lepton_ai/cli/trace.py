@@ -11,8 +11,8 @@ from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.cli.output import console, home_option, json_option, print_json, print_note
 from lepton_ai.cli.trace_view import render_trace
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.traces.client import TraceClient
-from lepton_ai.local.traces.tree import build_tree, is_complete
+from lepton_ai.traces.client import TraceClient
+from lepton_ai.traces.tree import build_tree, is_complete
 
 __all__ = ["render_trace", "trace"]
 

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.text import Text
 
-from lepton_ai.local.traces.tree import Row, SpanView, TraceTree, build_tree
+from lepton_ai.traces.tree import Row, SpanView, TraceTree, build_tree
 
 _SERVICE_COLOURS = ("cyan", "blue", "green", "magenta", "yellow", "bright_cyan", "bright_blue", "bright_magenta")
 """In the order in which services appear; red is kept for errors."""

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from lepton_ai.mesh.trace_context import current_trace_id
+from lepton_ai.mesh.tracing.context import current_trace_id
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "trace_id"}
 _MAX_FIELD_CHARS = 2000

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.pipeline import Postprocess, Processed
 from lepton_ai.prediction import Label
 from lepton_ai.tensors import Array
 from lepton_ai.training.evaluation import run_network
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.tasks import Task
 
 _BATCH_SIZE = 256

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.datasets.augment.compose import Wanted
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models.answers import Evaluation, answer_rows
 from lepton_ai.models.checks import read_picture_shape
@@ -25,7 +26,7 @@ from lepton_ai.tensors import Array
 from lepton_ai.training.generation import AdversarialTraining, Generation, judge_rivals
 from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material
-from lepton_ai.training.prepared import Batch, Prepared
+from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
 

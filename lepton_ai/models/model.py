@@ -14,6 +14,7 @@ from torch import nn
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.datasets.augment.compose import Wanted, make_augment
+from lepton_ai.datasets.batch import Augment
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation, answer_rows
 from lepton_ai.models.checks import check, check_config
@@ -27,7 +28,7 @@ from lepton_ai.training.history import History
 from lepton_ai.training.interruption import Interruption
 from lepton_ai.training.loop import Material, Training
 from lepton_ai.training.lr_finder import LearningRateCurve, find_learning_rate
-from lepton_ai.training.prepared import Augment, Prepared
+from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.progress import ProgressBar
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
@@ -191,7 +192,7 @@ class Model(ABC):
         `data` are the rows to judge by: by default those that the last `fit` kept for validation. A model that was
         loaded has none. Raises FailedPrecondition for an untrained model, ResourceExhausted for a full disk.
         """
-        from lepton_ai.training.report import write_report
+        from lepton_ai.models.report import write_report
 
         return write_report(self, path, self._held_out if data is None else as_dataset(data))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.mesh.view import View
+from lepton_ai.mesh.discovery.view import View
 
 _NOTHING: Mapping[str, bytes] = {}
 

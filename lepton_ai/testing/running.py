@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc
 
+from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.server import AddServicer, Server
+from lepton_ai.mesh.serving.server import AddServicer, Server
 from lepton_ai.mesh.settings import ServiceSettings
-from lepton_ai.mesh.state import StateStore
 from lepton_ai.mesh.tracing import Tracing
 
 

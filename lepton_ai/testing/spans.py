@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lepton_ai.mesh.spans import RecordedSpan
 from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.mesh.tracing.spans import RecordedSpan
 from lepton_ai.testing.eventually import eventually
 
 

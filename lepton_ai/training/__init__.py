@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from lepton_ai.lazy import lazily
 
 if TYPE_CHECKING:
+    from lepton_ai.models.cluster import fit_on_ray
+    from lepton_ai.models.cross_validation import CrossValidation, cross_validate
     from lepton_ai.training.callbacks import Callback, TrainingState
-    from lepton_ai.training.cluster import fit_on_ray
-    from lepton_ai.training.cross_validation import CrossValidation, cross_validate
     from lepton_ai.training.doctor import Doctor
     from lepton_ai.training.history import History
     from lepton_ai.training.loggers import MLflowLogger, TensorBoardLogger
@@ -36,7 +36,7 @@ __all__ = [
 
 _HOMES = {
     "Callback": "lepton_ai.training.callbacks",
-    "CrossValidation": "lepton_ai.training.cross_validation",
+    "CrossValidation": "lepton_ai.models.cross_validation",
     "Doctor": "lepton_ai.training.doctor",
     "FitSettings": "lepton_ai.training.settings",
     "History": "lepton_ai.training.history",
@@ -45,8 +45,8 @@ _HOMES = {
     "PlateauSchedule": "lepton_ai.training.plateau",
     "TensorBoardLogger": "lepton_ai.training.loggers",
     "TrainingState": "lepton_ai.training.callbacks",
-    "cross_validate": "lepton_ai.training.cross_validation",
-    "fit_on_ray": "lepton_ai.training.cluster",
+    "cross_validate": "lepton_ai.models.cross_validation",
+    "fit_on_ray": "lepton_ai.models.cluster",
     "steps_down": "lepton_ai.training.schedules",
 }
 

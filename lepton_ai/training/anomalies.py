@@ -9,9 +9,9 @@ import numpy as np
 import torchmetrics
 from torch import Tensor
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
 from lepton_ai.tensors import Array
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.tasks import Outputs, Task, class_name
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.tensors import Array
 from lepton_ai.training.history import History
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.settings import FitSettings
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.training.prepared import Batch, Prepared
+from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.tasks import Outputs, Task
 
 _BATCH_SIZE = 256

@@ -10,9 +10,9 @@ import torch
 import torchmetrics
 from torch import Tensor
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
 from lepton_ai.tensors import Array
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.tasks import Outputs, Task
 
 if TYPE_CHECKING:

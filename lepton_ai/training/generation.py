@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.tensors import Array
 from lepton_ai.training.loop import Training
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.processes import sum_over
 from lepton_ai.training.tasks import Outputs, Task
 

@@ -53,7 +53,7 @@ class History:
 
     def plot(self, path: Path | str | None = None) -> Sheet:
         """The curves as a picture: saved at `path`, shown in a notebook, else saved in a new file that is named."""
-        from lepton_ai.training.report import plot_history
+        from lepton_ai.training.curves import plot_history
 
         return plot_history(self, path)
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lepton_ai.datasets.batch import Augment, Batch
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.tensors import Array
 from lepton_ai.training.callbacks import Callback, TrainingState
@@ -24,7 +25,7 @@ from lepton_ai.training.history import History
 from lepton_ai.training.losses import make_loss
 from lepton_ai.training.optimizers import make_optimizer
 from lepton_ai.training.plateau import PlateauSchedule
-from lepton_ai.training.prepared import Augment, Batch, Prepared
+from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.processes import launch, of_first, share_buffers, sum_over
 from lepton_ai.training.randomness import generator_of, row_order, seed_of, seed_torch
 from lepton_ai.training.schedules import PLATEAU, make_schedule

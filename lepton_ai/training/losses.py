@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.tasks import Classification, Loss, Outputs, Task
 
 BatchLoss = Callable[[Outputs, Batch], Tensor]

@@ -38,7 +38,7 @@ class LearningRateCurve:
 
     def plot(self, path: Path | str | None = None) -> Sheet:
         """Loss over learning rate as a picture: saved at `path`, shown in a notebook, else saved in a new file."""
-        from lepton_ai.training.report import plot_rates
+        from lepton_ai.training.curves import plot_rates
 
         return plot_rates(self, path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.datasets.column_batches import column_batches
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, Processed, RawValue
@@ -30,38 +31,6 @@ _CHUNK_ROWS = 256
 _ROWS_AT_ONCE = 8
 """Handing a row of a table to a thread costs as much as running it."""
 _NAMED_ROWS = 5
-
-
-@dataclass(frozen=True)
-class Mixed:
-    """What else a batch is, when its rows were blended with others: those rows' targets."""
-
-    targets: dict[str, Tensor]
-    share: float
-    """How much of each row is its own, from 0.5 to 1; its loss counts as much."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows on their way through a network: its inputs in order, and what should come out."""
-
-    inputs: dict[str, Tensor]
-    targets: dict[str, Tensor]
-    mixed: Mixed | None = None
-
-    def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
-
-    def to(self, device: torch.device) -> Batch:
-        """The same rows on a device."""
-        if device.type == "cpu":
-            return self
-        mixed = self.mixed and Mixed(_on_device(self.mixed.targets, device), self.mixed.share)
-        return Batch(_on_device(self.inputs, device), _on_device(self.targets, device), mixed)
-
-
-Augment = Callable[[Batch, np.random.Generator], Batch]
-"""Changes the rows of a batch at random, in training only."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +125,6 @@ class _Store:
 def _batches(data: Dataset, pipeline: Pipeline) -> Iterable[RowBatch]:
     names = tuple(pipeline.inputs)
     return column_batches(data, names) if pipeline.on_columns else in_batches(data.rows(names), _CHUNK_ROWS)
-
-
-def _on_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
 
 def _tensor(array: Array, rows: Array | slice) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 import torchmetrics
 from torch import Tensor
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.tensors import Array
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.tasks import Outputs, Regression, Task, class_name
 
 if TYPE_CHECKING:

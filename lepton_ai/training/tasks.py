@@ -12,10 +12,10 @@ import torch
 import torchmetrics
 from torch import Tensor
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.pipeline.values import one_form
 from lepton_ai.tensors import Array
-from lepton_ai.training.prepared import Batch
 
 if TYPE_CHECKING:
     from lepton_ai.datasets import Dataset

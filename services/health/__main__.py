@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from lepton_ai.mesh.channel import ServicePool
-from lepton_ai.mesh.discovery import watch_endpoints
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.mesh.calling.pool import ServicePool
+from lepton_ai.mesh.discovery.endpoints import watch_endpoints
+from lepton_ai.mesh.discovery.etcd import EtcdStore
+from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.process import run, run_process
-from lepton_ai.mesh.server import Server
-from lepton_ai.mesh.state import StateStore
+from lepton_ai.mesh.serving.process import run, run_process
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import health_pb2_grpc
 from services.health.golden import GoldenSamples

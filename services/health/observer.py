@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from google.protobuf import json_format
 
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS, ENDPOINTS, SERVING, StateStore, Watch
 from lepton_ai.mesh.latest import Latest
-from lepton_ai.mesh.state import DEPLOYMENTS, ENDPOINTS, SERVING, StateStore, Watch
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.health.assessment import assess
 from services.health.probes import ModelProber

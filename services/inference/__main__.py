@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.process import run, run_process
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.process import run, run_process
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from services.inference.settings import InferenceSettings
-from services.inference.triton import Triton
+from services.inference.triton.client import Triton
 from services.inference.wiring import Connections, InferenceReplica
 
 NAME = "inference"

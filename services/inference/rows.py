@@ -42,6 +42,16 @@ class Rows:
         return sum(len(tensor.data) for tensor in self.tensors)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one caller gets: its own rows of the outputs, and how long they took."""
+
+    rows: Rows
+    queue_us: int
+    compute_us: int
+    batch_rows: int
+
+
 def join(parts: Sequence[Rows]) -> Rows:
     """All rows of `parts`, in order. The parts must have the same layout."""
     if len(parts) == 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from lepton_ai.mesh.settings import MIB, Address, Seconds, ServiceSettings
-from services.inference.model_repository import TritonBackend, TritonDevice
+from services.inference.triton.repository import TritonBackend, TritonDevice
 
 
 class InferenceSettings(ServiceSettings):

@@ -10,33 +10,36 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import grpc
-from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
-from lepton_ai.mesh import health
-from lepton_ai.mesh.channel import ServicePool
-from lepton_ai.mesh.discovery import watch_endpoints
+from lepton_ai.mesh.calling.pool import ServicePool
+from lepton_ai.mesh.discovery.endpoints import watch_endpoints
+from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.server import Server
-from lepton_ai.mesh.state import StateStore
-from lepton_ai.mesh.trace_context import context_of, undecided
+from lepton_ai.mesh.serving import health
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing, client_interceptors
+from lepton_ai.mesh.tracing.context import context_of, undecided
+from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.v1 import inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
-from services.inference import oip, servicer
-from services.inference.batcher import Batcher, BatcherHooks
-from services.inference.calls import Call
-from services.inference.control import ControlOptions, make_reconciler
-from services.inference.measurements import Measurements
-from services.inference.model_runtime import Runtimes
-from services.inference.packages import RegistryPool
-from services.inference.predictor import Predictor
-from services.inference.preprocessing import StreamedPreprocessing
-from services.inference.reconciler import Reconciler
-from services.inference.routes import LoadedVersion, Routes
+from services.inference.api import servicer
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
+from services.inference.batching.batcher import Batcher, BatcherHooks
+from services.inference.batching.measurements import Measurements
+from services.inference.call import Call
+from services.inference.lifecycle.control import ControlOptions, make_reconciler
+from services.inference.lifecycle.reconciler import Reconciler
+from services.inference.oip import servicer as oip
+from services.inference.predict.predictor import Predictor
+from services.inference.predict.runtime import Runtimes
+from services.inference.preprocessing.streams import StreamedPreprocessing
+from services.inference.routing.routes import Routes
 from services.inference.settings import InferenceSettings
-from services.inference.slots import SlotPool
-from services.inference.triton import InferenceBackend
-from services.inference.triton_restart import TritonRestart
+from services.inference.triton.backend import InferenceBackend
+from services.inference.triton.restart import TritonRestart
+from services.inference.triton.slots import SlotPool
+from services.inference.version import LoadedVersion
 
 _PROBE_TIMEOUT_S = 30.0
 _SETTLED_CHECK_S = 0.05
@@ -62,7 +65,7 @@ class Connections:
             *(watch_endpoints(state, name, memory=settings.cache_dir / f"{name}-endpoints.json") for name in names)
         )
         # The stream to preprocess carries its traces in its messages: interceptors would only cost on each of them.
-        interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], client_interceptors(tracing))
+        interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], client_interceptors(tracing.tracer))
         preprocess, registry = (
             ServicePool(name, watch, interceptors=chosen, max_message_bytes=settings.max_message_bytes)
             for name, watch, chosen in zip(names, watches, interceptors, strict=True)
@@ -151,9 +154,9 @@ class InferenceReplica:
         self, loaded: LoadedVersion, request: inference_pb2.PredictRequest
     ) -> inference_pb2.PredictResponse:
         """The whole path for a version that may not be routed yet; never traced, as nobody asked."""
-        return await self.predictor.predict_with(
-            loaded, request, Call.arrive(timeout_s=_PROBE_TIMEOUT_S, context=context_of(undecided()))
-        )
+        call = Call.arrive(timeout_s=_PROBE_TIMEOUT_S, context=context_of(undecided()))
+        result = await self.predictor.predict_with(loaded, read_request(request), call)
+        return write_response(request, result, call)
 
     def _add_services(self) -> None:
         native = servicer.InferenceServicer(
@@ -167,10 +170,11 @@ class InferenceReplica:
         open_inference = oip.OpenInferenceServicer(
             self.predictor,
             self.routes,
+            self.runtimes,
             lambda: self._server.health.status() == health.SERVING,
             version=version("lepton-serving"),
         )
-        self._server.add(add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME)
+        self._server.add(oip.add_to_server, open_inference, oip.SERVICE_NAME)
 
     async def _close(self) -> None:
         await self.reconciler.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.process import run, run_process
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.process import run, run_process
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from services.preprocess.settings import PreprocessSettings
 from services.preprocess.wiring import add_preprocess

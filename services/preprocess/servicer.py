@@ -11,8 +11,8 @@ import grpc
 from opentelemetry import context as otel_context
 
 from lepton_ai.errors import LeptonError, ResourceExhausted
-from lepton_ai.mesh.deadline import remaining_s
-from lepton_ai.mesh.draining import until_set
+from lepton_ai.mesh.serving.deadline import remaining_s
+from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.pipeline import Pipeline, describe_operations
 from lepton_ai.v1 import common_pb2, preprocess_pb2, preprocess_pb2_grpc

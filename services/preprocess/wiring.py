@@ -7,7 +7,7 @@ import asyncio
 from prometheus_client import Gauge
 
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
 from services.preprocess.processor import Processor

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.process import run, run_process
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.process import run, run_process
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 from services.registry.registry import Registry

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping
 from google.protobuf import json_format
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
-from lepton_ai.mesh.state import DEPLOYMENTS, StateStore
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS, StateStore
 from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.catalogue import resolve

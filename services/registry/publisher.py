@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 
 from lepton_ai.errors import LeptonError
-from lepton_ai.mesh.state import DEPLOYMENTS, StateStore
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS, StateStore
 from lepton_ai.v1 import registry_pb2
 from services.registry.messages import decode_deployment, encode_deployment, read_deployment
 from services.registry.store import AuditEntry, Reading, Store, Writing

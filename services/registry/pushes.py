@@ -17,7 +17,7 @@ from lepton_ai.v1 import registry_pb2
 from services.registry.blobs import Blobs
 from services.registry.completion import Completion
 from services.registry.data_directory import DataDirectory
-from services.registry.inspection import Inspection, Verdict
+from services.registry.inspection.inspection import Inspection, Verdict
 from services.registry.messages import file_records, version_message
 from services.registry.store import AuditEntry, NewVersion, Store, VersionRecord
 from services.registry.upload import Upload

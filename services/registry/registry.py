@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lepton_ai.mesh.state import StateStore
+from lepton_ai.mesh.discovery.state import StateStore
 from services.registry.blobs import FileBlobs
 from services.registry.catalogue import Catalogue
 from services.registry.completion import Completion
 from services.registry.data_directory import DataDirectory
 from services.registry.deployments import Deployments
-from services.registry.inspection import Inspection
+from services.registry.inspection.inspection import Inspection
 from services.registry.publisher import Publisher
 from services.registry.pushes import Pushes, PushLimits
 from services.registry.servicer import RegistryServicer

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from lepton_ai.mesh.deadline import remaining_s
+from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
 from services.registry.catalogue import Catalogue
 from services.registry.deployments import Deployments

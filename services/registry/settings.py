@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lepton_ai.mesh.settings import ServiceSettings
 from lepton_ai.package import PackageLimits
-from services.registry.inspection import InspectionLimits
+from services.registry.inspection.inspection import InspectionLimits
 
 _GIB = 1 << 30
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 
 import psutil
 
-from lepton_ai.local.run_directory import RunDirectory
-from lepton_ai.local.supervision import Supervisor
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.local.processes.run_directory import RunDirectory
+from lepton_ai.local.processes.supervision import Supervisor
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import health_pb2
 from tests.chaos.load import Ask

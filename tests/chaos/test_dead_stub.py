@@ -12,7 +12,7 @@ import psutil
 from google.protobuf import json_format
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lepton_ai.mesh.state import SERVING
+from lepton_ai.mesh.discovery.state import SERVING
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import health_pb2
 from tests.chaos.calls import PHOTOS, ROWS, row_calls

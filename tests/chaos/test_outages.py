@@ -14,8 +14,8 @@ import pytest
 
 from lepton_ai import AsyncClient
 from lepton_ai.errors import Unavailable
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.state import DEPLOYMENTS
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
 from tests.chaos.calls import ROWS, KnownPhoto, photo_calls

@@ -17,10 +17,10 @@ import pytest
 
 from examples.efficientnet_lite0 import NAME, photos
 from lepton_ai.errors import LeptonError
-from lepton_ai.local.compose import ComposeSettings
-from lepton_ai.local.containers import Container, read_containers
-from lepton_ai.local.engine import Engine, find_engine
-from lepton_ai.local.mode import find_deploy
+from lepton_ai.local.containers.compose import ComposeSettings
+from lepton_ai.local.containers.engine import Engine, find_engine
+from lepton_ai.local.containers.listing import Container, read_containers
+from lepton_ai.local.containers.mode import find_deploy
 from lepton_ai.testing import eventually
 
 pytestmark = pytest.mark.timeout(900)  # the first time, images are built

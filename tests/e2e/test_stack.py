@@ -14,8 +14,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from lepton_ai.local.processes.supervision import find_members
 from lepton_ai.local.stack import connection, read_state
-from lepton_ai.local.supervision import find_members
 
 _UP = ("up", "--mode", "local", "--any-ports", "--timeout", "90", "--json")
 

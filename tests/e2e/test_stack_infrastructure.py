@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.local.lifecycle import Stack, StackOptions
-from lepton_ai.local.observation import read_health
-from lepton_ai.local.process_table import PARTS
+from lepton_ai.local.processes.lifecycle import Stack, StackOptions
+from lepton_ai.local.processes.observation import read_health
+from lepton_ai.local.processes.supervision import find_members
+from lepton_ai.local.processes.table import PARTS
 from lepton_ai.local.stack import StackState
-from lepton_ai.local.supervision import find_members
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.testing import eventually
 
 _PARTS = tuple(part for part in PARTS if part.name in ("etcd", "traces", "triton"))

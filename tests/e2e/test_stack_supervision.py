@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from lepton_ai.errors import FailedPrecondition, NotFound
-from lepton_ai.local.lifecycle import ProcessFailed, Stack, StackOptions
-from lepton_ai.local.observation import StackHealth, read_health
-from lepton_ai.local.process_table import Layout, Part, Restart
-from lepton_ai.local.run_directory import RunDirectory
+from lepton_ai.local.processes.lifecycle import ProcessFailed, Stack, StackOptions
+from lepton_ai.local.processes.observation import StackHealth, read_health
+from lepton_ai.local.processes.run_directory import RunDirectory
+from lepton_ai.local.processes.supervision import find_members
+from lepton_ai.local.processes.table import Layout, Part, Restart
 from lepton_ai.local.stack import StackState, connection, read_state
-from lepton_ai.local.supervision import find_members
 from lepton_ai.testing import eventually
 
 _OPTIONS = StackOptions(usual_ports=False, timeout_s=30)

@@ -12,9 +12,9 @@ import pytest
 
 from examples.efficientnet_lite0 import NAME, photos
 from lepton_ai.errors import InvalidInput
-from lepton_ai.local.traces.client import TraceClient
-from lepton_ai.local.traces.edges import call_edges
 from lepton_ai.testing import eventually
+from lepton_ai.traces.client import TraceClient
+from lepton_ai.traces.edges import call_edges
 from tests.platform import Platform
 from tests.topology import PREDICTION_EDGES, PREDICTION_SPANS
 

@@ -13,8 +13,8 @@ from lepton_ai.datasets.augment.sounds import FrequencyMask, Noise, Shift, TimeM
 from lepton_ai.datasets.augment.tables import Jitter
 from lepton_ai.datasets.augment.texts import TokenDropout, TokenSwap
 from lepton_ai.datasets.augment.warp import Rotate, Scale, join_warps
+from lepton_ai.datasets.batch import Augment, Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Augment, Batch
 
 Wanted = Augment | Sequence[Augment] | str | None
 """What a person may give: one, several, the name of a preset, or none."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lepton_ai.datasets.augment.inputs import check_within, column, in_type, vary_pictures
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Batch
 
 _LUMA = (0.299, 0.587, 0.114)
 """How bright red, green and blue look (ITU-R BT.601)."""

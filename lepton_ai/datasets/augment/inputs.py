@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Batch
 
 Vary = Callable[[Tensor], Tensor]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lepton_ai.datasets.augment.inputs import in_type
+from lepton_ai.datasets.batch import Batch, Mixed
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Batch, Mixed
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lepton_ai.datasets.augment.inputs import check_within, column, vary_spectrograms
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Batch
 
 _NEPERS_PER_DB = float(np.log(10) / 10)
 """Natural logarithm of power for one decibel."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lepton_ai.datasets.augment.inputs import check_within, vary_numbers
-from lepton_ai.training.prepared import Batch
+from lepton_ai.datasets.batch import Batch
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset

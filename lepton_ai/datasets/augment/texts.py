@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lepton_ai.datasets.augment.inputs import check_within, vary_tokens
-from lepton_ai.training.prepared import Batch
+from lepton_ai.datasets.batch import Batch
 
 _PADDING, _UNKNOWN = 0, 1
 """As in every vocabulary that a pipeline learned."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lepton_ai.datasets.augment.inputs import check_within, in_type, vary_pictures
-from lepton_ai.training.prepared import Batch
+from lepton_ai.datasets.batch import Batch
 
 Matrices = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
 

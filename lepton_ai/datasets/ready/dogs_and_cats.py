@@ -126,7 +126,7 @@ def _drawing_set(part: str, seed: list[int], *, count: int, size: int) -> Datase
 
 def _drawn_batches(labels: Sequence[Animal], seed: list[int], size: int) -> Iterator[pa.RecordBatch]:
     """Every picture has a generator of its own, so that it does not depend on how many there are."""
-    from lepton_ai.datasets.ready.drawing import draw_picture
+    from lepton_ai.synthetic.drawing import draw_picture
 
     for start in range(0, len(labels), _BATCH_PICTURES):
         chosen = labels[start : start + _BATCH_PICTURES]

@@ -13,9 +13,9 @@ import pyarrow as pa
 from lepton_ai.datasets.dataset import Dataset
 from lepton_ai.datasets.ready.described import ReadySet, as_dataset
 from lepton_ai.datasets.ready.sources import DATA_DIRECTORY_VARIABLE, data_folders
-from lepton_ai.datasets.ready.synthesis import plan, speak, wav
 from lepton_ai.datasets.schema import Column, Schema
 from lepton_ai.errors import InvalidInput, NotFound
+from lepton_ai.synthetic.voices import plan, speak, wav
 
 RATE_HZ = 8000
 """The recordings' rate, which is a telephone's; the synthetic voices are brought to it."""

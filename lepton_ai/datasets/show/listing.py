@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lepton_ai.datasets.batch import Augment
 from lepton_ai.datasets.show.sampling import choose_rows, label_text, varied
 from lepton_ai.datasets.show.shown import Listing
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.vocabulary import split_words
-from lepton_ai.training.prepared import Augment
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset

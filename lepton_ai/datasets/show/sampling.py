@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from lepton_ai.datasets.batch import Augment, Batch
 from lepton_ai.datasets.cells import category_text
 from lepton_ai.tensors import Array
-from lepton_ai.training.prepared import Augment, Batch
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lepton_ai.datasets.batch import Augment
 from lepton_ai.datasets.show.mosaic import Cell, columns_for, draw_sheet, in_lines
 from lepton_ai.datasets.show.sampling import choose_rows, labels_of, mixed_label, varied
 from lepton_ai.datasets.show.shown import Sheet
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import Array
-from lepton_ai.training.prepared import Augment
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.training.callbacks import TrainingState
 from lepton_ai.training.doctor.finding import Finding, Remedy
 from lepton_ai.training.doctor.signs import norms
-from lepton_ai.training.prepared import Batch
 
 CAUSE = "not a number"
 _NAMED = 10

@@ -11,10 +11,10 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2 as standard
 from grpc_health.v1 import health_pb2_grpc as standard_grpc
 
-from lepton_ai.mesh.discovery import Endpoint, register
+from lepton_ai.mesh.discovery.endpoints import Endpoint, register
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.server import Server
-from lepton_ai.mesh.state import DEPLOYMENTS
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.testing import MemoryStore, eventually, quick_settings
 from lepton_ai.v1 import health_pb2 as pb

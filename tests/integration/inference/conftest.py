@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.running_triton import LocalTriton, running_triton
+from lepton_ai.testing.running_triton import LocalTriton, running_triton
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,9 +13,10 @@ from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.testing import running
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
-from services.inference import oip, servicer
-from services.inference.preprocessing import Preprocessing
-from services.inference.routes import LoadedVersion
+from services.inference.api import servicer
+from services.inference.oip import servicer as oip
+from services.inference.preprocessing.streams import Preprocessing
+from services.inference.version import LoadedVersion
 from tests.unit.inference.colours import DataPlane, data_plane
 from tests.unit.inference.parts import NO_TRACING
 
@@ -38,7 +39,9 @@ async def served_colours(
     plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing)
     draining = asyncio.Event()
     native = servicer.InferenceServicer(plane.predictor, tracing, draining, timeout_s=5.0, max_in_flight=max_in_flight)
-    open_inference = oip.OpenInferenceServicer(plane.predictor, plane.routes, lambda: True, version="1.2.3")
+    open_inference = oip.OpenInferenceServicer(
+        plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3"
+    )
     async with running(
         (add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME),
         (add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME),

@@ -14,12 +14,13 @@ import psutil
 import pytest
 
 from lepton_ai.errors import LeptonError
-from lepton_ai.local.etcd import LocalEtcd, running_etcd
-from lepton_ai.local.running_triton import LocalTriton
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.local.programs.etcd import LocalEtcd, running_etcd
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.testing import eventually
-from services.inference.triton import Triton, smells_dead
-from services.inference.triton_restart import TritonRestart
+from lepton_ai.testing.running_triton import LocalTriton
+from services.inference.triton.client import Triton
+from services.inference.triton.errors import smells_dead
+from services.inference.triton.restart import TritonRestart
 from tests.replica import ADDRESS, FakeRegistry, Replica, make_replica, push_versions
 from tests.sample_packages import onnx_bytes, onnx_package
 

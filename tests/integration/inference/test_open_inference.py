@@ -16,7 +16,7 @@ from tritonclient.utils import InferenceServerException
 
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.tensors import DTYPES, ELEMENT_BYTES, Array, encode_bytes
-from services.inference.routes import LoadedVersion
+from services.inference.version import LoadedVersion
 from tests.integration.inference.served_colours import ServedColours, served_colours
 from tests.unit.inference.colours import BLUE, COLOURS, GREEN, RED, image_tensor
 from tests.unit.inference.parts import Described, Description, loaded_version

@@ -11,7 +11,7 @@ import pytest
 
 from lepton_ai.errors import DeadlineExceeded, InvalidInput
 from lepton_ai.mesh.errors import from_rpc_error, from_status
-from lepton_ai.mesh.trace_context import TRACEPARENT
+from lepton_ai.mesh.tracing.context import TRACEPARENT
 from lepton_ai.testing import captured_spans, eventually
 from lepton_ai.v1 import common_pb2, inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import InferenceServiceStub

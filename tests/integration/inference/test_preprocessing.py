@@ -12,14 +12,14 @@ import pytest
 from opentelemetry import context
 
 from lepton_ai.errors import InvalidInput, ResourceExhausted, Unavailable
-from lepton_ai.mesh.channel import ServicePool
-from lepton_ai.mesh.discovery import watch_endpoints
+from lepton_ai.mesh.calling.pool import ServicePool
+from lepton_ai.mesh.discovery.endpoints import watch_endpoints
 from lepton_ai.mesh.errors import to_status
-from lepton_ai.mesh.trace_context import EMPTY
 from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.mesh.tracing.context import EMPTY
 from lepton_ai.testing import MemoryStore, Running, captured_spans, eventually, running
 from lepton_ai.v1 import common_pb2, preprocess_pb2, preprocess_pb2_grpc
-from services.inference.preprocessing import StreamedPreprocessing
+from services.inference.preprocessing.streams import StreamedPreprocessing
 from tests.unit.inference.colours import item
 from tests.unit.inference.parts import NO_TRACING, in_seconds
 

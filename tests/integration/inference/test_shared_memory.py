@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, Unavailable
-from lepton_ai.local.running_triton import LocalTriton
 from lepton_ai.testing import eventually
-from services.inference.batch_transport import BatchTransport
-from services.inference.model_repository import ModelRepository, TritonModel
+from lepton_ai.testing.running_triton import LocalTriton
 from services.inference.rows import NamedTensor, Rows
-from services.inference.shared_memory import PREFIX, SHARED_MEMORY, SharedMemory
-from services.inference.slots import SlotPool
-from services.inference.triton import REGION_LOST, Triton
+from services.inference.triton.client import Triton
+from services.inference.triton.errors import REGION_LOST
+from services.inference.triton.repository import ModelRepository, TritonModel
+from services.inference.triton.shared_memory import PREFIX, SHARED_MEMORY, SharedMemory
+from services.inference.triton.slots import SlotPool
+from services.inference.triton.transport import BatchTransport
 from tests.integration.inference.test_triton_models import X, Y
 from tests.sample_packages import onnx_bytes
 
@@ -146,7 +147,7 @@ async def test_unknown_and_missing_regions_are_told_apart(triton: Triton) -> Non
 
 
 async def test_a_request_that_names_an_unknown_region_says_so(triton: Triton, model: str) -> None:
-    from services.inference.batch_transport import _write
+    from services.inference.triton.transport import _write
 
     await triton.load(model)
     memory = await asyncio.to_thread(SharedMemory.create, 1 << 17)

@@ -18,9 +18,10 @@ from tritonclient.grpc import service_pb2
 
 from lepton_ai import tensors
 from lepton_ai.errors import DeadlineExceeded, InternalError, InvalidInput, Unavailable
-from lepton_ai.local.running_triton import LocalTriton
-from services.inference.model_repository import ModelRepository, TritonModel
-from services.inference.triton import LOAD_FAILED, MODEL_FAILED, MODEL_NOT_LOADED, TRITON_REJECTED, Triton
+from lepton_ai.testing.running_triton import LocalTriton
+from services.inference.triton.client import Triton
+from services.inference.triton.errors import LOAD_FAILED, MODEL_FAILED, MODEL_NOT_LOADED, TRITON_REJECTED
+from services.inference.triton.repository import ModelRepository, TritonModel
 from tests.sample_packages import onnx_bytes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lepton_ai.local.running_triton import running_triton
-from lepton_ai.local.triton import find_triton
-from lepton_ai.local.triton_repair import needs_repair
+from lepton_ai.local.programs.triton import find_triton
+from lepton_ai.local.programs.triton_repair import needs_repair
 from lepton_ai.testing import eventually
-from services.inference.triton import Triton
+from lepton_ai.testing.running_triton import running_triton
+from services.inference.triton.client import Triton
 from tests.integration.inference.test_triton_models import ROWS, add, request
 from tests.sample_packages import onnx_bytes
 
@@ -99,7 +99,7 @@ async def test_only_requests_with_a_traceparent_are_traced_and_join_the_callers_
 def mended() -> None:
     installation = find_triton()
     if installation.backend is None or not needs_repair(installation.binary):
-        pytest.skip("This tritonserver is run as it is: see lepton_ai/local/triton_repair.py.")
+        pytest.skip("This tritonserver is run as it is: see lepton_ai/local/programs/triton_repair.py.")
 
 
 @pytest.mark.usefixtures("mended")

@@ -21,7 +21,7 @@ from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.trace_context import TRACEPARENT
+from lepton_ai.mesh.tracing.context import TRACEPARENT
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import encode_bytes
 from lepton_ai.testing import eventually

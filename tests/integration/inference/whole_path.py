@@ -14,18 +14,18 @@ from typing import Any
 import grpc
 from onnx import TensorProto, helper
 
-from lepton_ai.local.etcd import LocalEtcd, running_etcd
-from lepton_ai.local.running_triton import LocalTriton, running_triton
-from lepton_ai.local.traces.process import Addresses, TraceStoreProcess
-from lepton_ai.local.traces.settings import TraceStoreSettings
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.local.programs.etcd import LocalEtcd, running_etcd
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.package import Package, write_package
 from lepton_ai.testing import eventually
+from lepton_ai.testing.running_triton import LocalTriton, running_triton
+from lepton_ai.traces.process import Addresses, TraceStoreProcess
+from lepton_ai.traces.settings import TraceStoreSettings
 from services.inference.settings import InferenceSettings
-from services.inference.triton import Triton
+from services.inference.triton.client import Triton
 from services.inference.wiring import Connections, InferenceReplica
 from tests.replica import FakeRegistry
 from tests.unit.inference.colours import COLOURS, GREEN, PIPELINE, POSTPROCESS, RED

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.errors import FailedPrecondition, Unavailable
-from lepton_ai.local.etcd import LocalEtcd, running_etcd
-from lepton_ai.local.ports import PortWish, choose_ports
-from lepton_ai.mesh.etcd import EtcdStore
+from lepton_ai.local.programs.etcd import LocalEtcd, running_etcd
+from lepton_ai.local.programs.ports import PortWish, choose_ports
+from lepton_ai.mesh.discovery.etcd import EtcdStore
 
 
 async def test_two_run_side_by_side(tmp_path: Path) -> None:

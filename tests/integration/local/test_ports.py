@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.local.ports import PortWish, choose_ports, parse_fixed
+from lepton_ai.local.programs.ports import PortWish, choose_ports, parse_fixed
 
 
 @pytest.fixture

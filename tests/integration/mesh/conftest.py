@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.local.etcd import LocalEtcd, running_etcd
+from lepton_ai.local.programs.etcd import LocalEtcd, running_etcd
 
 
 @pytest.fixture

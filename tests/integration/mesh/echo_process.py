@@ -10,8 +10,8 @@ import sys
 
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.process import run, run_process
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.process import run, run_process
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.settings import ServiceSettings
 from lepton_ai.mesh.tracing import Tracing
 from tests.integration.mesh.echo import SERVICE, Echo, add_echo

@@ -20,9 +20,9 @@ from lepton_ai.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from lepton_ai.mesh.channel import ServicePool
-from lepton_ai.mesh.discovery import Endpoint, EndpointWatch, register, watch_endpoints
-from lepton_ai.mesh.state import Publication
+from lepton_ai.mesh.calling.pool import ServicePool
+from lepton_ai.mesh.discovery.endpoints import Endpoint, EndpointWatch, register, watch_endpoints
+from lepton_ai.mesh.discovery.state import Publication
 from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore
 from tests.integration.mesh.replicas import Replica, failing, running_replicas, say, slow

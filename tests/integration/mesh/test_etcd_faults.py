@@ -13,9 +13,9 @@ import pytest
 from aetcd import rpc
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.etcd import LocalEtcd
-from lepton_ai.mesh.etcd import EtcdStore
-from lepton_ai.mesh.state import StateStore, Watch
+from lepton_ai.local.programs.etcd import LocalEtcd
+from lepton_ai.mesh.discovery.etcd import EtcdStore
+from lepton_ai.mesh.discovery.state import StateStore, Watch
 from lepton_ai.testing.eventually import eventually
 
 TTL_S = 5
@@ -266,7 +266,7 @@ async def _start_publisher(address: str) -> asyncio.subprocess.Process:
     program = textwrap.dedent(
         f"""
         import asyncio
-        from lepton_ai.mesh.etcd import EtcdStore
+        from lepton_ai.mesh.discovery.etcd import EtcdStore
 
         async def main():
             store = EtcdStore({address!r}, lease_ttl_s={TTL_S})

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 
-from lepton_ai.mesh.discovery import EndpointWatch, watch_endpoints
+from lepton_ai.mesh.discovery.endpoints import EndpointWatch, watch_endpoints
 from lepton_ai.testing import MemoryStore, Running, eventually, quick_settings, running
 from tests.integration.mesh.echo import SERVICE, Echo, EchoStub, add_echo
 

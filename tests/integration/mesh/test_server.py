@@ -14,10 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lepton_ai.errors import NotFound
-from lepton_ai.mesh.discovery import watch_endpoints
-from lepton_ai.mesh.draining import until_set
+from lepton_ai.mesh.discovery.endpoints import watch_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.draining import until_set
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.testing import MemoryStore, eventually, quick_settings, running
 from lepton_ai.v1 import preprocess_pb2
 from tests.integration.mesh.echo import SERVICE, Echo, EchoStub, add_echo

@@ -14,8 +14,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from lepton_ai.errors import NotFound
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.spans import RecordedSpan
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, client_interceptors, current_trace_id
+from lepton_ai.mesh.tracing.spans import RecordedSpan
 from lepton_ai.testing import CapturedSpans, captured_spans, eventually, running
 from tests.integration.mesh.echo import SERVICE, SHAPES, Act, Echo, EchoStub, add_echo, repeat
 
@@ -27,7 +27,7 @@ _ID = "0af7651916cd43dd8448eb211c80319c"
 async def traced_echo(captured: CapturedSpans, act: Act = repeat) -> AsyncIterator[EchoStub]:
     """An echo server and a client that both trace into `captured`."""
     async with running((add_echo, Echo(act), SERVICE), tracing=captured.tracing) as served:
-        interceptors = client_interceptors(captured.tracing, address=served.address)
+        interceptors = client_interceptors(captured.tracing.tracer, address=served.address)
         async with grpc.aio.insecure_channel(served.address, interceptors=interceptors) as channel:
             yield EchoStub(channel)
 
@@ -158,7 +158,7 @@ async def test_an_unsampled_root_makes_no_span_anywhere_below(shape: str) -> Non
 
     with captured_spans(ratio=0.0) as client, captured_spans(ratio=1.0) as server:
         async with running((add_echo, Echo(act), SERVICE), tracing=server.tracing) as served:
-            interceptors = client_interceptors(client.tracing)
+            interceptors = client_interceptors(client.tracing.tracer)
             async with grpc.aio.insecure_channel(served.address, interceptors=interceptors) as channel:
                 await EchoStub(channel).send(shape, "abc")
         assert (client.names, server.names) == ([], [])
@@ -226,7 +226,7 @@ async def test_per_message_streams_have_no_span_of_their_own_on_either_side() ->
         servicer = _Stream()
         with captured.tracing.span("somebody who happens to start the server"):
             async with running((add_stream, servicer, PREPROCESS), tracing=captured.tracing) as served:
-                interceptors = client_interceptors(captured.tracing)
+                interceptors = client_interceptors(captured.tracing.tracer)
                 async with grpc.aio.insecure_channel(served.address, interceptors=interceptors) as channel:
                     call: Any = channel.stream_stream(f"/{PREPROCESS}/PreprocessStream")
                     assert [answer async for answer in call(iter([b"1", b"2"]))] == [b"1", b"2"]

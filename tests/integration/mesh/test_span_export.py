@@ -12,8 +12,8 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from lepton_ai.mesh.trace_context import EMPTY
 from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.mesh.tracing.context import EMPTY
 from lepton_ai.testing import eventually, quick_settings
 
 
@@ -100,7 +100,7 @@ async def test_a_collector_that_comes_back_is_used_again(caplog: pytest.LogCaptu
             lambda: sends_and_finds(tracing, "work", collector), timeout_s=10, description="spans arrive again"
         )
         tracing.shutdown()
-    lines = [record.getMessage() for record in caplog.records if record.name == "lepton_ai.mesh.span_export"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "lepton_ai.mesh.tracing.export"]
     assert len(lines) == 2
     assert "is back; 1 spans were dropped" in lines[1]
 

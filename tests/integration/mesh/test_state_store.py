@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.local.etcd import LocalEtcd, running_etcd
-from lepton_ai.mesh.etcd import EtcdStore
-from lepton_ai.mesh.state import StateStore, Watch
+from lepton_ai.local.programs.etcd import LocalEtcd, running_etcd
+from lepton_ai.mesh.discovery.etcd import EtcdStore
+from lepton_ai.mesh.discovery.state import StateStore, Watch
 from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore
 

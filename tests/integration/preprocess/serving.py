@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.server import Server
+from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.v1 import common_pb2, preprocess_pb2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
-from lepton_ai.mesh.spans import RecordedSpan
 from lepton_ai.mesh.tracing import trace_context
+from lepton_ai.mesh.tracing.spans import RecordedSpan
 from lepton_ai.testing.spans import CapturedSpans, captured_spans
 from lepton_ai.v1 import common_pb2
 from tests.integration.preprocess.serving import Stream, photo, preprocess_service

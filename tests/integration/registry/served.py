@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_ai.mesh.state import StateStore
+from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.package import Package
 from lepton_ai.testing import running
 from lepton_ai.v1 import registry_pb2 as pb

@@ -16,9 +16,9 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
-from lepton_ai.local.etcd import running_etcd
-from lepton_ai.mesh.etcd import EtcdStore
-from lepton_ai.mesh.state import DEPLOYMENTS
+from lepton_ai.local.programs.etcd import running_etcd
+from lepton_ai.mesh.discovery.etcd import EtcdStore
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.package import Package
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2 as pb

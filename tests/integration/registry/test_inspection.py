@@ -13,8 +13,8 @@ import torch
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Package, PackageLimits
 from lepton_ai.testing import eventually
-from services.registry import inspection as inspection_module
-from services.registry.inspection import Inspection, InspectionLimits
+from services.registry.inspection import inspection as inspection_module
+from services.registry.inspection.inspection import Inspection, InspectionLimits
 from tests.sample_packages import description, onnx_bytes, onnx_model, onnx_package, torch_package
 
 LABELS = "猫\n狗\n鸟\n鱼\n".encode()

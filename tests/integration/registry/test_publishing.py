@@ -10,10 +10,10 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
-from lepton_ai.local.etcd import LocalEtcd, running_etcd
+from lepton_ai.local.programs.etcd import LocalEtcd, running_etcd
+from lepton_ai.mesh.discovery.etcd import EtcdStore
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.etcd import EtcdStore
-from lepton_ai.mesh.state import DEPLOYMENTS
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2 as pb
 from lepton_ai.v1.common_pb2 import ModelRef

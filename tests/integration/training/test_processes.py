@@ -14,8 +14,8 @@ import torch
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models import Model
+from lepton_ai.models.cluster import fit_on_ray
 from lepton_ai.models.wrap import Wrapped
-from lepton_ai.training.cluster import fit_on_ray
 from tests.integration.training.distributed_run import ROWS, SETTINGS, make_model, train
 from tests.integration.training.test_training_document import FIRST, RAY, small
 from tests.unit.training.tables import table

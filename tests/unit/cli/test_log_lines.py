@@ -9,7 +9,7 @@ import pytest
 
 from lepton_ai.cli.log_lines import LogPrinter, LogTail, choose_logs
 from lepton_ai.errors import NotFound
-from lepton_ai.local.run_directory import RunDirectory
+from lepton_ai.local.processes.run_directory import RunDirectory
 
 
 @pytest.fixture

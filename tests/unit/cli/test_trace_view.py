@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from lepton_ai.cli.trace_view import format_duration_us, render_trace
-from tests.unit.local.traces.samples import FAILED, PREDICTION, Sample
-from tests.unit.local.traces.test_tree import trace_of
+from tests.unit.traces.samples import FAILED, PREDICTION, Sample
+from tests.unit.traces.test_tree import trace_of
 
 
 def printed(*samples: Sample, width: int = 100) -> str:

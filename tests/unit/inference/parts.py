@@ -11,10 +11,10 @@ from opentelemetry.trace import Tracer
 
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.tensors import Array, to_wire
-from services.inference.batcher import Batcher, BatcherHooks
-from services.inference.routes import LoadedVersion
+from services.inference.batching.batcher import Batcher, BatcherHooks
 from services.inference.rows import NamedTensor, Rows
-from services.inference.triton import InferenceBackend
+from services.inference.triton.backend import InferenceBackend
+from services.inference.version import LoadedVersion
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, LeptonError, NotFound, Unavailable
-from lepton_ai.mesh.state import DEPLOYMENTS
+from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.testing import MemoryStore, eventually
 from lepton_ai.v1.common_pb2 import ModelRef
 from lepton_ai.v1.registry_pb2 import Deployment

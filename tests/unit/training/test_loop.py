@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
 from lepton_ai.training.callbacks import Callback, TrainingState
-from lepton_ai.training.prepared import Batch, Prepared
+from lepton_ai.training.prepared import Prepared
 from tests.unit.training.runs import layers, points, train
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lepton_ai.datasets.augment import PRESETS, Colour, Flip, make_augment
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Batch
 
 BATCHES = {
     "images": Batch({"x": torch.randint(0, 256, (4, 24, 24, 3), dtype=torch.uint8)}, {}),

@@ -8,8 +8,8 @@ import torch
 
 from lepton_ai.datasets.augment import Colour, Cutout, Flip, Mixup, RandomCrop, Rotate, Scale, make_augment
 from lepton_ai.datasets.augment.warp import Matrices, Warp
+from lepton_ai.datasets.batch import Augment, Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Augment, Batch
 
 EVERY = [Flip(0.5, 0.5), RandomCrop(3), RandomCrop(0.1), Rotate(20), Scale(0.3), Colour(0.3), Cutout(0.3), Mixup()]
 

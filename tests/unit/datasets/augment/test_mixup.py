@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional
 
 from lepton_ai.datasets.augment import Mixup
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
 from lepton_ai.training.losses import LOSSES, make_loss
-from lepton_ai.training.prepared import Batch
 from lepton_ai.training.tasks import Classification
 
 TASK = Classification(("左", "右", "none"))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lepton_ai.datasets.augment import FrequencyMask, Noise, Shift, TimeMask
-from lepton_ai.training.prepared import Batch
+from lepton_ai.datasets.batch import Batch
 
 SOUNDS = torch.randn(40, 10, 30, generator=torch.Generator().manual_seed(0))
 

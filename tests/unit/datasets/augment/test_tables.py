@@ -8,8 +8,8 @@ import torch
 
 from lepton_ai.datasets import from_arrays
 from lepton_ai.datasets.augment import Jitter, oversample
+from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
-from lepton_ai.training.prepared import Batch
 
 
 def test_numbers_vary_and_categories_do_not() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from lepton_ai.datasets.augment import TokenDropout, TokenSwap, make_augment
-from lepton_ai.training.prepared import Batch
+from lepton_ai.datasets.batch import Batch
 
 IDS = torch.tensor([[2, 11, 12, 13, 14, 15, 16, 0, 0], [2, 21, 0, 0, 0, 0, 0, 0, 0], [0] * 9])
 

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.datasets.ready import DogsAndCats, dogs_and_cats
-from lepton_ai.datasets.ready.drawing import draw_picture
 from lepton_ai.datasets.ready.pictures import png
 from lepton_ai.errors import InvalidInput, NotFound
+from lepton_ai.synthetic.drawing import draw_picture
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lepton_ai.datasets.ready import SpokenDigits
-from lepton_ai.datasets.ready.synthesis import Utterance, find_library, speak, wav
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
+from lepton_ai.synthetic.voices import Utterance, find_library, speak, wav
 
 INSTALLED = Path("/usr/share/asterisk/sounds/en_US_f_Allison/digits/0.wav").exists()
 
@@ -89,7 +89,7 @@ def test_too_few_clips_are_refused() -> None:
 
 
 def test_without_espeak_both_packages_that_have_it_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lepton_ai.datasets.ready.synthesis.package_folder", lambda name: None)
+    monkeypatch.setattr("lepton_ai.synthetic.voices.package_folder", lambda name: None)
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
     with pytest.raises(NotFound, match=r"espeakng-loader.*apt-get install espeak-ng"):
         SpokenDigits.synthetic(10)
@@ -97,7 +97,7 @@ def test_without_espeak_both_packages_that_have_it_are_named(monkeypatch: pytest
 
 def test_a_library_that_does_not_work_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "libespeak-ng.so").write_text("not a library")
-    monkeypatch.setattr("lepton_ai.datasets.ready.synthesis.package_folder", lambda name: tmp_path)
+    monkeypatch.setattr("lepton_ai.synthetic.voices.package_folder", lambda name: tmp_path)
     assert find_library()[0].endswith("libespeak-ng.so")
     with pytest.raises(FailedPrecondition, match="did not speak the words"):
         SpokenDigits.synthetic(10)

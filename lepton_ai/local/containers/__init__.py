@@ -1,0 +1,1 @@
+"""The stack in containers: docker compose, started and watched."""

@@ -1,0 +1,1 @@
+"""The stack as processes of this machine, started and watched by supervisord."""

@@ -1,0 +1,225 @@
+"""Brings the local stack up until it is healthy, and takes it down until nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InternalError, Unavailable
+from lepton_ai.local.processes.observation import ProcessHealth, StackHealth, combine, read_processes, read_tail
+from lepton_ai.local.processes.readiness import check_all
+from lepton_ai.local.processes.run_directory import RunDirectory
+from lepton_ai.local.processes.supervision import Supervisor, end_members, find_members, is_alive, record_of
+from lepton_ai.local.processes.table import PARTS, Layout, Part, Process, build_processes, port_wishes, stop_order
+from lepton_ai.local.programs.ports import choose_ports
+from lepton_ai.local.stack import ProcessRecord, StackState, delete_state, read_state, write_state
+
+START_TIMEOUT_S = 120.0
+_POLL_S = 0.05
+_FAILED_STARTS = 3
+"""A process that has died this often before it was ever ready will not get there by itself."""
+_TAIL_LINES = 15
+_SHUTDOWN_TIMEOUT_S = 10.0
+_WAVE_MARGIN_S = 5.0
+_BALANCED = ("inference",)
+"""Parts whose replicas a client spreads its calls over."""
+
+Observer = Callable[[StackHealth], None]
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What may be chosen when a stack is started."""
+
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    """Part → how many, for those that differ from the table."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Name → number, for those that must have this number."""
+    usual_ports: bool = True
+    """Prefer the usual ports; False takes any free ones, so that many stacks can run beside each other."""
+    trace_ratio: float = 1.0
+    timeout_s: float = START_TIMEOUT_S
+
+
+class ProcessFailed(InternalError):
+    """A process of the stack keeps dying. `process` names it, `log_tail` is what it said last."""
+
+    def __init__(self, process: str, starts: int, log_tail: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{process} died {starts} times while it was starting.",
+            reason="PROCESS_FAILED",
+            fix=f"See what it said: `lepton logs {process}`. It is tried again until you stop it with `lepton down`.",
+        )
+        self.process = process
+        self.log_tail = log_tail
+
+
+class Stack:
+    """The local stack of one run directory."""
+
+    def __init__(self, home: Path, *, parts: tuple[Part, ...] = PARTS) -> None:
+        self.directory = RunDirectory(home)
+        self._parts = parts
+        self._supervisor = Supervisor(self.directory)
+
+    def read_running(self) -> StackState | None:
+        """The recorded state, if the stack is under supervision."""
+        state = _read_local_state(self.directory.home)
+        return state if state is not None and self._supervisor.running() else None
+
+    def bring_up(self, options: StackOptions, *, observe: Observer = lambda _health: None) -> StackState:
+        """Start what does not run and wait until all is ready; `observe` is told how it goes, many times a second.
+
+        What an unclean end left behind is stopped first. Raises ProcessFailed when a process keeps dying,
+        DeadlineExceeded after `options.timeout_s`, and FailedPrecondition when the stack runs with other numbers of
+        replicas, a fixed port is taken, or a program is missing.
+        """
+        deadline = time.monotonic() + options.timeout_s
+        with self.directory.locked():
+            state = self.read_running()
+            if state is None:
+                state = self._start(options)
+            else:
+                _require_same_replicas(state, options)
+            self._await_ready(state, deadline, observe)
+            state = replace(state, processes=self._records())
+            write_state(self.directory.home, state)
+            return state
+
+    def _start(self, options: StackOptions) -> StackState:
+        previous = _read_local_state(self.directory.home)
+        if previous is not None:
+            end_members(previous.stack_id)
+        self.directory.make()
+        self.directory.set_logs_aside()
+        replicas = {part.name: options.replicas.get(part.name, part.replicas) for part in self._parts}
+        ports = choose_ports(
+            port_wishes(self._parts, replicas),
+            fixed=options.ports,
+            previous=previous.ports if previous else {},
+            usual=options.usual_ports,
+        )
+        layout = Layout(self.directory, ports, replicas, trace_ratio=options.trace_ratio)
+        processes = build_processes(self._parts, layout)
+        state = StackState(
+            mode="local",
+            stack_id=uuid.uuid4().hex,
+            started_at=time.time(),
+            addresses=_addresses(processes, layout),
+            ports=ports,
+            replicas=replicas,
+            supervisor_socket=str(self.directory.socket),
+        )
+        # Written before anything is started, so that what was started can be found whatever happens.
+        write_state(self.directory.home, state)
+        supervisor = self._supervisor.start(processes, stack_id=state.stack_id, environment=os.environ)
+        state = replace(state, supervisor=supervisor)
+        write_state(self.directory.home, state)
+        return state
+
+    def _await_ready(self, state: StackState, deadline: float, observe: Observer) -> None:
+        processes = read_processes(self.directory)
+        ready: frozenset[str] = frozenset()
+        while True:
+            ready |= check_all(process for process in processes if process.name not in ready)
+            healths = combine(processes, self._supervisor.processes(), ready)
+            observe(StackHealth(state, healths))
+            if len(ready) == len(processes):
+                return
+            self._refuse_failed(healths)
+            if time.monotonic() > deadline:
+                raise _late(healths)
+            time.sleep(_POLL_S)
+
+    def _refuse_failed(self, healths: tuple[ProcessHealth, ...]) -> None:
+        for health in healths:
+            status = health.status
+            if not health.ready and status and not status.alive and status.starts >= _FAILED_STARTS:
+                tail = read_tail(self.directory.log(status.name), _TAIL_LINES)
+                raise ProcessFailed(status.name, status.starts, tail)
+
+    def _records(self) -> dict[str, ProcessRecord]:
+        found = ((status.name, status.pid and record_of(status.pid)) for status in self._supervisor.processes())
+        return {name: record for name, record in found if record}
+
+    def take_down(self, *, wipe: bool = False) -> int:
+        """Stop everything, each part before those that it needs; returns how many processes ended. Fine when none run.
+
+        `wipe` deletes data, cache and logs as well.
+        """
+        with self.directory.locked():
+            state = _read_local_state(self.directory.home)
+            stopped = 0 if state is None else self._stop(state)
+            delete_state(self.directory.home)
+            if wipe:
+                self.directory.wipe()
+            return stopped
+
+    def _stop(self, state: StackState) -> int:
+        count = len(find_members(state.stack_id))
+        try:
+            for wave in stop_order(read_processes(self.directory)):
+                longest_s = max(process.restart.stop_wait_s for process in wave)
+                self._supervisor.stop([process.name for process in wave], timeout_s=longest_s + _WAVE_MARGIN_S)
+            self._supervisor.shutdown()
+            _await_end(state)
+        except Unavailable:
+            pass  # supervisord is gone; what it left is found by the stack's id.
+        end_members(state.stack_id)
+        if self.directory.socket.parent != self.directory.supervisor.absolute():
+            shutil.rmtree(self.directory.socket.parent, ignore_errors=True)
+        return count
+
+
+def _read_local_state(home: Path) -> StackState | None:
+    state = read_state(home)
+    if state is not None and state.mode != "local":
+        raise FailedPrecondition(
+            f"The stack recorded here runs in {state.mode} mode.", fix="Use the command that started it to change it."
+        )
+    return state
+
+
+def _addresses(processes: tuple[Process, ...], layout: Layout) -> dict[str, str]:
+    """Part → address of its first process, or of all where clients balance; what a browser opens is a URL."""
+    addresses: dict[str, str] = {}
+    for process in processes:
+        addresses.setdefault(process.part, process.address)
+    for part in _BALANCED:
+        if part in addresses:
+            addresses[part] = ",".join(process.address for process in processes if process.part == part)
+    if "traces" in addresses:
+        addresses["otlp"] = layout.address("traces-otlp")
+        addresses["traces"] = f"http://{addresses['traces']}"
+    return addresses
+
+
+def _require_same_replicas(state: StackState, options: StackOptions) -> None:
+    for part, count in options.replicas.items():
+        if state.replicas.get(part) != count:
+            raise FailedPrecondition(
+                f"The stack is up with {state.replicas.get(part)} of {part}, not {count}.",
+                fix="Stop it with `lepton down` first; your models stay.",
+            )
+
+
+def _late(healths: tuple[ProcessHealth, ...]) -> DeadlineExceeded:
+    missing = [health.process for health in healths if not health.ready]
+    names = {process.name for process in missing} | {process.part for process in missing}
+    # What waits for another part is not to blame.
+    culprits = [process.name for process in missing if not names.intersection(process.needs)]
+    return DeadlineExceeded(
+        f"Not ready in time: {', '.join(process.name for process in missing)}.",
+        fix=f"Look at `lepton logs {' '.join(culprits)}`, or allow more time with --timeout.",
+    )
+
+
+def _await_end(state: StackState) -> None:
+    deadline = time.monotonic() + _SHUTDOWN_TIMEOUT_S
+    while state.supervisor and is_alive(state.supervisor) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)

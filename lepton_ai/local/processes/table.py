@@ -1,0 +1,267 @@
+"""The local stack as data: which parts it has, what each runs, what it listens on, when it is ready, whom it needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from lepton_ai.local.processes.run_directory import RunDirectory
+from lepton_ai.local.programs.ports import LOOPBACK, PortWish
+
+Readiness = Literal["grpc_health", "http"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the builders of a process may use: folders, ports, how many of each part."""
+
+    directory: RunDirectory
+    ports: Mapping[str, int]
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    trace_ratio: float = 1.0
+    python: str = sys.executable
+
+    def address(self, port: str) -> str:
+        """host:port of a named port."""
+        return f"{LOOPBACK}:{self.ports[port]}"
+
+    def data(self, name: str) -> str:
+        """The folder in which a process keeps what it must not lose."""
+        return str(self.directory.data.absolute() / name)
+
+    def python_module(self, module: str, *arguments: str) -> tuple[str, ...]:
+        """Run a module with this Python; a folder that happens to bear its name is not mistaken for it (-P)."""
+        return (self.python, "-P", "-m", module, *arguments)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """When a process counts as started, and how long it may take to stop."""
+
+    start_s: int = 3
+    """A process that ends sooner waits longer before each new start; one that ends later is started again at once."""
+    stop_wait_s: int = 15
+    """From SIGTERM to SIGKILL: more than a service's drain."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A row of the table. The builders get the layout and the name of the process, which names its ports, too."""
+
+    name: str
+    command: Callable[[Layout, str], tuple[str, ...]]
+    environment: Callable[[Layout, str], Mapping[str, str]]
+    readiness: Readiness
+    usual_port: int | None = None
+    """The first replica's main port where that is free; the next replica's is one more."""
+    more_ports: Mapping[str, int | None] = field(default_factory=dict)
+    """Suffix → usual port. `{"peer": None}` of etcd is the port `etcd-peer`."""
+    needs: tuple[str, ...] = ()
+    """Parts that this one calls. All start at once; it stops before they do, so that its last calls arrive."""
+    ready_path: str = "/"
+    replicas: int = 1
+    replicas_like: str = ""
+    """The part whose number of replicas this one has."""
+    restart: Restart = Restart()
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of the stack, ready to be started."""
+
+    name: str
+    part: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    address: str
+    readiness: Readiness
+    ready_path: str = "/"
+    needs: tuple[str, ...] = ()
+    restart: Restart = Restart()
+
+
+def _etcd_command(layout: Layout, name: str) -> tuple[str, ...]:
+    from lepton_ai.local.programs.etcd import etcd_command
+
+    return etcd_command(Path(layout.data(name)), layout.ports[name], layout.ports[f"{name}-peer"])
+
+
+def _traces_command(layout: Layout, _name: str) -> tuple[str, ...]:
+    return layout.python_module("lepton_ai.traces")
+
+
+def _traces_environment(layout: Layout, name: str) -> Mapping[str, str]:
+    return {
+        "LEPTON_TRACES_HTTP_PORT": str(layout.ports[name]),
+        "LEPTON_TRACES_GRPC_PORT": str(layout.ports[f"{name}-otlp"]),
+        "LEPTON_TRACES_DB": str(Path(layout.data(name)) / "spans.sqlite"),
+    }
+
+
+def _triton_command(layout: Layout, name: str) -> tuple[str, ...]:
+    return layout.python_module(
+        "lepton_ai.local.programs.triton",
+        *("--run-directory", str(layout.directory.cache.absolute() / name)),
+        *("--model-repository", _model_repository(layout, name)),
+        *("--grpc-port", str(layout.ports[name])),
+        *("--otlp-http-address", layout.address("traces")),
+    )
+
+
+def _model_repository(layout: Layout, triton: str) -> str:
+    return layout.data(f"models-{triton}")
+
+
+def _nothing(_layout: Layout, _name: str) -> Mapping[str, str]:
+    return {}
+
+
+def _service_command(layout: Layout, name: str) -> tuple[str, ...]:
+    return layout.python_module(f"services.{part_of(name)}")
+
+
+def _service_environment(layout: Layout, name: str) -> Mapping[str, str]:
+    return {
+        "LEPTON_HOST": LOOPBACK,
+        "LEPTON_PORT": str(layout.ports[name]),
+        "LEPTON_METRICS_PORT": str(layout.ports[f"{name}-metrics"]),
+        "LEPTON_ETCD_ADDRESS": layout.address("etcd"),
+        "LEPTON_OTLP_ENDPOINT": layout.address("traces-otlp"),
+        "LEPTON_TRACE_RATIO": str(layout.trace_ratio),
+    }
+
+
+def _registry_environment(layout: Layout, name: str) -> Mapping[str, str]:
+    return {**_service_environment(layout, name), "LEPTON_DATA_DIR": layout.data(name)}
+
+
+def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:
+    triton = name.replace("inference", "triton", 1)
+    return {
+        **_service_environment(layout, name),
+        "LEPTON_TRITON_ADDRESS": layout.address(triton),
+        "LEPTON_TRITON_PID_FILE": str(layout.directory.pid_file(triton).absolute()),
+        "LEPTON_MODEL_REPOSITORY": _model_repository(layout, triton),
+        "LEPTON_CACHE_DIR": str(layout.directory.cache.absolute() / name),
+    }
+
+
+_METRICS: Mapping[str, int | None] = {"metrics": None}
+
+# The ports that people and their programs use are the same each time where they are free. They lie below 32768, the
+# first port that Linux hands to outgoing connections. 8500 is the port on which TensorFlow Serving answers gRPC, 16686,
+# and 4317 are those of Jaeger's page and of OTLP over gRPC.
+PARTS: tuple[Part, ...] = (
+    Part("etcd", _etcd_command, _nothing, "http", more_ports={"peer": None}, ready_path="/health"),
+    Part(
+        "traces",
+        _traces_command,
+        _traces_environment,
+        "http",
+        usual_port=16686,
+        more_ports={"otlp": 4317},
+        ready_path="/api/services",
+    ),
+    Part("triton", _triton_command, _nothing, "grpc_health", needs=("traces",), replicas_like="inference"),
+    Part(
+        "registry",
+        _service_command,
+        _registry_environment,
+        "grpc_health",
+        usual_port=8510,
+        more_ports=_METRICS,
+        needs=("etcd", "traces"),
+    ),
+    Part(
+        "preprocess",
+        _service_command,
+        _service_environment,
+        "grpc_health",
+        usual_port=8530,
+        more_ports=_METRICS,
+        needs=("etcd", "traces"),
+        replicas=2,
+    ),
+    Part(
+        "inference",
+        _service_command,
+        _inference_environment,
+        "grpc_health",
+        usual_port=8500,
+        more_ports=_METRICS,
+        needs=("etcd", "traces", "registry", "preprocess", "triton"),
+        restart=Restart(stop_wait_s=20),
+    ),
+    Part(
+        "health",
+        _service_command,
+        _service_environment,
+        "grpc_health",
+        usual_port=8520,
+        more_ports=_METRICS,
+        needs=("etcd", "traces", "registry", "inference"),
+    ),
+)
+
+
+def process_names(part: Part, replicas: Mapping[str, int]) -> tuple[str, ...]:
+    """`registry`; `preprocess-1` and `preprocess-2` where the part can have several."""
+    count = replicas.get(part.replicas_like or part.name, part.replicas)
+    if count == 1 and part.replicas == 1:
+        return (part.name,)
+    return tuple(f"{part.name}-{number}" for number in range(1, count + 1))
+
+
+def part_of(process: str) -> str:
+    """The part that a process belongs to: `preprocess` of `preprocess-2`."""
+    name, _, number = process.rpartition("-")
+    return name if number.isdecimal() else process
+
+
+def port_wishes(parts: tuple[Part, ...], replicas: Mapping[str, int]) -> tuple[PortWish, ...]:
+    """Every port that the processes need."""
+    wishes: list[PortWish] = []
+    for part in parts:
+        for number, name in enumerate(process_names(part, replicas)):
+            wishes.append(PortWish(name, None if part.usual_port is None else part.usual_port + number))
+            wishes += [
+                PortWish(f"{name}-{suffix}", None if usual is None else usual + number)
+                for suffix, usual in part.more_ports.items()
+            ]
+    return tuple(wishes)
+
+
+def build_processes(parts: tuple[Part, ...], layout: Layout) -> tuple[Process, ...]:
+    """The table with all names, ports and paths filled in. Raises FailedPrecondition when a program is missing."""
+    return tuple(_build(part, name, layout) for part in parts for name in process_names(part, layout.replicas))
+
+
+def _build(part: Part, name: str, layout: Layout) -> Process:
+    return Process(
+        name=name,
+        part=part.name,
+        command=part.command(layout, name),
+        environment=part.environment(layout, name),
+        address=layout.address(name),
+        readiness=part.readiness,
+        ready_path=part.ready_path,
+        needs=part.needs,
+        restart=part.restart,
+    )
+
+
+def stop_order(processes: tuple[Process, ...]) -> tuple[tuple[Process, ...], ...]:
+    """Groups of processes in the order in which to stop them: none before all that need it have stopped."""
+    waves: list[tuple[Process, ...]] = []
+    left = list(processes)
+    while left:
+        needed = {need for process in left for need in process.needs}
+        wave = tuple(process for process in left if process.part not in needed)
+        if not wave:
+            raise ValueError(f"the needs of {left[0].name} go round in a circle")
+        waves.append(wave)
+        left = [process for process in left if process not in wave]
+    return tuple(waves)

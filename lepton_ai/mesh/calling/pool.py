@@ -1,0 +1,321 @@
+"""Calls to a service: one channel per replica, each call to the best of them, retried elsewhere when that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from lepton_ai.errors import DeadlineExceeded, LeptonError, Unavailable
+from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
+from lepton_ai.mesh.discovery.endpoints import EndpointWatch
+from lepton_ai.mesh.errors import as_lepton_error
+from lepton_ai.mesh.latest import Latest
+from lepton_ai.mesh.retry import RetryBudget, backoff_s
+
+T = TypeVar("T")
+
+CLIENT_PING_S = 20
+"""How often a client pings a server over an idle connection; servers must permit at least this rate."""
+_PING_TIMEOUT_S = 10
+_MAX_ATTEMPTS = 3
+_RETRY_BASE_S = 0.05
+_RETRY_MAX_S = 1.0
+_RETIRE_MAX_S = 60.0
+
+_OUTCOMES: dict[grpc.StatusCode, Outcome] = {
+    grpc.StatusCode.UNAVAILABLE: Outcome.FAILED,
+    grpc.StatusCode.INTERNAL: Outcome.FAILED,
+    grpc.StatusCode.UNKNOWN: Outcome.FAILED,
+    grpc.StatusCode.DATA_LOSS: Outcome.FAILED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Outcome.REFUSED,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Outcome.TIMED_OUT,
+    grpc.StatusCode.CANCELLED: Outcome.ABANDONED,
+}
+
+
+def channel_options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
+    """The options of every channel between Lepton's processes."""
+    return (
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", CLIENT_PING_S * 1000),
+        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_S * 1000),
+        # Measured with grpcio 1.81: an unanswered ping ends the connection after this (by default a minute), not after
+        # the keepalive timeout.
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_S * 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # A replica that restarts must be reached as soon as it listens again: in a rolling restart the next one leaves
+        # a moment later. The second is, despite its name, how long a connection attempt may take.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 250),
+        # A new channel to an address that came back must not inherit the old one's wait before the next attempt.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+    )
+
+
+class Pick:
+    """A replica chosen for one call or one message; say how it ended, or use it in a `with` block that does.
+
+    with pool.pick() as pick:
+        await stub(pick.channel).Predict(request, timeout=1.0)
+    """
+
+    __slots__ = ("_link", "_ticket", "address", "channel")
+
+    def __init__(self, ticket: Ticket, link: _Link) -> None:
+        self._ticket: Ticket | None = ticket
+        self._link = link
+        self.address = ticket.address
+        self.channel = link.channel
+        link.enter()
+
+    def succeeded(self) -> None:
+        """It answered; the time since the pick is its latency."""
+        self._finish(Outcome.SUCCEEDED)
+
+    def failed(self, error: BaseException) -> None:
+        """It ended with this error, which decides whether that speaks against the replica."""
+        self._finish(outcome_of(error))
+
+    def abandoned(self) -> None:
+        """Nobody waits for the answer any more; nothing was learnt."""
+        self._finish(Outcome.ABANDONED)
+
+    def _finish(self, outcome: Outcome) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            self._link.leave()
+            ticket.finish(outcome)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.succeeded()
+        else:
+            self.failed(error)
+
+
+class ServicePool:
+    """The replicas of one service, as a caller sees them."""
+
+    def __init__(
+        self,
+        service: str,
+        endpoints: EndpointWatch,
+        *,
+        interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+        max_message_bytes: int = 64 << 20,
+        linger_s: float = 10.0,
+        doubt_s: float = 3.0,
+    ) -> None:
+        """`linger_s`: how long the channel of a replica that left is kept at least, for streams to be moved off it.
+
+        `doubt_s`: how long it is not believed that no replica is left. After a silence of etcd all leases run out at
+        once, while the replicas live and are about to register again.
+        """
+        self.service = service
+        self._endpoints = endpoints
+        self._interceptors = list(interceptors)
+        self._options = channel_options(max_message_bytes)
+        self._linger_s = linger_s
+        self._doubt_s = doubt_s
+        self._doubt: asyncio.TimerHandle | None = None
+        self._balancer = Balancer()
+        self._budget = RetryBudget()
+        self._links: dict[str, _Link] = {}
+        self._addresses: Latest[frozenset[str]] = Latest(frozenset())
+        self._follower: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The replicas there are, ejected ones included."""
+        return self._addresses.value
+
+    @property
+    def ejected(self) -> frozenset[str]:
+        """The replicas that get no calls for now, because they failed."""
+        return self._balancer.ejected
+
+    def changed(self) -> AsyncIterator[frozenset[str]]:
+        """Yields the addresses at once and again after every change, until the pool is closed."""
+        return self._addresses.changes()
+
+    async def start(self) -> None:
+        """Open channels to the known endpoints and follow the changes."""
+        self._apply(self._endpoints.addresses)
+        self._follower = asyncio.create_task(self._follow(), name=f"endpoints of {self.service}")
+
+    async def close(self) -> None:
+        """Stop following and close all channels; calls under way are cancelled. The EndpointWatch stays open."""
+        tasks = [*self._retiring, *([self._follower] if self._follower is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._end_doubt()
+        links, self._links = self._links, {}
+        self._balancer.update(())
+        self._addresses.set(frozenset())
+        self._addresses.close()
+        await asyncio.gather(*(link.channel.close() for link in links.values()))
+
+    def pick(self, exclude: Collection[str] = ()) -> Pick:
+        """Choose a replica for one call or one message, none of `exclude`. Raises Unavailable when there is none."""
+        ticket = self._balancer.pick(exclude)
+        if ticket is None:
+            raise Unavailable(
+                f"No {'other ' if exclude else ''}replica of the {self.service} service is known.",
+                reason="NO_REPLICA",
+                fix=f"Start the {self.service} service, or wait until it is ready, and try again.",
+            )
+        return Pick(ticket, self._links[ticket.address])
+
+    async def call(
+        self,
+        invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]],
+        *,
+        timeout_s: float,
+        idempotent: bool = True,
+    ) -> T:
+        """Make a call: `invoke(channel, timeout_s)` is tried at up to three replicas within `timeout_s` in all.
+
+        Tried again is what is UNAVAILABLE, and RESOURCE_EXHAUSTED where the server says when to come back; its wish is
+        followed, or the error raised when there is no time for that. A call that is not `idempotent` is tried again
+        only when it surely did nothing. Raises the LeptonError that the last attempt ended with.
+        """
+        end_s = time.monotonic() + timeout_s
+        if timeout_s <= 0:
+            raise DeadlineExceeded("There is no time left for this call.", fix="Allow more time.")
+        self._budget.deposit()
+        tried: tuple[str, ...] = ()
+        while True:
+            pick = self._pick_untried(tried)
+            try:
+                with pick:
+                    return await invoke(pick.channel, end_s - time.monotonic())
+            except (grpc.aio.AioRpcError, LeptonError) as error:
+                tried = (*tried, pick.address)
+                pause_s = self._pause_before_retry(error, tried, end_s=end_s, idempotent=idempotent)
+                if pause_s is None:
+                    raise as_lepton_error(error) from error
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
+
+    def _pick_untried(self, tried: tuple[str, ...]) -> Pick:
+        return self.pick(tried if not self.addresses <= frozenset(tried) else ()) if tried else self.pick()
+
+    def _pause_before_retry(
+        self, error: grpc.aio.AioRpcError | LeptonError, tried: tuple[str, ...], *, end_s: float, idempotent: bool
+    ) -> float | None:
+        """How long to wait before the next attempt; None when there must not be one."""
+        known = as_lepton_error(error)
+        if len(tried) >= _MAX_ATTEMPTS or not _may_retry(error, known, idempotent=idempotent):
+            return None
+        if known.retry_after_s is not None:
+            pause_s = known.retry_after_s
+        elif self.addresses <= frozenset(tried):
+            pause_s = backoff_s(len(tried), base_s=_RETRY_BASE_S, max_s=_RETRY_MAX_S)
+        else:
+            pause_s = 0.0  # another replica need not recover first
+        if time.monotonic() + pause_s >= end_s or not self._budget.withdraw():
+            return None
+        return pause_s
+
+    async def _follow(self) -> None:
+        async for endpoints in self._endpoints.changes():
+            self._end_doubt()
+            addresses = frozenset(endpoint.address for endpoint in endpoints)
+            if addresses:
+                self._apply(addresses)
+            else:
+                self._doubt = asyncio.get_running_loop().call_later(self._doubt_s, self._apply, addresses)
+
+    def _end_doubt(self) -> None:
+        if self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt = None
+
+    def _apply(self, addresses: frozenset[str]) -> None:
+        for address in addresses - self._links.keys():
+            self._links[address] = _Link(self._open(address))
+        for address in self._links.keys() - addresses:
+            task = asyncio.create_task(_retire(self._links.pop(address), self._linger_s), name=f"retire {address}")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        self._balancer.update(addresses)
+        self._addresses.set(addresses)
+
+    def _open(self, address: str) -> grpc.aio.Channel:
+        channel = grpc.aio.insecure_channel(address, options=self._options, interceptors=self._interceptors)
+        channel.get_state(try_to_connect=True)  # so that the first call need not wait for the handshake
+        return channel
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """What a failed call says about the replica that it was made to."""
+    if isinstance(error, (grpc.aio.AioRpcError, LeptonError)):
+        known = as_lepton_error(error)
+        code = error.code() if isinstance(error, grpc.aio.AioRpcError) else known.code
+        if code is grpc.StatusCode.UNAVAILABLE and known.retry_after_s is not None:
+            return Outcome.REFUSED  # it says itself when to come back, so it lives
+        return _OUTCOMES.get(code, Outcome.ANSWERED)
+    return Outcome.ABANDONED
+
+
+class _Link:
+    """A channel to one replica and how many picks use it."""
+
+    __slots__ = ("_under_way", "channel", "idle")
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._under_way = 0
+
+    def enter(self) -> None:
+        self._under_way += 1
+        self.idle.clear()
+
+    def leave(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self.idle.set()
+
+
+async def _retire(link: _Link, linger_s: float) -> None:
+    """Close the channel of a replica that left, after its calls have ended and holders of streams have heard of it."""
+    try:
+        await asyncio.sleep(linger_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETIRE_MAX_S):
+                await link.idle.wait()
+    finally:
+        await link.channel.close()
+
+
+def _may_retry(error: grpc.aio.AioRpcError | LeptonError, known: LeptonError, *, idempotent: bool) -> bool:
+    if known.code is grpc.StatusCode.UNAVAILABLE:
+        return idempotent or known.retry_after_s is not None or _never_sent(error)
+    # Without a word when to come back it is a limit that the call will meet everywhere, such as its size.
+    return known.code is grpc.StatusCode.RESOURCE_EXHAUSTED and known.retry_after_s is not None
+
+
+def _never_sent(error: grpc.aio.AioRpcError | LeptonError) -> bool:
+    """Whether there was no connection to begin with, so that the server cannot have seen the call."""
+    # Text of gRPC core's pick_first when no address can be connected to; the code alone is also that of a connection
+    # that broke while the server worked.
+    return isinstance(error, grpc.aio.AioRpcError) and (error.details() or "").startswith("failed to connect to all")

@@ -1,0 +1,211 @@
+"""Runs the gRPC server of a service: health, reflection, limits and registration, from start to drained.
+
+How a rolling restart fails no request, as long as another replica is there. On SIGTERM:
+
+1. health says NOT_SERVING and the endpoint leaves discovery: callers begin to choose other replicas;
+2. for `propagation_s` everything is still answered: callers hear of the change at different times, and what they send
+   over old connections meanwhile must not fail;
+3. `draining` is set: handlers of long-lived streams finish what they have read and end the stream with OK;
+4. no new calls; those in flight get up to `drain_s` to finish, and handlers whose calls were cancelled, by their
+   callers or by us, a moment to clean up, for grpc waits for calls and not for what is left of their handlers;
+5. what the service wants closed is closed, and the last spans are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+
+from lepton_ai.errors import FailedPrecondition
+from lepton_ai.mesh.discovery.endpoints import Endpoint, register
+from lepton_ai.mesh.discovery.state import Publication, StateStore
+from lepton_ai.mesh.metrics import Metrics
+from lepton_ai.mesh.serving import health, reflection
+from lepton_ai.mesh.serving.advertised import advertised_address
+from lepton_ai.mesh.serving.interceptors import server_interceptors
+from lepton_ai.mesh.settings import ServiceSettings
+from lepton_ai.mesh.tracing import Tracing
+
+logger = logging.getLogger(__name__)
+
+AddServicer = Callable[[Any, grpc.aio.Server], None]
+"""add_…Servicer_to_server of generated code."""
+
+_RESERVED_RPCS = 100
+"""Calls above the service's own limit that grpc still lets in: health checks pass, floods are refused cheaply."""
+_LEAVE_TIMEOUT_S = 2.0
+_CLEAN_UP_TIMEOUT_S = 1.0
+"""Cleaning up takes milliseconds, and with all other waits a drain must end before supervisors kill it (15 s)."""
+_MIN_PING_INTERVAL_MS = 10_000
+"""Clients may ping an idle connection every 20 s; half of that leaves room for a ping that comes early."""
+
+
+class Server:
+    """One process's gRPC server. `add` services, `start`, `ready` when it can work, `drain` to leave; or `run` it."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        *,
+        state: StateStore | None,
+        tracing: Tracing,
+        metrics: Metrics,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """`name` is the service in discovery; without `state` the process is not registered."""
+        self.name = name
+        self.health = health.Health()
+        self.draining = asyncio.Event()
+        """Set when streams shall end: see `lepton_ai.mesh.serving.draining.until_set`."""
+        self.address = ""
+        self.metrics_port: int | None = None
+        self._settings = settings
+        self._state = state
+        self._tracing = tracing
+        self._metrics = metrics
+        self._metadata = dict(metadata or {})
+        self._services: list[tuple[AddServicer, Any]] = []
+        self._service_names: list[str] = []
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._grpc: grpc.aio.Server | None = None
+        self._publication: Publication | None = None
+        self._drained: asyncio.Task[None] | None = None
+
+    def add(self, add_servicer: AddServicer, servicer: Any, *service_names: str) -> None:
+        """Serve `servicer`; `service_names` (full, "pkg.Service") are what reflection and health know it by."""
+        self._services.append((add_servicer, servicer))
+        self._service_names += service_names
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Have `close` awaited when no call is in flight any more, before the last spans are sent; last added first."""
+        self._closers.append(close)
+
+    async def start(self) -> str:
+        """Bind and serve, health saying NOT_SERVING. Returns the address, under which others reach this process.
+
+        Raises FailedPrecondition when the port is taken.
+        """
+        server = grpc.aio.server(
+            interceptors=server_interceptors(
+                self._tracing,
+                self._metrics,
+                max_concurrent_rpcs=self._settings.max_concurrent_rpcs,
+                default_timeout_s=self._settings.default_timeout_s,
+            ),
+            options=server_options(self._settings),
+            maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs + _RESERVED_RPCS,
+        )
+        await self._add_services(server)
+        port = self._bind(server)
+        self.address = advertised_address(self._settings.host, port, self._settings.advertise_address)
+        if self._settings.metrics_port is not None:
+            self.metrics_port = self._metrics.serve(self._settings.host, self._settings.metrics_port)
+        await server.start()
+        self._grpc = server
+        logger.info("listening", extra={"address": self.address, "metrics_port": self.metrics_port})
+        return self.address
+
+    async def ready(self) -> None:
+        """Say SERVING and register in discovery. Without effect when the server has begun to drain."""
+        if self._drained is not None or self._publication is not None:
+            return
+        await self.health.set_all(health.SERVING)
+        if self._state is not None:
+            self._publication = await register(self._state, Endpoint(self.name, self.address, self._metadata))
+        logger.info("ready", extra={"address": self.address})
+
+    async def drain(self) -> None:
+        """Leave without failing a request, in the order described above; a second call waits for the first."""
+        if self._drained is None:
+            self._drained = asyncio.ensure_future(self._drain())
+        await asyncio.shield(self._drained)
+
+    async def stop_now(self) -> None:
+        """Cut short a drain: cancel all calls in flight."""
+        self.draining.set()
+        if self._grpc is not None:
+            await self._grpc.stop(None)
+
+    async def _drain(self) -> None:
+        logger.info("draining", extra={"address": self.address, "in_flight": self._metrics.in_flight})
+        await self.health.enter_graceful_shutdown()
+        await self._leave_discovery()
+        if not self.draining.is_set():
+            await asyncio.sleep(self._settings.propagation_s)
+        self.draining.set()
+        await self.health.close()
+        if self._grpc is not None:
+            await self._grpc.stop(self._settings.drain_s)
+        await self._handlers_end()
+        for close in reversed(self._closers):
+            await self._close(close)
+        await asyncio.to_thread(self._metrics.close)
+        await asyncio.to_thread(self._tracing.flush)
+        logger.info("drained", extra={"address": self.address})
+
+    async def _leave_discovery(self) -> None:
+        if self._publication is None:
+            return
+        try:
+            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+                await self._publication.withdraw()
+        except TimeoutError:
+            logger.warning("discovery does not answer; the registration will run out by itself")
+
+    async def _handlers_end(self) -> None:
+        try:
+            async with asyncio.timeout(_CLEAN_UP_TIMEOUT_S):
+                await self._metrics.until_idle()
+        except TimeoutError:
+            logger.warning("cancelled calls do not end; going on", extra={"in_flight": self._metrics.in_flight})
+
+    async def _close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """One part that fails to close must not keep the others, or the last spans, from their turn."""
+        try:
+            await close()
+        except Exception as error:
+            logger.error("closing failed", exc_info=error, extra={"part": getattr(close, "__qualname__", repr(close))})
+
+    async def _add_services(self, server: grpc.aio.Server) -> None:
+        for add_servicer, servicer in self._services:
+            add_servicer(servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        names = (*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        add_reflection: AddServicer = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+        add_reflection(reflection.Reflection(names, self.draining), server)
+        for name in self._service_names:
+            await self.health.set(name, health.NOT_SERVING)
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        host, port = self._settings.host, self._settings.port
+        try:
+            return server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError as error:
+            raise FailedPrecondition(
+                f"Cannot listen on {host}, port {port}.",
+                fix="Stop what is using the port, or set LEPTON_PORT (0 for any free one) and LEPTON_HOST.",
+            ) from error
+
+
+def server_options(settings: ServiceSettings) -> list[tuple[str, Any]]:
+    """Channel arguments of a server: limits, and keep-alive that suits clients that ping every 20 s without data."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.so_reuseport", 0),  # two processes on one port would share it silently
+        # Without this one, an idle connection may be pinged every two hours only.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+        ("grpc.http2.max_ping_strikes", 2),
+        # The other direction: notice clients that vanished without a word.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]

@@ -1,0 +1,1 @@
+"""Pictures and voices that are made on the spot, for examples and tests without a data set."""

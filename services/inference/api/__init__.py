@@ -1,0 +1,1 @@
+"""lepton.v1 on the wire: reads requests, writes responses, and serves the stream."""

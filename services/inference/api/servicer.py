@@ -1,0 +1,57 @@
+"""lepton.v1.InferenceService over gRPC: protobuf in, protobuf out; the work is the predictor's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from opentelemetry import context as otel_context
+
+from lepton_ai.mesh.serving.deadline import remaining_s
+from lepton_ai.mesh.serving.draining import until_set
+from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
+from services.inference.api.stream import PredictionStream
+from services.inference.call import Call, priority_of
+from services.inference.predict.predictor import Predictor
+
+SERVICE_NAME = "lepton.v1.InferenceService"
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
+    """Serves predictions. `draining` ends streams after what they have read."""
+
+    def __init__(
+        self, predictor: Predictor, tracing: Tracing, draining: asyncio.Event, *, timeout_s: float, max_in_flight: int
+    ) -> None:
+        """`timeout_s` is the time of stream messages that bring none, `max_in_flight` a stream's bound on messages."""
+        self._predictor = predictor
+        self._tracing = tracing
+        self._draining = draining
+        self._timeout_s = timeout_s
+        self._max_in_flight = max_in_flight
+
+    async def Predict(  # noqa: N802 - the contract's name
+        self, request: inference_pb2.PredictRequest, context: _Context
+    ) -> inference_pb2.PredictResponse:
+        timeout_s = remaining_s(context, default_s=self._timeout_s)
+        priority = priority_of(request.options.priority)
+        call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=priority)
+        result = await self._predictor.predict(read_request(request), call)
+        return write_response(request, result, call)
+
+    async def PredictStream(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context
+    ) -> AsyncGenerator[inference_pb2.PredictStreamResponse]:
+        stream = PredictionStream(
+            self._predictor, self._tracing, timeout_s=self._timeout_s, max_in_flight=self._max_in_flight
+        )
+        async with aclosing(stream.answers(until_set(request_iterator, self._draining))) as answers:
+            async for answer in answers:
+                yield answer

@@ -1,0 +1,98 @@
+"""One PredictStream: messages worked on side by side, each with its own trace and deadline, answered when done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import grpc
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from lepton_ai.errors import InternalError, InvalidInput
+from lepton_ai.mesh.errors import as_lepton_error, to_status
+from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
+from lepton_ai.v1 import inference_pb2
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
+from services.inference.call import Call, priority_of
+from services.inference.predict.predictor import Predictor
+
+_log = logging.getLogger(__name__)
+
+_METHOD = "lepton.v1.InferenceService/PredictStream"
+_Answer = inference_pb2.PredictStreamResponse
+_Message = inference_pb2.PredictStreamRequest
+
+
+class PredictionStream:
+    """The state of one stream. At most `max_in_flight` messages are worked on or wait to be sent back; then reading
+    stops, and gRPC's flow control slows the client down."""
+
+    def __init__(self, predictor: Predictor, tracing: Tracing, *, timeout_s: float, max_in_flight: int) -> None:
+        self._predictor = predictor
+        self._tracing = tracing
+        self._timeout_s = timeout_s
+        self._places = asyncio.Semaphore(max_in_flight)
+        self._outbox: asyncio.Queue[_Answer | None] = asyncio.Queue()
+        self._ids: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def answers(self, messages: AsyncIterator[_Message]) -> AsyncGenerator[_Answer]:
+        """Answers in the order in which they are done; ends after the last one when the messages have ended."""
+        reader = asyncio.get_running_loop().create_task(self._read(messages))
+        try:
+            while (answer := await self._outbox.get()) is not None:
+                self._places.release()
+                yield answer
+            await reader  # raises what ended the messages, if it was a fault
+        finally:
+            for task in (reader, *self._tasks):
+                task.cancel()
+            await asyncio.gather(reader, *self._tasks, return_exceptions=True)
+
+    async def _read(self, messages: AsyncIterator[_Message]) -> None:
+        try:
+            async for message in messages:
+                await self._places.acquire()
+                task = asyncio.get_running_loop().create_task(self._work(message))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            await asyncio.gather(*self._tasks)
+        finally:
+            self._outbox.put_nowait(None)
+
+    async def _work(self, message: _Message) -> None:
+        answer = _Answer(request_id=message.request.request_id)
+        attributes = {"rpc.system.name": "grpc", "rpc.method": _METHOD}
+        parent = context_from(message.trace)
+        span = self._tracing.begin(_METHOD, parent=parent, kind=SpanKind.SERVER, attributes=attributes)
+        call = Call.arrive(
+            timeout_s=message.timeout_us / 1e6 or self._timeout_s,
+            context=trace.set_span_in_context(span),
+            priority=priority_of(message.request.options.priority),
+        )
+        try:
+            answer.response.CopyFrom(await self._predict(message.request, call))
+            mark_code(span, grpc.StatusCode.OK)
+        except Exception as error:  # noqa: BLE001 - one message's fault must not end the others' stream
+            known = as_lepton_error(error)
+            answer.error.CopyFrom(to_status(known))
+            mark_code(span, known.code, known.message)
+            if isinstance(known, InternalError):
+                _log.error("a message of a stream failed: %s", known.message, exc_info=error)
+        finally:
+            span.end()
+        self._outbox.put_nowait(answer)
+
+    async def _predict(self, request: inference_pb2.PredictRequest, call: Call) -> inference_pb2.PredictResponse:
+        if not request.request_id or request.request_id in self._ids:
+            problem = "is in use by another message of the stream" if request.request_id else "is empty"
+            raise InvalidInput.of_field("request.request_id", problem, fix="Give every message an id of its own.")
+        self._ids.add(request.request_id)
+        try:
+            result = await self._predictor.predict(read_request(request), call)
+            return write_response(request, result, call)
+        finally:
+            self._ids.discard(request.request_id)

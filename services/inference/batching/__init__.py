@@ -1,0 +1,1 @@
+"""Joins the rows of many callers into batches, within their deadlines."""

@@ -1,0 +1,86 @@
+"""Wires the control plane of a replica: from settings and connections to a Reconciler."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_ai.mesh.discovery.state import StateStore
+from lepton_ai.package.transfer import RegistryPool
+from services.inference.lifecycle.deployments import DeploymentView, MemoryFile, still_deployed
+from services.inference.lifecycle.loading import Loader
+from services.inference.lifecycle.packages import PackageCache
+from services.inference.lifecycle.prober import Predict, Prober
+from services.inference.lifecycle.reconciler import Reconciler
+from services.inference.lifecycle.version_life import LifeParts
+from services.inference.routing.routes import Routes
+from services.inference.triton.backend import InferenceBackend
+from services.inference.triton.repository import ModelRepository, TritonBackend, TritonDevice
+from services.inference.triton.watch import TritonWatch
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which in a container may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class ControlOptions:
+    """What the control plane of a replica can be told."""
+
+    model_repository: Path
+    """Triton's model directory; Triton and this process see the same files in it."""
+    cache: Path
+    """Directory of this replica's own for packages and what it must remember; survives restarts."""
+    triton_backend: TritonBackend = "python"
+    triton_device: TritonDevice = "cpu"
+    cores: int = 0
+    """Copies of a model whose package leaves their number open; 0: one for each usable core, or one on a GPU."""
+    drain_s: float = 30.0
+    """How long a version that is unloaded may finish its last requests."""
+    probe_interval_s: float = 2.0
+    """A version without a good answer for so long is probed."""
+    triton_poll_s: float = 0.5
+
+
+def make_reconciler(
+    state: StateStore,
+    registry: RegistryPool,
+    *,
+    triton: InferenceBackend,
+    routes: Routes,
+    options: ControlOptions,
+    predict: Predict | None = None,
+    restart_triton: Callable[[], Awaitable[None]] | None = None,
+) -> Reconciler:
+    """The reconciler of a replica and its parts. Construct it inside a running event loop; `start` begins the work.
+
+    `predict` runs golden samples through the data plane's whole path; without it they are not asked.
+    """
+    changed = asyncio.Event()
+    loader = Loader(
+        PackageCache(options.cache / "packages", registry),
+        ModelRepository(options.model_repository, backend=options.triton_backend, device=options.triton_device),
+        triton,
+        cores=options.cores or (1 if options.triton_device == "gpu" else usable_cores()),
+    )
+    parts = LifeParts(
+        loader=loader,
+        watch=TritonWatch(triton, changed.set, interval_s=options.triton_poll_s, restart=restart_triton),
+        prober=Prober(triton, predict),
+        changed=changed.set,
+        restart_triton=restart_triton,
+        drain_s=options.drain_s,
+        probe_interval_s=options.probe_interval_s,
+    )
+    return Reconciler(
+        state,
+        routes,
+        view=DeploymentView(state, still_deployed(registry), changed.set),
+        parts=parts,
+        memory=MemoryFile(options.cache / "deployments.json"),
+        changed=changed,
+    )

@@ -1,0 +1,123 @@
+"""From a deployed version to a model in Triton: fetch the package, read it, write Triton's files, load."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from lepton_ai.errors import LeptonError
+from lepton_ai.package import GoldenItem, Package
+from lepton_ai.pipeline.pipeline import Pipeline
+from lepton_ai.pipeline.postprocess import Postprocess
+from lepton_ai.v1 import registry_pb2
+from services.inference.lifecycle.packages import PackageCache
+from services.inference.triton.backend import InferenceBackend
+from services.inference.triton.repository import ModelRepository, TritonModel, triton_name
+from services.inference.version import LoadedVersion
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A version that is on this machine and may be loaded."""
+
+    loaded: LoadedVersion
+    model: TritonModel
+    golden: Sequence[GoldenItem]
+
+
+class Loader:
+    """Puts versions into Triton and takes them out."""
+
+    def __init__(
+        self,
+        packages: PackageCache,
+        repository: ModelRepository,
+        triton: InferenceBackend,
+        *,
+        cores: int,
+    ) -> None:
+        """`cores`: copies of a model whose package leaves their number open."""
+        self._packages = packages
+        self._repository = repository
+        self._triton = triton
+        self._cores = cores
+
+    async def prepare(self, model: str, deployed: registry_pb2.DeployedVersion) -> Prepared:
+        """Fetch and read a version's package. Raises what fetching raises and InvalidInput for a bad package."""
+        package = await self._packages.fetch(deployed)
+        return await asyncio.to_thread(self._read, model, deployed, package)
+
+    async def write(self, prepared: Prepared) -> bool:
+        """Write Triton's files unless they are there already; tells whether it did."""
+        return await asyncio.to_thread(self._write, prepared.model)
+
+    async def load(self, name: str, *, afresh: bool) -> None:
+        """Load a model; in place while its old processes go on, or `afresh`, without them. Raises what Triton says."""
+        if afresh:
+            await self._triton.unload(name)
+        await self._triton.load(name)
+
+    async def remove(self, name: str) -> None:
+        """Unload a model and remove its files. Never raises: what stays is removed by the next look at strangers."""
+        try:
+            await self._triton.unload(name)
+        except LeptonError as error:
+            _log.info("%s was not unloaded: %s", name, error.reason)
+        try:
+            await asyncio.to_thread(self._repository.remove, name)
+        except OSError as error:
+            _log.warning("The files of %s were not removed: %s", name, type(error).__name__)
+
+    def sweep(self) -> None:
+        """Remove what a crash left half-written in Triton's directory. Only at start. Blocks on the disk."""
+        self._repository.sweep()
+
+    async def tidy(self, names: Collection[str], digests: Collection[str]) -> None:
+        """Remove the files of all other models, and packages that were not used for long. Never raises."""
+        try:
+            await asyncio.to_thread(self._tidy, names, digests)
+        except OSError as error:
+            _log.warning("Old files were not removed: %s", type(error).__name__)
+
+    def _tidy(self, names: Collection[str], digests: Collection[str]) -> None:
+        for name in self._repository.names().difference(names):
+            self._repository.remove(name)
+        self._packages.prune(digests)
+
+    def _write(self, model: TritonModel) -> bool:
+        if self._repository.holds(model):
+            return False
+        self._repository.add(model)
+        return True
+
+    def _read(self, model: str, deployed: registry_pb2.DeployedVersion, package: Package) -> Prepared:
+        description = package.description
+        instances = description.instances or self._cores
+        pipeline = package.pipeline_document()
+        postprocess = package.postprocess_document()
+        loaded = LoadedVersion(
+            model=model,
+            version=deployed.version,
+            triton_name=triton_name(model, deployed.version),
+            description=description,
+            max_batch_size=description.max_batch_size,
+            instances=instances,
+            pipeline_proto=None if pipeline is None else Pipeline.load(pipeline, package.pipeline_files()).to_proto(),
+            postprocess=None if postprocess is None else Postprocess.load(postprocess, package.postprocess_files()),
+        )
+        triton_model = TritonModel(
+            model=model,
+            version=deployed.version,
+            file=package.path(description.model.file),
+            format=description.model.format,
+            inputs=description.inputs,
+            outputs=description.outputs,
+            instances=instances,
+            weights=[package.path(name) for name in description.model.weights],
+            digest=deployed.digest,
+        )
+        return Prepared(loaded, triton_model, package.golden_items())

@@ -1,0 +1,243 @@
+"""Makes this replica serve what is deployed: starts and stops versions, moves routes, publishes what is so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import MappingProxyType
+
+from google.protobuf import json_format
+
+from lepton_ai.mesh.discovery.state import SERVING as SERVING_PREFIX
+from lepton_ai.mesh.discovery.state import Publication, StateStore
+from lepton_ai.v1 import health_pb2, registry_pb2
+from services.inference.lifecycle.deployments import Deployments, DeploymentView, Memory, MemoryFile
+from services.inference.lifecycle.version_life import FAILED, SERVING, LifeParts, VersionLife
+from services.inference.routing.rollout import Aliases, effective_aliases, routed_versions, wanted_aliases
+from services.inference.routing.routes import ModelRoutes, Routes
+from services.inference.triton.backend import READY
+from services.inference.triton.repository import parse_triton_name, triton_name
+from services.inference.version import LoadedVersion
+
+_NOTHING: Aliases = MappingProxyType({})
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """One for each replica. Fails static: while nobody says otherwise, what serves goes on serving."""
+
+    def __init__(
+        self,
+        state: StateStore,
+        routes: Routes,
+        *,
+        view: DeploymentView,
+        parts: LifeParts,
+        memory: MemoryFile,
+        changed: asyncio.Event,
+    ) -> None:
+        """Use `services.inference.lifecycle.control.make_reconciler`. `changed` is what the view and the parts set."""
+        self._state = state
+        self._view = view
+        self._routes = routes
+        self._parts = parts
+        self._memory = memory
+        self._replica = ""
+        self._lives: dict[tuple[str, int], VersionLife] = {}
+        self._aliases: dict[str, Aliases] = {}
+        """Model → where its calls go now."""
+        self._held: dict[tuple[str, int], registry_pb2.DeployedVersion] = {}
+        """Versions that were served when this replica last ran, in case that they are still needed."""
+        self._changed = changed
+        self._publication: Publication | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tidied_for: set[tuple[str, int]] | None = None
+        self._removals: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self, replica: str) -> None:
+        """Begin to serve what is deployed; `replica` is the address under which this replica is known."""
+        self._replica = replica
+        remembered = await asyncio.to_thread(self._memory.read)
+        if remembered is not None:
+            self._recall(remembered)
+        await asyncio.to_thread(self._parts.loader.sweep)
+        await self._parts.watch.start()
+        await self._view.start(None if remembered is None else remembered.wanted)
+        self._reconcile()
+        self._publication = await self._state.publish(f"{SERVING_PREFIX}{replica}", self._published())
+        self._changed.set()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop. Models stay loaded in Triton, so that a restarted service has them at once."""
+        tasks = [task for task in (self._task, *self._removals.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._view.close()
+        await self._parts.watch.close()
+        await asyncio.gather(*(life.abandon() for life in self._lives.values()))
+        if self._publication is not None:
+            await self._publication.withdraw()
+
+    def report_failure(self, loaded: LoadedVersion, error: BaseException) -> None:
+        """The data plane met an error that smells of a dead process: probe, and load again if it is so."""
+        life = self._lives.get((loaded.model, loaded.version))
+        if life is not None and life.loaded is loaded:
+            life.report(error)
+
+    def serving_state(self) -> health_pb2.ServingState:
+        """What this replica really serves; also what stands in etcd."""
+        versions = [self._status(life) for _, life in sorted(self._lives.items())]
+        return health_pb2.ServingState(replica=self._replica, versions=versions, triton_ready=self._parts.watch.ready)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what to serve, and every version of that either serves or has failed."""
+        wanted = self._view.deployments
+        return wanted is not None and all(
+            (life := self._lives.get((model, version.version))) is not None and life.state in (SERVING, FAILED)
+            for model, deployment in wanted.items()
+            for version in deployment.versions
+        )
+
+    async def _run(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                self._reconcile()
+                if self._publication is not None:
+                    await self._publication.update(self._published())
+                await asyncio.to_thread(self._memory.write, self._to_remember())
+                await self._tidy()
+            except Exception:  # noqa: BLE001 - a fault of ours must not end the loop: the next change gets its chance
+                _log.exception("Reconciling failed")
+
+    def _reconcile(self) -> None:
+        wanted = self._view.deployments
+        if wanted is None:
+            return
+        self._start_wanted(wanted)
+        self._move_routes(wanted)
+        self._stop_unneeded(wanted)
+        for life in self._lives.values():
+            life.wake()
+        self._remove_strangers()
+
+    def _start_wanted(self, wanted: Deployments) -> None:
+        for model, deployment in wanted.items():
+            for deployed in deployment.versions:
+                self._ensure(model, deployed)
+        for (model, _), deployed in self._held.items():
+            if model in wanted:
+                self._ensure(model, deployed)
+        self._held.clear()
+
+    def _ensure(self, model: str, deployed: registry_pb2.DeployedVersion) -> None:
+        life = self._lives.get((model, deployed.version))
+        if triton_name(model, deployed.version) in self._removals:
+            return  # its end brings us back here
+        if life is None:
+            life = self._lives[model, deployed.version] = VersionLife(model, deployed, self._parts)
+            life.start()
+        elif life.deployed.digest != deployed.digest:
+            life.stop(self._ended)  # the registry began anew: same number, another package
+
+    def _move_routes(self, wanted: Deployments) -> None:
+        models = {}
+        for model, deployment in wanted.items():
+            serving = self._serving(model)
+            current = self._aliases.get(model, _NOTHING)
+            aliases = effective_aliases(wanted_aliases(deployment), current, serving)
+            if aliases != current:
+                _log.info("Calls of %s go to %s", model, aliases)
+            self._aliases[model] = aliases
+            needed = routed_versions(aliases) | {version.version for version in deployment.versions}
+            models[model] = ModelRoutes(
+                name=model,
+                serving={version: loaded for version, loaded in serving.items() if version in needed},
+                aliases=aliases,
+                waiting={version: self._why(model, version) for version in needed - serving.keys()},
+            )
+        self._aliases = {model: self._aliases[model] for model in wanted}
+        self._routes.replace(models)
+
+    def _stop_unneeded(self, wanted: Deployments) -> None:
+        for (model, version), life in list(self._lives.items()):
+            deployment = wanted.get(model)
+            is_wanted = deployment is not None and any(each.version == version for each in deployment.versions)
+            if not is_wanted and version not in routed_versions(self._aliases.get(model, _NOTHING)):
+                life.stop(self._ended)
+
+    def _ended(self, life: VersionLife) -> None:
+        self._lives.pop((life.model, life.version), None)
+        self._changed.set()
+
+    def _remove_strangers(self) -> None:
+        """Unload what Triton has and nobody here wants: left by an earlier life of this replica."""
+        known = {triton_name(model, version) for model, version in self._lives}
+        for name, state in self._parts.watch.states.items():
+            if state == READY and name not in known and name not in self._removals and parse_triton_name(name):
+                self._removals[name] = asyncio.create_task(self._remove_stranger(name))
+
+    async def _tidy(self) -> None:
+        """Remove files that no version here uses. Waited for, so that no version begins to write meanwhile."""
+        if self._view.deployments is None or self._tidied_for == self._lives.keys():
+            return
+        self._tidied_for = set(self._lives)
+        names = {triton_name(model, version) for model, version in self._lives}
+        await self._parts.loader.tidy(names, {life.deployed.digest for life in self._lives.values()})
+
+    async def _remove_stranger(self, name: str) -> None:
+        _log.info("Unloading %s, which nobody wants", name)
+        try:
+            await self._parts.loader.remove(name)
+            await self._parts.watch.refresh()
+        finally:
+            del self._removals[name]
+            self._changed.set()
+
+    def _serving(self, model: str) -> dict[int, LoadedVersion]:
+        return {
+            version: life.loaded
+            for (name, version), life in self._lives.items()
+            if name == model and life.state == SERVING and life.loaded is not None and not life.ending
+        }
+
+    def _why(self, model: str, version: int) -> str:
+        life = self._lives.get((model, version))
+        return life.message if life is not None and life.message else "is being loaded"
+
+    def _status(self, life: VersionLife) -> health_pb2.VersionStatus:
+        aliases = [
+            alias
+            for alias, targets in sorted(self._aliases.get(life.model, _NOTHING).items())
+            if life.state == SERVING and any(target.version == life.version for target in targets)
+        ]
+        return health_pb2.VersionStatus(
+            model=life.model, version=life.version, state=life.state, message=life.message, aliases=aliases
+        )
+
+    def _published(self) -> bytes:
+        return json_format.MessageToJson(self.serving_state(), indent=None).encode()
+
+    def _recall(self, memory: Memory) -> None:
+        for model, deployment in memory.effective.items():
+            self._aliases[model] = wanted_aliases(deployment)
+            for deployed in deployment.versions:
+                self._held[model, deployed.version] = deployed
+
+    def _to_remember(self) -> Memory:
+        effective = {model: self._effective_deployment(model) for model in self._aliases}
+        return Memory(wanted=self._view.deployments or {}, effective=effective)
+
+    def _effective_deployment(self, model: str) -> registry_pb2.Deployment:
+        deployment = registry_pb2.Deployment(model=model)
+        for version in sorted(routed_versions(self._aliases[model])):
+            if (model, version) in self._lives:
+                deployment.versions.append(self._lives[model, version].deployed)
+        for alias, targets in sorted(self._aliases[model].items()):
+            weighted = [registry_pb2.WeightedVersion(version=each.version, weight=each.weight) for each in targets]
+            deployment.routes.append(registry_pb2.Route(alias=alias, targets=weighted))
+        return deployment

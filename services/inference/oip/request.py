@@ -1,0 +1,182 @@
+"""Reads an Open Inference Protocol request: its tensors, the raw items in them, and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lepton_ai.errors import InvalidInput, Unsupported
+from lepton_ai.tensors import check_content, decode_bytes, from_wire
+from lepton_ai.v1 import common_pb2
+from services.inference.call import Priority
+from services.inference.oip.typed_contents import raw_from_typed
+from services.inference.predict.request import check_top_k
+from services.inference.routing.routes import ModelReference
+from services.inference.rows import NamedTensor, Rows, split
+
+Request = Any
+"""service_pb2.ModelInferRequest, for which there are no types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The request parameters that Lepton honours; Triton's names where Triton has them."""
+
+    timeout_s: float | None = None
+    priority: Priority = Priority.LIVE
+    top_k: int = 0
+    routing_key: str = ""
+
+
+NO_PARAMETERS = Parameters()
+
+
+def read_parameters(request: Request) -> Parameters:
+    """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k and routing_key. Raises InvalidInput."""
+    if not request.parameters:
+        return NO_PARAMETERS
+    timeout_us = _integer(request, "timeout")
+    priority = Priority.BULK if _integer(request, "priority") > 1 else Priority.LIVE
+    top_k = check_top_k(_integer(request, "top_k"), field="parameters[top_k]")
+    key = request.parameters["routing_key"].string_param if "routing_key" in request.parameters else ""
+    return Parameters(timeout_us / 1e6 if timeout_us else None, priority, top_k, key)
+
+
+def model_ref(name: str, version: str) -> ModelReference:
+    """A number is a version, any other text an alias, nothing the production route. Raises InvalidInput."""
+    if not name:
+        raise InvalidInput.of_field("model_name", "is empty", fix="Name a model; `lepton models` lists them.")
+    if not version:
+        return ModelReference(name)
+    if version.isdecimal() and version.isascii():
+        if len(version) > 18:
+            raise InvalidInput.of_field("model_version", "is not a version number", fix="Versions count from 1.")
+        return ModelReference(name, int(version))
+    return ModelReference(name, alias=version)
+
+
+def read_tensors(request: Request) -> list[NamedTensor]:
+    """All input tensors in wire form. Raises InvalidInput for contents that are missing, mixed or of a wrong type."""
+    raw = request.raw_input_contents
+    if not raw:
+        return [_typed_tensor(each) for each in request.inputs]
+    if len(raw) == len(request.inputs) and not any(each.HasField("contents") for each in request.inputs):
+        return [
+            NamedTensor(each.name, each.datatype, tuple(each.shape), data)
+            for each, data in zip(request.inputs, raw, strict=True)
+        ]
+    raise _wrong_raw(request)
+
+
+def _typed_tensor(tensor: Any) -> NamedTensor:
+    field = f"inputs[{tensor.name}]"
+    if "shared_memory_region" in tensor.parameters:
+        raise Unsupported(
+            f"{field}: shared memory is not served here.",
+            reason="SHARED_MEMORY_UNAVAILABLE",
+            fix="Send the content in the message.",
+        )
+    data = raw_from_typed(tensor.datatype, tensor.contents, field=field)
+    return NamedTensor(tensor.name, tensor.datatype, tuple(tensor.shape), data)
+
+
+def _wrong_raw(request: Request) -> InvalidInput:
+    for each in request.inputs:
+        if each.HasField("contents"):
+            return InvalidInput.of_field(
+                f"inputs[{each.name}]",
+                "has typed contents while raw_input_contents is used",
+                reason="MIXED_CONTENTS",
+                fix="Send all inputs raw or all typed.",
+            )
+    given, wanted = len(request.raw_input_contents), len(request.inputs)
+    name = request.inputs[given].name if given < wanted else "raw_input_contents"
+    field = f"inputs[{name}]" if given < wanted else name
+    return InvalidInput.of_field(
+        field, f"{given} raw contents for {wanted} inputs", reason="CONTENT_COUNT", fix="Send one for every input."
+    )
+
+
+def is_raw_items(
+    tensors: Sequence[NamedTensor], pipeline_inputs: Mapping[str, str], model_inputs: Mapping[str, str]
+) -> bool:
+    """Whether a request speaks to the pipeline: all its inputs are the pipeline's and none is one of the model's.
+
+    A name that is both is the model's when the dtype says so, else the pipeline's.
+    """
+    return bool(tensors) and all(
+        tensor.name in pipeline_inputs and model_inputs.get(tensor.name) != tensor.dtype for tensor in tensors
+    )
+
+
+def read_items(tensors: Sequence[NamedTensor], kinds: Mapping[str, str]) -> list[common_pb2.Item]:
+    """One raw item for every row. Raises InvalidInput when rows or contents do not fit."""
+    columns = {tensor.name: _column(tensor, kinds[tensor.name]) for tensor in tensors}
+    counts = {len(column) for column in columns.values()}
+    if len(counts) != 1 or len(columns) != len(tensors):
+        raise InvalidInput.of_field("inputs", "differ in their number of rows", reason="SHAPE_MISMATCH")
+    count = counts.pop()
+    if count < 1:
+        raise InvalidInput.of_field("inputs", "the batch is empty", reason="EMPTY_BATCH", fix="Send at least one row.")
+    return [common_pb2.Item(inputs={name: column[row] for name, column in columns.items()}) for row in range(count)]
+
+
+def _column(tensor: NamedTensor, kind: str) -> list[common_pb2.Value]:
+    field = f"inputs[{tensor.name}]"
+    if kind == "tensor":
+        return _tensor_column(tensor, field)
+    if len(tensor.shape) not in (1, 2) or tensor.shape[1:] not in ((), (1,)) or tensor.shape[0] < 0:
+        raise InvalidInput.of_field(
+            field, f"shape {list(tensor.shape)[:17]} is not [N] or [N,1]", reason="SHAPE_MISMATCH"
+        )
+    if tensor.dtype == "BYTES":
+        elements = decode_bytes(tensor.data, expected=tensor.shape[0], field=field)
+        return [_bytes_value(element, kind, field) for element in elements]
+    if kind not in ("number", "category"):
+        raise InvalidInput.of_field(
+            field, f"dtype is {tensor.dtype[:32]}, a raw {kind} is BYTES", reason="DTYPE_MISMATCH"
+        )
+    values = from_wire(tensor.dtype, tensor.shape, tensor.data, field=field).ravel().tolist()
+    return [_number_value(value) for value in values]
+
+
+def _bytes_value(element: bytes, kind: str, field: str) -> common_pb2.Value:
+    if kind != "number":
+        return common_pb2.Value(data=element)
+    try:
+        return common_pb2.Value(number=float(element))
+    except ValueError:
+        raise InvalidInput.of_field(field, "an element is not a number", reason="WRONG_KIND") from None
+
+
+def _number_value(value: float | bool) -> common_pb2.Value:
+    if isinstance(value, bool):
+        return common_pb2.Value(boolean=value)
+    if isinstance(value, int) and value < 1 << 63:
+        return common_pb2.Value(integer=value)
+    return common_pb2.Value(number=float(value))
+
+
+def _tensor_column(tensor: NamedTensor, field: str) -> list[common_pb2.Value]:
+    if not tensor.shape:
+        raise InvalidInput.of_field(field, "has no batch dimension", reason="SHAPE_MISMATCH")
+    check_content(tensor.dtype, tensor.shape, tensor.data, field=field)
+    dtype = common_pb2.DataType.Value(f"DATA_TYPE_{tensor.dtype}")
+    rows = split(Rows(tensor.shape[0], (tensor,)), [1] * tensor.shape[0])
+    return [
+        common_pb2.Value(tensor=common_pb2.Tensor(dtype=dtype, shape=tensor.shape[1:], data=row.tensors[0].data))
+        for row in rows
+    ]
+
+
+def _integer(request: Request, name: str) -> int:
+    """A parameter that is a whole number ≥ 0; 0 when it is not there."""
+    if name not in request.parameters:
+        return 0
+    parameter = request.parameters[name]
+    kind = parameter.WhichOneof("parameter_choice")
+    if kind not in ("int64_param", "uint64_param") or getattr(parameter, kind) < 0:
+        raise InvalidInput.of_field(f"parameters[{name}]", "is not a whole number ≥ 0", reason="WRONG_PARAMETER")
+    value: int = getattr(parameter, kind)
+    return value

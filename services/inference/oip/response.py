@@ -1,0 +1,61 @@
+"""Writes Open Inference Protocol answers: tensors raw or typed, labels and scores, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from lepton_ai.pipeline.postprocess import Scored
+from lepton_ai.tensors import encode_bytes
+from services.inference.oip.typed_contents import has_typed_form, typed_from_raw
+from services.inference.predict.runtime import ModelRuntime
+from services.inference.rows import NamedTensor
+
+LABELS = "labels"
+SCORES = "scores"
+EXTENSIONS = ("lepton_pipeline_inputs", "lepton_label_outputs", "lepton_model_aliases")
+"""What Lepton adds to the protocol: raw items under the pipeline's input names, the outputs `labels` and `scores`, and
+aliases in place of version numbers."""
+
+_PLATFORM = "lepton_triton"
+
+
+def label_tensors(rows: Sequence[Sequence[Scored]]) -> list[NamedTensor]:
+    """`labels` (BYTES [N,k], a class without a name as its index) and `scores` (FP32 [N,k])."""
+    shape = (len(rows), len(rows[0]) if rows else 0)
+    names = encode_bytes(label.name or str(label.class_index) for row in rows for label in row)
+    scores = np.array([[label.score for label in row] for row in rows], dtype="<f4")
+    return [NamedTensor(LABELS, "BYTES", shape, names), NamedTensor(SCORES, "FP32", shape, scores.tobytes())]
+
+
+def infer_response(request: Any, version: int, tensors: Sequence[NamedTensor]) -> service_pb2.ModelInferResponse:
+    """The answer: typed when the request was and every dtype allows it, else raw."""
+    response = service_pb2.ModelInferResponse(model_name=request.model_name, model_version=str(version), id=request.id)
+    typed = not request.raw_input_contents and all(has_typed_form(tensor.dtype) for tensor in tensors)
+    for tensor in tensors:
+        output = response.outputs.add(name=tensor.name, datatype=tensor.dtype, shape=tensor.shape)
+        if typed:
+            output.contents.CopyFrom(typed_from_raw(tensor))
+        else:
+            response.raw_output_contents.append(tensor.data)
+    return response
+
+
+def model_metadata(runtime: ModelRuntime, versions: Sequence[int]) -> service_pb2.ModelMetadataResponse:
+    """The model's tensors, and after them what its pipeline takes in their place and its labels."""
+    metadata = service_pb2.ModelMetadataResponse(
+        name=runtime.loaded.model, versions=[str(version) for version in sorted(versions)], platform=_PLATFORM
+    )
+    for declared in runtime.signature.inputs:
+        metadata.inputs.add(name=declared.name, datatype=declared.dtype, shape=declared.shape)
+    for name in runtime.pipeline_inputs.keys() - {declared.name for declared in runtime.signature.inputs}:
+        metadata.inputs.add(name=name, datatype="BYTES", shape=[-1])
+    for declared in runtime.signature.outputs:
+        metadata.outputs.add(name=declared.name, datatype=declared.dtype, shape=declared.shape)
+    if runtime.loaded.postprocess is not None:
+        metadata.outputs.add(name=LABELS, datatype="BYTES", shape=[-1, -1])
+        metadata.outputs.add(name=SCORES, datatype="FP32", shape=[-1, -1])
+    return metadata

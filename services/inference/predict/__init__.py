@@ -1,0 +1,1 @@
+"""The path of a call, in plain values: which version, which rows, what answer."""

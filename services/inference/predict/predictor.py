@@ -1,0 +1,153 @@
+"""The path of one call, in plain values: route, preprocess raw items, batch, Triton, labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from opentelemetry import trace
+
+from lepton_ai.errors import FailedPrecondition, FieldViolation, InvalidInput, LeptonError, ResourceExhausted
+from lepton_ai.tensors import proto_dtype
+from lepton_ai.v1 import common_pb2, preprocess_pb2
+from services.inference.call import Call, gather_all
+from services.inference.predict.labels import label_rows
+from services.inference.predict.layers import RoutedCall, wrap
+from services.inference.predict.request import InferenceRequest, Inputs
+from services.inference.predict.result import InferenceResult, Outcome
+from services.inference.predict.runtime import ModelRuntime, Runtimes
+from services.inference.preprocessing.streams import Preprocessing
+from services.inference.routing.routes import Resolved, Routes
+from services.inference.rows import NamedTensor, Rows
+from services.inference.version import LoadedVersion
+
+
+class Predictor:
+    """Answers requests with the versions that this replica has loaded. Holds no state of its own."""
+
+    def __init__(self, routes: Routes, runtimes: Runtimes, preprocessing: Preprocessing, *, max_items: int) -> None:
+        self._routes = routes
+        self._runtimes = runtimes
+        self._preprocessing = preprocessing
+        self._max_items = max_items
+        self._answer = wrap(self._run)
+
+    async def predict(self, request: InferenceRequest, call: Call) -> InferenceResult:
+        """Answer a request. Raises every kind of LeptonError; of several raw items each fails by itself."""
+        resolved = self._routes.resolve(request.model, request.routing_key)
+        _note(resolved, call)
+        return await self._answer(RoutedCall(request, resolved, self._runtimes.of(resolved.loaded), call))
+
+    async def predict_with(self, loaded: LoadedVersion, request: InferenceRequest, call: Call) -> InferenceResult:
+        """Answer with this very version, whether calls are routed to it or not: how a new version is probed."""
+        resolved = Resolved(loaded, alias="")
+        return await self._answer(RoutedCall(request, resolved, self._runtimes.of(loaded), call))
+
+    async def _run(self, routed: RoutedCall) -> InferenceResult:
+        runtime, request = routed.runtime, routed.request
+        inputs = request.read(runtime)
+        if inputs.items:
+            outcomes = await self._run_items(runtime, inputs, routed.call)
+        else:
+            outcomes = [await self._run_tensors(runtime, inputs, routed.call)]
+        postprocess = runtime.loaded.postprocess
+        if postprocess is None or not request.labelled:
+            return InferenceResult(routed.resolved, outcomes)
+        started_at = time.monotonic()
+        rows = [outcome.rows for outcome in outcomes if outcome.rows is not None]
+        labels = label_rows(postprocess, rows, request.top_k)
+        return InferenceResult(routed.resolved, outcomes, labels, _since_us(started_at))
+
+    async def _run_tensors(self, runtime: ModelRuntime, inputs: Inputs, call: Call) -> Outcome:
+        """Raises InvalidInput naming the tensor that is not what the model declares."""
+        rows = runtime.signature.check(inputs.tensors, field=inputs.field)
+        self._check_count(rows.count, inputs.field)
+        answer = await runtime.run(rows, call)
+        return Outcome(answer.rows, queue_us=answer.queue_us, compute_us=answer.compute_us)
+
+    async def _run_items(self, runtime: ModelRuntime, inputs: Inputs, call: Call) -> Sequence[Outcome]:
+        """The items, side by side. A single one's error is raised; of several, each outcome holds its own."""
+        self._check_count(len(inputs.items), inputs.field)
+        pipeline = _pipeline(runtime, inputs.field)
+        if len(inputs.items) == 1:
+            outcomes = [await self._run_item(runtime, pipeline, inputs.items[0], call)]
+        else:
+            outcomes = await gather_all(self._run_item(runtime, pipeline, item, call) for item in inputs.items)
+        for index, outcome in enumerate(outcomes):
+            if outcome.error is not None:
+                outcome.error = _located(outcome.error, f"{inputs.field}[{index}]")
+        if len(outcomes) == 1 and outcomes[0].error is not None:
+            raise outcomes[0].error
+        return outcomes
+
+    async def _run_item(
+        self, runtime: ModelRuntime, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, call: Call
+    ) -> Outcome:
+        outcome = Outcome()
+        started_at = time.monotonic()
+        try:
+            result = await self._preprocessing.process(pipeline, item, deadline=call.deadline, context=call.context)
+            outcome.preprocess_us = _since_us(started_at)
+            outcome.anomalies = result.anomalies
+            answer = await runtime.run(_checked_rows(runtime, result.tensors), call)
+        except LeptonError as error:
+            outcome.error = error
+        else:
+            outcome.rows, outcome.queue_us, outcome.compute_us = answer.rows, answer.queue_us, answer.compute_us
+        return outcome
+
+    def _check_count(self, count: int, field: str) -> None:
+        if count > self._max_items:
+            raise ResourceExhausted(
+                f"{field}: {count} rows in one call, at most {self._max_items} are allowed.",
+                reason="TOO_MANY_ITEMS",
+                fix="Send several calls, or a stream.",
+            )
+
+
+def _note(resolved: Resolved, call: Call) -> None:
+    """Put the version on the call's span, when it has one."""
+    span = trace.get_current_span(call.context)
+    if span.is_recording():
+        span.set_attribute("lepton.model.name", resolved.loaded.model)
+        span.set_attribute("lepton.model.version", resolved.loaded.version)
+        span.set_attribute("lepton.model.alias", resolved.alias)
+
+
+def _pipeline(runtime: ModelRuntime, field: str) -> preprocess_pb2.Pipeline:
+    if runtime.loaded.pipeline_proto is None:
+        inputs = ", ".join(tensor.name for tensor in runtime.signature.inputs)
+        raise InvalidInput.of_field(
+            field, "the model has no pipeline", reason="NO_PIPELINE", fix=f"Send tensors: {inputs}."
+        )
+    return runtime.loaded.pipeline_proto
+
+
+def _checked_rows(runtime: ModelRuntime, made: common_pb2.TensorList) -> Rows:
+    """One row of the model's inputs from what preprocessing made of an item."""
+    tensors = [
+        NamedTensor(tensor.name, proto_dtype(tensor), (1, *tensor.shape), tensor.data) for tensor in made.tensors
+    ]
+    try:
+        return runtime.signature.check(tensors, field="preprocess.outputs")
+    except InvalidInput as error:  # Not the caller's fault: its items cannot do this, a wrong package can.
+        raise FailedPrecondition(
+            f"The model's pipeline does not make what the model takes. {error.message}",
+            reason="PIPELINE_MISMATCH",
+            fix="Correct the package and push a new version.",
+        ) from error
+
+
+def _located(error: LeptonError, item: str) -> LeptonError:
+    """The same error from the request's point of view: field "inputs.photo" becomes "items[3].inputs.photo"."""
+    if not error.fields:
+        return error
+    fields = tuple(FieldViolation(f"{item}.{each.field}", each.description) for each in error.fields)
+    message = error.message
+    if message.startswith(error.fields[0].field):
+        message = f"{item}.{message}"
+    return type(error)(message, reason=error.reason, fix=error.fix, fields=fields, retry_after_s=error.retry_after_s)
+
+
+def _since_us(start_s: float) -> int:
+    return max(0, round((time.monotonic() - start_s) * 1e6))

@@ -1,0 +1,87 @@
+"""What the data plane keeps for every loaded version: its signature and its batcher."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from services.inference.batching.batcher import Batcher
+from services.inference.call import Call, gather_all
+from services.inference.predict.signature import Signature
+from services.inference.routing.routes import Routes
+from services.inference.rows import Answer, Rows, join, split
+from services.inference.version import LoadedVersion
+
+
+class ModelRuntime:
+    """Runs rows through one loaded version."""
+
+    def __init__(self, loaded: LoadedVersion, batcher: Batcher) -> None:
+        self.loaded = loaded
+        self.signature = Signature(loaded.description)
+        self.pipeline_inputs = _pipeline_inputs(loaded)
+        """Name → kind ("image", "text", …); empty without a pipeline."""
+        self.batcher = batcher
+
+    async def run(self, rows: Rows, call: Call) -> Answer:
+        """The outputs of these rows, however many: more than a batch holds go as several batches side by side."""
+        if rows.count <= self.loaded.max_batch_size:
+            return await self._submit(rows, call)
+        answers = await gather_all(self._submit(part, call) for part in self._chunks(rows))
+        return Answer(
+            join([answer.rows for answer in answers]),
+            queue_us=max(answer.queue_us for answer in answers),
+            compute_us=max(answer.compute_us for answer in answers),
+            batch_rows=max(answer.batch_rows for answer in answers),
+        )
+
+    async def _submit(self, rows: Rows, call: Call) -> Answer:
+        return await self.batcher.submit(
+            rows, deadline=call.deadline, priority=call.priority, context=call.recorded_context
+        )
+
+    def _chunks(self, rows: Rows) -> list[Rows]:
+        size = self.loaded.max_batch_size
+        return split(rows, [min(size, rows.count - start) for start in range(0, rows.count, size)])
+
+
+class Runtimes:
+    """The runtimes of all versions that this replica serves, made when first needed."""
+
+    def __init__(self, routes: Routes, make_batcher: Callable[[LoadedVersion], Batcher]) -> None:
+        self._routes = routes
+        self._make_batcher = make_batcher
+        self._runtimes: dict[LoadedVersion, ModelRuntime] = {}
+
+    def of(self, loaded: LoadedVersion) -> ModelRuntime:
+        """The runtime of a version."""
+        runtime = self._runtimes.get(loaded)
+        if runtime is None:
+            self._forget_unrouted()
+            runtime = self._runtimes[loaded] = ModelRuntime(loaded, self._make_batcher(loaded))
+        return runtime
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait, over all versions."""
+        return sum(runtime.batcher.queued_rows for runtime in self._runtimes.values())
+
+    async def close(self) -> None:
+        """Fail everything that waits."""
+        for runtime in self._runtimes.values():
+            await runtime.batcher.close()
+        self._runtimes.clear()
+
+    def _forget_unrouted(self) -> None:
+        """Drop versions that get no calls any more; one that still works is dropped next time."""
+        routed = {loaded for model in self._routes.models() for loaded in model.serving.values()}
+        for loaded, runtime in list(self._runtimes.items()):
+            if loaded not in routed and not runtime.batcher.busy:
+                del self._runtimes[loaded]
+
+
+def _pipeline_inputs(loaded: LoadedVersion) -> Mapping[str, str]:
+    if loaded.pipeline_proto is None:
+        return {}
+    declared = json.loads(loaded.pipeline_proto.document_json)["inputs"]
+    return {name: kind["kind"] if isinstance(kind, dict) else kind for name, kind in declared.items()}

@@ -1,0 +1,217 @@
+"""Raw items → tensors, by the preprocess service: every item goes to the replica that is best for it at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Collection
+from typing import Protocol
+
+import grpc
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from lepton_ai.errors import DeadlineExceeded, InvalidInput, LeptonError, ResourceExhausted, Unavailable
+from lepton_ai.mesh.errors import from_status
+from lepton_ai.mesh.retry import RetryBudget, backoff_s
+from lepton_ai.mesh.tracing import Tracing, mark_code, trace_context
+from lepton_ai.v1 import common_pb2, preprocess_pb2
+from services.inference.preprocessing.replica_stream import ReplicaStream, Work
+
+_METHOD = "lepton.v1.PreprocessService/PreprocessStream"
+_MAX_ATTEMPTS = 3
+_RETRY_BASE_S = 0.05
+_RETRY_MAX_S = 1.0
+_RETRYABLE = (Unavailable, ResourceExhausted)
+
+
+class Preprocessing(Protocol):
+    """What the predictor needs of preprocessing."""
+
+    async def process(
+        self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
+    ) -> preprocess_pb2.ItemResult:
+        """Tensors of one item. Raises the item's own error, or Unavailable, ResourceExhausted, DeadlineExceeded."""
+
+
+class Pick(Protocol):
+    """A replica chosen for one item; told how it went, it feeds the balancer."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def channel(self) -> grpc.aio.Channel: ...
+    def succeeded(self) -> None: ...
+    def failed(self, error: LeptonError) -> None: ...
+    def abandoned(self) -> None: ...
+
+
+class ReplicaPool(Protocol):
+    """What is needed of `lepton_ai.mesh.calling.pool.ServicePool`."""
+
+    @property
+    def addresses(self) -> frozenset[str]: ...
+    def pick(self, exclude: Collection[str] = ()) -> Pick: ...
+    def changed(self) -> AsyncIterator[object]: ...
+
+
+class StreamedPreprocessing:
+    """Holds one stream to every preprocess replica it uses and balances item by item.
+
+    Bounded: more than `max_items` items or `max_bytes` bytes on the way are refused. An item whose replica breaks or
+    refuses it goes to another one, within the retry budget and its deadline.
+    """
+
+    def __init__(
+        self, pool: ReplicaPool, tracing: Tracing, *, max_items: int, max_bytes: int, max_item_bytes: int
+    ) -> None:
+        self._pool = pool
+        self._tracing = tracing
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._max_item_bytes = max_item_bytes
+        self._items = 0
+        self._bytes = 0
+        self._ids = itertools.count(1)
+        self._budget = RetryBudget()
+        self._streams: dict[str, ReplicaStream] = {}
+        self._leaving: list[ReplicaStream] = []
+        self._follower: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to follow which replicas there are."""
+        self._follower = asyncio.get_running_loop().create_task(self._follow())
+
+    async def close(self) -> None:
+        """End all streams; items on the way fail with Unavailable."""
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+        await asyncio.gather(*(stream.close() for stream in (*self._streams.values(), *self._leaving)))
+
+    async def process(
+        self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
+    ) -> preprocess_pb2.ItemResult:
+        """Tensors of one item. Raises the item's own error, or Unavailable, ResourceExhausted, DeadlineExceeded."""
+        size_bytes = item.ByteSize()
+        self._admit(size_bytes)
+        self._items += 1
+        self._bytes += size_bytes
+        try:
+            work = Work(next(self._ids), pipeline, item, size_bytes, deadline, None, _future())
+            return await self._try_replicas(work, context)
+        finally:
+            self._items -= 1
+            self._bytes -= size_bytes
+
+    def _admit(self, size_bytes: int) -> None:
+        if size_bytes > self._max_item_bytes:
+            raise InvalidInput(
+                f"The item has {size_bytes} bytes, at most {self._max_item_bytes} are allowed.",
+                reason="ITEM_TOO_LARGE",
+                fix="Send a smaller file.",
+            )
+        if self._items >= self._max_items or (self._items and self._bytes + size_bytes > self._max_bytes):
+            raise ResourceExhausted(
+                "Too many items wait for preprocessing.",
+                reason="PREPROCESS_QUEUE_FULL",
+                fix="Send less at a time, or add preprocess replicas.",
+                retry_after_s=0.1,
+            )
+
+    async def _try_replicas(self, work: Work, context: Context) -> preprocess_pb2.ItemResult:
+        self._budget.deposit()
+        tried: list[str] = []
+        while True:
+            others = set(self._pool.addresses) - set(tried)
+            pick = self._pool.pick(tried if others else ())
+            stream = self._stream_to(pick)
+            tried.append(pick.address)
+            try:
+                return await self._try_one(work, pick, stream, context)
+            except _RETRYABLE as error:
+                pause_s = self._pause_before_retry(error, stream, tried)
+                if pause_s is None or time.monotonic() + pause_s >= work.deadline:
+                    raise
+            await asyncio.sleep(pause_s)
+            work.result = _future()
+
+    def _pause_before_retry(self, error: LeptonError, stream: ReplicaStream, tried: list[str]) -> float | None:
+        """How long to wait before the next attempt, None when there must not be one."""
+        if len(tried) >= _MAX_ATTEMPTS or not self._may_retry(stream):
+            return None
+        if set(self._pool.addresses) - set(tried):
+            return 0.0
+        return max(error.retry_after_s or 0.0, backoff_s(len(tried), base_s=_RETRY_BASE_S, max_s=_RETRY_MAX_S))
+
+    def _may_retry(self, stream: ReplicaStream) -> bool:
+        if not stream.ended:
+            return self._budget.withdraw()
+        if stream.items_may_move is None:
+            stream.items_may_move = self._budget.withdraw()
+        return stream.items_may_move
+
+    async def _try_one(
+        self, work: Work, pick: Pick, stream: ReplicaStream, context: Context
+    ) -> preprocess_pb2.ItemResult:
+        span = self._begin_span(pick, context)
+        work.trace = trace_context(trace.set_span_in_context(span))
+        stream.put(work)
+        try:
+            result = await work.result
+            if result.HasField("error"):
+                raise from_status(result.error)
+        except asyncio.CancelledError:
+            stream.cancel(work)
+            self._conclude_cancelled(work, pick, span)
+            raise
+        except LeptonError as error:
+            mark_code(span, error.code, error.message)
+            pick.failed(error)
+            raise
+        else:
+            mark_code(span, grpc.StatusCode.OK)
+            pick.succeeded()
+            return result
+        finally:
+            span.end()
+
+    def _conclude_cancelled(self, work: Work, pick: Pick, span: Span) -> None:
+        """A caller that gave up says nothing about the replica; a deadline that passed does: it may hang."""
+        if time.monotonic() < work.deadline:
+            pick.abandoned()
+            mark_code(span, grpc.StatusCode.CANCELLED)
+            return
+        error = DeadlineExceeded("Preprocessing did not finish in time.")
+        pick.failed(error)
+        mark_code(span, error.code, error.message)
+
+    def _begin_span(self, pick: Pick, context: Context) -> Span:
+        host, _, port = pick.address.rpartition(":")
+        attributes: dict[str, AttributeValue] = {
+            "rpc.system.name": "grpc",
+            "rpc.method": _METHOD,
+            "server.address": host,
+            "server.port": int(port),
+        }
+        return self._tracing.begin(_METHOD, parent=context, kind=SpanKind.CLIENT, attributes=attributes)
+
+    def _stream_to(self, pick: Pick) -> ReplicaStream:
+        stream = self._streams.get(pick.address)
+        if stream is None or not stream.takes_items or stream.channel is not pick.channel:
+            stream = self._streams[pick.address] = ReplicaStream(pick.channel)
+        return stream
+
+    async def _follow(self) -> None:
+        async for _ in self._pool.changed():
+            for address in [address for address in self._streams if address not in self._pool.addresses]:
+                stream = self._streams.pop(address)
+                stream.retire()
+                self._leaving = [each for each in (*self._leaving, stream) if not each.ended]
+
+
+def _future() -> asyncio.Future[preprocess_pb2.ItemResult]:
+    return asyncio.get_running_loop().create_future()

@@ -1,0 +1,151 @@
+"""Where calls go: model, version or alias → a version that serves. Read on every request, replaced as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from lepton_ai.errors import NotFound, Unavailable
+from services.inference.version import LoadedVersion
+
+if TYPE_CHECKING:
+    pass
+
+PRODUCTION = "production"
+_RETRY_AFTER_S = 1.0
+
+
+class ModelReference(NamedTuple):
+    """Which model is meant, as callers say it: a version, or an alias; neither is the production route."""
+
+    name: str
+    version: int | None = None
+    alias: str = ""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The version that a call goes to, and the alias it came through ("" when the call named a version)."""
+
+    loaded: LoadedVersion
+    alias: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A version's share of an alias's calls."""
+
+    version: int
+    weight: int
+
+
+@dataclass(frozen=True)
+class ModelRoutes:
+    """All that this replica knows of one deployed model."""
+
+    name: str
+    serving: Mapping[int, LoadedVersion]
+    """Versions that answer now."""
+    aliases: Mapping[str, tuple[Target, ...]]
+    """Where each alias's calls go; targets may be versions that do not serve at the moment."""
+    waiting: Mapping[int, str] = field(default_factory=dict)
+    """Versions that are wanted and do not serve → why ("is being loaded", "cannot be loaded: …")."""
+
+
+class Routes:
+    """The routing table. `replace` swaps it in one step, so a request sees the old or the new table, never a mix."""
+
+    def __init__(self) -> None:
+        self._models: Mapping[str, ModelRoutes] | None = None
+
+    def replace(self, models: Mapping[str, ModelRoutes]) -> None:
+        """Use these routes from now on."""
+        self._models = MappingProxyType(dict(models))
+
+    def models(self) -> Sequence[ModelRoutes]:
+        """Every deployed model, by name."""
+        return [routes for _, routes in sorted((self._models or {}).items())]
+
+    def resolve(self, ref: ModelReference, routing_key: str = "") -> Resolved:
+        """The version that a call for `ref` goes to; calls with the same routing key stay on one version.
+
+        Raises NotFound for what is not deployed and Unavailable (with a retry delay) for what is, but does not serve.
+        """
+        if self._models is None:
+            raise Unavailable(
+                "This replica does not know yet which models it should serve.",
+                reason="STARTING",
+                fix="Try again in a moment; if it stays so, check that etcd is up.",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        routes = self._models.get(ref.name)
+        if routes is None:
+            raise NotFound(
+                f"Model {ref.name[:64]!r} is not deployed.",
+                reason="MODEL_NOT_FOUND",
+                fix="Deploy it with `lepton deploy`, or see `lepton models` for those that are.",
+            )
+        if ref.version is not None:
+            return Resolved(_exact(routes, ref.version), alias="")
+        alias = ref.alias or PRODUCTION
+        return Resolved(_by_alias(routes, alias, routing_key), alias=alias)
+
+
+def _exact(routes: ModelRoutes, version: int) -> LoadedVersion:
+    if version in routes.serving:
+        return routes.serving[version]
+    if version in routes.waiting:
+        raise _not_serving(routes, (version,))
+    raise NotFound(
+        f"Version {version} of model {routes.name!r} is not deployed.",
+        reason="VERSION_NOT_FOUND",
+        fix=f"Deployed versions: {', '.join(map(str, sorted({*routes.serving, *routes.waiting})))}.",
+    )
+
+
+def _by_alias(routes: ModelRoutes, alias: str, routing_key: str) -> LoadedVersion:
+    targets = routes.aliases.get(alias)
+    if targets is None:
+        raise NotFound(
+            f"Model {routes.name!r} has no deployed alias {alias[:64]!r}.",
+            reason="ALIAS_NOT_FOUND",
+            fix=f"Deployed aliases: {', '.join(sorted(routes.aliases))}.",
+        )
+    able = [target for target in targets if target.version in routes.serving]
+    if not able:
+        raise _not_serving(routes, [target.version for target in targets])
+    point = _point(f"{routes.name}\0{alias}\0{routing_key}") if routing_key else random.random()  # noqa: S311
+    return routes.serving[pick(able, point)]
+
+
+def pick(targets: Sequence[Target], point: float) -> int:
+    """The version at `point` (0 ≤ point < 1) of the targets laid side by side by weight.
+
+    They lie in the order of their versions, so that growing the newest one's share moves no key away from it.
+    """
+    ordered = sorted(targets, key=lambda target: target.version)
+    remaining = point * sum(target.weight for target in ordered)
+    for target in ordered:
+        remaining -= target.weight
+        if remaining < 0:
+            return target.version
+    return ordered[-1].version
+
+
+def _point(key: str) -> float:
+    """A stable position in [0, 1): the same on every replica, unlike Python's salted `hash`."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=7).digest()) / (1 << 56)
+
+
+def _not_serving(routes: ModelRoutes, versions: Sequence[int]) -> Unavailable:
+    reasons = "; ".join(f"version {version} {routes.waiting.get(version, 'is being loaded')}" for version in versions)
+    return Unavailable(
+        f"Model {routes.name!r} does not serve now: {reasons}.",
+        reason="MODEL_NOT_READY",
+        fix="Try again in a moment; `lepton health` shows what each replica serves.",
+        retry_after_s=_RETRY_AFTER_S,
+    )

@@ -1,0 +1,209 @@
+"""Triton's model repository: one immutable directory for every version, with a configuration made by us.
+
+NAME--vN/config.pbtxt          generated, never the user's
+NAME--vN/1/model.onnx|.pt2     the package's model file (hard link where possible)
+NAME--vN/1/model.py            our runner, for models that Triton's Python backend runs
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from lepton_ai.errors import InvalidInput, Unsupported
+from lepton_ai.references import check_name
+from services.inference.version import TensorDescription
+
+TritonBackend = Literal["python", "native"]
+TritonDevice = Literal["cpu", "gpu"]
+ModelFormat = Literal["onnx", "torch_export"]
+
+_TRITON_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})")
+_FILE_NAMES: Mapping[str, str] = {"onnx": "model.onnx", "torch_export": "model.pt2"}
+# Triton calls Open Inference's BYTES a string; all the others keep their name.
+_TRITON_TYPES = {"BYTES": "TYPE_STRING"}
+_PRINTABLE = frozenset(range(0x20, 0x7F)) - frozenset(b"\"\\'")
+
+
+def triton_name(model: str, version: int) -> str:
+    """The name of a version in Triton. Raises InvalidInput for names that must never reach a path."""
+    check_name(model, field="model")
+    if version < 1:
+        raise InvalidInput.of_field("version", f"{version} is not a version", fix="Versions count from 1.")
+    return f"{model}--v{version}"
+
+
+def parse_triton_name(name: str) -> tuple[str, int] | None:
+    """(model, version) of a name that `triton_name` made; None for any other."""
+    match = _TRITON_NAME.fullmatch(name)
+    return (match["model"], int(match["version"])) if match else None
+
+
+@dataclass(frozen=True)
+class TritonModel:
+    """What Triton has to know of one version."""
+
+    model: str
+    version: int
+    file: Path
+    format: ModelFormat
+    inputs: Sequence[TensorDescription]
+    outputs: Sequence[TensorDescription]
+    instances: int
+    """Copies that run side by side; ≥ 1."""
+    weights: Sequence[Path] = ()
+    """Files that must lie next to the model's."""
+    digest: str = ""
+    """Of the package; what lies under the same name with another digest is another model."""
+
+    @property
+    def triton_name(self) -> str:
+        return triton_name(self.model, self.version)
+
+
+class ModelRepository:
+    """The directory that Triton reads. Calls block on the disk: use a thread. Only names made here are ever touched."""
+
+    def __init__(self, directory: Path, *, backend: TritonBackend = "python", device: TritonDevice = "cpu") -> None:
+        """`backend`: "python" runs everything with our runner, "native" gives ONNX to Triton's onnxruntime backend,
+        which computes on the `device`."""
+        self._directory = directory
+        self._backend = backend
+        self._device = device
+
+    def add(self, model: TritonModel) -> str:
+        """Write the model's directory, replacing one of the same name, and return the name in Triton.
+
+        A reader sees the old directory, none or the new one, never a part. Raises InvalidInput, Unsupported.
+        """
+        name = model.triton_name
+        config = self._config(model)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
+        try:
+            self._fill(temporary, model, config)
+            self.remove(name)
+            temporary.rename(self._directory / name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return name
+
+    def holds(self, model: TritonModel) -> bool:
+        """Whether exactly this model lies here, the way this version of Lepton writes it."""
+        with contextlib.suppress(OSError):
+            config = (self._directory / model.triton_name / "config.pbtxt").read_text(encoding="utf-8")
+            return config == self._config(model)
+        return False
+
+    def remove(self, name: str) -> None:
+        """Remove a model's directory. Raises InvalidInput for a name that is not ours; a missing one is fine."""
+        if parse_triton_name(name) is None:
+            raise InvalidInput.of_field("model", "is not a model of this repository")
+        doomed = Path(tempfile.mkdtemp(prefix=".old-", dir=self._directory)) if self._directory.is_dir() else None
+        if doomed is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            (self._directory / name).rename(doomed / name)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def names(self) -> frozenset[str]:
+        """Names in Triton of everything that lies here."""
+        if not self._directory.is_dir():
+            return frozenset()
+        return frozenset(path.name for path in self._directory.iterdir() if parse_triton_name(path.name))
+
+    def sweep(self) -> None:
+        """Remove what a crash left half-written. Only while nobody else writes here, that is at start."""
+        for pattern in (".new-*", ".old-*"):
+            for path in self._directory.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _config(self, model: TritonModel) -> str:
+        return model_config(model, backend=self._backend, device=self._device)
+
+    def _fill(self, directory: Path, model: TritonModel, config: str) -> None:
+        files = directory / "1"
+        files.mkdir()
+        (directory / "config.pbtxt").write_text(config, encoding="utf-8")
+        _link_or_copy(model.file, files / _FILE_NAMES[model.format])
+        for path in model.weights:
+            _link_or_copy(path, files / path.name)
+        if _backend_of(model, self._backend) == "python":
+            (files / "model.py").write_bytes(_runner())
+        # Triton may run as another user; mkdtemp lets only ours in.
+        for path in (directory, files):
+            path.chmod(0o755)
+
+
+def _runner() -> bytes:
+    return resources.files("services.inference.triton.runner").joinpath("model.py").read_bytes()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Hard links save the copy of a large model; they need one file system, and permission on some."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _backend_of(model: TritonModel, backend: TritonBackend) -> str:
+    """Triton's own PyTorch backend does not read torch.export files, so the runner does on every Triton."""
+    return "onnxruntime" if backend == "native" and model.format == "onnx" else "python"
+
+
+def model_config(model: TritonModel, *, backend: TritonBackend, device: TritonDevice = "cpu") -> str:
+    """Triton's configuration of a model, in protobuf text form.
+
+    max_batch_size stays 0 and the dimensions hold the batch: Lepton batches, Triton must not.
+    """
+    chosen = _backend_of(model, backend)
+    # Our runner computes on the CPU, also where Triton has a GPU.
+    kind = "KIND_GPU" if device == "gpu" and chosen != "python" else "KIND_CPU"
+    lines = [
+        f"# package {model.digest} runner {hashlib.sha256(_runner()).hexdigest()}",
+        f"name: {_quoted(model.triton_name)}",
+        f"backend: {_quoted(chosen)}",
+        "max_batch_size: 0",
+        f"default_model_filename: {_quoted(_FILE_NAMES[model.format] if chosen != 'python' else 'model.py')}",
+        f"instance_group [{{ count: {model.instances} kind: {kind} }}]",
+        *(_tensor("input", tensor, chosen) for tensor in model.inputs),
+        *(_tensor("output", tensor, chosen) for tensor in model.outputs),
+        *(_parameter(key, value) for key, value in _parameters(model, chosen).items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _parameters(model: TritonModel, backend: str) -> Mapping[str, str]:
+    if backend == "python":
+        return {"format": model.format, "file": _FILE_NAMES[model.format]}
+    return {"intra_op_thread_count": "1", "inter_op_thread_count": "1"}
+
+
+def _parameter(key: str, value: str) -> str:
+    return f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
+
+
+def _tensor(kind: str, tensor: TensorDescription, backend: str) -> str:
+    if tensor.dtype == "BF16" and backend == "python":
+        raise Unsupported(
+            f"{kind.capitalize()} {tensor.name!r} is BF16, which this Triton set-up does not run.",
+            fix="Give the model FP32 or FP16 inputs and outputs.",
+        )
+    data_type = _TRITON_TYPES.get(tensor.dtype, f"TYPE_{tensor.dtype}")
+    dims = ", ".join(str(int(dimension)) for dimension in tensor.shape)
+    return f"{kind} [{{ name: {_quoted(tensor.name)} data_type: {data_type} dims: [{dims}] }}]"
+
+
+def _quoted(text: str) -> str:
+    """A string of protobuf's text form; everything unusual as octal, so that no name can end the string."""
+    return '"' + "".join(chr(byte) if byte in _PRINTABLE else f"\\{byte:03o}" for byte in text.encode()) + '"'

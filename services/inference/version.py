@@ -1,0 +1,90 @@
+"""A version of a model that Triton has loaded: what it takes and gives, and who is using it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from lepton_ai.v1 import preprocess_pb2
+
+if TYPE_CHECKING:
+    from lepton_ai.pipeline.postprocess import Postprocess
+
+
+class TensorDescription(Protocol):
+    """One input or output tensor; the first dimension is the batch (-1)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+class ModelDescription(Protocol):
+    """What routing and serving need of a package's description; `lepton_ai.package` makes the real one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def inputs(self) -> Sequence[TensorDescription]: ...
+    @property
+    def outputs(self) -> Sequence[TensorDescription]: ...
+    @property
+    def max_batch_size(self) -> int: ...
+
+
+@dataclass(eq=False)
+class LoadedVersion:
+    """A version that Triton has loaded. Lives as long as the version is wanted, reloads after a crash included.
+
+    Compared by identity, so it may key the data plane's own state (queues, statistics).
+    """
+
+    model: str
+    version: int
+    triton_name: str
+    description: ModelDescription
+    max_batch_size: int
+    instances: int
+    pipeline_proto: preprocess_pb2.Pipeline | None = None
+    postprocess: Postprocess | None = None
+    on_failure: Callable[[BaseException], None] | None = None
+    """Told of errors that smell of a dead process; see `report_failure`."""
+    last_success_s: float = field(default=float("-inf"))
+    """Monotonic time of the last good answer: the data plane calls `succeeded()`, and the prober then has rest."""
+    _users: int = field(default=0, init=False)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._idle.set()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Hold the version while a request works with it: it is unloaded only when nobody holds it."""
+        self._users += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request holds the version."""
+        await self._idle.wait()
+
+    def succeeded(self) -> None:
+        """Note a good answer of Triton's; cheap, called for every batch."""
+        self.last_success_s = time.monotonic()
+
+    def report_failure(self, error: BaseException) -> None:
+        """Tell the reconciler of an error that `triton.smells_dead` recognises: it probes and heals the version."""
+        if self.on_failure is not None:
+            self.on_failure(error)

@@ -1,0 +1,130 @@
+"""Has uploaded packages looked into by a process of their own, and brings its verdict back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from lepton_ai.errors import ERROR_BY_CODE, FieldViolation, InternalError, InvalidInput, LeptonError
+from lepton_ai.package import PackageLimits
+from services.registry.inspection.inspector import OUT_OF_MEMORY
+
+_LOG = logging.getLogger(__name__)
+_MAX_VERDICT_BYTES = 64 << 10
+_SPARE_S = 2.0  # the process ends itself only when we are not there any more to do it
+
+
+@dataclass(frozen=True)
+class InspectionLimits:
+    """What inspecting one package may use, and how many are inspected at once."""
+
+    timeout_s: float = 60.0
+    memory_bytes: int = 8 << 30
+    concurrent: int = 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found in a good package."""
+
+    digest: str
+    description: str
+
+
+class Inspection:
+    """Runs the inspector for one package after the other, a few at once."""
+
+    def __init__(self, package_limits: PackageLimits, limits: InspectionLimits | None = None) -> None:
+        self._package_limits = package_limits
+        self._limits = limits or InspectionLimits()
+        self._turns = asyncio.Semaphore(self._limits.concurrent)
+
+    async def inspect(self, directory: Path) -> Verdict:
+        """Check a package. Raises InvalidInput, also when its model makes the inspector run out of time or memory."""
+        async with self._turns:
+            process = await self._start(directory)
+            try:
+                output, log = await asyncio.wait_for(process.communicate(), self._limits.timeout_s)
+            except TimeoutError as error:
+                raise _not_inspected("takes too long to check") from error
+            finally:
+                await _end(process)
+        if process.returncode != 0:
+            _LOG.warning("inspector ended with %s: %s", process.returncode, log[-4000:].decode(errors="replace"))
+            raise _explain(process.returncode)
+        return _read_verdict(output)
+
+    async def _start(self, directory: Path) -> asyncio.subprocess.Process:
+        limits = {
+            "timeout_s": math.ceil(self._limits.timeout_s + _SPARE_S),
+            "memory_bytes": self._limits.memory_bytes,
+            "package": asdict(self._package_limits),
+        }
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.registry.inspection.inspector",
+            str(directory),
+            json.dumps(limits),
+            env=_environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+
+
+def _explain(returncode: int | None) -> LeptonError:
+    if returncode is not None and returncode < 0:
+        return _not_inspected("crashes the checker or takes too long to check")
+    if returncode == OUT_OF_MEMORY:
+        return _not_inspected("needs too much memory to check")
+    return InternalError("The uploaded package could not be checked.", reason="INSPECTION_FAILED")
+
+
+def _environment() -> dict[str, str]:
+    """Nothing else of our own environment, which may hold secrets. One thread per library: it has one job."""
+    return {
+        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _read_verdict(output: bytes) -> Verdict:
+    try:
+        verdict: dict[str, Any] = json.loads(output[:_MAX_VERDICT_BYTES])
+    except ValueError as error:
+        raise InternalError("The uploaded package could not be checked.", reason="INSPECTION_FAILED") from error
+    if "error" in verdict:
+        raise _error(verdict["error"])
+    return Verdict(digest=verdict["digest"], description=verdict["description"])
+
+
+def _error(document: dict[str, Any]) -> LeptonError:
+    kind = ERROR_BY_CODE[grpc.StatusCode[document["code"]]]
+    fields = tuple(FieldViolation(**field) for field in document["fields"])
+    return kind(document["message"], reason=document["reason"], fix=document["fix"], fields=fields)
+
+
+def _not_inspected(description: str) -> InvalidInput:
+    return InvalidInput.of_field("model.file", description, reason="INSPECTION_FAILED")

@@ -1,0 +1,72 @@
+"""The learned duration of batches."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.inference.batching.latency import LatencyModel
+
+
+def learned(*observations: tuple[int, float]) -> LatencyModel:
+    model = LatencyModel()
+    for rows, duration_s in observations:
+        model.observe(rows, duration_s)
+    return model
+
+
+def test_before_anything_was_seen_it_restricts_nothing() -> None:
+    model = LatencyModel()
+    assert model.estimate_s(100) == 0.0
+    assert model.rows_within(0.001) == float("inf")
+    assert model.splitting_pays(8)
+
+
+def test_it_finds_slope_and_intercept_in_noise() -> None:
+    source = random.Random(5)
+    sizes = [source.randint(1, 16) for _ in range(300)]
+    model = learned(*((rows, 0.004 * rows + 0.01 + source.gauss(0, 0.0005)) for rows in sizes))
+    assert model.per_row_s == pytest.approx(0.004, rel=0.1)
+    assert model.fixed_s == pytest.approx(0.01, rel=0.2)
+    assert model.rows_within(0.031) == 5
+
+
+def test_with_a_single_size_all_of_it_counts_per_row() -> None:
+    assert learned((4, 0.4), (4, 0.4)).estimate_s(8) == pytest.approx(0.8)
+
+
+def test_it_follows_a_model_that_became_slower() -> None:
+    before = [(1 + number % 8, 0.001 * (1 + number % 8)) for number in range(200)]
+    after = [(1 + number % 8, 0.01 * (1 + number % 8)) for number in range(200)]
+    assert learned(*before, *after).estimate_s(4) == pytest.approx(0.04, rel=0.1)
+
+
+def test_splitting_pays_when_rows_cost_more_than_batches() -> None:
+    assert learned((1, 0.011), (8, 0.081)).splitting_pays(4)
+    assert not learned((1, 0.0101), (8, 0.0108)).splitting_pays(4)
+
+
+@given(st.lists(st.tuples(st.integers(1, 64), st.floats(0, 10)), min_size=1, max_size=50))
+def test_estimates_are_never_negative_and_never_fall_with_more_rows(observations: list[tuple[int, float]]) -> None:
+    model = learned(*observations)
+    estimates = [model.estimate_s(rows) for rows in range(1, 65)]
+    assert min(estimates) >= 0
+    assert estimates == sorted(estimates)
+
+
+@pytest.mark.parametrize(
+    ("observations", "worthwhile"),
+    [
+        ([(1, 0.010), (8, 0.080)], 1),  # a CPU core: no time is shared between rows
+        ([(1, 0.0110), (8, 0.0810)], 2),  # 1 ms for each batch, 10 ms for each row
+        ([(1, 0.0101), (8, 0.0108)], 8),  # a GPU: nearly all of it is for the batch
+        ([(4, 0.040), (4, 0.041)], 8),  # one size says nothing about others
+    ],
+)
+def test_a_batch_grows_only_as_far_as_rows_become_cheaper(
+    observations: list[tuple[int, float]], worthwhile: int
+) -> None:
+    assert learned(*observations).worthwhile_rows(8) == worthwhile

@@ -1,0 +1,111 @@
+"""Open Inference Protocol requests: raw items of every kind, references, parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline import raw_inputs
+from lepton_ai.tensors import Array, encode_bytes
+from services.inference.call import Priority
+from services.inference.oip.request import is_raw_items, model_ref, read_items, read_parameters
+from services.inference.routing.routes import ModelReference
+from services.inference.rows import NamedTensor
+from tests.unit.inference.parts import named
+
+
+def texts(name: str, *elements: str | bytes) -> NamedTensor:
+    return NamedTensor(name, "BYTES", (len(elements),), encode_bytes(elements))
+
+
+def test_every_row_becomes_an_item_with_all_its_inputs() -> None:
+    tensors = [
+        texts("text", "grün", "蓝"),
+        named("age", np.array([[41.5], [7]], np.float32)),
+        named("count", np.array([3, 4], np.int64)),
+        texts("price", b"1.25", b"2"),
+        named("window", np.arange(6, dtype=np.float32).reshape(2, 3)),
+    ]
+    kinds = {"text": "text", "age": "number", "count": "category", "price": "number", "window": "tensor"}
+    first, second = (raw_inputs(item) for item in read_items(tensors, kinds))
+    assert (first["text"], first["age"], first["count"], first["price"]) == ("grün".encode(), 41.5, 3, 1.25)
+    assert (second["age"], second["count"]) == (7.0, 4)
+    window = second["window"]
+    assert isinstance(window, np.ndarray)
+    assert window.tolist() == [3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        ([texts("photo", b"a", b"b"), texts("text", "one")], "SHAPE_MISMATCH"),
+        ([NamedTensor("photo", "BYTES", (1, 2), encode_bytes([b"a", b"b"]))], "SHAPE_MISMATCH"),
+        ([NamedTensor("photo", "BYTES", (), b"")], "SHAPE_MISMATCH"),
+        ([NamedTensor("photo", "BYTES", (-1,), b"")], "SHAPE_MISMATCH"),
+        ([texts("photo")], "EMPTY_BATCH"),
+        ([named("photo", np.zeros(1, np.float32))], "DTYPE_MISMATCH"),
+        ([texts("age", "old")], "WRONG_KIND"),
+        ([NamedTensor("age", "FP32", (2,), bytes(4))], "CONTENT_LENGTH"),
+        ([NamedTensor("photo", "BYTES", (1,), b"\xff\0\0\0")], "INVALID_ARGUMENT"),
+        ([texts("photo", b"a"), texts("photo", b"b")], "SHAPE_MISMATCH"),
+    ],
+)
+def test_rows_that_make_no_items(tensors: list[NamedTensor], reason: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        read_items(tensors, {"photo": "image", "text": "text", "age": "number"})
+    assert error.value.reason == reason
+
+
+def array(dtype: type) -> Array:
+    return np.zeros((1, 2), dtype)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "is_raw"),
+    [
+        ([texts("photo", b"a")], True),
+        ([named("image", array(np.uint8))], False),
+        ([texts("photo", b"a"), named("image", array(np.uint8))], False),
+        ([texts("image", b"a")], False),
+        ([], False),
+    ],
+)
+def test_a_request_speaks_to_the_pipeline_or_to_the_model(tensors: list[NamedTensor], is_raw: bool) -> None:
+    assert is_raw_items(tensors, {"photo": "image"}, {"image": "UINT8"}) is is_raw
+
+
+def test_a_name_that_both_know_belongs_to_the_model_when_the_dtype_says_so() -> None:
+    both = {"image": "image"}
+    assert is_raw_items([texts("image", b"a")], both, {"image": "UINT8"})
+    assert not is_raw_items([named("image", array(np.uint8))], both, {"image": "UINT8"})
+
+
+@pytest.mark.parametrize(
+    ("version", "meant"),
+    [
+        ("", ModelReference("m")),
+        ("7", ModelReference("m", 7)),
+        ("canary", ModelReference("m", alias="canary")),
+        ("v7", ModelReference("m", alias="v7")),
+        ("٧", ModelReference("m", alias="٧")),
+    ],
+)
+def test_the_version_field_selects_a_version_or_an_alias(version: str, meant: ModelReference) -> None:
+    assert model_ref("m", version) == meant
+
+
+def test_parameters_are_read_and_defaults_are_live() -> None:
+    request = service_pb2.ModelInferRequest()
+    assert read_parameters(request).priority is Priority.LIVE
+    request.parameters["timeout"].int64_param = 1_500_000
+    request.parameters["priority"].uint64_param = 2
+    request.parameters["top_k"].int64_param = 3
+    request.parameters["routing_key"].string_param = "user-1"
+    parameters = read_parameters(request)
+    assert (parameters.timeout_s, parameters.priority) == (1.5, Priority.BULK)
+    assert (parameters.top_k, parameters.routing_key) == (3, "user-1")
+    request.parameters["top_k"].int64_param = 100_000
+    with pytest.raises(InvalidInput):
+        read_parameters(request)

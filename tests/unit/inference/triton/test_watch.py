@@ -1,0 +1,78 @@
+"""The watch on Triton: what is away is waited for, what hangs is ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from lepton_ai.errors import FailedPrecondition
+from lepton_ai.testing import eventually
+from lepton_ai.testing.fake_triton import FakeTriton
+from services.inference.triton.watch import TritonWatch
+
+
+class Restart:
+    """Counts how often it was asked to end Triton, and does so except for the first `refused` times."""
+
+    def __init__(self, triton: FakeTriton, *, refused: int = 0) -> None:
+        self._triton, self._refused, self.count = triton, refused, 0
+
+    async def __call__(self) -> None:
+        self.count += 1
+        if self.count <= self._refused:
+            raise FailedPrecondition("Triton was restarted just before.")
+        self._triton.restart()
+
+
+@asynccontextmanager
+async def watching(triton: FakeTriton, restart: Restart | None) -> AsyncIterator[TritonWatch]:
+    watch = TritonWatch(triton, lambda: None, interval_s=0.001, answer_timeout_s=0.002, restart=restart)
+    await watch.start()
+    try:
+        yield watch
+    finally:
+        await watch.close()
+
+
+async def test_a_triton_that_hangs_is_ended_and_answers_again() -> None:
+    triton = FakeTriton()
+    restart = Restart(triton)
+    async with watching(triton, restart) as watch:
+        await triton.load("model")
+        triton.hang()
+        await eventually(lambda: not watch.ready, description="it is not used any more")
+        await eventually(lambda: watch.ready, description="it answers again")
+        assert (restart.count, dict(watch.states)) == (1, {})
+
+
+async def test_a_restart_that_is_refused_is_asked_for_again() -> None:
+    triton = FakeTriton()
+    restart = Restart(triton, refused=1)
+    async with watching(triton, restart) as watch:
+        triton.hang()
+        await eventually(lambda: restart.count == 2, description="it was asked for twice")
+        await eventually(lambda: watch.ready, description="it answers again")
+
+
+async def test_a_triton_that_is_away_is_left_to_its_supervisor() -> None:
+    triton = FakeTriton()
+    restart = Restart(triton)
+    async with watching(triton, restart) as watch:
+        triton.kill()
+        await eventually(lambda: not watch.ready, description="it is not used any more")
+        for _ in range(50):
+            await watch.refresh()
+        triton.restart()
+        await eventually(lambda: watch.ready, description="it answers again")
+        assert restart.count == 0
+
+
+async def test_without_a_way_to_end_it_a_hanging_triton_is_waited_for() -> None:
+    triton = FakeTriton()
+    async with watching(triton, None) as watch:
+        triton.hang()
+        await eventually(lambda: not watch.ready, description="it is not used any more")
+        await asyncio.gather(*(watch.refresh() for _ in range(30)))
+        triton.restart()
+        await eventually(lambda: watch.ready, description="it answers again")

@@ -1,0 +1,35 @@
+"""A process that keeps freed memory does not fault it in again for every message."""
+
+import subprocess
+import sys
+
+import pytest
+
+_FAULTS = """
+import resource, sys
+from lepton_ai.mesh.serving.malloc import keep_freed_memory
+if sys.argv[1] == "keep" and not keep_freed_memory():
+    sys.exit("no mallopt")
+def allocate():
+    parts = [bytes(150_000) for _ in range(8)]  # one message of several tensors
+for _ in range(5):
+    allocate()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    allocate()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 50)
+"""
+
+
+def _faults_per_message(mode: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", _FAULTS, mode], capture_output=True, text=True, timeout=30, check=False
+    )
+    if "no mallopt" in done.stderr:
+        pytest.skip("the C library has no mallopt")
+    return float(done.stdout)
+
+
+def test_that_memory_is_kept_when_asked_to() -> None:
+    assert _faults_per_message("keep") < 5
+    assert _faults_per_message("as usual") > 50
