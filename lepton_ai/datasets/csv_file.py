@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from lepton_ai.datasets.column_survey import ColumnSurvey, Found, found_in_all
-from lepton_ai.datasets.csv_records import blocks_of_records, find_separator, first_record
-from lepton_ai.datasets.encodings import find_encoding
 from lepton_ai.datasets.spool import no_rows
+from lepton_ai.datasets.texts.column_survey import ColumnSurvey, Found, found_in_all
+from lepton_ai.datasets.texts.csv_records import blocks_of_records, find_separator, first_record
+from lepton_ai.datasets.texts.encodings import find_encoding
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.reading import Reading
 
@@ -92,11 +92,11 @@ def converted(texts: pa.Array, found: Found) -> pa.Array:
 
 
 def _numbers(texts: pa.Array, reading: Reading, kind: pa.DataType) -> pa.Array:
-    if (reading.decimal, reading.thousands, reading.unit) == (".", "", ""):
-        try:
-            return texts.cast(kind)
-        except pa.ArrowInvalid:  # percentages, signs that Arrow does not know
-            pass
+    plain = pc.replace_substring(texts, reading.thousands, "") if reading.thousands else texts
+    try:
+        return pc.replace_substring(plain, ",", ".").cast(kind) if reading.decimal == "," else plain.cast(kind)
+    except pa.ArrowInvalid:  # percentages, currencies, signs that Arrow does not know
+        pass
     distinct = texts.dictionary_encode()
     numbers = [None if text is None else reading.number(text) for text in distinct.dictionary.to_pylist()]
     return pa.array(numbers, kind).take(distinct.indices)

@@ -18,7 +18,7 @@ from lepton_ai.datasets.gather import BATCH_ROWS, Indices, batches_of, row_of
 from lepton_ai.datasets.inference import infer_column
 from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.schema import Column, Kind, Schema, render, unknown_column
-from lepton_ai.datasets.settling import settled
+from lepton_ai.datasets.texts.settling import settled
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.values import RawValue
 

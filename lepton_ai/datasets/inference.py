@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lepton_ai.datasets import cells
-from lepton_ai.datasets.column_survey import TEXTS, Found, found_in_all, survey_of
 from lepton_ai.datasets.csv_file import found_of
 from lepton_ai.datasets.media import kind_of_bytes, kind_of_path
 from lepton_ai.datasets.schema import Column, Kind, Role, Schema, unknown_column
+from lepton_ai.datasets.texts.column_survey import TEXTS, Found, found_in_all, survey_of
 from lepton_ai.pipeline.reading import Reading
 
 TARGET_NAMES = (

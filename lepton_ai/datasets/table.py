@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lepton_ai.datasets.column_survey import Found
 from lepton_ai.datasets.csv_file import CsvOptions, csv_batches, survey_files
 from lepton_ai.datasets.dataset import Dataset
 from lepton_ai.datasets.lineage import Lineage
@@ -20,6 +19,7 @@ from lepton_ai.datasets.memory import row_batches
 from lepton_ai.datasets.parallel import Engine, in_order
 from lepton_ai.datasets.schema import Schema
 from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect, default_cache_directory, no_rows, open_table
+from lepton_ai.datasets.texts.column_survey import Found
 from lepton_ai.errors import InvalidInput, NotFound
 
 _ENDINGS = {

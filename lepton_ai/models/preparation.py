@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lepton_ai.datasets.column_batches import column_batches
-from lepton_ai.datasets.settling import served_reading
+from lepton_ai.datasets.texts.settling import served_reading
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.pipeline.fitting import fit

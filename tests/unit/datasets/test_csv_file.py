@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lepton_ai.datasets import Dataset, Reading, Schema, csv_file, from_arrays, read_table
 from lepton_ai.datasets.csv_file import CsvOptions, CsvTexts
-from lepton_ai.datasets.csv_records import blocks_of_records, find_separator
+from lepton_ai.datasets.texts.csv_records import blocks_of_records, find_separator
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models.preparation import fit_pipeline, tabular_steps
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from lepton_ai.datasets import cells
-from lepton_ai.datasets.column_survey import survey_of
 from lepton_ai.datasets.schema import Column, Schema
+from lepton_ai.datasets.texts.column_survey import survey_of
 from lepton_ai.pipeline.reading import Reading
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lepton_ai.datasets.column_survey import ColumnSurvey, Found
+from lepton_ai.datasets.texts.column_survey import ColumnSurvey, Found
 from lepton_ai.pipeline.reading import FORMATS, Reading
 
 

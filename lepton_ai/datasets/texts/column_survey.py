@@ -29,6 +29,7 @@ MISSING_WORDS = frozenset({
 """Words for a missing value. They count as such among numbers, times and booleans only: a text "NA" may be Namibia."""
 
 _PLAIN = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?$"
+_DECIMAL_COMMA = r"^-?(?:0|[1-9][0-9]{0,14}),(?:[0-9]{1,2}|[0-9]{4,})$"
 _POINT_OR_GROUP = r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$"
 _ISO_DATE = r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 _ISO_SECOND = _ISO_DATE + r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?"
@@ -180,15 +181,19 @@ class NumberSurvey:
         return signs.pop() if len(signs) == 1 and self.count and not (self._codes or self._long) else None
 
     def add_plain(self, texts: pa.Array) -> pa.Array:
-        """Counts numbers as programs write them; gives the other texts."""
+        """Counts numbers as programs write them, also with decimal commas; gives the other texts."""
         plain = pc.match_substring_regex(texts, _PLAIN)
         numbers = texts.filter(plain)
-        if not len(numbers):
-            return texts
         self.count += len(numbers)
         if self._is_whole or not self._is_point_certain:
             self._look_at_points(numbers.filter(pc.match_substring(numbers, ".")))
-        return texts.filter(pc.invert(plain))
+        odd = texts.filter(pc.invert(plain))
+        with_comma = pc.match_substring_regex(odd, _DECIMAL_COMMA)
+        if count := pc.sum(with_comma).as_py():
+            self.count += count
+            self._is_whole = False
+            self._formats = [each for each in self._formats if each[0] == ","]
+        return odd.filter(pc.invert(with_comma))
 
     def _look_at_points(self, numbers: pa.Array) -> None:
         if not len(numbers):
