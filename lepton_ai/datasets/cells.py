@@ -17,13 +17,18 @@ from lepton_ai.pipeline.reading import Reading
 from lepton_ai.pipeline.values import RawValue, one_form
 from lepton_ai.tensors import Array
 
-_PLAIN = Reading()
+_UNDECIDED = Reading(thousands=",")
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether Arrow stores texts this way."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def holds_texts(kind: pa.DataType) -> bool:
+    """Whether the values are texts, each stored or by its place among the different ones."""
+    return is_text(kind.value_type) if pa.types.is_dictionary(kind) else is_text(kind)
 
 
 def is_binary(kind: pa.DataType) -> bool:
@@ -78,7 +83,7 @@ def values(array: pa.Array, column: Column) -> Sequence[Any]:
     if pa.types.is_decimal(kind):
         return [float(cell) if isinstance(cell, decimal.Decimal) else cell for cell in cells]
     if column.kind == "number":
-        return [None if cell is None else _number(cell, column.reading or _PLAIN) for cell in cells]
+        return [None if cell is None else _number(cell, column.reading or _UNDECIDED) for cell in cells]
     if column.kind == "category":
         return [one_form(cell) if isinstance(cell, str) else cell for cell in cells]
     return cells  # type: ignore[no-any-return]  # pyarrow has no types

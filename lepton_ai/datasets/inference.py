@@ -81,7 +81,7 @@ def guess_target(names: Sequence[str]) -> str | None:
 
 def infer_column(name: str, data: pa.ChunkedArray, *, target: bool = False, found: Found | None = None) -> Column:
     """One column as its values suggest; `found` is what its texts are, when that is known."""
-    if found is None and cells.is_text(data.type):
+    if found is None and cells.holds_texts(data.type):
         found = survey_of(data).found()
     sample = _sample(name, data, found or _TEXTS)
     kind, role, note = _guess(sample, target=target)
@@ -97,13 +97,13 @@ def infer_column(name: str, data: pa.ChunkedArray, *, target: bool = False, foun
 def _found(table: pa.Table) -> dict[str, Found]:
     """What the texts of the columns are, or were when they were read from CSV."""
     read = {field.name: found for field in table.schema if (found := found_of(field)) is not None}
-    texts = [field.name for field in table.schema if cells.is_text(field.type) and field.name not in read]
+    texts = [field.name for field in table.schema if cells.holds_texts(field.type) and field.name not in read]
     return read | found_in_all({name: survey_of(table.column(name)) for name in texts}, None, None)
 
 
 def _reading(kind: Kind, data_type: pa.DataType, found: Found) -> Reading | None:
     """How the column's texts are, or were, read; None where they are kept as they are."""
-    if cells.is_text(data_type):  # otherwise they were read already
+    if cells.holds_texts(data_type):  # otherwise they were read already
         fits = (found.reading.of == "texts") != (kind in ("number", "time")) and kind not in ("image", "sound")
         return found.reading if fits and found.reading != TEXTS else None
     return None if found.reading.of == "texts" else found.reading

@@ -358,7 +358,8 @@ def survey_of(texts: pa.ChunkedArray, *, insists: bool = False) -> ColumnSurvey:
     """All texts of a column in memory."""
     survey = ColumnSurvey(insists=insists)
     for chunk in texts.chunks:
-        survey.add(chunk)
+        plain = chunk.dictionary_decode() if isinstance(chunk, pa.DictionaryArray) else chunk
+        survey.add(plain.cast(pa.large_string()))
     return survey
 
 

@@ -16,7 +16,7 @@ def settled(schema: Schema, table: pa.Table) -> Schema:
     """The schema with a reading for every column of texts that are numbers or times; decided from the whole column."""
     for column in schema:
         texts = table.column(column.name)
-        if column.kind in ("number", "time") and column.reading is None and cells.is_text(texts.type):
+        if column.kind in ("number", "time") and column.reading is None and cells.holds_texts(texts.type):
             schema = schema.with_column(_insisted(column, texts))
     return schema
 
@@ -26,7 +26,7 @@ def served_reading(column: Column, kind: pa.DataType) -> Reading | None:
     reading = column.reading
     if reading is None or column.kind not in ("number", "category"):
         return None
-    if column.kind == "category" and cells.is_text(kind):
+    if column.kind == "category" and cells.holds_texts(kind):
         return reading if reading.of == "texts" else None
     # a whole number has one name as a category, 1.50 has several; a number that is none is refused as it always was
     is_plain = reading == Reading() and (column.kind == "number" or pa.types.is_integer(kind))

@@ -201,6 +201,9 @@ def test_texts_of_data_frames_are_decided_on_alike() -> None:
     data = from_arrays({"p": ["12,5", "7,25"] * 10, "c": ["NA", "DE"] * 10, "z": ["01067", "10115"] * 10})
     assert values(data, "p")[:2] == [12.5, 7.25]
     assert [column.kind for column in data.schema] == ["number", "category", "category"]
+    kept = pa.array(["12,5", "7,25"] * 10)
+    for array in (kept.dictionary_encode(), kept.cast(pa.string_view()), kept.cast(pa.large_string())):
+        assert values(from_arrays(pa.table({"p": array})), "p")[:2] == [12.5, 7.25]
     insisted = data.with_column("q", ["1,234"] * 20, kind="number")
     assert values(insisted, "q")[0] == 1234
     assert "decides otherwise" in insisted.schema["q"].note
