@@ -91,6 +91,8 @@ def accept(
     """The inputs a pipeline declared, each checked to be of its kind. Raises InvalidInput naming `inputs.NAME`.
 
     A missing number or category becomes None, for a later step to impute; anything else that is missing is an error.
+    NaN, which data frames put where a text or a category is missing, is missing there, too. An array without dimensions
+    is the value that it holds.
     Texts of columns with a reading are read as the column was.
     """
     if set(inputs) == {""} and len(kinds) == 1:  # the only input may go without its name
@@ -117,6 +119,8 @@ def accept(
 
 def as_read(value: RawValue, kind: str, reading: Reading | None) -> RawValue:
     """What a text stood for in the table that was learned from; other values, and texts that are none, as they are."""
+    if reading is not None and isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if reading is None or kind not in ("number", "category") or not isinstance(value, str | bytes):
         return value
     text = _text(value)
@@ -135,6 +139,10 @@ def size_bytes(value: RawValue) -> int:
 
 
 def _accept_one(name: str, value: RawValue, kind: str) -> RawValue:
+    if kind != "tensor" and isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if kind not in ("number", "tensor") and isinstance(value, float) and math.isnan(value):
+        value = None
     if value is None:
         if kind in ("number", "category"):
             return None
