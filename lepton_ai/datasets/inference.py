@@ -186,7 +186,8 @@ def _guess_bytes(sample: _Sample) -> tuple[Kind, Role, str]:
 
 def _guess_number(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
     whole = pa.types.is_integer(sample.type) or all(float(value).is_integer() for value in sample.present)
-    if pa.types.is_integer(sample.type) and any(abs(value) > _EXACT for value in sample.present):
+    is_read = sample.found.what == "number"  # from texts; a data frame says itself that these are numbers
+    if is_read and pa.types.is_integer(sample.type) and any(abs(value) > _EXACT for value in sample.present):
         return _guess_code(sample, target=target, why="a number holds 16 digits")
     if target:
         if whole and not _QUANTITY_NAME.search(sample.name) and _few(sample):
