@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from lepton_ai.lazy import lazily
+
+# gRPC's own fork support, on unless this says otherwise, is for its blocking API. Beside grpc.aio it gives up, yet
+# starts its threads again in the child, where they end it with SIGABRT now and then, even when nobody calls anything.
+# It is read when gRPC is imported; what is done instead is in lepton_ai.client.forking.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
     from lepton_ai.client import AsyncClient, Client
     from lepton_ai.deployment import deploy, load, pull
     from lepton_ai.errors import LeptonError
+    from lepton_ai.file import File
     from lepton_ai.models.wrap import wrap
     from lepton_ai.package import Package
     from lepton_ai.prediction import Answer, Label, Prediction
@@ -20,6 +27,7 @@ __all__ = [
     "Answer",
     "AsyncClient",
     "Client",
+    "File",
     "Label",
     "LeptonError",
     "Package",
@@ -35,6 +43,7 @@ _HOMES = {
     "Answer": "lepton_ai.prediction",
     "AsyncClient": "lepton_ai.client",
     "Client": "lepton_ai.client",
+    "File": "lepton_ai.file",
     "Label": "lepton_ai.prediction",
     "LeptonError": "lepton_ai.errors",
     "Package": "lepton_ai.package",

@@ -145,7 +145,7 @@ def _check_entries(archive: zipfile.ZipFile) -> None:
 
 
 def _unreadable(path: Path) -> InvalidInput | DataLoss:
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
         if file.read(4) == b"PK\x03\x04" and not _is_of_torch(path):
             return DataLoss(f"{path.name} is damaged or was not written by Lepton.", fix="Take a copy that is whole.")
     return InvalidInput(

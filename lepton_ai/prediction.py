@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from lepton_ai.errors import InvalidInput, LeptonError
+from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.plain import Scalar, nearest_float, plain_value
-from lepton_ai.tensors import Array, from_proto, to_proto
+from lepton_ai.tensors import Array, checked_text, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
-RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any] | np.generic | Scalar
+RawInput = bytes | str | float | int | bool | Path | File | np.ndarray[Any, Any] | np.generic | Scalar
+"""One value. A `Path` or `File` stands for the content of that file; a text is a text, whatever it looks like."""
 Input = RawInput | Mapping[str, RawInput | None]
 """One example: a value for a pipeline with a single input, else values by input name; None for a missing one."""
 
 _SENDABLE = "Send a text, a number, a boolean, bytes, a path or a NumPy array."
-_FILE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".gif", ".bmp", ".tiff"}
-)
 
 
 @dataclass(frozen=True)
@@ -77,27 +76,35 @@ class Answer:
     """Set when the call was traced."""
 
 
-def to_item(value: Input, *, item_id: str = "") -> common_pb2.Item:
+def takes_only_a_file(kinds: Mapping[str, str]) -> bool:
+    """Whether a single picture or sound is all that a model takes, by the kinds of its inputs: then texts are paths."""
+    return len(kinds) == 1 and all(kind in FILE_KINDS for kind in kinds.values())
+
+
+def to_item(value: Input, *, item_id: str = "", texts_are_paths: bool = False) -> common_pb2.Item:
     """An example as a message. Raises InvalidInput for files that cannot be read and types that cannot be sent.
 
     Values are taken as data frames and databases give them: Decimal, dates, NumPy's scalars, UUID; what says that there
     is no value, such as None or pandas' NA, is not sent. Names that are numbers are sent as texts.
+    `texts_are_paths`: an example that is a plain text names a file, see `takes_only_a_file`; never one given by name.
     """
+    if texts_are_paths and isinstance(value, str):
+        value = File(value)
     if hasattr(value, "to_dict") and hasattr(value, "index"):  # a row of a data frame of pandas
         value = value.to_dict()
     values = value if isinstance(value, Mapping) else {"": value}
-    plain = {str(name): plain_value(each) for name, each in values.items()}
+    plain = {checked_text(str(name), "inputs"): plain_value(each) for name, each in values.items()}
     inputs = {name: _to_value(each, name) for name, each in plain.items() if each is not None}
     return common_pb2.Item(id=item_id, inputs=inputs)
 
 
 def _to_value(value: RawInput, name: str) -> common_pb2.Value:
-    if isinstance(value, Path) or (isinstance(value, str) and _names_a_file(value)):
-        return common_pb2.Value(data=_read(Path(value)))
+    if isinstance(value, Path | File):
+        return common_pb2.Value(data=(File(value) if isinstance(value, Path) else value).read())
     if isinstance(value, bytes):
         return common_pb2.Value(data=value)
     if isinstance(value, str):
-        return common_pb2.Value(text=value)
+        return common_pb2.Value(text=checked_text(value, _field(name)))
     if isinstance(value, bool | np.bool_):
         return common_pb2.Value(boolean=bool(value))
     if isinstance(value, int | np.integer):
@@ -106,7 +113,7 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
         return common_pb2.Value(number=float(value))
     if isinstance(value, np.ndarray):
         return common_pb2.Value(tensor=to_proto(name, value))
-    raise InvalidInput.of_field(f"inputs.{name}", f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
+    raise InvalidInput.of_field(_field(name), f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
 
 
 def _whole_number(value: int, name: str) -> common_pb2.Value:
@@ -118,16 +125,8 @@ def _whole_number(value: int, name: str) -> common_pb2.Value:
     return common_pb2.Value(number=nearest_float(value))
 
 
-def _names_a_file(text: str) -> bool:
-    """A text that ends like a media file is taken for its path; every other text is sent as it is."""
-    return "\n" not in text and Path(text).suffix.lower() in _FILE_SUFFIXES
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}.", fix="Name a file that exists.") from error
+def _field(name: str) -> str:
+    return f"inputs.{name}" if name else "inputs"
 
 
 def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") -> Answer:

@@ -33,7 +33,7 @@ _MAX_DIMENSIONS = 16
 def dtype_name(dtype: npt.DTypeLike) -> str:
     """The Open Inference Protocol name of a numpy dtype. Raises InvalidInput for one that has none."""
     dtype = np.dtype(dtype)
-    if dtype.kind in "SU":
+    if dtype.kind in "SUT":
         return "BYTES"
     if dtype not in _NAME_BY_NUMPY:
         raise InvalidInput(f"dtype {dtype} cannot be sent.", fix=f"Use one of {', '.join(DTYPES)}.")
@@ -48,13 +48,48 @@ def numpy_dtype(name: str) -> np.dtype[np.generic]:
     return np.dtype(_NUMPY[name])
 
 
-def encode_bytes(elements: Iterable[bytes | str]) -> bytes:
-    """BYTES elements in wire form: a 4-byte little-endian length before each. str is encoded as UTF-8."""
+def checked_text(text: str, field: str) -> str:
+    """Return `text` if it can be sent as UTF-8. Raises InvalidInput naming `field` for half a surrogate pair."""
+    if not text.isascii():
+        _utf8(text, field)
+    return text
+
+
+def encode_bytes(elements: Iterable[object], *, field: str = "tensor") -> bytes:
+    """BYTES elements in wire form: a 4-byte little-endian length before each. str is encoded as UTF-8.
+
+    Raises InvalidInput naming `field` for an element that is neither bytes nor a text.
+    """
     parts: list[bytes] = []
     for element in elements:
-        data = element.encode() if isinstance(element, str) else bytes(element)
+        data = _element_bytes(element, field)
         parts += (struct.pack("<I", len(data)), data)
     return b"".join(parts)
+
+
+def _element_bytes(element: object, field: str) -> bytes:
+    if isinstance(element, str):
+        return _utf8(element, field)
+    if isinstance(element, bytes | bytearray | memoryview):
+        return bytes(element)
+    raise InvalidInput.of_field(
+        field,
+        f"holds {type(element).__name__} among what is neither all numbers nor all texts",
+        fix="Give texts or bytes, or an array of numbers of one type.",
+    )
+
+
+def _utf8(text: str, field: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        raise InvalidInput.of_field(
+            field,
+            f"holds half a surrogate pair (U+{code:04X} at character {error.start}), which no UTF-8 text can",
+            reason="INVALID_TEXT",
+            fix=r'Decode it rightly, or replace such characters: text.encode("utf-8", "replace").decode().',
+        ) from None
 
 
 def decode_bytes(data: bytes | memoryview, *, expected: int, field: str = "tensor") -> list[bytes]:
@@ -106,13 +141,31 @@ def check_content(dtype: str, shape: Sequence[int], data: bytes | memoryview, *,
         )
 
 
-def to_wire(array: npt.ArrayLike) -> tuple[str, tuple[int, ...], bytes]:
-    """(dtype name, shape, row-major bytes) of an array."""
-    values = np.asarray(array)
+def to_wire(array: npt.ArrayLike, *, field: str = "tensor") -> tuple[str, tuple[int, ...], bytes]:
+    """(dtype name, shape, row-major bytes) of an array, or of nested lists.
+
+    Texts and bytes keep what they hold. Raises InvalidInput naming `field` for what makes no tensor.
+    """
+    values = _as_array(array, field)
     name = dtype_name(values.dtype)
     if name == "BYTES":
-        return name, values.shape, encode_bytes(values.ravel().tolist())
+        return name, values.shape, encode_bytes(values.ravel().tolist(), field=field)
     return name, values.shape, values.tobytes()
+
+
+def _as_array(array: npt.ArrayLike, field: str) -> Array:
+    """As numpy takes it, but texts and bytes as objects: its own types for them lose zeros at the end."""
+    if isinstance(array, np.ndarray):
+        return array
+    try:
+        values = np.asarray(array)
+        if values.dtype.kind not in "SU":
+            return values
+    except UnicodeDecodeError:
+        pass  # texts beside bytes that are none
+    except ValueError as error:
+        raise InvalidInput.of_field(field, "is uneven: its lists differ in length", reason="UNEVEN") from error
+    return np.asarray(array, dtype=np.object_)
 
 
 def from_wire(dtype: str, shape: Sequence[int], data: bytes | memoryview, *, field: str = "tensor") -> Array:
@@ -126,8 +179,8 @@ def from_wire(dtype: str, shape: Sequence[int], data: bytes | memoryview, *, fie
 
 
 def to_proto(name: str, array: npt.ArrayLike) -> pb.Tensor:
-    """An array as a Tensor message with inline data."""
-    dtype, shape, data = to_wire(array)
+    """An array as a Tensor message with inline data. Raises InvalidInput for what cannot be sent."""
+    dtype, shape, data = to_wire(array, field=name or "tensor")
     return pb.Tensor(name=name, dtype=pb.DataType.Value(f"DATA_TYPE_{dtype}"), shape=shape, data=data)
 
 

@@ -186,7 +186,7 @@ def make_replica(
     registry = registry or FakeRegistry(state)
     routes = Routes()
     places = {"model_repository": directory / "models", "cache": directory / "cache"}
-    chosen: dict[str, Any] = {**places, "cores": 1, **options}
+    chosen: dict[str, Any] = {**places, "triton_backend": "python", "triton_device": "cpu", "cores": 1, **options}
     reconciler = make_reconciler(
         state,
         registry,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from lepton_ai.cli.output import (
     Column,
     console,
     format_duration_s,
+    json_text,
     print_json,
     print_table,
     style_state,
@@ -209,7 +209,7 @@ def print_logs(home: Path, names: tuple[str, ...], *, lines: int, follow: bool, 
         for line in process.stdout:
             if found := _LOG_LINE.match(line.rstrip("\n")):
                 row = {"process": found["name"].replace("_", "-"), "line": found["line"]}
-                click.echo(json.dumps(row, ensure_ascii=False))
+                click.echo(json_text(row))
 
 
 def _services(names: Sequence[str], containers: Sequence[Container]) -> tuple[str, ...]:

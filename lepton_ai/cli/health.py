@@ -34,7 +34,9 @@ def health(*, as_json: bool, home: Path) -> int:
 
 def _print_status(status: pb.PlatformStatus) -> None:
     columns = [Column("What"), Column("Name"), Column("State"), Column("Detail")]
-    rows: list[tuple[object, ...]] = [("platform", "", _state(status.condition), "")]
+    stale = f"stale since {status.stale_since.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+    told = stale if status.HasField("stale_since") else ""
+    rows: list[tuple[object, ...]] = [("platform", "", _state(status.condition), told)]
     for service in status.services:
         count = len(service.replicas)
         detail = f"{count} replica{'' if count == 1 else 's'}: {', '.join(each.address for each in service.replicas)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from lepton_ai.cli.output import json_text
 from lepton_ai.errors import NotFound
 from lepton_ai.local.processes.observation import read_tail
 from lepton_ai.local.processes.run_directory import RunDirectory
@@ -62,7 +62,7 @@ class LogPrinter:
 
     def _print(self, name: str, line: str) -> None:
         if self._as_json:
-            click.echo(json.dumps({"process": name, "line": line}, ensure_ascii=False))
+            click.echo(json_text({"process": name, "line": line}))
             return
         # click leaves the colour out where there is no terminal.
         click.echo(f"{click.style(name.ljust(self._width), fg=self._colours[name])} │ {line}")

@@ -7,7 +7,8 @@ through `print_table` or `print_json`, and everything else (progress, hints) on 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -83,7 +84,22 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(json_text(document, indent=2))
+
+
+def json_text(document: Any, *, indent: int | None = None) -> str:
+    """A document as JSON that every program can read: NaN and infinity, which JSON lacks, are null, and what no UTF-8
+    text can hold (half a surrogate pair, as in the name of a file in another encoding) is escaped."""
+    text = json.dumps(_plain(document), indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def print_note(text: str) -> None:
@@ -109,8 +125,13 @@ def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, f
         whole = not framed or column.align == "right"  # a number that is cut is another number
         table.add_column(column.title, justify=column.align, style=column.style, no_wrap=whole, overflow="fold")
     for row in rows:
-        table.add_row(*(cell if hasattr(cell, "__rich_console__") else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if hasattr(cell, "__rich_console__") else Text(_printable(str(cell))) for cell in row))
     return table
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, as in the name of a file in another encoding, cannot be written to a terminal."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def style_state(state: str) -> RenderableType:
@@ -125,7 +146,7 @@ def print_error(error: LeptonError, *, as_json: bool = False) -> None:
     if as_json:
         fields = [{"field": violation.field, "description": violation.description} for violation in error.fields]
         document = {"message": error.message, "reason": error.reason, "code": error.code.name, "fix": error.fix}
-        click.echo(json.dumps({"error": {**document, "fields": fields}}, ensure_ascii=False), err=True)
+        click.echo(json_text({"error": {**document, "fields": fields}}), err=True)
         return
     from rich.text import Text
 

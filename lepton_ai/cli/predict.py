@@ -47,7 +47,8 @@ def predict(
 
     Ends with 1 when any file could not be predicted.
     """
-    inputs: list[tuple[str, Input]] = [*((str(path), path) for path in files), *((text, text) for text in texts)]
+    inputs: list[tuple[str, Input]] = [(str(path), path) for path in files]
+    inputs += [(text, {"": text}) for text in texts]  # by name, though it has none: so it is never taken for a path
     if not inputs:
         raise click.UsageError("Name at least one file, or give a --text.")
     with client_for(home, trace=trace, timeout_s=timeout_s) as client:
@@ -64,7 +65,7 @@ def predict(
 
 
 def prediction_table(names: list[str], predictions: list[Prediction], *, framed: bool = True) -> RenderableType:
-    """A row for each label, best first, the input named once."""
+    """A row for each label, best first, and for what was odd; the input named once."""
     from rich.text import Text
 
     rows: list[tuple[object, ...]] = []
@@ -74,6 +75,8 @@ def prediction_table(names: list[str], predictions: list[Prediction], *, framed:
         for rank, label in enumerate(prediction.labels):
             shown = label.name or f"class {label.index}"
             rows.append((Path(name).name if rank == 0 else "", shown, f"{label.score:.1%}"))
+        for rank, anomaly in enumerate(prediction.anomalies, start=len(prediction.labels)):
+            rows.append((Path(name).name if rank == 0 else "", Text(anomaly, style="yellow"), ""))
     columns = [Column("Input", style="bold"), Column("Label"), Column("Probability", "right")]
     return make_table(columns, rows, framed=framed)
 

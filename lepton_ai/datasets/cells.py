@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lepton_ai.datasets.schema import FILE_KINDS, Column
+from lepton_ai.datasets.schema import Column
 from lepton_ai.errors import FailedPrecondition, NotFound, ResourceExhausted
+from lepton_ai.file import FILE_KINDS
 from lepton_ai.pipeline.values import RawValue
 from lepton_ai.plain import decimal_number
 from lepton_ai.tensors import Array

@@ -18,8 +18,9 @@ from lepton_ai.datasets.profile.progress import Stages
 from lepton_ai.datasets.profile.sample import Rows, choose_rows, measure, measure_file
 from lepton_ai.datasets.profile.tally import count_rows
 from lepton_ai.datasets.profile.values import Mask, missing_cells, number_values
-from lepton_ai.datasets.schema import FILE_KINDS, Schema
+from lepton_ai.datasets.schema import Schema
 from lepton_ai.datasets.spool import Spool, collect
+from lepton_ai.file import FILE_KINDS
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset

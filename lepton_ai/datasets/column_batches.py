@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from lepton_ai.datasets import cells
 from lepton_ai.datasets.dataset import Dataset
-from lepton_ai.datasets.schema import FILE_KINDS, Column
+from lepton_ai.datasets.schema import Column
+from lepton_ai.file import FILE_KINDS
 from lepton_ai.pipeline.columns import Categories, Numbers, Row, Unusual, categories_of, column_of
 from lepton_ai.pipeline.columns import Column as PipelineColumn
 

@@ -12,8 +12,9 @@ from lepton_ai.datasets import cells
 from lepton_ai.datasets.inference import infer_column
 from lepton_ai.datasets.memory import batch_of
 from lepton_ai.datasets.parallel import Engine, in_order
-from lepton_ai.datasets.schema import FILE_KINDS, Column, Schema
+from lepton_ai.datasets.schema import Column, Schema
 from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect
+from lepton_ai.file import FILE_KINDS
 from lepton_ai.pipeline.values import RawValue
 
 if TYPE_CHECKING:

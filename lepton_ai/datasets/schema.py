@@ -22,7 +22,6 @@ Role = Literal["input", "target", "group", "time", "weight", "ignore"]
 
 KINDS: tuple[str, ...] = get_args(Kind)
 ROLES: tuple[str, ...] = get_args(Role)
-FILE_KINDS = ("image", "sound")
 
 _SINGLE_ROLES = ("target", "group", "time", "weight")
 _SHOWN_CATEGORIES = 6

@@ -117,7 +117,7 @@ def _by_group(data: Dataset, test: float, group: str, random: np.random.Generato
     names = [category_text(value) for value in _column(data, group).to_pylist()]
     if missing := names.count(None):
         raise InvalidInput.of_field(group, f"{missing} rows have no group", fix="Fill or drop them.")
-    _, ids, counts = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True, return_counts=True)
+    _, ids, counts = np.unique(np.array(names, dtype=object), return_inverse=True, return_counts=True)
     wanted = len(ids) * test
     held: list[int] = []
     total = 0

@@ -1,4 +1,4 @@
-"""When and how soon a failed call may be tried again: the retry budget and the backoff."""
+"""When and how soon a failed call may be tried again: the retry policy, its budget and the backoff."""
 
 from __future__ import annotations
 
@@ -7,7 +7,27 @@ import random
 import time
 from collections.abc import Callable
 
+MAX_ATTEMPTS = 3
+"""How often a call is tried in all."""
+_RETRY_BASE_S = 0.05
+_RETRY_MAX_S = 1.0
 _WINDOW_S = 10.0
+
+
+def pause_before_retry(attempts: int, *, end_s: float, elsewhere: bool, wish_s: float | None = None) -> float | None:
+    """How long to wait after the `attempts`-th failed attempt of a call; None when there must not be another one.
+
+    `elsewhere`: the next attempt goes to a replica that has not failed yet, which need not recover first. `wish_s`:
+    when to come back, as the server said; it is followed in any case. There is no attempt for which `end_s`, the
+    call's deadline (monotonic seconds), leaves no time. What the retry budget allows is the caller's to ask.
+    """
+    if attempts >= MAX_ATTEMPTS:
+        return None
+    if wish_s is not None:
+        pause_s = wish_s
+    else:
+        pause_s = 0.0 if elsewhere else backoff_s(attempts, base_s=_RETRY_BASE_S, max_s=_RETRY_MAX_S)
+    return pause_s if time.monotonic() + pause_s < end_s else None
 
 
 def backoff_s(

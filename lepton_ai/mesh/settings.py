@@ -8,14 +8,14 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lepton_ai.errors import FieldViolation, InvalidInput
+from lepton_ai.mesh.address import is_address
+from lepton_ai.mesh.limits import DEFAULT_TIMEOUT_S, MAX_MESSAGE_BYTES
 
 MIB = 1 << 20
 
 
 def _check_address(value: str) -> str:
-    """host:port, the way gRPC takes it. An IPv6 host is in brackets."""
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not is_address(value):
         raise ValueError("must be HOST:PORT, for instance 127.0.0.1:2379")
     return value
 
@@ -43,7 +43,7 @@ class ServiceSettings(BaseSettings):
     """Share of the calls that is traced among those that arrive without a decision made upstream."""
     metrics_port: Port | None = None
     """Port of the Prometheus page; 0 takes any free one, unset switches it off."""
-    max_message_bytes: int = Field(default=64 * MIB, ge=1024, le=2**31 - 1)
+    max_message_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=2**31 - 1)
     max_concurrent_streams: int = Field(default=100, ge=1)
     """Calls at once on one connection; more wait in the client."""
     max_concurrent_rpcs: int = Field(default=1000, ge=1)
@@ -52,7 +52,7 @@ class ServiceSettings(BaseSettings):
     """Time for calls in flight to finish after SIGTERM."""
     propagation_s: Seconds = 0.5
     """Time between leaving discovery and refusing calls, so that everybody has heard of it."""
-    default_timeout_s: float = Field(default=30.0, gt=0, le=3600, allow_inf_nan=False)
+    default_timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, le=3600, allow_inf_nan=False)
     """Deadline of unary calls that arrive without one."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

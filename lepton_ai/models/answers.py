@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from lepton_ai.datasets.batch import Batch
-from lepton_ai.pipeline import Postprocess, Processed
+from lepton_ai.errors import LeptonError
+from lepton_ai.pipeline import Labelled, Postprocess, Processed
 from lepton_ai.prediction import Label
 from lepton_ai.tensors import Array
 from lepton_ai.training.evaluation import run_network
@@ -44,6 +45,8 @@ class Predicted:
     """What the network gave, by name, without the batch dimension."""
     anomalies: tuple[str, ...] = ()
     """What was odd about the input, one sentence each."""
+    error: LeptonError | None = None
+    """Why there are no labels, for one example among several: the model's scores are no numbers."""
 
     @property
     def label(self) -> str:
@@ -58,11 +61,12 @@ def answer_rows(network: nn.Module, task: Task, rows: Sequence[Processed], *, to
     for start in range(0, len(rows), _BATCH_SIZE):
         chunk = rows[start : start + _BATCH_SIZE]
         outputs = _run(network, task, chunk)
-        labels = [[] for _ in chunk] if post is None else post.run(outputs, top_k)
-        for index, row in enumerate(chunk):
-            named = tuple(Label(scored.class_index, scored.name, scored.score) for scored in labels[index])
+        labelled = [Labelled(())] * len(chunk) if post is None else post.run(outputs, top_k)
+        for index, (row, given) in enumerate(zip(chunk, labelled, strict=True)):
+            labels = tuple(Label(scored.class_index, scored.name, scored.score) for scored in given.labels)
             answer = {name: values[index] for name, values in outputs.items()}
-            answers.append(Predicted(named, answer, tuple(anomaly.message for anomaly in row.anomalies)))
+            odd = [anomaly.message for anomaly in row.anomalies] + [given.anomaly] * bool(given.anomaly)
+            answers.append(Predicted(labels, answer, tuple(odd), given.error))
     return answers
 
 

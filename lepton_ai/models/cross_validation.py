@@ -100,7 +100,7 @@ def _groups(data: Dataset, group: str | None) -> Array | None:
     if name is None:
         return None
     values = [str(row[name]) for row in data.rows([name])]
-    numbers: Array = np.unique(np.array(values), return_inverse=True)[1]
+    numbers: Array = np.unique(np.array(values, dtype=object), return_inverse=True)[1]
     return numbers
 
 

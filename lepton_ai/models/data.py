@@ -19,7 +19,8 @@ from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
 from lepton_ai.datasets.schema import unknown_column
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
-from lepton_ai.prediction import Input, to_item
+from lepton_ai.prediction import Input, takes_only_a_file, to_item
+from lepton_ai.training.prepared import as_declared
 
 Data = Dataset | tuple[Any, Any] | Mapping[str, Any] | Iterable[Any]
 """A data set; a pair of inputs and targets; a data frame; arrays by column name; records or pairs one by one."""
@@ -56,7 +57,7 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
     An array with one dimension more than an example has holds several. Raises InvalidInput for what cannot be sent.
     """
     if isinstance(inputs, Dataset):
-        return list(inputs.rows(tuple(pipeline.inputs))), True
+        return list(as_declared(inputs, pipeline).rows(tuple(pipeline.inputs))), True
     if is_frame(inputs):
         return _frame_rows(inputs, pipeline), True
     if hasattr(inputs, "to_list") and not _is_named(inputs, pipeline):  # a series of pandas or Polars: examples
@@ -65,9 +66,10 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
         inputs = inputs.detach().cpu().numpy()
     if isinstance(inputs, np.ndarray) and inputs.ndim == _dimensions(pipeline) + 1:
         inputs = list(inputs)
+    paths = takes_only_a_file(pipeline.inputs)
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
-        return [raw_inputs(to_item(each)) for each in inputs], True
-    return [raw_inputs(to_item(inputs))], False  # type: ignore[arg-type] # whatever else there is, it refuses
+        return [raw_inputs(to_item(each, texts_are_paths=paths)) for each in inputs], True
+    return [raw_inputs(to_item(inputs, texts_are_paths=paths))], False  # type: ignore[arg-type] # it refuses the rest
 
 
 def _is_named(series: Any, pipeline: Pipeline) -> bool:

@@ -37,13 +37,21 @@ def choose_golden(model: Model, data: Dataset) -> list[GoldenSample]:
     """
     candidates = data.take(np.arange(min(len(data), _CANDIDATES)))
     answers: Sequence[Predicted] = model.predict(candidates)
-    by_certainty = sorted(range(len(answers)), key=lambda row: -_certainty(answers[row]))
+    sound = [row for row, answer in enumerate(answers) if _is_sound(answer)]
+    by_certainty = sorted(sound, key=lambda row: -_certainty(answers[row]))
     chosen: dict[str, int] = {}
     for row in by_certainty:
         chosen.setdefault(answers[row].label or str(row), row)
     names = tuple(model.pipeline.inputs) if model.pipeline is not None else ()
     inputs = list(candidates.rows(names))
     return [_sample(inputs[row], answers[row]) for row in list(chosen.values())[:_SAMPLES]]
+
+
+def _is_sound(answer: Predicted) -> bool:
+    """Whether an answer can be compared with another: not a number equals nothing."""
+    return answer.error is None and all(
+        np.isfinite(value).all() for value in map(np.asarray, answer.outputs.values()) if value.dtype.kind == "f"
+    )
 
 
 def _certainty(answer: Predicted) -> float:

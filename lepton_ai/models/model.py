@@ -151,11 +151,14 @@ class Model(ABC):
         """What the model answers to one example (a path, bytes, a text, an array, values by input name) or to several.
 
         Gives a `Predicted`, or a list of them for a list, a data set, a data frame, or an array with one dimension more
-        than an example has. Raises InvalidInput for unusable inputs.
+        than an example has. Raises InvalidInput for unusable inputs; FailedPrecondition when the scores of a single
+        example are no numbers, which among several is that one's `error`.
         """
         pipeline, task = self._trained()
         rows, are_several = examples_of(inputs, pipeline)
         answers = answer_rows(self.network, task, [pipeline.run(row) for row in rows], top_k=top_k)
+        if not are_several and answers[0].error is not None:
+            raise answers[0].error
         return answers if are_several else answers[0]
 
     def save(self, path: Path | str) -> Path:

@@ -119,8 +119,9 @@ def _order(data: Dataset) -> list[Array]:
         order = np.argsort(np.asarray(times), kind="stable")
     if group is None:
         return [order]
-    names = np.array([str(row[group.name]) for row in data.rows([group.name])])[order]
-    return [order[names == name] for name in dict.fromkeys(names)]
+    known: dict[str, int] = {}  # not numpy's own texts, which lose zeros at the end
+    numbers = np.array([known.setdefault(str(row[group.name]), len(known)) for row in data.rows([group.name])])[order]
+    return [order[numbers == number] for number in dict.fromkeys(numbers.tolist())]
 
 
 def _windows(values: Array, past: int, horizon: int) -> Array:

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package.description import Description, Golden, TensorSpec
-from lepton_ai.tensors import DTYPES, numpy_dtype, to_proto
+from lepton_ai.tensors import DTYPES, encode_bytes, numpy_dtype, to_proto
 from lepton_ai.v1 import common_pb2
 
 _FREE_DTYPES = tuple(dtype for dtype in DTYPES if dtype not in ("BF16", "BYTES"))
@@ -125,6 +125,8 @@ def _array(values: JsonValue, spec: TensorSpec, field: str) -> npt.NDArray[np.ge
         array = np.asarray(values, dtype=numpy_dtype(spec.dtype))
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput.of_field(field, f"is not an even array of {spec.dtype}") from error
+    if spec.dtype == "BYTES":
+        encode_bytes(array.flat, field=field)  # refuses what no answer can be
     wanted = spec.shape[1:]
     fits = len(wanted) == array.ndim and all(w in (-1, got) for w, got in zip(wanted, array.shape, strict=True))
     if not fits:

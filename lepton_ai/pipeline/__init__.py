@@ -2,12 +2,13 @@
 
 from lepton_ai.pipeline.catalogue import OperationDescription, describe_operations
 from lepton_ai.pipeline.pipeline import Pipeline, StepObserver, file_names
-from lepton_ai.pipeline.postprocess import Postprocess, Scored, post_file_names
+from lepton_ai.pipeline.postprocess import Labelled, Postprocess, Scored, post_file_names
 from lepton_ai.pipeline.values import Anomaly, Limits, Processed, RawValue, raw_inputs
 from lepton_ai.pipeline.wiring import Output
 
 __all__ = [
     "Anomaly",
+    "Labelled",
     "Limits",
     "OperationDescription",
     "Output",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,11 @@ from lepton_ai.tensors import Array
 Scores = npt.NDArray[np.floating[Any]]
 
 _MAX_CLASSES = 1_000_000
+_GREATEST = float(np.finfo(np.float32).max)
+"""Scores are sent as float32, which beyond this only has infinity."""
+
+NOT_A_NUMBER = "NOT_A_NUMBER"
+"""The reason of errors and anomalies of rows whose scores are no numbers."""
 
 
 class Scored(NamedTuple):
@@ -26,6 +32,17 @@ class Scored(NamedTuple):
     class_index: int
     name: str
     score: float
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What became of a row of scores: its labels, best first, and where they are no numbers, what that means."""
+
+    labels: Sequence[Scored]
+    anomaly: str = ""
+    """What is odd about the scores, in one sentence."""
+    error: FailedPrecondition | None = None
+    """Why there are no labels."""
 
 
 class _ScoreStep(Parameters):
@@ -70,6 +87,11 @@ class _LabelStep(Parameters):
     file_parameters: ClassVar[tuple[str, ...]] = ("labels",)
     input: Name | None = Field(default=None, description="Output of the model to take; by default the result before.")
     labels: FileName | None = Field(default=None, description="File with one class name a line, UTF-8, in order.")
+    not_a_number: Literal["error", "anomaly"] = Field(
+        default="error",
+        description="What becomes of a row whose scores are NaN or infinite: an error, or the labels whose scores are "
+        "numbers, if any, with an anomaly that says so.",
+    )
     _names: tuple[str, ...] = PrivateAttr(default=())
 
     def with_files(self, files: Mapping[str, bytes]) -> Self:
@@ -88,20 +110,43 @@ class _LabelStep(Parameters):
     def count(self, wanted: int) -> int:
         """How many labels to give a row; `wanted` is the caller's choice, 0 for none."""
 
-    def ranked(self, rows: Scores, count: int) -> list[list[Scored]]:
-        """The `count` best classes of each row, best first; equal scores in the order of their index."""
+    def ranked(self, rows: Scores, count: int) -> list[Labelled]:
+        """The `count` best classes of each row, best first; equal scores in the order of their index.
+
+        A class with a score of minus infinity is ruled out and never named.
+        """
         if self._names and rows.shape[-1] != len(self._names):
             raise FailedPrecondition(
                 f"The model answers {rows.shape[-1]} classes, the labels file names {len(self._names)}.",
                 reason="LABELS_MISMATCH",
                 fix="Pack the labels file that belongs to the model.",
             )
-        names, best = self._names, _best(rows, min(count, rows.shape[-1]))
+        best = _best(rows, min(count, rows.shape[-1]))
         scores = rows[_row_numbers(rows), best]
-        return [
-            [Scored(index, names[index] if names else "", score) for index, score in zip(*row, strict=True)]
-            for row in zip(best.tolist(), scores.tolist(), strict=True)
+        # The greatest of a row with NaN is NaN, and comparisons with NaN are false.
+        sound = np.abs(rows.max(axis=-1)) <= _GREATEST if len(rows) else np.empty(0, dtype=np.bool_)
+        return [self._labelled(*row) for row in zip(best.tolist(), scores.tolist(), sound.tolist(), strict=True)]
+
+    def _labelled(self, indices: Sequence[int], scores: Sequence[float], is_sound: bool) -> Labelled:
+        names = self._names
+        labels = [
+            Scored(index, names[index] if names else "", score)
+            for index, score in zip(indices, scores, strict=True)
+            if -_GREATEST <= score <= _GREATEST
         ]
+        if is_sound:
+            return Labelled(labels)
+        problem = "The model's scores for this input are not all numbers"
+        if self.not_a_number == "anomaly":
+            return Labelled(labels, anomaly=f"{problem}.")
+        return Labelled(
+            (),
+            error=FailedPrecondition(
+                f"{problem}, so that none of its labels means anything.",
+                reason=NOT_A_NUMBER,
+                fix="Look for missing, zero or huge values in the input; the model's outputs show what it gave.",
+            ),
+        )
 
 
 class Classify(_LabelStep):
@@ -160,8 +205,10 @@ class Postprocess:
         """How many classes the labels file names, if there is one."""
         return self._last.class_count
 
-    def run(self, outputs: Mapping[str, Array], top_k: int = 0) -> list[list[Scored]]:
+    def run(self, outputs: Mapping[str, Array], top_k: int = 0) -> list[Labelled]:
         """The best labels of every row; `top_k` 0 takes the package's own number.
+
+        A row whose scores are NaN or infinite has its own error or anomaly, as the package says.
 
         Raises FailedPrecondition when the model's output is not what the steps are made for: a fault of the package.
         """

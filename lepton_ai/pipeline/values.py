@@ -10,6 +10,7 @@ import numpy as np
 
 from lepton_ai import tensors
 from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.file import FILE_KINDS
 from lepton_ai.tensors import Array
 from lepton_ai.v1 import common_pb2 as pb
 
@@ -135,7 +136,7 @@ def _accept_one(name: str, value: RawValue, kind: str) -> RawValue:
             f"inputs.{name}",
             f"is {_describe(value)}, expected {_EXPECTED[kind]}",
             reason="WRONG_KIND",
-            fix=f"Send {_EXPECTED[kind]}.",
+            fix=f"Send {_EXPECTED[kind]}.{_FILE_HINT if kind in FILE_KINDS and isinstance(value, str) else ''}",
         )
     return accepted
 
@@ -199,6 +200,7 @@ _EXPECTED = {
     "category": "a text, an integer or a boolean",
     "tensor": "a tensor or a number",
 }
+_FILE_HINT = " A text is not read as a path: in Python, name a file as lepton_ai.File(PATH)."
 
 
 def _describe(value: RawValue) -> str:

@@ -43,6 +43,11 @@ def jaeger_trace(spans: Sequence[StoredSpan]) -> Json:
     }
 
 
+def span_kind(span: Span) -> str:
+    """server, client, producer, consumer or internal; empty when the span does not say."""
+    return _KINDS.get(span.kind, "")
+
+
 class _Processes:
     """Numbers the distinct resources of a trace: p1, p2, …"""
 
@@ -100,7 +105,7 @@ def _scope_tags(scope: InstrumentationScope) -> list[Json]:
 def _derived_tags(span: Span) -> list[Json]:
     """What OTLP has as fields and Jaeger as tags."""
     tags = []
-    if kind := _KINDS.get(span.kind):
+    if kind := span_kind(span):
         tags.append(_tag("span.kind", "string", kind))
     if span.status.code == Status.STATUS_CODE_OK:
         tags.append(_tag("otel.status_code", "string", "OK"))

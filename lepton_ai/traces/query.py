@@ -1,4 +1,4 @@
-"""The parameters of Jaeger's trace search, read from a query string and checked."""
+"""The parameters of Jaeger's queries, read from a query string and checked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 1000
 _DEFAULT_LOOKBACK_US = 2 * 24 * 3600 * 1_000_000
 _MAX_TIME_US = 2**62
+_DEFAULT_DEPENDENCY_LOOKBACK_MS = 24 * 3600 * 1000
 _UNITS_US = {
     "ns": 0.001,
     "us": 1.0,
@@ -45,6 +46,30 @@ class TraceQuery:
     limit: int = _DEFAULT_LIMIT
     trace_ids: tuple[bytes, ...] = ()
     """When given, these traces and nothing else are wanted."""
+
+
+@dataclass(frozen=True)
+class DependencyQuery:
+    """Which calls between services are wanted: those that began in this time, of one service or (empty name) all."""
+
+    start_us: int
+    end_us: int
+    service: str = ""
+
+
+def parse_dependency_query(parameters: Parameters, *, now_us: int) -> DependencyQuery:
+    """Read Jaeger's `endTs` (by default now) and `lookback` (a day), both in milliseconds; raises InvalidInput."""
+    end_us = _integer(parameters, "endTs", now_us // 1000) * 1000
+    lookback_us = _integer(parameters, "lookback", _DEFAULT_DEPENDENCY_LOOKBACK_MS) * 1000
+    return DependencyQuery(end_us - lookback_us, end_us, _first(parameters, "service"))
+
+
+def parse_operations_query(parameters: Parameters) -> tuple[str, str]:
+    """The service whose operations are wanted, and their kind or an empty text for all; raises InvalidInput."""
+    service = _first(parameters, "service")
+    if not service:
+        raise InvalidInput.of_field("service", "parameter 'service' is required")
+    return service, _first(parameters, "spanKind")
 
 
 def parse_query(parameters: Parameters, *, now_us: int) -> TraceQuery:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, cast
 
-from lepton_ai.traces.jaeger import Json, jaeger_trace
+from lepton_ai.traces.jaeger import Json, jaeger_trace, span_kind
 from lepton_ai.traces.query import TraceQuery
 from lepton_ai.traces.reader import TraceReader
 from lepton_ai.traces.spans import duration_us
@@ -49,6 +49,15 @@ def operations(reader: TraceReader, service: str) -> list[str]:
     """The operations of a service, sorted; none for an unknown service."""
     rows = reader.query("SELECT DISTINCT operations FROM extents WHERE service = ?", (service,))
     return sorted({name for (names,) in rows for name in json.loads(cast(str, names))})
+
+
+def operations_by_kind(reader: TraceReader, service: str, *, kind: str = "") -> list[Json]:
+    """The operations of a service with the kinds of their spans as Jaeger lists them, of one kind or all, sorted."""
+    found: set[tuple[str, str]] = set()
+    for (export_id,) in reader.query("SELECT export_id FROM extents WHERE service = ?", (service,)):
+        spans = reader.export(cast(int, export_id)) or ()
+        found |= {(span.operation, span_kind(span.message)) for span in spans if span.source.service == service}
+    return [{"name": name, "spanKind": its_kind} for name, its_kind in sorted(found) if kind in ("", its_kind)]
 
 
 def find_trace(reader: TraceReader, trace_id: bytes) -> Json | None:

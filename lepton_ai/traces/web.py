@@ -21,9 +21,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lepton_ai.errors import InvalidInput, LeptonError, NotFound, Unavailable
 from lepton_ai.traces import search
+from lepton_ai.traces.edges import dependencies
 from lepton_ai.traces.jaeger import Json
 from lepton_ai.traces.otlp_http import PATH, OtlpEndpoint
-from lepton_ai.traces.query import Parameters, parse_limit, parse_query, parse_trace_id
+from lepton_ai.traces.query import (
+    Parameters,
+    parse_dependency_query,
+    parse_limit,
+    parse_operations_query,
+    parse_query,
+    parse_trace_id,
+)
 from lepton_ai.traces.reader import TraceReader
 from lepton_ai.traces.waterfall import waterfall
 
@@ -54,6 +62,16 @@ class QueryApi:
     def operations(self, request: Request) -> list[str]:
         """GET /api/services/{service}/operations"""
         return search.operations(self._reader, request.path_params["service"])
+
+    def operations_by_kind(self, request: Request) -> list[Json]:
+        """GET /api/operations?service=&spanKind="""
+        service, kind = parse_operations_query(_parameters(request))
+        return search.operations_by_kind(self._reader, service, kind=kind)
+
+    def dependencies(self, request: Request) -> list[Json]:
+        """GET /api/dependencies?endTs=&lookback=&service="""
+        query = parse_dependency_query(_parameters(request), now_us=time.time_ns() // 1000)
+        return dependencies(self._reader, query)
 
     def traces(self, request: Request) -> list[Any]:
         """GET /api/traces?service=…"""
@@ -96,8 +114,10 @@ def _make_other_routes(reader: TraceReader, otlp: OtlpEndpoint) -> Starlette:
     return Starlette(
         routes=[
             Route(PATH, otlp, methods=["POST"]),  # for its answer to other methods
-            Route("/api/services", _endpoint(api.services)),
-            Route("/api/services/{service:path}/operations", _endpoint(api.operations)),
+            Route("/api/services", _endpoint(api.services, counted=True)),
+            Route("/api/services/{service:path}/operations", _endpoint(api.operations, counted=True)),
+            Route("/api/operations", _endpoint(api.operations_by_kind, counted=True)),
+            Route("/api/dependencies", _endpoint(api.dependencies)),
             Route("/api/traces", _endpoint(api.traces)),
             Route("/api/traces/{trace_id}", _endpoint(api.trace)),
             Route("/api/lepton/recent", _endpoint(api.recent)),
@@ -111,12 +131,16 @@ def _make_other_routes(reader: TraceReader, otlp: OtlpEndpoint) -> Starlette:
     )
 
 
-def _endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """Run a question in a thread (SQLite blocks) and put its answer or error into Jaeger's envelope."""
+def _endpoint(answer: Answer, *, counted: bool = False) -> Callable[[Request], Awaitable[Response]]:
+    """Run a question in a thread (SQLite blocks) and put its answer or error into Jaeger's envelope.
+
+    `counted`: its total is the number of answers; Jaeger says 0 of traces and dependencies.
+    """
 
     async def endpoint(request: Request) -> Response:
         try:
-            return _envelope(await asyncio.to_thread(answer, request))
+            data = await asyncio.to_thread(answer, request)
+            return _envelope(data, total=len(data) if counted else 0)
         except LeptonError as error:
             status = _STATUS_OF.get(type(error), 500)
             return _envelope(None, status=status, errors=[{"code": status, "msg": error.message}])
@@ -127,9 +151,9 @@ def _endpoint(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-def _envelope(data: list[Any] | None, *, status: int = 200, errors: list[Any] | None = None) -> Response:
-    # Jaeger counts only flat lists; of traces it says 0.
-    total = len(data) if data and isinstance(data[0], str) else 0
+def _envelope(
+    data: list[Any] | None, *, total: int = 0, status: int = 200, errors: list[Any] | None = None
+) -> Response:
     document = {"data": data, "total": total, "limit": 0, "offset": 0, "errors": errors}
     return Response(
         json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False),

@@ -82,8 +82,9 @@ class SpanWriter:
         try:
             # One transaction for all; each export still learns about its own spans.
             results = self._store.write_all([export for export, _ in waiting])
-        except sqlite3.Error as error:
-            _logger.error("could not store spans: %s", error)
+        except Exception as error:
+            # The thread must go on whatever it was: without it every export would wait for nothing.
+            _logger.error("could not store spans: %s", error, exc_info=not isinstance(error, sqlite3.Error))
             for _, future in waiting:
                 future.set_exception(Unavailable("The trace store cannot write.", retry_after_s=_RETRY_AFTER_S))
             return

@@ -18,6 +18,7 @@ from torch import Tensor
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.datasets.column_batches import column_batches
 from lepton_ai.errors import InvalidInput
+from lepton_ai.file import FILE_KINDS
 from lepton_ai.pipeline import Pipeline, Processed, RawValue
 from lepton_ai.pipeline.columns import ProcessedRows, RowBatch, in_batches
 from lepton_ai.tensors import Array
@@ -71,11 +72,21 @@ class Prepared:
             yield self.batch(slice(start, start + size))
 
 
+def as_declared(data: Dataset, pipeline: Pipeline) -> Dataset:
+    """The rows with texts left as they are wherever the pipeline takes no files, however much they look like paths."""
+    kinds: dict[str, Any] = {
+        name: kind
+        for name, kind in pipeline.inputs.items()
+        if kind not in FILE_KINDS and name in data.schema and data.schema[name].kind in FILE_KINDS
+    }
+    return data.with_schema(data.schema.with_kinds(**kinds)) if kinds else data
+
+
 def prepare_inputs(data: Dataset, pipeline: Pipeline, memory_bytes: int = _MAX_MEMORY_BYTES) -> dict[str, Array]:
     """All rows as one array an output of the pipeline. Raises InvalidInput naming the rows that are refused."""
     store = _Store(len(data), memory_bytes)
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and resizing release the GIL
-        for batch in _batches(data, pipeline):
+        for batch in _batches(as_declared(data, pipeline), pipeline):
             processed = pipeline.run_batch(batch)
             if processed is None:
                 store.add_rows(_run_rows(pipeline, batch.rows(), threads))

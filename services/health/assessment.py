@@ -24,6 +24,20 @@ def assess(view: View) -> pb.PlatformStatus:
     return status
 
 
+def mark_stale(status: pb.PlatformStatus, since_ns: int) -> None:
+    """Say in a status that it tells of the past: nothing in it is called healthy any more, and a problem says why."""
+    status.stale_since.FromNanoseconds(since_ns)
+    since = f"{status.stale_since.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+    parts: Iterable[pb.PlatformStatus | pb.ServiceStatus | pb.ModelStatus] = (status, *status.services, *status.models)
+    for part in parts:
+        part.condition = max(part.condition, _DEGRADED)
+    for model in status.models:
+        model.message = f"{model.message} Stale since {since}.".lstrip()
+    status.problems.insert(
+        0, f"Stale since {since}: health could not look any more, and what stands here was so then. See its log."
+    )
+
+
 def _assess_service(name: str, checks: Mapping[str, ReplicaCheck | None], expected: int) -> pb.ServiceStatus:
     replicas = [_assess_replica(address, check) for address, check in sorted(checks.items())]
     failing = sum(replica.condition == _UNHEALTHY for replica in replicas)

@@ -28,7 +28,7 @@ class HealthServicer(health_pb2_grpc.HealthServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.PlatformStatus:  # noqa: N802
         await self._observer.look_at_machine()
-        return self._observer.status.value
+        return self._observer.current()
 
     async def WatchStatus(  # noqa: N802
         self, request: pb.WatchStatusRequest, context: Context

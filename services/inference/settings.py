@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from lepton_ai.mesh.settings import MIB, Address, Seconds, ServiceSettings
-from services.inference.triton.repository import TritonBackend, TritonDevice
+from lepton_ai.pipeline import Limits
+from services.inference.triton.repository import DEFAULT_BACKEND, DEFAULT_DEVICE, TritonBackend, TritonDevice
 
 
 class InferenceSettings(ServiceSettings):
@@ -19,9 +20,9 @@ class InferenceSettings(ServiceSettings):
     """Directory that Triton reads models from; this service writes it and both must see the same files."""
     cache_dir: Path = Path("cache")
     """Directory of this replica's own for model packages and what it must remember over restarts."""
-    triton_backend: TritonBackend = "python"
+    triton_backend: TritonBackend = DEFAULT_BACKEND
     """How models run: in Lepton's runner in Triton's Python backend, or in Triton's own ("native") backends."""
-    triton_device: TritonDevice = "cpu"
+    triton_device: TritonDevice = DEFAULT_DEVICE
     """Where Triton's own backends compute; "gpu" makes one copy of a model whose package leaves their number open."""
     triton_pid_file: Path | None = None
     """File with Triton's process id, where this service may end a Triton that hangs, to have it restarted."""
@@ -31,7 +32,7 @@ class InferenceSettings(ServiceSettings):
     """Rows that may wait for one model version; more are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
     max_items: int = Field(default=1024, ge=1)
     """Items or rows in one call."""
-    max_payload_bytes: int = Field(default=20 * MIB, ge=1)
+    max_payload_bytes: int = Field(default=Limits.max_item_bytes, ge=1)
     """Raw inputs of one item."""
     max_preprocess_items: int = Field(default=1024, ge=1)
     """Items on their way through preprocessing at once; more are refused with RESOURCE_EXHAUSTED."""

@@ -55,7 +55,7 @@ class LoadedVersion:
     pipeline_proto: preprocess_pb2.Pipeline | None = None
     postprocess: Postprocess | None = None
     on_failure: Callable[[BaseException], None] | None = None
-    """Told of errors that smell of a dead process; see `report_failure`."""
+    """Told of errors that smell of a dead process; set by who heals the version. See `report_failure`."""
     last_success_s: float = field(default=float("-inf"))
     """Monotonic time of the last good answer: the data plane calls `succeeded()`, and the prober then has rest."""
     _users: int = field(default=0, init=False)
@@ -85,6 +85,6 @@ class LoadedVersion:
         self.last_success_s = time.monotonic()
 
     def report_failure(self, error: BaseException) -> None:
-        """Tell the reconciler of an error that `triton.smells_dead` recognises: it probes and heals the version."""
+        """The data plane met an error that `smells_dead` recognises: whoever heals the version probes it at once."""
         if self.on_failure is not None:
             self.on_failure(error)

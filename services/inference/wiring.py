@@ -25,7 +25,7 @@ from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_serv
 from services.inference.api import servicer
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
-from services.inference.batching.batcher import Batcher, BatcherHooks
+from services.inference.batching.batcher import Batcher
 from services.inference.batching.measurements import Measurements
 from services.inference.call import Call
 from services.inference.lifecycle.control import ControlOptions, make_reconciler
@@ -125,13 +125,10 @@ class InferenceReplica:
             loaded,
             self._triton,
             tracer=self._tracing.tracer,
-            hooks=BatcherHooks(failed=self._report_failure, batch_done=self._measurements.batch_done),
+            batch_done=self._measurements.batch_done,
             max_queue_rows=self._settings.max_queue_rows,
             slots=self._slots,
         )
-
-    def _report_failure(self, loaded: LoadedVersion, error: BaseException) -> None:
-        self.reconciler.report_failure(loaded, error)
 
     def _make_reconciler(self, connections: Connections) -> Reconciler:
         pid_file = self._settings.triton_pid_file

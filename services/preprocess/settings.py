@@ -16,15 +16,15 @@ class PreprocessSettings(ServiceSettings):
 
     workers: int = Field(default=0, ge=0, le=1024)
     """Threads that run pipelines; 0: one for every core that this process may use."""
-    max_item_bytes: int = Field(default=20 * MIB, ge=1)
+    max_item_bytes: int = Field(default=Limits.max_item_bytes, ge=1)
     """All raw inputs of one item together."""
-    max_output_bytes: int = Field(default=32 * MIB, ge=1)
+    max_output_bytes: int = Field(default=Limits.max_output_bytes, ge=1)
     """All tensors of one item together. Results must fit into a message, see max_message_bytes."""
-    max_pixels: int = Field(default=40_000_000, ge=1, le=_PILLOW_MAX_PIXELS)
-    max_side_pixels: int = Field(default=16_384, ge=1, le=65_535)
-    max_seconds: float = Field(default=600.0, gt=0)
+    max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=_PILLOW_MAX_PIXELS)
+    max_side_pixels: int = Field(default=Limits.max_side_pixels, ge=1, le=65_535)
+    max_seconds: float = Field(default=Limits.max_seconds, gt=0)
     """How long a sound may be, as its header declares it and at every step."""
-    max_samples: int = Field(default=40_000_000, ge=1)
+    max_samples: int = Field(default=Limits.max_samples, ge=1)
     """Samples of a sound, in all its channels together."""
     max_batch_items: int = Field(default=1024, ge=1)
     """Items in one message."""

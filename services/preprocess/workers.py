@@ -8,6 +8,7 @@ lock (text, tables) scales with the number of replicas.
 from __future__ import annotations
 
 import enum
+import logging
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ from lepton_ai.pipeline import Pipeline
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 
 _RETRY_AFTER_S = 0.1
+_log = logging.getLogger(__name__)
 
 
 class _State(enum.Enum):
@@ -68,7 +70,10 @@ class Workers:
     def __init__(
         self, work: Callable[[Job], None], *, threads: int, max_queue_items: int, max_queue_bytes: int
     ) -> None:
-        """`work` must not raise. `threads` 0 starts one for every core that this process may use."""
+        """`work` should not raise, for then nobody is told of the job.
+
+        `threads` 0 starts one for every core that this process may use.
+        """
         self._work = work
         self._max_items = max_queue_items
         self._max_bytes = max_queue_bytes
@@ -127,7 +132,10 @@ class Workers:
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             if self._leave_queue(job, _State.TAKEN):
-                self._work(job)
+                try:
+                    self._work(job)
+                except Exception:  # noqa: BLE001 - the thread must go on
+                    _log.exception("a job failed; its worker goes on")
 
     def _leave_queue(self, job: Job, state: _State) -> bool:
         with self._lock:

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Mapping
 from google.protobuf import json_format
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
-from lepton_ai.mesh.discovery.state import DEPLOYMENTS, StateStore
+from lepton_ai.mesh.discovery.records import deployment_key, encode_deployment
+from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.catalogue import resolve
 from services.registry.completion import Completion
-from services.registry.messages import encode_deployment, read_deployment
+from services.registry.messages import read_deployment
 from services.registry.store import AuditEntry, DeploymentRecord, RouteTarget, Store, Writing
 
 PRODUCTION = "production"
@@ -76,7 +77,7 @@ class Deployments:
                 await writing.set_alias(model, PRODUCTION, None)
                 await writing.set_generation(model, before.generation + 1)
                 await _record(writing, actor, "undeploy", before=before, after=None)
-            await self._reach(self._state.delete(DEPLOYMENTS + model))
+            await self._reach(self._state.delete(deployment_key(model)))
 
     async def _set_alias(self, ref: common_pb2.ModelRef, alias: str, actor: str) -> None:
         async with self._store.writing() as writing:
@@ -108,7 +109,7 @@ class Deployments:
         return deployment
 
     async def _put(self, deployment: registry_pb2.Deployment) -> None:
-        await self._reach(self._state.put(DEPLOYMENTS + deployment.model, encode_deployment(deployment)))
+        await self._reach(self._state.put(deployment_key(deployment.model), encode_deployment(deployment)))
 
     async def _reach(self, request: Awaitable[None]) -> None:
         try:

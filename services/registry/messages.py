@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from google.protobuf import json_format
-
 from lepton_ai.v1 import registry_pb2
 from services.registry.store import DeploymentRecord, FileRecord, Reading, VersionRecord
-
-_MAX_JSON_DEPTH = 32
 
 
 def version_message(record: VersionRecord, aliases: Mapping[str, int]) -> registry_pb2.ModelVersion:
@@ -59,18 +55,3 @@ async def read_deployment(reading: Reading, model: str) -> registry_pb2.Deployme
         return None
     versions = [await reading.version(model, number) for number in record.versions]
     return deployment_message(record, [version for version in versions if version is not None])
-
-
-def encode_deployment(message: registry_pb2.Deployment) -> bytes:
-    """The JSON document for etcd."""
-    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None).encode()
-
-
-def decode_deployment(value: bytes) -> registry_pb2.Deployment | None:
-    """The deployment in a document from etcd; None when it is not one of ours."""
-    try:
-        return json_format.Parse(
-            value, registry_pb2.Deployment(), ignore_unknown_fields=True, max_recursion_depth=_MAX_JSON_DEPTH
-        )
-    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
-        return None

@@ -8,9 +8,11 @@ import logging
 from collections.abc import Mapping
 
 from lepton_ai.errors import LeptonError
+from lepton_ai.mesh.discovery.records import Records, decode_deployment, deployment_key, encode_deployment
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS, StateStore
+from lepton_ai.mesh.loops import run_loop
 from lepton_ai.v1 import registry_pb2
-from services.registry.messages import decode_deployment, encode_deployment, read_deployment
+from services.registry.messages import read_deployment
 from services.registry.store import AuditEntry, Reading, Store, Writing
 
 _LOG = logging.getLogger(__name__)
@@ -25,11 +27,12 @@ class Publisher:
         self._store = store
         self._state = state
         self._interval_s = interval_s
+        self._records = Records(decode_deployment)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin comparing."""
-        self._task = asyncio.create_task(self._keep_publishing())
+        self._task = run_loop(self._keep_publishing, name="publish deployments")
 
     async def close(self) -> None:
         """Stop comparing."""
@@ -56,7 +59,8 @@ class Publisher:
     async def _differences(self, reading: Reading) -> Mapping[str, registry_pb2.Deployment | None]:
         """Models that differ, with what etcd holds of them (None: nothing, or nothing that can be read)."""
         entries = await self._state.list(DEPLOYMENTS)
-        published = {key.removeprefix(DEPLOYMENTS): decode_deployment(value) for key, value in entries.items()}
+        readable = self._records.read(entries)
+        published = {key.removeprefix(DEPLOYMENTS): readable.get(key) for key in entries}
         wanted = {model: await read_deployment(reading, model) for model in await reading.deployed_models()}
         return {
             model: published.get(model)
@@ -68,7 +72,7 @@ class Publisher:
         wanted = await read_deployment(writing, model)
         if wanted is None:
             _LOG.warning("deleting a deployment from etcd that is not in the database", extra={"model": model})
-            await self._state.delete(DEPLOYMENTS + model)
+            await self._state.delete(deployment_key(model))
             return
         if published is not None and published.generation >= wanted.generation:
             # Replicas may have seen the other document under this number, so the right one gets a higher one.
@@ -77,7 +81,7 @@ class Publisher:
             after = {"generation": wanted.generation}
             await writing.record(AuditEntry(_ACTOR, "republish", model, before=None, after=after))
         _LOG.warning("publishing a deployment to etcd again", extra={"model": model})
-        await self._state.put(DEPLOYMENTS + model, encode_deployment(wanted))
+        await self._state.put(deployment_key(model), encode_deployment(wanted))
 
     async def _keep_publishing(self) -> None:
         while True:

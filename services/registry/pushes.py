@@ -31,7 +31,7 @@ class PushLimits:
     """What is accepted, and how much of it at once."""
 
     package: PackageLimits
-    concurrent: int = 4
+    concurrent: int
     idle_s: float = 30.0
 
 

@@ -19,15 +19,15 @@ class RegistrySettings(ServiceSettings):
 
     data_dir: Path = Path("registry-data")
     """Database and blobs; only one registry may use it."""
-    max_files: int = Field(default=1000, ge=1, le=100_000)
-    max_file_bytes: int = Field(default=4 * _GIB, ge=1)
-    max_package_bytes: int = Field(default=8 * _GIB, ge=1)
+    max_files: int = Field(default=PackageLimits.max_files, ge=1, le=100_000)
+    max_file_bytes: int = Field(default=PackageLimits.max_file_bytes, ge=1)
+    max_package_bytes: int = Field(default=PackageLimits.max_package_bytes, ge=1)
     max_concurrent_pushes: int = Field(default=4, ge=1, le=100)
     """Uploads at once; more are told to come back."""
-    max_concurrent_inspections: int = Field(default=2, ge=1, le=100)
+    max_concurrent_inspections: int = Field(default=InspectionLimits.concurrent, ge=1, le=100)
     """Checks of uploaded models at once; more wait."""
-    inspection_timeout_s: float = Field(default=60.0, gt=0, le=3600)
-    inspection_memory_bytes: int = Field(default=8 * _GIB, ge=_GIB)
+    inspection_timeout_s: float = Field(default=InspectionLimits.timeout_s, gt=0, le=3600)
+    inspection_memory_bytes: int = Field(default=InspectionLimits.memory_bytes, ge=_GIB)
     """Address space of the process that looks into an uploaded model."""
     triton_backend: TritonBackend = "python"
     """How the inference replicas run models, as they are told: what they could not load is refused at push."""

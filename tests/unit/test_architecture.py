@@ -234,3 +234,46 @@ def test_only_one_copy_of_the_open_inference_protocol_is_loaded() -> None:
 
     loaded = {name for name in sys.modules if name.endswith("service_pb2") and "triton" in name}
     assert loaded == {"tritonclient.grpc.service_pb2"}
+
+
+OWNED_LOOPS = {
+    "lepton_ai/mesh/loops.py": {"_run"},  # run_loop itself
+    "services/inference/preprocessing/replica_stream.py": {"_send"},  # ends with its stream, which waits for it
+}
+"""Loops in plain tasks: somebody else waits for them and does what is to be done when they fail."""
+
+
+def test_what_runs_as_long_as_its_process_is_begun_again_when_it_fails() -> None:
+    """`while True` and `async for … in ….changes()` in a task of their own go through `run_loop`."""
+    found = {
+        path: names
+        for path, tree in sources().items()
+        if path.startswith(("services/", "lepton_ai/mesh/")) and (names := plain_tasks(tree) & endless(tree))
+    }
+    assert found == OWNED_LOOPS
+
+
+def plain_tasks(tree: ast.Module) -> set[str]:
+    """Names of the functions whose coroutines a module puts into tasks."""
+    names = set()
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if called_name(call) in ("create_task", "ensure_future") and isinstance(call.args[0], ast.Call):
+            names.add(called_name(call.args[0]))
+    return names
+
+
+def endless(tree: ast.Module) -> set[str]:
+    """Names of a module's functions that have a loop without an end."""
+    return {function.name for function in functions(tree) if any(map(is_endless, ast.walk(function)))}
+
+
+def is_endless(node: ast.AST) -> bool:
+    if isinstance(node, ast.While):
+        return isinstance(node.test, ast.Constant) and bool(node.test.value)
+    return isinstance(node, ast.AsyncFor) and isinstance(node.iter, ast.Call) and called_name(node.iter) == "changes"
+
+
+def called_name(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""

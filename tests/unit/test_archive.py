@@ -98,3 +98,9 @@ def test_that_the_kind_is_told_without_reading_the_rest(tmp_path: Path) -> None:
     assert read_kind(ARCHIVE.write(tmp_path / "model.pth")) == "model"
     with pytest.raises(NotFound):
         read_kind(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("path", ["\ud800.pth", "a\0.pth"])
+def test_a_path_that_no_file_can_have_is_refused(path: str) -> None:
+    with pytest.raises(InvalidInput):
+        read_kind(path)

@@ -11,28 +11,74 @@ import numpy as np
 import pytest
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.file import File
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.pipeline.values import Limits, accept, raw_inputs
-from lepton_ai.prediction import to_answer, to_item
+from lepton_ai.prediction import takes_only_a_file, to_answer, to_item
 from lepton_ai.tensors import from_proto, to_proto
 from lepton_ai.v1 import inference_pb2
 
-
-@pytest.mark.parametrize("name", ["猫.jpg", "狗叫.wav", "a.FLAC", "b.ogg", "c.mp3", "d.opus"])
-def test_a_path_is_sent_as_the_content_of_its_file(tmp_path: Path, name: str) -> None:
-    file = tmp_path / name
-    file.write_bytes(b"content")
-    assert to_item(file).inputs[""].data == b"content"
-    assert to_item(str(file)).inputs[""].data == b"content"
+LOOKS_LIKE_PATHS = ["猫.jpg", "look at holiday.jpg", "收到 发票.png", "C:\\Users\\me\\cat.png", "/etc/passwd", "a.MP3"]
 
 
-def test_a_text_is_sent_as_text_also_when_it_has_a_dot() -> None:
-    assert to_item("质量很好。真的 v1.2").inputs[""].text == "质量很好。真的 v1.2"
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "passwords.png"
+    file.write_bytes(b"swordfish")
+    return file
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(InvalidInput, match=r"nosuch\.jpg cannot be read"):
-        to_item("nosuch.jpg")
+def test_what_says_that_it_is_a_file_is_sent_as_its_content(secret: Path) -> None:
+    for value in (secret, File(secret), File(str(secret)), {"photo": secret}, {"photo": File(secret)}):
+        assert next(iter(to_item(value).inputs.values())).data == b"swordfish"
+
+
+@pytest.mark.parametrize("text", [*LOOKS_LIKE_PATHS, "质量很好。真的 v1.2"])
+def test_a_text_is_sent_as_text_whatever_it_looks_like(text: str) -> None:
+    assert to_item(text).inputs[""].text == text
+    assert to_item({"words": text}).inputs["words"].text == text
+
+
+def test_a_text_that_names_a_file_is_not_that_file(secret: Path) -> None:
+    assert to_item(str(secret)).inputs[""].text == str(secret)
+
+
+def test_a_plain_text_is_a_path_for_a_model_that_takes_only_a_file_but_never_by_name(secret: Path) -> None:
+    assert to_item(str(secret), texts_are_paths=True).inputs[""].data == b"swordfish"
+    assert to_item({"photo": str(secret)}, texts_are_paths=True).inputs["photo"].text == str(secret)
+    assert to_item({"": str(secret)}, texts_are_paths=True).inputs[""].text == str(secret)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "yes"),
+    [
+        ({"photo": "image"}, True),
+        ({"clip": "sound"}, True),
+        ({"words": "text"}, False),
+        ({"words": "category"}, False),
+        ({"photo": "image", "words": "text"}, False),
+        ({"left": "image", "right": "image"}, False),
+        ({}, False),
+    ],
+)
+def test_only_a_single_picture_or_sound_is_a_file(kinds: dict[str, str], yes: bool) -> None:
+    assert takes_only_a_file(kinds) is yes
+
+
+@pytest.mark.parametrize("path", ["nosuch.jpg", "a\0b.jpg"])
+def test_a_file_that_cannot_be_read_is_named(path: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        to_item(File(path))
+
+
+@pytest.mark.parametrize(
+    ("value", "field"), [("a\ud800b", "inputs"), ({"note": "\udcff"}, "inputs.note"), ({"\ud800": "text"}, "inputs")]
+)
+def test_half_a_surrogate_pair_is_refused_with_its_field(value: Any, field: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        to_item(value)
+    assert raised.value.fields[0].field == field
+    raised.value.message.encode()
 
 
 def test_a_mapping_names_the_inputs_of_a_pipeline() -> None:

@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.file import File
 from lepton_ai.plain import decimal_number, is_missing, nearest_float, python_scalar
+from lepton_ai.tensors import checked_text
 
 _ARROW_UNITS = ("s", "ms", "us", "ns")
 _COARSE_UNITS = ("Y", "M", "W")
@@ -22,6 +24,7 @@ _COARSE_UNITS = ("Y", "M", "W")
 
 def to_arrow(name: str, values: Any) -> pa.Array:
     """An array, tensor or list as an Arrow array. Raises InvalidInput naming the column."""
+    checked_text(name, "column name")
     if hasattr(values, "detach"):  # a torch tensor
         values = values.detach().cpu().numpy()
     if isinstance(values, np.ndarray) and values.dtype == np.object_ and values.ndim > 1:
@@ -47,6 +50,8 @@ def _from_numpy(name: str, array: np.ndarray[Any, Any]) -> pa.Array:
     if array.dtype.kind not in "biufUSMm":
         raise InvalidInput.of_field(name, f"arrays of {array.dtype} cannot be stored", fix="Convert it to numbers.")
     array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.kind == "U" and array.ndim == 1:
+        return _from_list(name, array.tolist())
     if array.ndim > 1:
         if array.dtype.kind in "USMm":
             raise InvalidInput.of_field(name, "texts and times have one dimension")
@@ -85,6 +90,8 @@ def _from_list(name: str, values: list[Any]) -> pa.Array:
     for convert in (pa.array, _without_nan, _as_numbers):
         with contextlib.suppress(pa.ArrowException, OverflowError, ValueError, TypeError):
             return convert(values)
+    for value in values:
+        checked_text(value if isinstance(value, str) else "", name)
     types = sorted({type(value).__name__ for value in values if not is_missing(value)})
     raise InvalidInput.of_field(
         name, f"holds {', '.join(types)}", fix="Give all its values one type.", reason="MIXED_TYPES"
@@ -131,6 +138,8 @@ def _plain(value: Any) -> Any:
         return decimal_number(value)
     if isinstance(value, memoryview | bytearray):
         return bytes(value)
+    if isinstance(value, File):
+        return str(value.path)
     if hasattr(value, "detach"):
         return value.detach().cpu().numpy()
     plain = (str, bytes, int, float, complex, bool, list, tuple, dict, np.ndarray, datetime.date, datetime.time)

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lepton_ai.datasets import cells
-from lepton_ai.datasets.schema import FILE_KINDS, Column
+from lepton_ai.datasets.schema import Column
 from lepton_ai.datasets.times import Floats, seconds_since_1970
 from lepton_ai.errors import LeptonError
+from lepton_ai.file import FILE_KINDS
 
 Hashes = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]

@@ -16,16 +16,15 @@ from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
 from lepton_ai.mesh.discovery.endpoints import EndpointWatch
 from lepton_ai.mesh.errors import as_lepton_error
 from lepton_ai.mesh.latest import Latest
-from lepton_ai.mesh.retry import RetryBudget, backoff_s
+from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
+from lepton_ai.mesh.loops import run_loop
+from lepton_ai.mesh.retry import RetryBudget, pause_before_retry
 
 T = TypeVar("T")
 
 CLIENT_PING_S = 20
 """How often a client pings a server over an idle connection; servers must permit at least this rate."""
 _PING_TIMEOUT_S = 10
-_MAX_ATTEMPTS = 3
-_RETRY_BASE_S = 0.05
-_RETRY_MAX_S = 1.0
 _RETIRE_MAX_S = 60.0
 
 _OUTCOMES: dict[grpc.StatusCode, Outcome] = {
@@ -117,7 +116,7 @@ class ServicePool:
         endpoints: EndpointWatch,
         *,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
-        max_message_bytes: int = 64 << 20,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         linger_s: float = 10.0,
         doubt_s: float = 3.0,
     ) -> None:
@@ -157,7 +156,7 @@ class ServicePool:
     async def start(self) -> None:
         """Open channels to the known endpoints and follow the changes."""
         self._apply(self._endpoints.addresses)
-        self._follower = asyncio.create_task(self._follow(), name=f"endpoints of {self.service}")
+        self._follower = run_loop(self._follow, name=f"endpoints of {self.service}")
 
     async def close(self) -> None:
         """Stop following and close all channels; calls under way are cancelled. The EndpointWatch stays open."""
@@ -222,17 +221,11 @@ class ServicePool:
     ) -> float | None:
         """How long to wait before the next attempt; None when there must not be one."""
         known = as_lepton_error(error)
-        if len(tried) >= _MAX_ATTEMPTS or not _may_retry(error, known, idempotent=idempotent):
+        if not _may_retry(error, known, idempotent=idempotent):
             return None
-        if known.retry_after_s is not None:
-            pause_s = known.retry_after_s
-        elif self.addresses <= frozenset(tried):
-            pause_s = backoff_s(len(tried), base_s=_RETRY_BASE_S, max_s=_RETRY_MAX_S)
-        else:
-            pause_s = 0.0  # another replica need not recover first
-        if time.monotonic() + pause_s >= end_s or not self._budget.withdraw():
-            return None
-        return pause_s
+        elsewhere = not self.addresses <= frozenset(tried)
+        pause_s = pause_before_retry(len(tried), end_s=end_s, elsewhere=elsewhere, wish_s=known.retry_after_s)
+        return pause_s if pause_s is not None and self._budget.withdraw() else None
 
     async def _follow(self) -> None:
         async for endpoints in self._endpoints.changes():

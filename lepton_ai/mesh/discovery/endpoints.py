@@ -9,39 +9,19 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from lepton_ai.errors import InvalidInput
+from lepton_ai.mesh.discovery.records import Endpoint, Records, decode_endpoint, encode_endpoint, endpoint_key
 from lepton_ai.mesh.discovery.state import ENDPOINTS, Publication, StateStore, Watch
+from lepton_ai.mesh.loops import run_loop
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """One process that serves a service, at host:port; what else callers may want to know is in the metadata."""
-
-    service: str
-    address: str
-    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-
-def endpoint_key(endpoint: Endpoint) -> str:
-    """Where an endpoint is registered. Raises InvalidInput for a service or an address that cannot be part of a key."""
-    for name, value in (("service", endpoint.service), ("address", endpoint.address)):
-        if not value or "/" in value:
-            raise InvalidInput.of_field(name, f"{value!r} is empty or contains '/'", fix="Choose another name.")
-    return f"{ENDPOINTS}{endpoint.service}/{endpoint.address}"
-
-
 async def register(state: StateStore, endpoint: Endpoint) -> Publication:
     """Announce an endpoint for as long as this process lives, or until the publication is withdrawn."""
-    return await state.publish(endpoint_key(endpoint), _encode(endpoint))
-
-
-def _encode(endpoint: Endpoint) -> bytes:
-    return json.dumps({"Addr": endpoint.address, "Metadata": dict(endpoint.metadata)}, ensure_ascii=False).encode()
+    return await state.publish(endpoint_key(endpoint), encode_endpoint(endpoint))
 
 
 async def watch_endpoints(state: StateStore, service: str, *, memory: Path | None = None) -> EndpointWatch:
@@ -64,7 +44,7 @@ def _recall(path: Path, prefix: str) -> dict[str, bytes]:
         return {key: value.encode() for key, value in document.items() if key.startswith(prefix)}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         _log.warning("remembered endpoints cannot be read", extra={"why": type(error).__name__})
         return {}
 
@@ -81,7 +61,7 @@ def _write(path: Path, entries: Mapping[str, bytes]) -> None:
 def fixed_endpoints(service: str, addresses: Iterable[str]) -> EndpointWatch:
     """Endpoints that are told rather than found: they never change."""
     found = (Endpoint(service, address) for address in addresses)
-    return EndpointWatch(service, _FixedView({endpoint_key(endpoint): _encode(endpoint) for endpoint in found}))
+    return EndpointWatch(service, _FixedView({endpoint_key(endpoint): encode_endpoint(endpoint) for endpoint in found}))
 
 
 class _FixedView:
@@ -105,6 +85,7 @@ class EndpointWatch:
     def __init__(self, service: str, watch: Watch) -> None:
         self.service = service
         self._watch = watch
+        self._records = Records(decode_endpoint)
         self._read_from: Mapping[str, bytes] = {}
         self._endpoints: frozenset[Endpoint] = frozenset()
         self._keeper: asyncio.Task[None] | None = None
@@ -113,7 +94,8 @@ class EndpointWatch:
     def endpoints(self) -> frozenset[Endpoint]:
         entries = self._watch.entries
         if entries is not self._read_from:
-            self._read_from, self._endpoints = entries, self._read(entries)
+            self._read_from = entries
+            self._endpoints = frozenset(self._records.read(entries).values())
         return self._endpoints
 
     @property
@@ -136,7 +118,7 @@ class EndpointWatch:
 
     def remember(self, path: Path) -> None:
         """Keep what is seen in this file from now on, until closed."""
-        self._keeper = asyncio.create_task(self._keep(path), name=f"remember {self.service}")
+        self._keeper = run_loop(partial(self._keep, path), name=f"remember {self.service}")
 
     async def _keep(self, path: Path) -> None:
         async for entries in self._watch.changes():
@@ -152,19 +134,3 @@ class EndpointWatch:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
         await self._watch.close()
-
-    def _read(self, entries: Mapping[str, bytes]) -> frozenset[Endpoint]:
-        endpoints = (self._read_one(key, value) for key, value in entries.items())
-        return frozenset(endpoint for endpoint in endpoints if endpoint is not None)
-
-    def _read_one(self, key: str, value: bytes) -> Endpoint | None:
-        """None for what is no endpoint: one wrong entry, which anybody may write, must not hide the right ones."""
-        try:
-            document = json.loads(value)
-            address, metadata = document["Addr"], document.get("Metadata") or {}
-            if not isinstance(address, str) or not isinstance(metadata, dict):
-                raise TypeError("Addr is text and Metadata an object")
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            _log.warning("not an endpoint", extra={"key": key, "why": type(error).__name__})
-            return None
-        return Endpoint(self.service, address, {str(name): str(text) for name, text in metadata.items()})

@@ -17,6 +17,7 @@ from aetcd import rpc
 
 from lepton_ai.errors import Unavailable
 from lepton_ai.mesh.discovery.view import View
+from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import backoff_s
 
 T = TypeVar("T")
@@ -240,7 +241,7 @@ class _EtcdPublication:
         self._ttl_s = ttl_s
         self._lease: int | None = None
         self._updated = asyncio.Event()
-        self._keeper = asyncio.create_task(self._keep(), name=f"publish {key}")
+        self._keeper = run_loop(self._keep, name=f"publish {key}")
 
     async def update(self, value: bytes) -> None:
         """Replace the value; it is put at once, or as soon as etcd is back."""
@@ -302,7 +303,7 @@ class _EtcdWatch:
         self._held = False
         self._listed = asyncio.Event()
         self._settling: asyncio.TimerHandle | None = None
-        self._follower = asyncio.create_task(self._follow(), name=f"watch {prefix}")
+        self._follower = run_loop(self._follow, name=f"watch {prefix}")
 
     @property
     def entries(self) -> Mapping[str, bytes]:
@@ -336,10 +337,11 @@ class _EtcdWatch:
                 await self._list()
                 failures = 0
                 await self._apply_changes()
-            except Unavailable:
+            except Exception as error:
                 failures += 1
-                self._connected = False
-                self._outage = True
+                self._connected, self._outage = False, True
+                if not isinstance(error, Unavailable):
+                    raise
                 await asyncio.sleep(backoff_s(failures, base_s=_RECONNECT_BASE_S, max_s=_RECONNECT_MAX_S))
 
     async def _list(self) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import grpc
 
 from lepton_ai.errors import DeadlineExceeded
-
-DEFAULT_TIMEOUT_S = 30.0
+from lepton_ai.mesh.limits import DEFAULT_TIMEOUT_S
 
 _given_end_s: ContextVar[float | None] = ContextVar("lepton_given_deadline", default=None)
 """Monotonic end of the current call when the server, not the caller, set it."""

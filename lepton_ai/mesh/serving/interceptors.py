@@ -44,8 +44,8 @@ def server_interceptors(
     tracing: Tracing,
     metrics: Metrics,
     *,
-    max_concurrent_rpcs: int = 1000,
-    default_timeout_s: float = 30.0,
+    max_concurrent_rpcs: int,
+    default_timeout_s: float,
 ) -> list[grpc.aio.ServerInterceptor]:
     """The interceptors of a Lepton server, one object: layers are cheaper than a grpc interceptor each."""
     layers: Sequence[Layer] = (

@@ -23,7 +23,8 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.mesh.discovery.endpoints import Endpoint, register
+from lepton_ai.mesh.discovery.endpoints import register
+from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.discovery.state import Publication, StateStore
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving import health, reflection

@@ -6,11 +6,22 @@ import time
 from collections.abc import Collection, Sequence
 
 from lepton_ai.mesh.errors import to_status
-from lepton_ai.pipeline.postprocess import Scored
+from lepton_ai.pipeline.postprocess import Labelled
 from lepton_ai.v1 import common_pb2, inference_pb2
 from services.inference.call import Call, make_id
+from services.inference.predict.labels import anomalies_of
 from services.inference.predict.result import InferenceResult
+from services.inference.predict.runtime import ModelRuntime
 from services.inference.rows import NamedTensor
+
+_NO_LABELS = Labelled(())
+
+
+def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelResponse:
+    """What raw items of a version hold."""
+    return inference_pb2.DescribeModelResponse(
+        model_name=runtime.loaded.model, model_version=runtime.loaded.version, input_kinds=runtime.pipeline_inputs
+    )
 
 
 def write_response(
@@ -46,13 +57,17 @@ def _add_predictions(
         if outcome.error is not None:
             prediction.error.CopyFrom(to_status(outcome.error))
         else:
-            _add_labels(prediction.classification, next(labels, ()))
+            _add_labels(prediction.classification, next(labels, _NO_LABELS))
 
 
 def _add_row_predictions(response: inference_pb2.PredictResponse, result: InferenceResult) -> None:
-    for index, labels in enumerate(result.labels):
+    for index, row in enumerate(result.labels):
         prediction = response.predictions.add(prediction_id=f"{response.prediction_id}-{index}")
-        _add_labels(prediction.classification, labels)
+        prediction.anomalies.extend(anomalies_of(row))
+        if row.error is not None:
+            prediction.error.CopyFrom(to_status(row.error))
+        else:
+            _add_labels(prediction.classification, row)
 
 
 def _add_tensors(
@@ -64,9 +79,9 @@ def _add_tensors(
             response.tensors.add(name=tensor.name, dtype=dtype, shape=tensor.shape, data=tensor.data)
 
 
-def _add_labels(classification: inference_pb2.Classification, labels: Sequence[Scored]) -> None:
+def _add_labels(classification: inference_pb2.Classification, row: Labelled) -> None:
     classification.SetInParent()
-    for label in labels:
+    for label in row.labels:
         classification.labels.add(index=label.class_index, name=label.name, score=label.score)
 
 

@@ -14,8 +14,8 @@ from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
-from services.inference.api.requests import read_request
-from services.inference.api.responses import write_response
+from services.inference.api.requests import read_reference, read_request
+from services.inference.api.responses import write_description, write_response
 from services.inference.api.stream import PredictionStream
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
@@ -45,6 +45,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=priority)
         result = await self._predictor.predict(read_request(request), call)
         return write_response(request, result, call)
+
+    async def DescribeModel(  # noqa: N802 - the contract's name
+        self, request: inference_pb2.DescribeModelRequest, context: _Context
+    ) -> inference_pb2.DescribeModelResponse:
+        return write_description(self._predictor.describe(read_reference(request.model)))
 
     async def PredictStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context

@@ -57,14 +57,8 @@ class Flight:
     task: asyncio.Task[None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BatcherHooks:
-    """Whom a batcher tells what it sees."""
-
-    failed: Callable[[LoadedVersion, BaseException], None]
-    """The model seems to be dead."""
-    batch_done: Callable[[LoadedVersion, int, float], None]
-    """A batch of so many rows took so many seconds."""
+BatchDone = Callable[[LoadedVersion, int, float], None]
+"""Told that a batch of so many rows took so many seconds."""
 
 
 class Batcher:
@@ -83,7 +77,7 @@ class Batcher:
         backend: InferenceBackend,
         *,
         tracer: Tracer,
-        hooks: BatcherHooks,
+        batch_done: BatchDone,
         max_queue_rows: int,
         slots: SlotPool | None = None,
     ) -> None:
@@ -91,7 +85,7 @@ class Batcher:
         self._loaded = loaded
         self._transport = BatchTransport(backend, slots)
         self._tracer = tracer
-        self._hooks = hooks
+        self._batch_done = batch_done
         self._max_queue_rows = max(max_queue_rows, loaded.max_batch_size)
         self._max_batch_rows = max(1, loaded.max_batch_size)
         self._instances = max(1, loaded.instances)
@@ -237,11 +231,11 @@ class Batcher:
             if spans is not None:
                 spans.end(error)
             self._land(flight)
+            self._schedule()
             if error is None:
                 self._answer(flight, parts)
             else:
                 self._settle(flight, error)
-            self._schedule()
 
     async def _infer(self, flight: Flight, spans: BatchSpans | None) -> list[Rows]:
         timeout_s = max(member.deadline for member in flight.members) - flight.dispatched_at
@@ -265,17 +259,17 @@ class Batcher:
         self._loaded.succeeded()
         if flight.started_at is not None:
             self.latency.observe(flight.rows, now - flight.started_at)
-        self._hooks.batch_done(self._loaded, flight.rows, now - flight.dispatched_at)
         compute_us = _us(now - flight.dispatched_at)
         for member, part in zip(flight.members, parts, strict=True):
             if not member.future.done():
                 queue_us = _us(flight.dispatched_at - member.enqueued_at)
                 member.future.set_result(Answer(part, queue_us, compute_us, flight.rows))
+        self._batch_done(self._loaded, flight.rows, now - flight.dispatched_at)
 
     def _settle(self, flight: Flight, error: LeptonError) -> None:
         """Give each member of a failed batch its second chance or its error."""
         if smells_dead(error):
-            self._hooks.failed(self._loaded, error)
+            self._loaded.report_failure(error)
         retry = isinstance(error, _BAD_INPUT_ERRORS) and len(flight.members) > 1 and not self._closed
         for member in flight.members:
             if retry and not member.future.done():

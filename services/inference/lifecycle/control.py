@@ -15,11 +15,11 @@ from services.inference.lifecycle.loading import Loader
 from services.inference.lifecycle.packages import PackageCache
 from services.inference.lifecycle.prober import Predict, Prober
 from services.inference.lifecycle.reconciler import Reconciler
-from services.inference.lifecycle.version_life import LifeParts
+from services.inference.lifecycle.version_life import PROBE_INTERVAL_S, LifeParts
 from services.inference.routing.routes import Routes
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.repository import ModelRepository, TritonBackend, TritonDevice
-from services.inference.triton.watch import TritonWatch
+from services.inference.triton.watch import POLL_INTERVAL_S, TritonWatch
 
 
 def usable_cores() -> int:
@@ -35,15 +35,15 @@ class ControlOptions:
     """Triton's model directory; Triton and this process see the same files in it."""
     cache: Path
     """Directory of this replica's own for packages and what it must remember; survives restarts."""
-    triton_backend: TritonBackend = "python"
-    triton_device: TritonDevice = "cpu"
+    triton_backend: TritonBackend
+    triton_device: TritonDevice
     cores: int = 0
     """Copies of a model whose package leaves their number open; 0: one for each usable core, or one on a GPU."""
     drain_s: float = 30.0
     """How long a version that is unloaded may finish its last requests."""
-    probe_interval_s: float = 2.0
+    probe_interval_s: float = PROBE_INTERVAL_S
     """A version without a good answer for so long is probed."""
-    triton_poll_s: float = 0.5
+    triton_poll_s: float = POLL_INTERVAL_S
 
 
 def make_reconciler(

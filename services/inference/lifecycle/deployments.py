@@ -7,14 +7,17 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
 
-from lepton_ai.errors import InvalidInput, LeptonError
+from lepton_ai.errors import LeptonError
+from lepton_ai.mesh.discovery.records import UNREADABLE, Records, decode_deployment, deployment_key
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS, StateStore, Watch
+from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import backoff_s
 from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.references import check_name
@@ -53,6 +56,7 @@ class DeploymentView:
         self._state = state
         self._ask_registry = ask_registry
         self._changed = changed
+        self._records = Records(decode_deployment)
         self._known: dict[str, registry_pb2.Deployment] | None = None
         self._watch: Watch | None = None
         self._follower: asyncio.Task[None] | None = None
@@ -68,7 +72,7 @@ class DeploymentView:
         if remembered is not None:
             self._known = dict(remembered)
         self._watch = await self._state.watch(DEPLOYMENTS)
-        self._follower = asyncio.create_task(self._follow(self._watch))
+        self._follower = run_loop(partial(self._follow, self._watch), name="follow deployments")
 
     async def close(self) -> None:
         """Stop following."""
@@ -88,33 +92,29 @@ class DeploymentView:
 
     def _take(self, entries: Mapping[str, bytes]) -> None:
         known = {} if self._known is None else self._known
-        present = {key.removeprefix(DEPLOYMENTS): value for key, value in entries.items()}
-        for model, value in present.items():
-            deployment = _parse(model, value)
-            if deployment is None:
-                continue
+        for deployment in self._records.read(entries).values():
             if deployment.versions:
-                known[model] = deployment
+                known[deployment.model] = deployment
             else:
-                known.pop(model, None)
+                known.pop(deployment.model, None)
         self._known = known
-        for model in known.keys() - present.keys() - self._doubts.keys():
-            self._doubts[model] = asyncio.create_task(self._resolve_doubt(model))
+        # A key with a value that cannot be read is there all the same: what was known before then stands.
+        present = {key.removeprefix(DEPLOYMENTS) for key in entries}
+        for model in known.keys() - present - self._doubts.keys():
+            self._doubts[model] = run_loop(partial(self._resolve_doubt, model), name=f"doubt {model}")
 
     async def _resolve_doubt(self, model: str) -> None:
         """Ask until the registry says that the model is gone, or its key is back."""
         attempt = 0
-        try:
-            while not self._is_present(model):
-                attempt += 1
-                if await self._is_gone(model):
-                    if self._known is not None and not self._is_present(model):
-                        self._known.pop(model, None)
-                        self._changed()
-                    return
-                await asyncio.sleep(backoff_s(attempt, base_s=0.5, max_s=_LONGEST_PAUSE_S))
-        finally:
-            del self._doubts[model]
+        while not self._is_present(model):
+            attempt += 1
+            if await self._is_gone(model):
+                if self._known is not None and not self._is_present(model):
+                    self._known.pop(model, None)
+                    self._changed()
+                break
+            await asyncio.sleep(backoff_s(attempt, base_s=0.5, max_s=_LONGEST_PAUSE_S))
+        del self._doubts[model]
 
     async def _is_gone(self, model: str) -> bool:
         try:
@@ -123,20 +123,7 @@ class DeploymentView:
             return False
 
     def _is_present(self, model: str) -> bool:
-        return self._watch is not None and f"{DEPLOYMENTS}{model}" in self._watch.entries
-
-
-def _parse(model: str, value: bytes) -> registry_pb2.Deployment | None:
-    """The deployment of a key, or None for what no registry of ours wrote; what was known before then stands."""
-    try:
-        check_name(model, field="key")
-        deployment = json_format.Parse(value, registry_pb2.Deployment(), ignore_unknown_fields=True)
-        if deployment.model != model:
-            raise InvalidInput.of_field("model", "is not the one of the key")
-    except (json_format.ParseError, UnicodeDecodeError, InvalidInput) as error:
-        _log.warning("A deployment in the shared state cannot be read: %r", str(error)[:200])
-        return None
-    return deployment
+        return self._watch is not None and deployment_key(model) in self._watch.entries
 
 
 @dataclass(frozen=True)
@@ -162,7 +149,7 @@ class MemoryFile:
             return Memory(_from_json(document["wanted"]), _from_json(document["effective"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, json_format.ParseError) as error:
+        except (OSError, LeptonError, *UNREADABLE) as error:
             _log.warning("The remembered deployments cannot be read: %s", type(error).__name__)
             return None
 

@@ -6,10 +6,9 @@ import asyncio
 import logging
 from types import MappingProxyType
 
-from google.protobuf import json_format
-
-from lepton_ai.mesh.discovery.state import SERVING as SERVING_PREFIX
+from lepton_ai.mesh.discovery.records import encode_serving_state, serving_key
 from lepton_ai.mesh.discovery.state import Publication, StateStore
+from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import backoff_s
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.lifecycle.deployments import Deployments, DeploymentView, Memory, MemoryFile
@@ -69,9 +68,9 @@ class Reconciler:
         await self._parts.watch.start()
         await self._view.start(None if remembered is None else remembered.wanted)
         self._reconcile()
-        self._publication = await self._state.publish(f"{SERVING_PREFIX}{replica}", self._published())
+        self._publication = await self._state.publish(serving_key(replica), self._published())
         self._changed.set()
-        self._tasks = [asyncio.create_task(loop) for loop in (self._run(), self._keep())]
+        self._tasks = [run_loop(self._run, name="reconcile"), run_loop(self._keep, name="remember and tidy")]
 
     async def close(self) -> None:
         """Stop. Models stay loaded in Triton, so that a restarted service has them at once."""
@@ -84,12 +83,6 @@ class Reconciler:
         await asyncio.gather(*(life.abandon() for life in self._lives.values()))
         if self._publication is not None:
             await self._publication.withdraw()
-
-    def report_failure(self, loaded: LoadedVersion, error: BaseException) -> None:
-        """The data plane met an error that smells of a dead process: probe, and load again if it is so."""
-        life = self._lives.get((loaded.model, loaded.version))
-        if life is not None and life.loaded is loaded:
-            life.report(error)
 
     def serving_state(self) -> health_pb2.ServingState:
         """What this replica really serves; also what stands in etcd."""
@@ -251,7 +244,7 @@ class Reconciler:
         )
 
     def _published(self) -> bytes:
-        return json_format.MessageToJson(self.serving_state(), indent=None).encode()
+        return encode_serving_state(self.serving_state())
 
     def _recall(self, memory: Memory) -> None:
         for model, deployment in memory.effective.items():

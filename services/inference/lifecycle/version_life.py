@@ -8,9 +8,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
+from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import backoff_s
 from lepton_ai.package import GoldenItem
 from lepton_ai.v1 import health_pb2, registry_pb2
@@ -28,7 +30,8 @@ SERVING: State = health_pb2.VERSION_STATE_SERVING
 DRAINING: State = health_pb2.VERSION_STATE_DRAINING
 FAILED: State = health_pb2.VERSION_STATE_FAILED
 
-_PROBE_INTERVAL_S = 2.0
+PROBE_INTERVAL_S = 2.0
+"""A version without a good answer for so long is probed."""
 _GOLDEN_INTERVAL_S = 2.0
 _LATE_PROBES = 3
 _QUICK_ATTEMPTS = 4
@@ -50,10 +53,10 @@ class LifeParts:
     prober: Prober
     changed: Callable[[], None]
     """Called after every change of a version's state."""
+    drain_s: float
+    probe_interval_s: float
     restart_triton: Callable[[], Awaitable[None]] | None = None
     """The last resort when a model that has served cannot be brought back by loading it again."""
-    drain_s: float = 30.0
-    probe_interval_s: float = _PROBE_INTERVAL_S
 
 
 class VersionLife:
@@ -83,7 +86,7 @@ class VersionLife:
 
     def start(self) -> None:
         """Begin. Never raises: what goes wrong stands in `state` and `message`, and is tried again."""
-        self._task = asyncio.create_task(self._run())
+        self._task = run_loop(self._run, name=f"life of {self.model} {self.version}")
 
     @property
     def ending(self) -> bool:
@@ -105,7 +108,7 @@ class VersionLife:
     def stop(self, ended: Callable[[VersionLife], None]) -> None:
         """Drain, unload, remove; then call `ended`. Does nothing when it is being stopped already."""
         if self._ending is None:
-            self._ending = asyncio.create_task(self._end(ended))
+            self._ending = run_loop(partial(self._end, ended), name=f"end of {self.model} {self.version}")
 
     async def abandon(self) -> None:
         """Stop looking after the version but leave it loaded, for the process that comes after this one."""

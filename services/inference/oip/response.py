@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from lepton_ai.pipeline.postprocess import Scored
+from lepton_ai.pipeline.postprocess import Labelled, Scored
 from lepton_ai.tensors import encode_bytes
 from services.inference.oip.typed_contents import has_typed_form, typed_from_raw
 from services.inference.predict.runtime import ModelRuntime
@@ -21,13 +22,25 @@ EXTENSIONS = ("lepton_pipeline_inputs", "lepton_label_outputs", "lepton_model_al
 aliases in place of version numbers."""
 
 _PLATFORM = "lepton_triton"
+_NO_LABEL = Scored(-1, "", math.nan)
 
 
-def label_tensors(rows: Sequence[Sequence[Scored]]) -> list[NamedTensor]:
-    """`labels` (BYTES [N,k], a class without a name as its index) and `scores` (FP32 [N,k])."""
-    shape = (len(rows), len(rows[0]) if rows else 0)
-    names = encode_bytes(label.name or str(label.class_index) for row in rows for label in row)
-    scores = np.array([[label.score for label in row] for row in rows], dtype="<f4")
+def label_tensors(rows: Sequence[Labelled]) -> list[NamedTensor]:
+    """`labels` (BYTES [N,k], a class without a name as its index) and `scores` (FP32 [N,k]).
+
+    A row with fewer labels than others is filled up with empty ones whose score is NaN. The protocol has no errors of
+    single rows: the first one is raised.
+    """
+    for row in rows:
+        if row.error is not None:
+            raise row.error
+    width = max((len(row.labels) for row in rows), default=0)
+    shape = (len(rows), width)
+    cells = [[*row.labels, *[_NO_LABEL] * (width - len(row.labels))] for row in rows]
+    names = encode_bytes(
+        "" if cell is _NO_LABEL else cell.name or str(cell.class_index) for row in cells for cell in row
+    )
+    scores = np.array([[cell.score for cell in row] for row in cells], dtype="<f4")
     return [NamedTensor(LABELS, "BYTES", shape, names), NamedTensor(SCORES, "FP32", shape, scores.tobytes())]
 
 

@@ -6,19 +6,40 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lepton_ai.pipeline.postprocess import Postprocess, Scored
+from lepton_ai.pipeline.postprocess import NOT_A_NUMBER, Labelled, Postprocess
 from lepton_ai.tensors import Array, from_wire
+from lepton_ai.v1 import preprocess_pb2
+from services.inference.predict.result import Outcome
 from services.inference.rows import NamedTensor, Rows, join
 
 
-def label_rows(postprocess: Postprocess, parts: Sequence[Rows], top_k: int) -> list[list[Scored]]:
+def note_faults(outcomes: Sequence[Outcome], labels: Sequence[Labelled]) -> list[Labelled]:
+    """Note errors and anomalies of labels at the raw items that they are of; the labels of the items without error.
+
+    Raises a single item's error.
+    """
+    answered = [outcome for outcome in outcomes if outcome.rows is not None]
+    for outcome, row in zip(answered, labels, strict=True):
+        outcome.error = row.error
+        outcome.anomalies = [*outcome.anomalies, *anomalies_of(row)]
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
+    return [row for row in labels if row.error is None]
+
+
+def anomalies_of(row: Labelled) -> list[preprocess_pb2.InputAnomaly]:
+    """What is odd about the scores of a row."""
+    return [preprocess_pb2.InputAnomaly(reason=NOT_A_NUMBER, message=row.anomaly)] if row.anomaly else []
+
+
+def label_rows(postprocess: Postprocess, parts: Sequence[Rows], top_k: int) -> list[Labelled]:
     """The labels of every row of `parts`, in order; vectorised over rows of the same layout. `top_k` 0: the package's.
 
     Raises FailedPrecondition when the outputs are not what the package's steps are made for.
     """
     if len(parts) <= 1 or len({part.layout for part in parts}) == 1:
         return postprocess.run(_arrays(postprocess, join(parts)), top_k) if parts else []
-    return [labels for part in parts for labels in postprocess.run(_arrays(postprocess, part), top_k)]
+    return [row for part in parts for row in postprocess.run(_arrays(postprocess, part), top_k)]
 
 
 def _arrays(postprocess: Postprocess, rows: Rows) -> dict[str, Array]:

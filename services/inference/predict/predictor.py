@@ -11,13 +11,13 @@ from lepton_ai.errors import FailedPrecondition, FieldViolation, InvalidInput, L
 from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from services.inference.call import Call, gather_all
-from services.inference.predict.labels import label_rows
+from services.inference.predict.labels import label_rows, note_faults
 from services.inference.predict.layers import RoutedCall, wrap
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
 from services.inference.predict.runtime import ModelRuntime, Runtimes
 from services.inference.preprocessing.streams import Preprocessing
-from services.inference.routing.routes import Resolved, Routes
+from services.inference.routing.routes import ModelReference, Resolved, Routes
 from services.inference.rows import NamedTensor, Rows
 from services.inference.version import LoadedVersion
 
@@ -38,6 +38,10 @@ class Predictor:
         _note(resolved, call)
         return await self._answer(RoutedCall(request, resolved, self._runtimes.of(resolved.loaded), call))
 
+    def describe(self, reference: ModelReference) -> ModelRuntime:
+        """What serves this reference now. Raises NotFound and Unavailable as a prediction does."""
+        return self._runtimes.of(self._routes.resolve(reference).loaded)
+
     async def predict_with(self, loaded: LoadedVersion, request: InferenceRequest, call: Call) -> InferenceResult:
         """Answer with this very version, whether calls are routed to it or not: how a new version is probed."""
         resolved = Resolved(loaded, alias="")
@@ -56,6 +60,8 @@ class Predictor:
         started_at = time.monotonic()
         rows = [outcome.rows for outcome in outcomes if outcome.rows is not None]
         labels = label_rows(postprocess, rows, request.top_k)
+        if inputs.items:
+            labels = note_faults(outcomes, labels)
         return InferenceResult(routed.resolved, outcomes, labels, _since_us(started_at))
 
     async def _run_tensors(self, runtime: ModelRuntime, inputs: Inputs, call: Call) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
-from lepton_ai.pipeline.postprocess import Scored
+from lepton_ai.pipeline.postprocess import Labelled
 from lepton_ai.v1 import preprocess_pb2
 from services.inference.routing.routes import Resolved
 from services.inference.rows import Rows, join
@@ -36,7 +36,7 @@ class InferenceResult:
     resolved: Resolved
     outcomes: Sequence[Outcome]
     """One for every raw item, in order; a single one for tensors."""
-    labels: Sequence[Sequence[Scored]] = ()
+    labels: Sequence[Labelled] = ()
     """Of every row that was answered, in order; empty when none were asked for or the model has none."""
     postprocess_us: int = 0
 
@@ -47,7 +47,7 @@ class InferenceResult:
 
     def rows(self) -> Rows | None:
         """All rows that were answered, as one; None when there are none. Raises FailedPrecondition (RAGGED_OUTPUTS)."""
-        parts = [outcome.rows for outcome in self.outcomes if outcome.rows is not None]
+        parts = [outcome.rows for outcome in self.outcomes if outcome.rows is not None and outcome.error is None]
         if len(parts) > 1 and len({part.layout for part in parts}) > 1:
             raise FailedPrecondition(
                 "The outputs of these items differ in shape, so they do not make one tensor.",

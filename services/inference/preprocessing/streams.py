@@ -16,15 +16,13 @@ from opentelemetry.util.types import AttributeValue
 
 from lepton_ai.errors import DeadlineExceeded, InvalidInput, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import from_status
-from lepton_ai.mesh.retry import RetryBudget, backoff_s
+from lepton_ai.mesh.loops import run_loop
+from lepton_ai.mesh.retry import RetryBudget, pause_before_retry
 from lepton_ai.mesh.tracing import Tracing, mark_code, trace_context
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from services.inference.preprocessing.replica_stream import ReplicaStream, Work
 
 _METHOD = "lepton.v1.PreprocessService/PreprocessStream"
-_MAX_ATTEMPTS = 3
-_RETRY_BASE_S = 0.05
-_RETRY_MAX_S = 1.0
 _RETRYABLE = (Unavailable, ResourceExhausted)
 
 
@@ -83,7 +81,7 @@ class StreamedPreprocessing:
 
     async def start(self) -> None:
         """Begin to follow which replicas there are."""
-        self._follower = asyncio.get_running_loop().create_task(self._follow())
+        self._follower = run_loop(self._follow, name="follow preprocess replicas")
 
     async def close(self) -> None:
         """End all streams; items on the way fail with Unavailable."""
@@ -133,19 +131,14 @@ class StreamedPreprocessing:
             try:
                 return await self._try_one(work, pick, stream, context)
             except _RETRYABLE as error:
-                pause_s = self._pause_before_retry(error, stream, tried)
-                if pause_s is None or time.monotonic() + pause_s >= work.deadline:
+                elsewhere = not self._pool.addresses <= set(tried)
+                # Its replica being full says nothing about the others.
+                wish_s = None if elsewhere else error.retry_after_s
+                pause_s = pause_before_retry(len(tried), end_s=work.deadline, elsewhere=elsewhere, wish_s=wish_s)
+                if pause_s is None or not self._may_retry(stream):
                     raise
             await asyncio.sleep(pause_s)
             work.result = _future()
-
-    def _pause_before_retry(self, error: LeptonError, stream: ReplicaStream, tried: list[str]) -> float | None:
-        """How long to wait before the next attempt, None when there must not be one."""
-        if len(tried) >= _MAX_ATTEMPTS or not self._may_retry(stream):
-            return None
-        if set(self._pool.addresses) - set(tried):
-            return 0.0
-        return max(error.retry_after_s or 0.0, backoff_s(len(tried), base_s=_RETRY_BASE_S, max_s=_RETRY_MAX_S))
 
     def _may_retry(self, stream: ReplicaStream) -> bool:
         if not stream.ended:

@@ -11,6 +11,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lepton_ai.errors import LeptonError
+from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from services.inference.triton.backend import CONTROL_TIMEOUT_S, LOAD_TIMEOUT_S, Metadata
 from services.inference.triton.errors import away, error_from, load_error_from
 
@@ -34,7 +35,7 @@ class Triton:
         self,
         address: str,
         *,
-        max_message_bytes: int = 64 << 20,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
         self.address = address

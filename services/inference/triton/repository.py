@@ -25,6 +25,8 @@ from services.inference.version import TensorDescription
 
 TritonBackend = Literal["python", "native"]
 TritonDevice = Literal["cpu", "gpu"]
+DEFAULT_BACKEND: TritonBackend = "python"
+DEFAULT_DEVICE: TritonDevice = "cpu"
 ModelFormat = Literal["onnx", "torch_export"]
 
 _TRITON_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})")
@@ -73,7 +75,9 @@ class TritonModel:
 class ModelRepository:
     """The directory that Triton reads. Calls block on the disk: use a thread. Only names made here are ever touched."""
 
-    def __init__(self, directory: Path, *, backend: TritonBackend = "python", device: TritonDevice = "cpu") -> None:
+    def __init__(
+        self, directory: Path, *, backend: TritonBackend = DEFAULT_BACKEND, device: TritonDevice = DEFAULT_DEVICE
+    ) -> None:
         """`backend`: "python" runs everything with our runner, "native" gives ONNX to Triton's onnxruntime backend,
         which computes on the `device`."""
         self._directory = directory

@@ -7,10 +7,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from lepton_ai.errors import FailedPrecondition, LeptonError, Unavailable
+from lepton_ai.mesh.loops import run_loop
 from services.inference.triton.shared_memory import PREFIX, SHARED_MEMORY, SharedMemory, remove_leftovers
 
 _SMALLEST_BYTES = 256 << 10
@@ -89,7 +91,7 @@ class SlotPool:
         self._taken.discard(slot)
         slot.close()
         if not self._closed:
-            task = asyncio.get_running_loop().create_task(self._reclaim(slot.name, slot.size_bytes))
+            task = run_loop(partial(self._reclaim, slot.name, slot.size_bytes), name=f"reclaim {slot.name}")
             self._reclaiming.add(task)
             task.add_done_callback(self._reclaiming.discard)
 
@@ -126,20 +128,20 @@ class SlotPool:
             await self._prepare()
             self._free.append(await self._make(capacity))
             self._failed = False
-        except (OSError, LeptonError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, batches go inside messages, and it is said once
             self._held_bytes -= capacity
             self._note(error)
         finally:
             self._adding = None
 
-    def _note(self, error: OSError | LeptonError) -> None:
+    def _note(self, error: Exception) -> None:
         """Triton's being away is nothing to do with its memory; anything else is said once."""
         if isinstance(error, Unavailable):
             self._may_add_at_s = time.monotonic() + _PAUSE_WHEN_AWAY_S
             return
         self._may_add_at_s = time.monotonic() + _PAUSE_AFTER_FAILURE_S
         if not self._failed:
-            reason = error.message if isinstance(error, LeptonError) else error.strerror
+            reason = error.message if isinstance(error, LeptonError) else getattr(error, "strerror", repr(error))
             _log.warning("Batches go to Triton inside messages, as memory cannot be shared with it: %s", reason)
         self._failed = True
 

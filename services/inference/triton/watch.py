@@ -8,10 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.mesh.loops import run_loop
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.errors import TRITON_AWAY
 
-_INTERVAL_S = 0.5
+POLL_INTERVAL_S = 0.5
 _ANSWER_TIMEOUT_S = 1.0
 # Under load an answer may be late; only silence for several polls means that Triton hangs. Ending it costs loading all
 # models again, so that waits longer than sending it nothing more.
@@ -28,7 +29,7 @@ class TritonWatch:
         triton: InferenceBackend,
         changed: Callable[[], None],
         *,
-        interval_s: float = _INTERVAL_S,
+        interval_s: float = POLL_INTERVAL_S,
         answer_timeout_s: float = _ANSWER_TIMEOUT_S,
         restart: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -62,7 +63,7 @@ class TritonWatch:
     async def start(self) -> None:
         """Poll once, then go on in the background."""
         await self.refresh()
-        self._task = asyncio.create_task(self._run())
+        self._task = run_loop(self._run, name="watch triton")
 
     async def close(self) -> None:
         """Stop polling."""

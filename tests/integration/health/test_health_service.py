@@ -11,7 +11,8 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2 as standard
 from grpc_health.v1 import health_pb2_grpc as standard_grpc
 
-from lepton_ai.mesh.discovery.endpoints import Endpoint, register
+from lepton_ai.mesh.discovery.endpoints import register
+from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.server import Server
@@ -93,9 +94,9 @@ async def test_a_drained_replica_disappears(world: World, replica: Server) -> No
 async def test_a_deployed_model_that_nobody_serves_is_unhealthy(world: World) -> None:
     target = registry_pb2.WeightedVersion(version=1, weight=1)
     wanted = registry_pb2.Deployment(
-        model="数字", generation=1, routes=[registry_pb2.Route(alias="production", targets=[target])]
+        model="digits", generation=1, routes=[registry_pb2.Route(alias="production", targets=[target])]
     )
-    await world.state.put(f"{DEPLOYMENTS}数字", json_format.MessageToJson(wanted).encode())
+    await world.state.put(f"{DEPLOYMENTS}digits", json_format.MessageToJson(wanted).encode())
 
     async def told() -> bool:
         models = (await world.status()).models
@@ -105,7 +106,7 @@ async def test_a_deployed_model_that_nobody_serves_is_unhealthy(world: World) ->
     stub = standard_grpc.HealthStub(world.channel)  # type: ignore[no-untyped-call, unused-ignore]
 
     async def mirrored() -> bool:
-        request = standard.HealthCheckRequest(service="model/数字")
+        request = standard.HealthCheckRequest(service="model/digits")
         answer = await stub.Check(request, timeout=5)  # type: ignore[attr-defined]
         return bool(answer.status == standard.HealthCheckResponse.NOT_SERVING)
 

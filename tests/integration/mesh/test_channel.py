@@ -21,7 +21,8 @@ from lepton_ai.errors import (
     Unavailable,
 )
 from lepton_ai.mesh.calling.pool import ServicePool
-from lepton_ai.mesh.discovery.endpoints import Endpoint, EndpointWatch, register, watch_endpoints
+from lepton_ai.mesh.discovery.endpoints import EndpointWatch, register, watch_endpoints
+from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.discovery.state import Publication
 from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore

@@ -12,12 +12,12 @@ from google.protobuf import json_format
 
 from lepton_ai.local.programs.etcd import LocalEtcd, running_etcd
 from lepton_ai.mesh.discovery.etcd import EtcdStore
+from lepton_ai.mesh.discovery.records import decode_deployment, deployment_key
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2 as pb
 from lepton_ai.v1.common_pb2 import ModelRef
-from services.registry.messages import decode_deployment
 from tests.integration.registry.served import TIMEOUT_S, Served, push, serving
 from tests.sample_packages import onnx_package
 
@@ -46,8 +46,9 @@ async def served(state: EtcdStore, etcd: LocalEtcd, tmp_path: Path) -> AsyncIter
 
 
 async def published(state: EtcdStore) -> pb.Deployment | None:
-    value = await state.get(DEPLOYMENTS + "doubler")
-    return None if value is None else decode_deployment(value)
+    key = deployment_key("doubler")
+    value = await state.get(key)
+    return None if value is None else decode_deployment(key, value)
 
 
 async def deploy(served: Served) -> pb.Deployment:

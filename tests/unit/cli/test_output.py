@@ -69,6 +69,24 @@ def test_json_keeps_what_people_wrote(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(shown) == {"label": "埃及猫"}
 
 
+def test_json_has_null_for_what_is_not_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"scores": [float("nan"), {"greatest": float("inf")}, (float("-inf"), 0.5)]})
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    shown = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert shown == {"scores": [None, {"greatest": None}, [None, 0.5]]}
+
+
+def test_names_of_files_in_another_encoding_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    print_json({"input": name})
+    assert json.loads(capsys.readouterr().out) == {"input": name}
+    print_table((Column("input"),), [(name,)])
+    assert "caf\\udce9.jpg" in capsys.readouterr().out
+
+
 @click.command()
 @home_option
 @json_option

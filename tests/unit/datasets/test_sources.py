@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ import torch
 from lepton_ai.datasets import Schema, from_arrays, from_rows, read_folder
 from lepton_ai.datasets.spool import Spool, collect
 from lepton_ai.errors import InvalidInput, NotFound, ResourceExhausted
+from lepton_ai.file import File
 
 
 def fill(root: Path, *names: str) -> Path:
@@ -129,3 +131,24 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch:
     with pytest.raises(ResourceExhausted, match="disk is full"):
         collect([batch] * 5, Spool(memory_budget_bytes=10, directory=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("values", [["a", "\ud800"], np.array(["\ud800"]), np.array(["\ud800"], dtype=object)])
+def test_half_a_surrogate_pair_is_refused_with_its_column(values: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"wort.*surrogate"):
+        from_arrays({"wort": values})
+    with pytest.raises(InvalidInput, match=r"wort.*surrogate"):
+        from_rows({"wort": value} for value in values)
+
+
+def test_half_a_surrogate_pair_in_a_columns_name_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"column name.*surrogate"):
+        from_arrays({"\ud800": [1]})
+    with pytest.raises(InvalidInput, match=r"column name.*surrogate"):
+        from_rows([{"\ud800": 1}])
+
+
+def test_files_in_a_list_are_paths_of_files(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png", "b.png")
+    data = from_arrays({"image": [File(tmp_path / "a.png"), tmp_path / "b.png"]})
+    assert [row["image"] for row in data] == [b"a.png", b"b.png"]

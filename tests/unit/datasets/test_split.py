@@ -50,6 +50,11 @@ def test_groups_never_come_apart() -> None:
     assert 20 <= len(test) <= 40
 
 
+def test_groups_that_differ_in_zeros_at_the_end_are_different() -> None:
+    train, test = numbered(patient=["a", "a\0"] * 50).split(0.5, group="patient")
+    assert [{row["patient"] for row in part} for part in (train, test)] in ([{"a"}, {"a\0"}], [{"a\0"}, {"a"}])
+
+
 def test_the_groups_of_the_schema_are_used() -> None:
     data = numbered(house=["a", "b", "c", "d"] * 25)
     data = data.with_schema(data.schema.with_roles(house="group"))

@@ -6,7 +6,7 @@ import pytest
 
 from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import registry_pb2
-from services.health.assessment import assess
+from services.health.assessment import assess, mark_stale
 from services.health.view import ReplicaCheck, View
 
 UP, DOWN = ReplicaCheck(serving=True), ReplicaCheck(serving=False, message="it does not answer")
@@ -113,3 +113,20 @@ def test_without_etcd_the_last_known_view_stands_and_is_called_so() -> None:
     status = assess(replace(WORKING, state_connected=False))
     assert status.condition == pb.CONDITION_DEGRADED
     assert "etcd does not answer" in status.problems[0]
+
+
+def test_a_stale_status_keeps_what_was_known_and_calls_nothing_of_it_healthy() -> None:
+    status = assess(WORKING)
+    mark_stale(status, 1_795_258_201_000_000_000)
+    assert status.stale_since.ToNanoseconds() == 1_795_258_201_000_000_000
+    assert status.condition == status.models[0].condition == pb.CONDITION_DEGRADED
+    assert [each.condition for each in status.services] == [pb.CONDITION_DEGRADED] * 3
+    assert status.models[0].message == "Stale since 2026-11-21 10:50:01 UTC."
+    assert status.problems[0].startswith("Stale since 2026-11-21 10:50:01 UTC: ")
+    assert status.models[0].last_probe.succeeded
+
+
+def test_what_does_not_work_is_not_made_better_by_being_stale() -> None:
+    status = assess(replace(WORKING, replicas={**REPLICAS, "inference": {}}))
+    mark_stale(status, 1)
+    assert status.condition == pb.CONDITION_UNHEALTHY

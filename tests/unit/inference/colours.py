@@ -134,7 +134,7 @@ async def data_plane(
     routes.replace({"colours": ModelRoutes("colours", serving, aliases, waiting={9: "is being loaded"})})
 
     def make_batcher(loaded: LoadedVersion) -> Batcher:
-        return Batcher(loaded, triton, tracer=tracing.tracer, hooks=reports.hooks, max_queue_rows=100)
+        return Batcher(loaded, triton, tracer=tracing.tracer, batch_done=reports.batch_done, max_queue_rows=100)
 
     runtimes = Runtimes(routes, make_batcher)
     predictor = Predictor(routes, runtimes, preprocessing or InlinePreprocessing(), max_items=64)

@@ -11,7 +11,7 @@ from opentelemetry.trace import Tracer
 
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.tensors import Array, to_wire
-from services.inference.batching.batcher import Batcher, BatcherHooks
+from services.inference.batching.batcher import Batcher
 from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.backend import InferenceBackend
 from services.inference.version import LoadedVersion
@@ -78,12 +78,8 @@ class Reports:
         self.failures: list[BaseException] = []
         self.batch_rows: list[int] = []
 
-    @property
-    def hooks(self) -> BatcherHooks:
-        return BatcherHooks(
-            failed=lambda _, error: self.failures.append(error),
-            batch_done=lambda _, rows, __: self.batch_rows.append(rows),
-        )
+    def batch_done(self, _: LoadedVersion, rows: int, __: float) -> None:
+        self.batch_rows.append(rows)
 
 
 NO_TRACING = Tracing("test", ratio=0.0, on_end=None)
@@ -97,10 +93,12 @@ def make_batcher(
     reports: Reports | None = None,
     max_queue_rows: int = 1000,
 ) -> Batcher:
+    loaded, reports = loaded or loaded_version(), reports or Reports()
+    loaded.on_failure = reports.failures.append
     return Batcher(
-        loaded or loaded_version(),
+        loaded,
         backend,
         tracer=tracer or NO_TRACING.tracer,
-        hooks=(reports or Reports()).hooks,
+        batch_done=reports.batch_done,
         max_queue_rows=max_queue_rows,
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lepton_ai.mesh.retry import RetryBudget, backoff_s
+from lepton_ai.mesh.retry import RetryBudget, backoff_s, pause_before_retry
 
 
 class Clock:
@@ -69,3 +72,29 @@ def test_retries_amplify_load_by_at_most_a_fifth(failing_share: float, per_secon
         if (number * 0.618_034) % 1 < failing_share:
             retries += budget.withdraw()
     assert retries <= 0.2 * calls + 3 + 3 * 2 + 1
+
+
+def later_s(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def test_a_call_is_tried_three_times_in_all() -> None:
+    pauses = [pause_before_retry(attempts, end_s=later_s(60), elsewhere=True) for attempts in (1, 2, 3, 4)]
+    assert pauses == [0.0, 0.0, None, None]
+
+
+def test_a_replica_that_has_failed_already_gets_a_moment_to_recover() -> None:
+    for attempts, ceiling_s in ((1, 0.05), (2, 0.1)):
+        pause_s = pause_before_retry(attempts, end_s=later_s(60), elsewhere=False)
+        assert pause_s is not None
+        assert ceiling_s / 2 <= pause_s <= ceiling_s
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_servers_wish_is_followed_or_there_is_no_further_attempt(elsewhere: bool) -> None:
+    assert pause_before_retry(1, end_s=later_s(60), elsewhere=elsewhere, wish_s=7.0) == 7.0
+    assert pause_before_retry(1, end_s=later_s(5), elsewhere=elsewhere, wish_s=7.0) is None
+
+
+def test_a_call_without_time_left_is_not_tried_again() -> None:
+    assert pause_before_retry(1, end_s=later_s(-1), elsewhere=True) is None

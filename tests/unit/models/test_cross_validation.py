@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lepton_ai.datasets import from_arrays
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models import MLP
 from lepton_ai.models.cross_validation import cross_validate, fold_rows
@@ -45,6 +46,11 @@ def test_groups_stay_together(by_role: bool) -> None:
         data = data.with_schema(data.schema.with_roles(组="group"))
     for train, test in fold_rows(data, folds=5, group=None if by_role else "组"):
         assert not {row % 10 for row in train} & {row % 10 for row in test}
+
+
+def test_groups_that_differ_in_zeros_at_the_end_are_different() -> None:
+    data = from_arrays({"x": np.arange(40.0), "group": ["a", "a\0"] * 20}, np.arange(40) % 2)
+    assert len(list(fold_rows(data, folds=2, group="group"))) == 2
 
 
 def test_the_seed_decides_the_folds() -> None:

@@ -238,3 +238,24 @@ def test_a_forecaster_takes_frames_and_refuses_targets() -> None:
 def test_what_cleaning_gives_is_taken_as_the_data() -> None:
     cleaned = from_arrays({"a": [1.5, 2.5, 1.5]}, ["x", "y", "x"]).clean()
     assert as_dataset(cleaned) is cleaned.data
+
+
+def test_a_plain_text_is_a_path_for_a_model_of_pictures_only(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.bild" for number in range(12)]
+    for number, path in enumerate(paths):
+        path.write_bytes(png(PIXELS[number]))
+    labels = ["a", "b"] * 6
+    model = CNN(input_shape=(16, 16, 3), num_classes=2)
+    model.fit(
+        from_rows({"image": path.read_bytes(), "label": y} for path, y in zip(paths, labels, strict=True)),
+        epochs=1,
+        progress=False,
+    )
+    wanted = model.predict(paths[0].read_bytes()).outputs["logits"]
+    frame = pd.DataFrame({"image": [str(paths[0])]})
+    for given in (str(paths[0]), paths[0], lepton_ai.File(paths[0]), {"image": lepton_ai.File(paths[0])}):
+        assert np.array_equal(model.predict(given).outputs["logits"], wanted)
+    for several in ([str(paths[0])], frame):
+        assert np.array_equal(model.predict(several)[0].outputs["logits"], wanted)
+    with pytest.raises(InvalidInput, match=r"lepton_ai\.File"):
+        model.predict({"image": str(paths[0])})

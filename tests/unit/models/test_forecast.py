@@ -78,6 +78,12 @@ def test_windows_are_in_the_order_of_time_and_never_mix_groups() -> None:
     assert sorted(made) == [([1, 2], [2], [3]), ([11, 12], [12], [13])]
 
 
+def test_groups_of_windows_that_differ_in_zeros_at_the_end_are_different() -> None:
+    schema = Schema((Column("site", "category", "group"), Column("v", "number")))
+    rows = [{"site": ("a", "a\0")[n % 2], "v": float(10 * (n % 2) + n)} for n in range(6)]
+    assert [part.ravel().tolist() for part in Series.of(from_rows(rows, schema)).parts] == [[0, 2, 4], [11, 13, 15]]
+
+
 def test_the_later_part_begins_with_what_must_be_looked_back_on() -> None:
     earlier, later = series_of(np.arange(20.0)).split(0.25, past=3)
     assert earlier.parts[0].ravel().tolist() == list(range(15))

@@ -82,3 +82,30 @@ def test_tokens_may_be_words_or_pieces_of_words(level: str) -> None:
 def test_an_unknown_kind_of_network_is_refused_with_those_there_are() -> None:
     with pytest.raises(InvalidInput, match=r"encoder.*cnn, lstm, transformer"):
         TextClassifier("gpt")  # type: ignore[arg-type]
+
+
+def test_a_text_that_names_a_file_is_the_text_and_never_the_file(tmp_path: Path) -> None:
+    model = small("cnn")
+    model.fit(reviews(12), epochs=1, validation=None, progress=False)
+    secret = tmp_path / "passwords.png"
+    secret.write_text("非常好")
+    wanted = model.predict({"评论": str(secret)}).outputs["logits"]
+    assert np.array_equal(model.predict(str(secret)).outputs["logits"], wanted)
+    looks_like_files = from_rows([{"评论": str(secret), "sense": "good"}], target="sense")
+    assert looks_like_files.schema["评论"].kind == "image", "what makes this worth a test"
+    assert np.allclose(model.predict(looks_like_files)[0].outputs["logits"], wanted)
+    assert (
+        model.evaluate(looks_like_files).metrics
+        == model.evaluate(from_rows([{"评论": str(secret), "sense": "good"}], SCHEMA)).metrics
+    )
+    assert not np.allclose(model.predict(secret).outputs["logits"], wanted), "a Path is the file"
+
+
+@pytest.mark.parametrize("text", ["a\ud800", "\udcff"])
+def test_half_a_surrogate_pair_is_refused_with_its_field(text: str) -> None:
+    model = small("cnn")
+    model.fit(reviews(12), epochs=1, validation=None, progress=False)
+    with pytest.raises(InvalidInput, match=r"inputs\.评论.*surrogate"):
+        model.predict({"评论": text})
+    with pytest.raises(InvalidInput, match=r"评论.*surrogate"):
+        from_rows([{"评论": text, "sense": "good"}])

@@ -10,6 +10,8 @@ import pytest
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Package
+from lepton_ai.package.description import Description, Expectation, ExpectedOutput, Golden
+from lepton_ai.package.golden import build_golden
 from lepton_ai.tensors import from_proto, proto_dtype
 from tests.sample_packages import onnx_package
 
@@ -111,3 +113,29 @@ def test_values_that_are_not_an_item_of_the_tensor_are_refused(tmp_path: Path, v
     with pytest.raises(InvalidInput) as caught:
         package(tmp_path, {"x": {"values": values}}, {"outputs": {"y": {"values": [0, 0, 0, 0]}}})
     assert caught.value.fields[0].field == "golden[0].inputs.x"
+
+
+def of_texts(count: int) -> Description:
+    words = {"name": "words", "dtype": "BYTES", "shape": [-1, count]}
+    model = {"file": "m.onnx", "format": "onnx"}
+    return Description.of({"format": 1, "name": "m", "model": model, "inputs": [words], "outputs": [words]})
+
+
+@pytest.mark.parametrize("values", [["a\ud800"], [1], [None]])
+def test_a_text_tensor_in_a_sample_holds_texts(values: list[Any]) -> None:
+    golden = Golden(inputs={"words": {"values": values}}, expect=Expectation(outputs={}))
+    described = of_texts(1).model_copy(update={"golden": (golden,)})
+    with pytest.raises(InvalidInput) as raised:
+        build_golden(described, lambda path, field: b"")
+    assert raised.value.fields[0].field == "golden[0].inputs.words"
+
+
+def test_texts_of_a_sample_keep_zeros_at_the_end() -> None:
+    described = of_texts(2)
+    golden = Golden(
+        inputs={"words": {"values": ["a\0", ""]}},
+        expect=Expectation(outputs={"words": ExpectedOutput(values=["b\0", "c"])}),
+    )
+    (item,) = build_golden(described.model_copy(update={"golden": (golden,)}), lambda path, field: b"")
+    assert from_proto(item.item.inputs["words"].tensor).tolist() == [b"a\0", b""]
+    assert item.outputs["words"].values.tolist() == ["b\0", "c"]

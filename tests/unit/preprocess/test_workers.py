@@ -106,3 +106,20 @@ def test_closing_finishes_what_is_queued() -> None:
         one.submit(str(index))
     assert len(one.finish()) == 20
     assert one.workers.waiting_items == 0
+
+
+def test_a_job_that_breaks_its_worker_is_logged_and_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    done = []
+
+    def work(job: Job) -> None:
+        if job.item.id == "poison":
+            raise ValueError("poison")
+        done.append(job.item.id)
+
+    workers = Workers(work, threads=1, max_queue_items=10, max_queue_bytes=1 << 20)
+    for name in ("poison", "good"):
+        item, result = common_pb2.Item(id=name), preprocess_pb2.ItemResult()
+        workers.submit(Job(PIPELINE, item, deadline_s=math.inf, span=INVALID_SPAN, result=result, finish=_ignore))
+    workers.close()
+    assert done == ["good"]
+    assert len(caplog.records) == 1

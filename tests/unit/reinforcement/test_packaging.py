@@ -26,7 +26,7 @@ def run(package: Package, observations: Any) -> Any:
 def label(package: Package, values: Any) -> str:
     steps = package.postprocess_document()
     assert steps is not None
-    return Postprocess.load(steps, package.postprocess_files()).run({"action_values": values}, 0)[0][0].name
+    return Postprocess.load(steps, package.postprocess_files()).run({"action_values": values}, 0)[0].labels[0].name
 
 
 @pytest.fixture(scope="module")

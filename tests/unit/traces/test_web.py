@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -254,3 +255,69 @@ async def test_answers_are_plain_json_whatever_the_names(http: httpx.AsyncClient
 
 async def test_healthz(http: httpx.AsyncClient) -> None:
     assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_operations_come_with_their_kinds_and_are_counted(http: httpx.AsyncClient) -> None:
+    await post(http, *PREDICTION)
+    kinds = {(span.operation or span.name, span.kind) for span in PREDICTION if span.service == "inference"}
+    answer = (await http.get("/api/operations", params={"service": "inference"})).json()
+    assert {(each["name"], each["spanKind"]) for each in answer["data"]} == kinds
+    assert answer["total"] == len(answer["data"]) == len(kinds)
+    servers = await ask(http, "/api/operations", service="inference", spanKind="server")
+    assert {(each["name"], each["spanKind"]) for each in servers} == {pair for pair in kinds if pair[1] == "server"}
+    assert await ask(http, "/api/operations", service="nobody") == []
+
+
+async def test_operations_need_a_service(http: httpx.AsyncClient) -> None:
+    response = await http.get("/api/operations")
+    assert response.status_code == 400
+    assert "service" in response.json()["errors"][0]["msg"]
+
+
+DURING = {"endTs": str(START_US // 1000 + 60_000), "lookback": "120000"}
+
+
+async def test_dependencies_are_the_calls_between_services_counted(http: httpx.AsyncClient) -> None:
+    await post(http, *PREDICTION)
+    await post(http, *PREDICTION, trace="another")
+    services = {span.name: span.service for span in PREDICTION}
+    pairs = [(services[span.parent], span.service) for span in PREDICTION if span.parent in services]
+    expected = {pair: 2 * pairs.count(pair) for pair in pairs if pair[0] != pair[1]}
+    links = await ask(http, "/api/dependencies", **DURING)
+    assert {(link["parent"], link["child"]): link["callCount"] for link in links} == expected
+    assert expected
+
+
+async def test_dependencies_of_one_service_are_those_on_either_side_of_it(http: httpx.AsyncClient) -> None:
+    await post(http, Sample("a", "one", 0, 9), Sample("b", "two", 1, 5, "a"), Sample("c", "three", 2, 2, "b"))
+    await post(http, Sample("d", "four", 3, 1), Sample("e", "five", 4, 1, "d"), trace="another")
+    links = await ask(http, "/api/dependencies", **DURING, service="two")
+    assert [(link["parent"], link["child"]) for link in links] == [("one", "two"), ("two", "three")]
+
+
+async def test_a_call_whose_sides_came_in_exports_of_their_own_counts_once_however_often_it_came(
+    http: httpx.AsyncClient,
+) -> None:
+    for _ in range(2):
+        await post(http, Sample("b", "two", 1, 5, "a"))
+    await post(http, Sample("a", "one", 0, 9))
+    assert await ask(http, "/api/dependencies", **DURING) == [{"parent": "one", "child": "two", "callCount": 1}]
+
+
+async def test_calls_outside_of_the_time_asked_for_and_links_do_not_count(http: httpx.AsyncClient) -> None:
+    await post(http, Sample("a", "one", 0, 9), Sample("b", "two", 1, 5, "a"))
+    await post(http, Sample("f", "six", 0, 9, links=[("trace", "a")]), trace="linked")
+    before = {"endTs": str(START_US // 1000 - 1000), "lookback": "1000"}
+    assert await ask(http, "/api/dependencies", **before) == []
+    assert [link["child"] for link in await ask(http, "/api/dependencies", **DURING)] == ["two"]
+
+
+async def test_dependencies_reach_a_day_back_and_say_what_is_wrong_with_a_time(http: httpx.AsyncClient) -> None:
+    two_days_ago_us = time.time_ns() // 1000 - 2 * 86_400 * 10**6
+    calls = (Sample("a", "one", 0, 9), Sample("b", "two", 1, 5, "a"))
+    await post(http, *calls, start_us=two_days_ago_us)
+    assert await ask(http, "/api/dependencies") == []
+    await post(http, *calls, trace="now", start_us=time.time_ns() // 1000 - 10**6)
+    assert (await http.get("/api/dependencies")).json()["total"] == 0
+    assert [link["callCount"] for link in await ask(http, "/api/dependencies")] == [1]
+    assert (await http.get("/api/dependencies", params={"endTs": "soon"})).status_code == 400

@@ -28,7 +28,7 @@ class GatedStore(TraceStore):
         self.gate = threading.Event()
         self.entered = threading.Event()
         self.commits = 0
-        self.failure: sqlite3.Error | None = None
+        self.failure: Exception | None = None
 
     def write_all(self, exports: Sequence[Export]) -> list[Written]:
         self.entered.set()
@@ -101,3 +101,14 @@ def test_closing_writes_what_is_queued_and_takes_no_more(store: GatedStore) -> N
     assert [future.result(0).stored for future in futures] == [2, 3]
     with pytest.raises(Unavailable):
         writer.submit(export(14))
+
+
+def test_an_export_that_breaks_the_store_in_an_unexpected_way_does_not_end_the_writing(store: GatedStore) -> None:
+    store.gate.set()
+    writer = SpanWriter(store, max_queued_spans=100, max_queued_bytes=10**6)
+    store.failure = ValueError("poison")
+    with pytest.raises(Unavailable):
+        writer.submit(export(1)).result(5)
+    store.failure = None
+    assert writer.submit(export(1)).result(5) == Written(1, 0)
+    writer.close(timeout_s=5)

@@ -315,3 +315,17 @@ def _current() -> Any:
     from opentelemetry import context
 
     return context.get_current()
+
+
+async def test_who_hears_of_batches_and_fails_keeps_nobody_from_an_answer() -> None:
+    triton, reports = FakeTriton(), Reports()
+    await triton.load("affine--v3")
+
+    def fail(*_: object) -> None:
+        raise ValueError("poison")
+
+    reports.batch_done = fail  # type: ignore[method-assign, assignment]
+    batcher = make_batcher(triton, reports=reports)
+    for value in (1, 2):
+        answer = await batcher.submit(rows_of(value), deadline=in_seconds(5))
+        assert values_in(answer.rows) == [value]

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.testing import MemoryStore, eventually
 from lepton_ai.testing.fake_triton import FakeTriton
 from services.inference.lifecycle.deployments import Memory, MemoryFile
+from services.inference.routing.routes import ModelRoutes
 from tests.replica import FakeRegistry, Replica, make_replica, push_versions
 
 QUICK = {"probe_interval_s": 0.1, "triton_poll_s": 0.02}
@@ -429,3 +430,49 @@ class TestRestartingTheService:
             await world.registry.deploy("doubler", 1)
             await serves(replica, 1)
             assert replica.reconciler.settled
+
+
+class TestFaultsOfOurOwn:
+    """What nobody expects costs a line in the log, and neither a loop nor a version."""
+
+    async def test_a_pass_that_fails_is_not_the_last(self, world: World, replica: Replica) -> None:
+        replace, failures = replica.routes.replace, [ValueError("poison")] * 2
+
+        def fail_first(models: Mapping[str, ModelRoutes]) -> None:
+            if failures:
+                raise failures.pop()
+            replace(models)
+
+        replica.routes.replace = fail_first  # type: ignore[method-assign]
+        await world.registry.deploy("doubler", 1)
+        await serves(replica, 1)
+
+    @pytest.mark.parametrize("error", [ValueError("poison"), OSError("disk full"), Unavailable("away")])
+    async def test_a_version_that_cannot_be_brought_up_is_tried_again(self, world: World, error: Exception) -> None:
+        async with world.replica() as replica:
+            load, failures = world.triton.load, [error]
+
+            async def fail_first(name: str, **options: Any) -> None:
+                if failures:
+                    raise failures.pop()
+                await load(name, **options)
+
+            world.triton.load = fail_first  # type: ignore[method-assign]
+            await world.registry.deploy("doubler", 1)
+            await serves(replica, 1)
+
+    async def test_a_version_whose_removal_fails_is_removed_all_the_same(self, world: World, replica: Replica) -> None:
+        await world.registry.deploy("doubler", 1)
+        await serves(replica, 1)
+        unload, failures = world.triton.unload, [ValueError("poison")] * 2
+
+        async def fail_first(name: str, **options: Any) -> None:
+            if failures:
+                raise failures.pop()
+            await unload(name, **options)
+
+        world.triton.unload = fail_first  # type: ignore[method-assign]
+        await world.registry.deploy("doubler", 2)
+        await serves(replica, 2)
+        await eventually(lambda: replica.state_of(1) == "GONE", description="version 1 is gone")
+        await eventually(lambda: world.triton.loaded == {"doubler--v2"}, description="from Triton, too")

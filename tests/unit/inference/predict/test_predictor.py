@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,19 @@ from lepton_ai.errors import (
     Unavailable,
 )
 from lepton_ai.mesh.errors import from_status
+from lepton_ai.pipeline.postprocess import Postprocess
 from lepton_ai.v1 import common_pb2, inference_pb2
-from tests.unit.inference.colours import BLUE, COLOURS, GREEN, RED, colours_version, data_plane, image_tensor, item
+from tests.unit.inference.colours import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    RED,
+    colours_version,
+    data_plane,
+    image_tensor,
+    item,
+    mean_colour,
+)
 
 Request = inference_pb2.PredictRequest
 Options = inference_pb2.PredictOptions
@@ -234,3 +246,63 @@ async def test_one_version_can_be_asked_though_nothing_is_routed_to_it() -> None
     await plane.triton.load(fresh.triton_name)
     response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(), loaded=fresh)
     assert response.model_version == 5
+
+
+def not_a_number(name: str, inputs: Mapping[str, tensors.Array]) -> Mapping[str, tensors.Array]:
+    """The model of colours, to which red is not a number."""
+    scores = np.array(mean_colour(name, inputs)["logits"])
+    return {"logits": np.where(scores.argmax(axis=1, keepdims=True) == 0, np.nan, scores)}
+
+
+async def test_scores_that_are_no_numbers_are_the_error_of_their_item_alone() -> None:
+    plane = await data_plane()
+    plane.triton.compute = not_a_number
+    request = Request(
+        model=COLOURS_MODEL, items=[item(GREEN), item(RED), item(BLUE)], options=Options(outputs=["logits"])
+    )
+    good, bad, other = (response := await plane.predict(request, plane.call())).predictions
+    assert (names(good)[0], names(other)[0]) == (COLOURS[1], COLOURS[2])
+    error = from_status(bad.error)
+    assert (type(error), error.reason) == (FailedPrecondition, "NOT_A_NUMBER")
+    assert tensors.from_proto(response.tensors[0]).argmax(axis=1).tolist() == [1, 2], "rows of the good ones"
+
+
+async def test_a_single_item_whose_scores_are_no_numbers_fails_the_call() -> None:
+    plane = await data_plane()
+    plane.triton.compute = not_a_number
+    with pytest.raises(FailedPrecondition, match="not all numbers"):
+        await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+
+
+async def test_a_package_may_have_an_anomaly_instead() -> None:
+    version = colours_version()
+    version.postprocess = Postprocess.load([{"op": "classify", "not_a_number": "anomaly"}])
+    plane = await data_plane(version)
+    plane.triton.compute = not_a_number
+    response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED), item(BLUE)]), plane.call())
+    odd, good = response.predictions
+    assert [(each.input, each.reason) for each in odd.anomalies] == [("", "NOT_A_NUMBER")]
+    assert odd.WhichOneof("outcome") == "classification"
+    assert not names(odd)
+    assert not good.anomalies
+
+
+async def test_tensors_hold_what_is_not_a_number_as_it_is() -> None:
+    plane = await data_plane()
+    plane.triton.compute = not_a_number
+    image = tensors.to_proto("image", image_tensor((9, 0, 0), (0, 0, 9)))
+    response = await plane.predict(Request(model=COLOURS_MODEL, tensors=[image]), plane.call())
+    assert np.isnan(tensors.from_proto(response.tensors[0])).all(axis=1).tolist() == [True, False]
+
+
+async def test_labels_of_tensors_fail_row_by_row_too() -> None:
+    plane = await data_plane()
+    plane.triton.compute = not_a_number
+    image = tensors.to_proto("image", image_tensor((9, 0, 0), (0, 0, 9)))
+    response = await plane.predict(
+        Request(model=COLOURS_MODEL, tensors=[image], options=Options(top_k=1)), plane.call()
+    )
+    bad, good = response.predictions
+    assert from_status(bad.error).reason == "NOT_A_NUMBER"
+    assert names(good) == [COLOURS[2]]
+    assert len(tensors.from_proto(response.tensors[0])) == 2, "tensors hold all rows"

@@ -68,7 +68,7 @@ async def _scenario(callers: Sequence[Caller], compute_s: float, deaths_at_ms: S
         loaded_version(instances=3, description=MODEL),
         triton,
         tracer=NO_TRACING.tracer,
-        hooks=Reports().hooks,
+        batch_done=Reports().batch_done,
         max_queue_rows=1000,
         slots=slots,
     )

@@ -282,3 +282,33 @@ def test_a_region_taken_for_a_leftover_before_it_was_locked_is_made_anew(
 
 def test_the_threshold_is_below_a_photo_and_above_a_row_of_numbers() -> None:
     assert 16 * 4 < transport._LEAST_BYTES < 224 * 224 * 3
+
+
+@pytest.mark.parametrize("call", ["register_region", "version"])
+async def test_a_slot_that_cannot_be_made_for_a_reason_nobody_expects_costs_no_memory(
+    triton: FakeTriton, slots: SlotPool, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("poison")
+
+    monkeypatch.setattr(triton, call, fail)
+    assert await infer(triton, slots, large(1)) == [1]
+    await eventually(lambda: slots.held_bytes == 0, description="what was meant for it is given back")
+
+
+async def test_a_slot_is_asked_back_until_triton_has_let_go_whatever_it_says(
+    triton: FakeTriton, slots: SlotPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await warm(triton, slots)
+    unregister, failures = triton.unregister_region, [ValueError("poison"), ValueError("poison")]
+
+    async def fail_first(name: str) -> None:
+        if failures:
+            raise failures.pop()
+        await unregister(name)
+
+    monkeypatch.setattr(triton, "unregister_region", fail_first)
+    slot = slots.take(1)
+    assert slot is not None
+    slots.give_up(slot)
+    await eventually(lambda: slots.held_bytes == 0, description="it is forgotten")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from lepton_ai.errors import FailedPrecondition
@@ -26,7 +26,7 @@ class Restart:
 
 
 @asynccontextmanager
-async def watching(triton: FakeTriton, restart: Restart | None) -> AsyncIterator[TritonWatch]:
+async def watching(triton: FakeTriton, restart: Callable[[], Awaitable[None]] | None) -> AsyncIterator[TritonWatch]:
     watch = TritonWatch(triton, lambda: None, interval_s=0.001, answer_timeout_s=0.002, restart=restart)
     await watch.start()
     try:
@@ -76,3 +76,40 @@ async def test_without_a_way_to_end_it_a_hanging_triton_is_waited_for() -> None:
         await asyncio.gather(*(watch.refresh() for _ in range(30)))
         triton.restart()
         await eventually(lambda: watch.ready, description="it answers again")
+
+
+class Poisoned(FakeTriton):
+    """Its index fails in a way that nobody expects, as often as told."""
+
+    poison = 0
+
+    async def index(self) -> Mapping[str, str]:
+        if self.poison:
+            self.poison -= 1
+            raise ValueError("poison")
+        return await super().index()
+
+
+async def test_a_look_that_fails_unexpectedly_is_not_the_last() -> None:
+    triton = Poisoned()
+    async with watching(triton, None) as watch:
+        triton.poison = 2
+        await eventually(lambda: not triton.poison, description="it has met both")
+        await triton.load("model")
+        await eventually(lambda: dict(watch.states) == {"model": "READY"}, description="it sees again")
+
+
+async def test_a_restart_that_fails_unexpectedly_is_asked_for_again() -> None:
+    triton = FakeTriton()
+    restarts = 0
+
+    async def restart() -> None:
+        nonlocal restarts
+        restarts += 1
+        if restarts == 1:
+            raise OSError("no such process")
+        triton.restart()
+
+    async with watching(triton, restart) as watch:
+        triton.hang()
+        await eventually(lambda: restarts == 2 and watch.ready, description="it answers again")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.mesh.discovery.endpoints import Endpoint, endpoint_key, fixed_endpoints, register, watch_endpoints
+from lepton_ai.mesh.discovery import endpoints
+from lepton_ai.mesh.discovery.endpoints import fixed_endpoints, register, watch_endpoints
+from lepton_ai.mesh.discovery.records import Endpoint, endpoint_key
 from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore
 
@@ -125,3 +128,30 @@ async def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: str) -> No
     watch = await watch_endpoints(MemoryStore(), "preprocess", memory=memory)
     assert not watch.endpoints
     await watch.close()
+
+
+async def test_remembering_goes_on_when_a_write_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, failures = endpoints._write, [OSError("disk full"), ValueError("poison")]
+
+    def fail_first(path: Path, entries: Mapping[str, bytes]) -> None:
+        if failures:
+            raise failures.pop()
+        write(path, entries)
+
+    monkeypatch.setattr(endpoints, "_write", fail_first)
+    store, memory = MemoryStore(), tmp_path / "preprocess.json"
+    await register(store, ONE)
+    watch = await watch_endpoints(store, "preprocess", memory=memory)
+    await eventually(lambda: len(failures) < 2, description="the first write has failed")
+    await eventually(lambda: not failures, description="the second one, too")
+    await register(store, TWO)
+    await eventually(memory.exists, description="the endpoints are kept")
+    await watch.close()
+
+
+async def test_what_cannot_be_dialled_is_no_endpoint() -> None:
+    store = MemoryStore()
+    await store.put("/lepton/endpoints/preprocess/x", b'{"Addr": "unix:/run/x"}')
+    await store.put("/lepton/endpoints/preprocess/y", b"[" * 100_000)
+    await register(store, ONE)
+    assert (await watch_endpoints(store, "preprocess")).addresses == {ONE.address}

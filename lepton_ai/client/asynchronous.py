@@ -1,35 +1,33 @@
-"""The client of a Lepton platform: push, deploy and predict. `Client` blocks, `AsyncClient` is for asyncio.
-
-with Client() as lepton:
-    lepton.push("efficientnet-lite0/")
-    lepton.deploy("efficientnet-lite0")
-    print(lepton.predict("efficientnet-lite0", "cat.jpg").labels[0].name)
-"""
+"""The client for asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import grpc
 import numpy.typing as npt
 
 from lepton_ai.addresses import Addresses, find_addresses, split_addresses
-from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, NotFound
+from lepton_ai.client import forking
+from lepton_ai.client.model_inputs import ModelInputs
+from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, NotFound
 from lepton_ai.mesh.calling.pool import ServicePool, channel_options
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
+from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
-from lepton_ai.references import parse_model_ref
+from lepton_ai.references import check_name, parse_model_ref
 from lepton_ai.storage_faults import gather_faults
-from lepton_ai.tensors import to_proto
+from lepton_ai.tensors import checked_text, to_proto
 from lepton_ai.v1 import (
+    common_pb2,
     health_pb2,
     health_pb2_grpc,
     inference_pb2,
@@ -40,10 +38,12 @@ from lepton_ai.v1 import (
 
 T = TypeVar("T")
 
-_OPTIONS = channel_options(64 << 20)
+_OPTIONS = channel_options(MAX_MESSAGE_BYTES)
 _PUSH_TIMEOUT_S = 600.0
 _CHECK_TIMEOUT_S = 3600.0
 _SLOWEST_BYTES_PER_S = 50 << 20
+_GRACE_S = 2.0
+"""How much later than its timeout a call may end before it is given up."""
 
 
 class _TraceSettings:
@@ -53,7 +53,10 @@ class _TraceSettings:
 
 
 class AsyncClient:
-    """Talks to a platform from asyncio code. Make one and keep it: it holds the connections."""
+    """Talks to a platform from asyncio code. Make one and keep it: it holds the connections.
+
+    In a process that was forked from one in which gRPC ran, it raises FailedPrecondition; `Client` works there.
+    """
 
     def __init__(
         self, addresses: Addresses | None = None, *, timeout_s: float = 30.0, trace_ratio: float = 0.0
@@ -62,12 +65,16 @@ class AsyncClient:
 
         `trace_ratio` is the share of calls that are traced from here on; others are traced as the platform decides.
         """
+        forking.check_grpc()
         self.addresses = find_addresses(addresses or Addresses(), environ=os.environ)
         self._timeout_s = timeout_s
         self._tracing = Tracing.create("client", _TraceSettings(self.addresses.otlp, trace_ratio))
         self._traces = trace_ratio > 0
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._inference: ServicePool | None = None
+        self._model_inputs = ModelInputs()
+        forking.leave_to_parent(self)
+        forking.grpc_used_by(self, uses=bool(self.addresses.otlp))
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,11 +91,14 @@ class AsyncClient:
             await channel.close()
         self._channels.clear()
         await asyncio.to_thread(self._tracing.shutdown)
+        forking.grpc_used_by(self, uses=False)
 
     async def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
         """The model's answer for one example: a file, bytes, a text, a number, or a mapping of inputs by name.
 
-        `model` is NAME, NAME@VERSION or NAME@ALIAS. Raises LeptonError: the class says what kind of problem it is.
+        `model` is NAME, NAME@VERSION or NAME@ALIAS. A file is a `pathlib.Path` or a `File`; a plain text is its path
+        only for a model that takes nothing but a picture or a sound, and never in a mapping. Raises LeptonError: the
+        class says what kind of problem it is.
         """
         answer = await self.predict_batch(model, [value], top_k=top_k, timeout_s=timeout_s)
         return answer.predictions[0]
@@ -106,18 +116,25 @@ class AsyncClient:
 
         A call with a single example raises instead.
         """
-        request = inference_pb2.PredictRequest(model=parse_model_ref(model), items=[to_item(value) for value in values])
-        request.options.top_k = top_k
-        request.options.outputs.extend(outputs)
-        return await self._predict(request, timeout_s)
+        end_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        request = inference_pb2.PredictRequest(model=parse_model_ref(model))
+
+        async def describe() -> Mapping[str, str]:
+            return await self._input_kinds(request.model, end_s - time.monotonic())
+
+        paths = await self._model_inputs.texts_are_paths(model, values, describe)
+        request.items.extend(to_item(value, texts_are_paths=paths) for value in values)
+        request.options.top_k = _checked_top_k(top_k)
+        request.options.outputs.extend(checked_text(name, "outputs") for name in outputs)
+        return await self._predict(request, end_s - time.monotonic())
 
     async def infer(
         self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None
     ) -> Answer:
         """Run the model on ready tensors, one for each of its inputs, whose first dimension is the batch."""
         request = inference_pb2.PredictRequest(model=parse_model_ref(model))
-        request.tensors.extend(to_proto(name, array) for name, array in tensors.items())
-        return await self._predict(request, timeout_s)
+        request.tensors.extend(to_proto(checked_text(name, "tensors"), array) for name, array in tensors.items())
+        return await self._predict(request, self._timeout_s if timeout_s is None else timeout_s)
 
     async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
         """Upload a package as the next version of its model; content that is there already is not sent again.
@@ -132,7 +149,7 @@ class AsyncClient:
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         # The registry may have to read what it has.
         timeout_s = self._timeout_s + sum(file.size_bytes for file in manifest.files) / _SLOWEST_BYTES_PER_S
-        missing = await _explained(registry.FindMissingFiles(request, timeout=timeout_s))
+        missing = await _explained(registry.FindMissingFiles(request, timeout=timeout_s), timeout_s)
         wanted = set(missing.sha256)
         paths = {file.sha256: package.path(file.path) for file in manifest.files if file.sha256 in wanted}
 
@@ -141,7 +158,7 @@ class AsyncClient:
             async for chunk in read_chunks(paths, on_progress):
                 yield registry_pb2.PushVersionRequest(chunk=chunk)
 
-        pushed = await _explained(registry.PushVersion(messages(), timeout=_PUSH_TIMEOUT_S))
+        pushed = await _explained(registry.PushVersion(messages(), timeout=_PUSH_TIMEOUT_S), _PUSH_TIMEOUT_S)
         return pushed.version
 
     async def download(self, model: str, file: str, path: Path | str) -> Path:
@@ -151,7 +168,7 @@ class AsyncClient:
         """
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.GetVersionRequest(model=parse_model_ref(model))
-        version = await _explained(registry.GetVersion(request, timeout=self._timeout_s))
+        version = await _explained(registry.GetVersion(request, timeout=self._timeout_s), self._timeout_s)
         found = next((each for each in version.manifest.files if each.path == file), None)
         if found is None:
             names = ", ".join(each.path for each in version.manifest.files[:20])
@@ -159,7 +176,7 @@ class AsyncClient:
                 f"{version.model}@{version.version} has no {file}.", reason="NO_SUCH_FILE", fix=f"It has {names}."
             )
         chunks = registry.DownloadFile(registry_pb2.DownloadFileRequest(sha256=found.sha256), timeout=_PUSH_TIMEOUT_S)
-        return await _explained(write_chunks(Path(path), found, chunks))
+        return await _explained(write_chunks(Path(path), found, chunks), _PUSH_TIMEOUT_S)
 
     async def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
         """Have the registry read every file it holds, which takes a while; what is damaged, missing or unused.
@@ -168,7 +185,7 @@ class AsyncClient:
         """
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         reports = registry.CheckStorage(registry_pb2.CheckStorageRequest(), timeout=_CHECK_TIMEOUT_S)
-        return await _explained(gather_faults(reports, on_progress))
+        return await _explained(gather_faults(reports, on_progress), _CHECK_TIMEOUT_S)
 
     async def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.
@@ -177,7 +194,7 @@ class AsyncClient:
         """
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.DeployRequest(model=parse_model_ref(model))
-        deployment = await _explained(registry.Deploy(request, timeout=self._timeout_s))
+        deployment = await _explained(registry.Deploy(request, timeout=self._timeout_s), self._timeout_s)
         if wait_s > 0:
             await self._wait_until_served(deployment, wait_s)
         return deployment
@@ -185,20 +202,32 @@ class AsyncClient:
     async def undeploy(self, model: str) -> None:
         """Take a model out of service; its versions stay in the registry."""
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        await _explained(registry.Undeploy(registry_pb2.UndeployRequest(model=model), timeout=self._timeout_s))
+        request = registry_pb2.UndeployRequest(model=check_name(model, field="model"))
+        await _explained(registry.Undeploy(request, timeout=self._timeout_s), self._timeout_s)
 
     async def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """All models with their versions, or one of them. Raises NotFound for a name that does not exist."""
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        request = registry_pb2.ListModelsRequest(name=name)
-        return (await _explained(registry.ListModels(request, timeout=self._timeout_s))).models
+        request = registry_pb2.ListModelsRequest(name=check_name(name) if name else "")
+        return list((await _explained(registry.ListModels(request, timeout=self._timeout_s), self._timeout_s)).models)
 
     async def status(self) -> health_pb2.PlatformStatus:
         """What is up, what is served and whether predictions work."""
         health = health_pb2_grpc.HealthServiceStub(self._channel("health"))
-        return await _explained(health.GetStatus(health_pb2.GetStatusRequest(), timeout=self._timeout_s))
+        return await _explained(
+            health.GetStatus(health_pb2.GetStatusRequest(), timeout=self._timeout_s), self._timeout_s
+        )
 
-    async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float | None) -> Answer:
+    async def _input_kinds(self, model: common_pb2.ModelRef, timeout_s: float) -> Mapping[str, str]:
+        request = inference_pb2.DescribeModelRequest(model=model)
+
+        async def describe(channel: grpc.aio.Channel, left_s: float) -> Mapping[str, str]:
+            stub = inference_pb2_grpc.InferenceServiceStub(channel)
+            return (await stub.DescribeModel(request, timeout=left_s)).input_kinds
+
+        return await self._call_inference(describe, timeout_s)
+
+    async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float) -> Answer:
         async def predict(channel: grpc.aio.Channel, left_s: float) -> Answer:
             call = inference_pb2_grpc.InferenceServiceStub(channel).Predict(request, timeout=left_s)
             response = await call
@@ -206,8 +235,11 @@ class AsyncClient:
             trace_id = trailing.get(TRACE_ID_TRAILER, "")
             return to_answer(response, trace_id=trace_id if isinstance(trace_id, str) else trace_id.decode())
 
+        return await self._call_inference(predict, timeout_s)
+
+    async def _call_inference(self, invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]], timeout_s: float) -> T:
         pool = await self._open_inference()
-        return await pool.call(predict, timeout_s=self._timeout_s if timeout_s is None else timeout_s)
+        return await _explained(pool.call(invoke, timeout_s=timeout_s), timeout_s)
 
     async def _wait_until_served(self, deployment: registry_pb2.Deployment, wait_s: float) -> None:
         wanted = deployment.routes[0].targets[0].version
@@ -235,21 +267,25 @@ class AsyncClient:
 
     async def _open_inference(self) -> ServicePool:
         """The inference replicas: a call goes to the best of them, and to another one when it fails there."""
+        forking.check_grpc()
         if self._inference is None:
             address = self._address("inference")
             replicas = split_addresses(address)
             # With several the spans of the pool's calls cannot say which one was called.
             interceptors = self._interceptors(replicas[0] if len(replicas) == 1 else None)
             pool = ServicePool("inference", fixed_endpoints("inference", replicas), interceptors=interceptors)
+            forking.grpc_used_by(self, uses=True)
             # Set before the first await, so that calls made at the same time share one pool.
             self._inference = pool
             await pool.start()
         return self._inference
 
     def _channel(self, service: str) -> grpc.aio.Channel:
+        forking.check_grpc()
         if service not in self._channels:
             address = self._address(service)
             interceptors = self._interceptors(address)
+            forking.grpc_used_by(self, uses=True)
             self._channels[service] = grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=interceptors)
         return self._channels[service]
 
@@ -266,113 +302,24 @@ class AsyncClient:
         return address
 
 
-class Client:
-    """The same for code that is not asyncio: every call blocks until it is done. Safe to use from several threads."""
-
-    def __init__(
-        self, addresses: Addresses | None = None, *, timeout_s: float = 30.0, trace_ratio: float = 0.0
-    ) -> None:
-        """See AsyncClient."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="lepton-client", daemon=True)
-        self._thread.start()
-        try:
-            self._client = self._run(_make(addresses, timeout_s, trace_ratio))
-        except BaseException:
-            self._stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def addresses(self) -> Addresses:
-        """Where this client's platform is."""
-        return self._client.addresses
-
-    def close(self) -> None:
-        """Close all connections."""
-        if not self._loop.is_closed():
-            self._run(self._client.close())
-            self._stop()
-
-    def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
-        """See AsyncClient.predict."""
-        return self._run(self._client.predict(model, value, top_k=top_k, timeout_s=timeout_s))
-
-    def predict_batch(
-        self,
-        model: str,
-        values: Sequence[Input],
-        *,
-        top_k: int = 0,
-        outputs: Sequence[str] = (),
-        timeout_s: float | None = None,
-    ) -> Answer:
-        """See AsyncClient.predict_batch."""
-        call = self._client.predict_batch(model, values, top_k=top_k, outputs=outputs, timeout_s=timeout_s)
-        return self._run(call)
-
-    def infer(self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None) -> Answer:
-        """See AsyncClient.infer."""
-        return self._run(self._client.infer(model, tensors, timeout_s=timeout_s))
-
-    def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
-        """See AsyncClient.push."""
-        return self._run(self._client.push(directory, on_progress=on_progress))
-
-    def download(self, model: str, file: str, path: Path | str) -> Path:
-        """See AsyncClient.download."""
-        return self._run(self._client.download(model, file, path))
-
-    def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
-        """See AsyncClient.check_storage."""
-        return self._run(self._client.check_storage(on_progress=on_progress))
-
-    def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
-        """See AsyncClient.deploy."""
-        return self._run(self._client.deploy(model, wait_s=wait_s))
-
-    def undeploy(self, model: str) -> None:
-        """See AsyncClient.undeploy."""
-        self._run(self._client.undeploy(model))
-
-    def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
-        """See AsyncClient.models."""
-        return self._run(self._client.models(name))
-
-    def status(self) -> health_pb2.PlatformStatus:
-        """See AsyncClient.status."""
-        return self._run(self._client.status())
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            future.cancel()
-            raise
-
-    def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+def _checked_top_k(top_k: int) -> int:
+    if not 0 <= top_k < 1 << 32:
+        raise InvalidInput.of_field("top_k", f"is {top_k}", fix="Ask for 1 or more labels, or 0 for the usual number.")
+    return top_k
 
 
-async def _make(addresses: Addresses | None, timeout_s: float, trace_ratio: float) -> AsyncClient:
-    """Inside the loop, to which grpc.aio binds what is made."""
-    return AsyncClient(addresses, timeout_s=timeout_s, trace_ratio=trace_ratio)
-
-
-async def _explained(call: Awaitable[T]) -> T:
-    """Await a call; a failure becomes the LeptonError it stands for."""
+async def _explained(call: Awaitable[T], timeout_s: float) -> T:
+    """Await a call; a failure becomes the LeptonError it stands for, also when gRPC forgets its own timeout."""
     try:
-        return await call
+        async with asyncio.timeout(timeout_s + _GRACE_S):
+            return await call
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from error
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"gRPC does not work in this process: after {timeout_s:g} s it gives neither an answer nor an error.",
+            fix="If it was forked from one that used gRPC: import lepton_ai before that, or start it with spawn.",
+        ) from error
 
 
 def _raise_if_failed(model: health_pb2.ModelStatus, wanted: int) -> None:

@@ -1,0 +1,12 @@
+"""The client of a Lepton platform: push, deploy and predict. `Client` blocks, `AsyncClient` is for asyncio.
+
+with Client() as lepton:
+    lepton.push("efficientnet-lite0/")
+    lepton.deploy("efficientnet-lite0")
+    print(lepton.predict("efficientnet-lite0", "cat.jpg").labels[0].name)
+"""
+
+from lepton_ai.client.asynchronous import AsyncClient
+from lepton_ai.client.blocking import Client
+
+__all__ = ["AsyncClient", "Client"]

@@ -1,0 +1,126 @@
+"""The client for code that is not asyncio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy.typing as npt
+
+from lepton_ai.addresses import Addresses, find_addresses
+from lepton_ai.client import forking
+from lepton_ai.client.engine import Call, ClientOptions, Engine, open_engine
+from lepton_ai.errors import FailedPrecondition
+from lepton_ai.package.transfer import OnProgress
+from lepton_ai.prediction import Answer, Input, Prediction
+from lepton_ai.v1 import health_pb2, registry_pb2
+
+
+class Client:
+    """AsyncClient for code that is not asyncio: every call blocks until it is done. Safe to use from several threads.
+
+    It also works in forked processes, both one that was made before the fork and one that is made after it. Where gRPC
+    ran before the fork, the first call starts a process that calls for the forked one, which takes a moment.
+    """
+
+    def __init__(
+        self, addresses: Addresses | None = None, *, timeout_s: float = 30.0, trace_ratio: float = 0.0
+    ) -> None:
+        """See AsyncClient."""
+        found = find_addresses(addresses or Addresses(), environ=os.environ)
+        self._options = ClientOptions(found, timeout_s, trace_ratio)
+        self._engine: Engine | None = open_engine(self._options)
+        self._pid = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where this client's platform is."""
+        return self._options.addresses
+
+    def close(self) -> None:
+        """Close all connections."""
+        with forking.process_lock():
+            engine, self._engine = self._engine, None
+        if engine is not None and self._pid == os.getpid():  # a parent's is the parent's to close
+            engine.close()
+
+    def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
+        """See AsyncClient.predict."""
+        prediction: Prediction = self._run("predict", model, value, top_k=top_k, timeout_s=timeout_s)
+        return prediction
+
+    def predict_batch(
+        self,
+        model: str,
+        values: Sequence[Input],
+        *,
+        top_k: int = 0,
+        outputs: Sequence[str] = (),
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """See AsyncClient.predict_batch."""
+        options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "timeout_s": timeout_s}
+        answer: Answer = self._run("predict_batch", model, values, **options)
+        return answer
+
+    def infer(self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None) -> Answer:
+        """See AsyncClient.infer."""
+        answer: Answer = self._run("infer", model, tensors, timeout_s=timeout_s)
+        return answer
+
+    def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
+        """See AsyncClient.push."""
+        version: registry_pb2.ModelVersion = self._run("push", directory, on_progress=on_progress)
+        return version
+
+    def download(self, model: str, file: str, path: Path | str) -> Path:
+        """See AsyncClient.download."""
+        written: Path = self._run("download", model, file, path)
+        return written
+
+    def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
+        """See AsyncClient.check_storage."""
+        faults: Sequence[registry_pb2.StorageFault] = self._run("check_storage", on_progress=on_progress)
+        return faults
+
+    def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
+        """See AsyncClient.deploy."""
+        deployment: registry_pb2.Deployment = self._run("deploy", model, wait_s=wait_s)
+        return deployment
+
+    def undeploy(self, model: str) -> None:
+        """See AsyncClient.undeploy."""
+        self._run("undeploy", model)
+
+    def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
+        """See AsyncClient.models."""
+        found: Sequence[registry_pb2.Model] = self._run("models", name)
+        return found
+
+    def status(self) -> health_pb2.PlatformStatus:
+        """See AsyncClient.status."""
+        status: health_pb2.PlatformStatus = self._run("status")
+        return status
+
+    def _run(self, method: str, *arguments: Any, on_progress: OnProgress | None = None, **options: Any) -> Any:
+        return self._opened().run(Call(method, arguments, options), on_progress)
+
+    def _opened(self) -> Engine:
+        """Where calls run; made anew in a forked process, and when it is lost."""
+        engine = self._engine
+        if engine is not None and self._pid == os.getpid() and not engine.is_lost:
+            return engine
+        with forking.process_lock():
+            if self._engine is None:
+                raise FailedPrecondition("The client is closed.", reason="CLOSED", fix="Make another one.")
+            if self._pid != os.getpid() or self._engine.is_lost:
+                self._engine, self._pid = open_engine(self._options), os.getpid()
+            return self._engine

@@ -1,0 +1,110 @@
+"""Runs the calls of a blocking client on an AsyncClient: in a thread of this process, or in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lepton_ai.client import forking
+
+if TYPE_CHECKING:
+    from lepton_ai.addresses import Addresses
+    from lepton_ai.client.asynchronous import AsyncClient
+    from lepton_ai.package.transfer import OnProgress
+
+
+@dataclass(frozen=True)
+class ClientOptions:
+    """What an AsyncClient is made with."""
+
+    addresses: Addresses
+    timeout_s: float
+    trace_ratio: float
+
+    def make(self) -> AsyncClient:
+        """The client; to be called in the loop that it will work in."""
+        from lepton_ai.client.asynchronous import AsyncClient
+
+        return AsyncClient(self.addresses, timeout_s=self.timeout_s, trace_ratio=self.trace_ratio)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A method of AsyncClient with its arguments."""
+
+    method: str
+    arguments: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    async def run(self, client: AsyncClient, on_progress: OnProgress | None = None) -> Any:
+        """Make the call. `on_progress` is for the method that takes one."""
+        more = {} if on_progress is None else {"on_progress": on_progress}
+        return await getattr(client, self.method)(*self.arguments, **self.options, **more)
+
+
+class Engine(Protocol):
+    """Where calls run. For any number of threads of one process."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it can answer nothing any more."""
+
+    def run(self, call: Call, on_progress: OnProgress | None = None) -> Any:
+        """What the call gives or raises. Blocks."""
+
+    def close(self) -> None:
+        """Close all connections. Blocks."""
+
+
+class LoopThread:
+    """An event loop in a thread of this process."""
+
+    is_lost = False
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lepton-client", daemon=True)
+        self._thread.start()
+        forking.leave_to_parent(self)
+        try:
+            self._client: AsyncClient = self._wait_for(_make(options))
+        except BaseException:
+            self._stop()
+            raise
+
+    def run(self, call: Call, on_progress: OnProgress | None = None) -> Any:
+        return self._wait_for(call.run(self._client, on_progress))
+
+    def close(self) -> None:
+        self._wait_for(self._client.close())
+        self._stop()
+
+    def _wait_for(self, work: Any) -> Any:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _make(options: ClientOptions) -> AsyncClient:
+    """Inside the loop, to which grpc.aio binds what is made."""
+    return options.make()
+
+
+def open_engine(options: ClientOptions) -> Engine:
+    """A thread, which is quicker, or where gRPC does not work since a fork, a fresh process."""
+    if not forking.grpc_is_lost():
+        return LoopThread(options)
+    from lepton_ai.client.helper import HelperProcess
+
+    return HelperProcess(options)
