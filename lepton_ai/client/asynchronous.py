@@ -40,10 +40,10 @@ T = TypeVar("T")
 
 _OPTIONS = channel_options(MAX_MESSAGE_BYTES)
 _PUSH_TIMEOUT_S = 600.0
-_CHECK_TIMEOUT_S = 3600.0
-_SLOWEST_BYTES_PER_S = 50 << 20
 _GRACE_S = 2.0
 """How much later than its timeout a call may end before it is given up."""
+_CHECK_TIMEOUT_S = 3600.0
+_SLOWEST_BYTES_PER_S = 50 << 20
 
 
 class _TraceSettings:

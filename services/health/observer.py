@@ -86,11 +86,6 @@ class Observer:
         await self._checker.close()
         self.status.close()
 
-    async def look_at_machine(self) -> None:
-        """Have the status tell of the machine as it is now: disks fill up faster than replicas are asked."""
-        self._machine_problems = await self._machine.look()
-        self._refresh()
-
     def current(self) -> health_pb2.PlatformStatus:
         """The status with the time of the last look, stale ones marked as such."""
         self._show()
@@ -98,6 +93,11 @@ class Observer:
         status.CopyFrom(self.status.value)
         status.observed_at.FromNanoseconds(self._freshness.observed_ns)
         return status
+
+    async def look_at_machine(self) -> None:
+        """Have the status tell of the machine as it is now: disks fill up faster than replicas are asked."""
+        self._machine_problems = await self._machine.look()
+        self._refresh()
 
     async def _follow(self, watch: Watch) -> None:
         async for _ in watch.changes():

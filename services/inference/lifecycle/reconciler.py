@@ -70,7 +70,7 @@ class Reconciler:
         self._reconcile()
         self._publication = await self._state.publish(serving_key(replica), self._published())
         self._changed.set()
-        self._tasks = [run_loop(self._run, name="reconcile"), run_loop(self._keep, name="remember and tidy")]
+        self._tasks = [run_loop(self._run, name="reconcile"), run_loop(self._keep, name="keep what is served")]
 
     async def close(self) -> None:
         """Stop. Models stay loaded in Triton, so that a restarted service has them at once."""
