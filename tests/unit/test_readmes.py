@@ -52,7 +52,7 @@ def fields(readme: str) -> dict[str, object]:
 def is_said(default: object, said: str) -> bool:
     """Whether a README's cell means this default: 32 MiB, 40,000,000, "none", and a word in brackets behind it."""
     said = re.sub(r" \(.*\)$", "", said)
-    if default is None or default == {}:
+    if default is None or default in ((), {}):
         return said == "none"
     if isinstance(default, int | float):
         number, _, unit = said.replace(",", "").partition(" ")
