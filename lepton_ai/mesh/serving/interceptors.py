@@ -17,7 +17,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
-from lepton_ai.errors import ResourceExhausted, Unavailable
+from lepton_ai.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import abort, as_lepton_error
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.deadline import given_deadline
@@ -167,7 +167,10 @@ def deadline_layer(default_timeout_s: float) -> Layer:
             return behavior
 
         async def call(request: Any, context: ServicerContext) -> Any:
-            if context.time_remaining() is not None:
+            remaining_s = context.time_remaining()
+            if remaining_s is not None:
+                if remaining_s <= 0:  # it came too late to be worth any work, as they do when there is too much of it
+                    raise DeadlineExceeded("The deadline passed before the call was looked at.", fix="Allow more time.")
                 return await behavior(request, context)  # grpc itself cancels the handler in time
             async with given_deadline(default_timeout_s):
                 return await behavior(request, context)

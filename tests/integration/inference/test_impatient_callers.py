@@ -1,0 +1,88 @@
+"""Callers whose time is over before Triton answers, on a real one: it dies of calls that end so, when they reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from lepton_ai.mesh.tracing.context import TRACEPARENT
+from lepton_ai.testing import eventually
+from tests.integration.inference.whole_path import WholePath, whole_path
+
+IMPATIENT_S = 15.0
+CALLERS = 64
+SHORT_S = (0.0005, 0.001, 0.002, 0.004)
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> AsyncIterator[WholePath]:
+    async with whole_path(tmp_path) as path:
+        yield path
+
+
+def pictures(count: int) -> Any:
+    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="image", datatype="UINT8", shape=[count, 8, 8, 3])
+    content = bytes([7]) * (count * 192)
+    return service_pb2.ModelInferRequest(model_name="colours", inputs=[tensor], raw_input_contents=[content])
+
+
+def sampled_or_not() -> tuple[tuple[str, str], ...]:
+    flags = random.choice(("00", "01"))
+    return ((TRACEPARENT, f"00-{random.getrandbits(128) | 1:032x}-{random.getrandbits(64) | 1:016x}-{flags}"),)
+
+
+async def be_impatient(stub: Any, seen: Counter[str], end_s: float) -> None:
+    while time.monotonic() < end_s:
+        request, timeout_s = pictures(random.choice((1, 2, 4, 20))), random.choice(SHORT_S)
+        try:
+            await stub.ModelInfer(request, timeout=timeout_s, metadata=sampled_or_not())
+            seen["OK"] += 1
+        except grpc.aio.AioRpcError as error:
+            seen[error.code().name] += 1
+        await asyncio.sleep(0)
+
+
+async def be_patient(stub: Any, end_s: float) -> int:
+    answers = 0
+    while time.monotonic() < end_s:
+        answer = await stub.ModelInfer(pictures(2), timeout=20)
+        assert np.frombuffer(answer.raw_output_contents[0], np.float32) == pytest.approx([7 / 16] * 6)
+        answers += 1
+    return answers
+
+
+async def test_triton_survives_callers_with_hardly_any_time_and_others_do_not_notice_them(path: WholePath) -> None:
+    pid, seen = path.triton.pid, Counter[str]()
+    end_s = time.monotonic() + IMPATIENT_S
+    async with grpc.aio.insecure_channel(path.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        impatient, patient = (service_pb2_grpc.GRPCInferenceServiceStub(each) for each in (channel, path.channel))
+        answers, *_ = await asyncio.gather(
+            be_patient(patient, end_s), *(be_impatient(impatient, seen, end_s) for _ in range(CALLERS))
+        )
+    assert path.triton.pid == pid
+    assert answers > 0
+    assert seen["DEADLINE_EXCEEDED"] > 1000
+    assert seen.keys() <= {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+async def test_a_late_callers_answer_is_thrown_away_and_its_place_is_free_again(path: WholePath) -> None:
+    stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(path.channel)
+    (loaded,) = (version for model in path.replica.routes.models() for version in model.serving.values())
+    batcher = path.replica.runtimes.of(loaded).batcher
+    for _ in range(20):
+        call = stub.ModelInfer(pictures(4), timeout=20)
+        await eventually(lambda: batcher.batches_in_flight, description="it is at Triton", interval_s=0)
+        call.cancel()
+    await eventually(lambda: not batcher.busy, description="Triton has answered all of them")
+    answer = await stub.ModelInfer(pictures(1), timeout=20)
+    assert np.frombuffer(answer.raw_output_contents[0], np.float32) == pytest.approx([7 / 16] * 3)
