@@ -83,7 +83,8 @@ def tracing_layer(tracing: Tracing) -> Layer:
 
 
 def metrics_layer(metrics: Metrics) -> Layer:
-    """Counts and times calls. Streams that live for ever are counted while they run, but their length says nothing."""
+    """Counts and times calls. Streams that live for ever, or until their caller leaves, are counted while they run, but
+    their length says nothing."""
 
     def wrap(rpc: Rpc, behavior: Behavior) -> Behavior:
         if is_infrastructure(rpc.method):
@@ -100,8 +101,9 @@ def metrics_layer(metrics: Metrics) -> Layer:
                 failure = error
                 raise
             finally:
-                seconds = time.perf_counter() - start_s if timed else None
-                metrics.rpc_ended(rpc.method, final_code(context, failure), seconds)
+                code = final_code(context, failure)
+                left = rpc.response_streaming and code is grpc.StatusCode.CANCELLED
+                metrics.rpc_ended(rpc.method, code, time.perf_counter() - start_s if timed and not left else None)
 
         return call
 

@@ -214,7 +214,8 @@ async def test_messages_over_the_limit_are_refused() -> None:
         assert await EchoStub(served.channel).send("UnaryUnary", "a" * 1024) == "a" * 1024
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+# A client that streams its requests may notice the end of the call only when it sends the next one.
+@pytest.mark.parametrize("shape", ["UnaryUnary", "UnaryStream"])
 @pytest.mark.parametrize("packing", [grpc.Compression.Gzip, grpc.Compression.Deflate], ids=["gzip", "deflate"])
 async def test_packed_messages_are_refused_and_not_unpacked(shape: str, packing: grpc.Compression) -> None:
     async with running((add_echo, Echo(repeat), SERVICE)) as served:

@@ -84,6 +84,14 @@ def test_a_foreign_exception_marks_its_span_without_its_text() -> None:
     assert "secret" not in repr(span)
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), Cancelled("The caller gave up.")])
+def test_work_that_was_given_up_has_not_failed(error: BaseException) -> None:
+    with captured_spans() as captured:
+        with pytest.raises(type(error)), captured.tracing.span("work"):
+            raise error
+        assert captured.one("work").status.status_code is StatusCode.UNSET
+
+
 def test_long_attributes_are_cut() -> None:
     with captured_spans() as captured, captured.tracing.span("work", attributes={"text": "长" * 1000}):
         pass
