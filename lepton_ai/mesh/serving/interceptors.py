@@ -169,7 +169,7 @@ def deadline_layer(default_timeout_s: float) -> Layer:
             return behavior
 
         async def call(request: Any, context: ServicerContext) -> Any:
-            remaining_s = context.time_remaining()
+            remaining_s: float | None = context.time_remaining()
             if remaining_s is not None:
                 if remaining_s <= 0:  # it came too late to be worth any work, as they do when there is too much of it
                     raise DeadlineExceeded("The deadline passed before the call was looked at.", fix="Allow more time.")
