@@ -19,16 +19,15 @@ import grpc
 import numpy.typing as npt
 
 from lepton_ai.addresses import Addresses, find_addresses, split_addresses
-from lepton_ai.downloads import write_chunks
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, NotFound
 from lepton_ai.mesh.calling.pool import ServicePool, channel_options
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
+from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
 from lepton_ai.references import parse_model_ref
 from lepton_ai.tensors import to_proto
-from lepton_ai.uploads import OnProgress, read_chunks
 from lepton_ai.v1 import (
     health_pb2,
     health_pb2_grpc,

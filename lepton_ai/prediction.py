@@ -11,13 +11,15 @@ import numpy as np
 
 from lepton_ai.errors import InvalidInput, LeptonError
 from lepton_ai.mesh.errors import from_status
+from lepton_ai.plain import Scalar, nearest_float, plain_value
 from lepton_ai.tensors import Array, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
-RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any]
+RawInput = bytes | str | float | int | bool | Path | np.ndarray[Any, Any] | np.generic | Scalar
 Input = RawInput | Mapping[str, RawInput | None]
 """One example: a value for a pipeline with a single input, else values by input name; None for a missing one."""
 
+_SENDABLE = "Send a text, a number, a boolean, bytes, a path or a NumPy array."
 _FILE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".gif", ".bmp", ".tiff"}
 )
@@ -76,9 +78,16 @@ class Answer:
 
 
 def to_item(value: Input, *, item_id: str = "") -> common_pb2.Item:
-    """An example as a message. Raises InvalidInput for files that cannot be read and types that cannot be sent."""
+    """An example as a message. Raises InvalidInput for files that cannot be read and types that cannot be sent.
+
+    Values are taken as data frames and databases give them: Decimal, dates, NumPy's scalars, UUID; what says that there
+    is no value, such as None or pandas' NA, is not sent. Names that are numbers are sent as texts.
+    """
+    if hasattr(value, "to_dict") and hasattr(value, "index"):  # a row of a data frame of pandas
+        value = value.to_dict()
     values = value if isinstance(value, Mapping) else {"": value}
-    inputs = {name: _to_value(each, name) for name, each in values.items() if each is not None}
+    plain = {str(name): plain_value(each) for name, each in values.items()}
+    inputs = {name: _to_value(each, name) for name, each in plain.items() if each is not None}
     return common_pb2.Item(id=item_id, inputs=inputs)
 
 
@@ -92,12 +101,21 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
     if isinstance(value, bool | np.bool_):
         return common_pb2.Value(boolean=bool(value))
     if isinstance(value, int | np.integer):
-        return common_pb2.Value(integer=int(value))
+        return _whole_number(int(value), name)
     if isinstance(value, float | np.floating):
         return common_pb2.Value(number=float(value))
     if isinstance(value, np.ndarray):
         return common_pb2.Value(tensor=to_proto(name, value))
-    raise InvalidInput.of_field(f"inputs.{name}", f"{type(value).__name__} cannot be sent", fix="Send bytes or a path.")
+    raise InvalidInput.of_field(f"inputs.{name}", f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
+
+
+def _whole_number(value: int, name: str) -> common_pb2.Value:
+    """An integer where it fits; else an unsigned one as the array without dimensions that can hold it, else a float."""
+    if -(1 << 63) <= value < 1 << 63:
+        return common_pb2.Value(integer=value)
+    if 0 <= value < 1 << 64:
+        return common_pb2.Value(tensor=to_proto(name, np.array(value, dtype=np.uint64)))
+    return common_pb2.Value(number=nearest_float(value))
 
 
 def _names_a_file(text: str) -> bool:

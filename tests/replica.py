@@ -15,11 +15,11 @@ from tritonclient.grpc import service_pb2
 from lepton_ai.errors import NotFound, Unavailable
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS, SERVING, StateStore
 from lepton_ai.package import Package
-from lepton_ai.v1 import common_pb2, health_pb2, registry_pb2
+from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.lifecycle.control import ControlOptions, make_reconciler
 from services.inference.lifecycle.prober import Predict
 from services.inference.lifecycle.reconciler import Reconciler
-from services.inference.routing.routes import Routes
+from services.inference.routing.routes import ModelReference, Routes
 from services.inference.triton.backend import InferenceBackend
 from services.inference.version import LoadedVersion
 from tests.sample_packages import onnx_package
@@ -131,12 +131,7 @@ class Replica:
 
     def loaded(self, model: str = "doubler", version: int = 0, alias: str = "") -> LoadedVersion:
         """Where a call goes. Raises what a caller would get."""
-        ref = common_pb2.ModelRef(name=model)
-        if version:
-            ref.version = version
-        if alias:
-            ref.alias = alias
-        return self.routes.resolve(ref).loaded
+        return self.routes.resolve(ModelReference(model, version or None, alias)).loaded
 
     def version(self, model: str = "doubler") -> int:
         """The version that production calls go to; 0 while there is none."""

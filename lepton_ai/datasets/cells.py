@@ -14,6 +14,7 @@ import pyarrow as pa
 from lepton_ai.datasets.schema import FILE_KINDS, Column
 from lepton_ai.errors import FailedPrecondition, NotFound, ResourceExhausted
 from lepton_ai.pipeline.values import RawValue
+from lepton_ai.plain import decimal_number
 from lepton_ai.tensors import Array
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -68,13 +69,15 @@ def values(array: pa.Array, column: Column) -> Sequence[Any]:
     kind = array.type
     if is_fixed_tensor(kind):
         return _tensors(array)
+    if pa.types.is_duration(kind):
+        return [None if value is None else value.total_seconds() for value in _python_times(array)]
     if pa.types.is_temporal(kind):
         return [_time_text(value) for value in _python_times(array)]
     cells = array.to_pylist()
     if is_list(kind):
         return [None if cell is None else np.asarray(cell) for cell in cells]
     if pa.types.is_decimal(kind):
-        return [float(cell) if isinstance(cell, decimal.Decimal) else cell for cell in cells]
+        return [None if cell is None else decimal_number(cell) for cell in cells]
     if column.kind == "number":
         return [None if cell is None else _number(cell) for cell in cells]
     return cells  # type: ignore[no-any-return]  # pyarrow has no types
@@ -112,6 +115,10 @@ def category_text(value: object) -> str | None:
         return None
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
+    if isinstance(value, decimal.Decimal):
+        value = decimal_number(value)
+    if isinstance(value, datetime.timedelta):
+        value = value.total_seconds()
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     if isinstance(value, datetime.date | datetime.time):
@@ -127,8 +134,13 @@ def _tensors(array: pa.Array) -> list[Array | None]:
 
 
 def _python_times(array: pa.Array) -> list[Any]:
-    if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
-        array = array.cast(pa.timestamp("us", array.type.tz), safe=False)  # datetime knows no nanoseconds
+    kind = array.type
+    if getattr(kind, "unit", "") == "ns":  # Python's times know no nanoseconds
+        coarser = {
+            pa.types.is_timestamp: pa.timestamp("us", getattr(kind, "tz", None)),
+            pa.types.is_time: pa.time64("us"),
+        }
+        array = array.cast(next((each for test, each in coarser.items() if test(kind)), pa.duration("us")), safe=False)
     return array.to_pylist()  # type: ignore[no-any-return]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from lepton_ai.datasets import cells, labels
-from lepton_ai.datasets.arrays import column_array
+from lepton_ai.datasets.arrow.foreign import column_array
 from lepton_ai.datasets.digest import content_digest
 from lepton_ai.datasets.gather import BATCH_ROWS, Indices, batches_of, row_of
 from lepton_ai.datasets.inference import infer_column

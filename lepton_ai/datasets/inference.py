@@ -106,7 +106,7 @@ def _sample(name: str, data: pa.ChunkedArray) -> _Sample:
         size = most // _SAMPLE_SLICES
         starts = np.linspace(0, rows - size, _SAMPLE_SLICES).astype(int)
         data = pa.chunked_array([chunk for start in starts for chunk in data.slice(start, size).chunks], data.type)
-    if cells.is_list(data.type) or cells.is_fixed_tensor(data.type) or pa.types.is_struct(data.type):
+    if pa.types.is_nested(data.type) or cells.is_fixed_tensor(data.type):
         return _Sample(name, data.type, [], len(data), 0)
     if cells.is_binary(data.type):  # no need to compare pictures
         heads = [chunk.slice(0, 20).to_pylist() for chunk in data.chunks]
@@ -128,12 +128,20 @@ def _guess(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
     if not sample.present:
         return "text", "ignore", "no value at all"
     if pa.types.is_temporal(kind):
-        return "time", "time", ""
+        return _guess_temporal(sample.name, kind)
     if pa.types.is_boolean(kind):
         return "category", "input", "true or false"
     if cells.is_text(kind):
         return _guess_text(sample, target=target)
     return _guess_number(sample, target=target)
+
+
+def _guess_temporal(name: str, kind: pa.DataType) -> tuple[Kind, Role, str]:
+    if pa.types.is_duration(kind):
+        return "number", "input", "durations, in seconds"
+    if pa.types.is_time(kind):
+        return "time", "ignore", f'times of day: with_kinds(**{{{name!r}: "category"}}) makes them categories'
+    return "time", "time", ""
 
 
 def _one_of(kind: Kind, kind_of: Callable[[Any], str | None]) -> Callable[[Any], bool]:

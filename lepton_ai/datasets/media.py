@@ -10,7 +10,9 @@ SOUND_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".o
 ENDINGS = {"image": IMAGE_ENDINGS, "sound": SOUND_ENDINGS}
 
 _IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
-_SOUND_STARTS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b".snd")
+_SOUND_STARTS = (b"fLaC", b"OggS", b"ID3", b".snd")
+# frames of MPEG-1, 2 and 2.5, layer III, without and with a checksum
+_MP3_STARTS = (b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b"\xff\xe2")
 
 
 def kind_of_path(path: str) -> Literal["image", "sound"] | None:
@@ -26,10 +28,10 @@ def kind_of_path(path: str) -> Literal["image", "sound"] | None:
 def kind_of_bytes(data: bytes) -> Literal["image", "sound"] | None:
     """What the first bytes of a file say."""
     container = data[8:12]
-    if data[:4] in (b"RIFF", b"FORM"):
+    if data[:4] in (b"RIFF", b"RF64", b"BW64", b"FORM"):
         if container == b"WEBP":
             return "image"
         return "sound" if container in (b"WAVE", b"AIFF", b"AIFC") else None
     if data.startswith(_IMAGE_STARTS):
         return "image"
-    return "sound" if data.startswith(_SOUND_STARTS) else None
+    return "sound" if data.startswith(_SOUND_STARTS + _MP3_STARTS) else None

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lepton_ai.datasets.arrays import column_array, rows_table, to_arrow
+from lepton_ai.datasets.arrow.arrays import rows_table, to_arrow
+from lepton_ai.datasets.arrow.foreign import column_array, frame_columns, is_frame
 from lepton_ai.datasets.dataset import Dataset
 from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.schema import Schema
@@ -17,7 +18,6 @@ from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect
 from lepton_ai.errors import InvalidInput
 
 _BATCH_ROWS = 1024
-_PANDAS_INDEX = "__index_level_"
 
 
 def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | None = None) -> Dataset:
@@ -42,10 +42,7 @@ def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | No
 def _columns(x: Any) -> dict[Any, Any]:
     if isinstance(x, Mapping):
         return dict(x)
-    if hasattr(x, "columns") and hasattr(x, "__arrow_c_stream__"):  # a data frame, of whichever library
-        table = pa.table(x)
-        return {name: table.column(name) for name in table.column_names if not name.startswith(_PANDAS_INDEX)}
-    return {"x": x}
+    return dict(frame_columns(x)) if is_frame(x) else {"x": x}
 
 
 def from_rows(
@@ -73,7 +70,7 @@ def from_rows(
 
 
 def row_batches(rows: Iterable[Mapping[str, Any]], *, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """Rows as Arrow batches. Raises InvalidInput naming the row that is not a mapping from text."""
+    """Rows as Arrow batches. Raises InvalidInput naming the row that is not a mapping."""
     iterator = iter(rows)
     first_row = 0
     while some := list(islice(iterator, batch_rows)):
@@ -83,10 +80,14 @@ def row_batches(rows: Iterable[Mapping[str, Any]], *, batch_rows: int = _BATCH_R
 
 def batch_of(rows: list[Mapping[str, Any]], *, first_row: int = 0) -> pa.RecordBatch:
     """Some rows as one batch; columns in the order in which rows name them first."""
-    names: dict[str, None] = {}
+    names: dict[Any, None] = {}
     for index, row in enumerate(rows):
-        if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
+        if not isinstance(row, Mapping):
             raise InvalidInput(f"Row {first_row + index} is not a mapping from column names.", fix="Give dictionaries.")
         names.update(dict.fromkeys(row))
-    arrays = [to_arrow(name, [row.get(name) for row in rows]) for name in names]
-    return pa.RecordBatch.from_arrays(arrays, names=list(names))
+    texts = [str(name) for name in names]  # data frames may have numbers as names
+    if len(set(texts)) < len(texts):
+        twice = next(text for text in texts if texts.count(text) > 1)
+        raise InvalidInput.of_field(twice, "two columns have this name", fix="Rename one of them.")
+    arrays = [to_arrow(text, [row.get(name) for row in rows]) for text, name in zip(texts, names, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=texts)

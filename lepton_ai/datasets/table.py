@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lepton_ai.datasets.arrow.foreign import plain_batch
 from lepton_ai.datasets.csv_file import CsvOptions, csv_batches
 from lepton_ai.datasets.dataset import Dataset
 from lepton_ai.datasets.lineage import Lineage
@@ -92,6 +93,10 @@ def _read_part(part: _Part) -> list[pa.RecordBatch]:
 
 
 def _batches(part: _Part) -> Iterator[pa.RecordBatch]:
+    return map(plain_batch, _batches_of_file(part))
+
+
+def _batches_of_file(part: _Part) -> Iterator[pa.RecordBatch]:
     if part.format == "csv":
         delimiter = "\t" if ".tsv" in part.file.suffixes else None
         return csv_batches(part.file, CsvOptions(encoding=part.encoding, delimiter=delimiter))

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
+from lepton_ai.datasets import Cleaned, Column, Dataset, Schema, from_arrays, from_rows
+from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
+from lepton_ai.datasets.schema import unknown_column
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
 from lepton_ai.prediction import Input, to_item
@@ -23,9 +25,6 @@ Data = Dataset | tuple[Any, Any] | Mapping[str, Any] | Iterable[Any]
 """A data set; a pair of inputs and targets; a data frame; arrays by column name; records or pairs one by one."""
 
 Examples = Input | Tensor | Sequence[Input] | Iterable[Any] | Dataset
-
-_INDEX = "__index_level_"
-"""How Arrow names what a pandas index becomes."""
 
 
 def as_dataset(data: Data, targets: Any = None) -> Dataset:
@@ -51,11 +50,6 @@ def as_dataset(data: Data, targets: Any = None) -> Dataset:
     return _from_examples(data)
 
 
-def is_frame(data: object) -> bool:
-    """Whether this is a table of pandas, Polars, Arrow or another library that speaks Arrow."""
-    return hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
-
-
 def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str, RawValue]], bool]:
     """Raw inputs for a pipeline, and whether they were several examples rather than one.
 
@@ -64,8 +58,9 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
     if isinstance(inputs, Dataset):
         return list(inputs.rows(tuple(pipeline.inputs))), True
     if is_frame(inputs):
-        wanted = [name for name in _frame_table(inputs).column_names if name in pipeline.inputs]
-        inputs = _frame_table(inputs).select(wanted).to_pylist()
+        return _frame_rows(inputs, pipeline), True
+    if hasattr(inputs, "to_list") and not _is_named(inputs, pipeline):  # a series of pandas or Polars: examples
+        inputs = inputs.to_list()
     if isinstance(inputs, Tensor):
         inputs = inputs.detach().cpu().numpy()
     if isinstance(inputs, np.ndarray) and inputs.ndim == _dimensions(pipeline) + 1:
@@ -73,6 +68,11 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
         return [raw_inputs(to_item(each)) for each in inputs], True
     return [raw_inputs(to_item(inputs))], False  # type: ignore[arg-type] # whatever else there is, it refuses
+
+
+def _is_named(series: Any, pipeline: Pipeline) -> bool:
+    """Whether a series is one row of a data frame, and so bears the names of inputs."""
+    return any(str(name) in pipeline.inputs for name in getattr(series, "index", ()))
 
 
 def _dimensions(pipeline: Pipeline) -> int:
@@ -92,16 +92,20 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
         )
     name = getattr(targets, "name", None)  # of a column of a data frame
     target = name if isinstance(name, str) and name else "y"
-    if hasattr(targets, "to_numpy"):
-        targets = targets.to_numpy()
+    if is_frame(targets):
+        targets = next(iter(frame_columns(targets).values())) if len(targets.columns) == 1 else targets.to_numpy()
     if getattr(targets, "ndim", 1) == 2 and targets.shape[1] == 1:
         targets = targets.reshape(-1)
     return from_arrays(inputs, targets, target=target)
 
 
-def _frame_table(frame: Any) -> pa.Table:
-    table = frame if isinstance(frame, pa.Table) else pa.table(frame)
-    return table.select([name for name in table.column_names if not name.startswith(_INDEX)])
+def _frame_rows(frame: Any, pipeline: Pipeline) -> list[Mapping[str, RawValue]]:
+    """The rows of a data frame, its values read as they were read for training; other columns are passed over."""
+    given = frame_columns(frame)
+    columns = [Column(name, kind) for name, kind in pipeline.inputs.items() if name in given]  # type: ignore[arg-type]
+    if not columns:
+        raise unknown_column(next(iter(pipeline.inputs)), tuple(given))
+    return list(Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns))))
 
 
 def _from_examples(data: Any) -> Dataset:

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from lepton_ai.datasets import Column, Dataset, Schema
-from lepton_ai.datasets.arrays import column_array
+from lepton_ai.datasets.arrow.foreign import column_array, is_frame
 from lepton_ai.errors import InvalidInput
-from lepton_ai.models.data import Data, as_dataset, is_frame
+from lepton_ai.models.data import Data, as_dataset
 from lepton_ai.tensors import Array
 from lepton_ai.training.forecasts import LAST
 

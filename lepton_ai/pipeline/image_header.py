@@ -36,6 +36,8 @@ class ImageHeader:
     height: int
     bit_depth: int = 8
     animated: bool = False
+    colour_code: bytes = b""
+    """Of a PNG, its cICP chunk: primaries, transfer, matrix and range as ITU-T H.273 numbers them."""
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -70,22 +72,27 @@ def _jpeg(data: bytes) -> ImageHeader:
 def _png(data: bytes) -> ImageHeader:
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise BrokenHeader
+    chunks = _chunks_before_pixels(data)
     return ImageHeader(
-        "PNG", _big(data, 16, 4), _big(data, 20, 4), bit_depth=data[24], animated=_has_animation_chunk(data)
+        "PNG",
+        _big(data, 16, 4),
+        _big(data, 20, 4),
+        bit_depth=data[24],
+        animated=b"acTL" in chunks,  # what makes a PNG an APNG
+        colour_code=chunks.get(b"cICP", b""),
     )
 
 
-def _has_animation_chunk(data: bytes) -> bool:
-    """Whether acTL comes before the image data: what makes a PNG an APNG."""
-    offset = len(_PNG_SIGNATURE)
+def _chunks_before_pixels(data: bytes) -> dict[bytes, bytes]:
+    """By name, the first bytes of every chunk before the image data."""
+    offset, chunks = len(_PNG_SIGNATURE), {}
     while offset + 8 <= len(data):
         kind = data[offset + 4 : offset + 8]
-        if kind == b"acTL":
-            return True
         if kind == b"IDAT":
-            return False
+            break
+        chunks[kind] = data[offset + 8 : offset + 12]
         offset += 12 + _big(data, offset, 4)
-    return False
+    return chunks
 
 
 def _webp(data: bytes) -> ImageHeader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,7 @@ from lepton_ai.pipeline.image_header import BrokenHeader, ImageHeader, UnknownFo
 from lepton_ai.pipeline.operation import Call
 
 Colour = tuple[int, int, int]
+_Info = dict[str | tuple[int, int], Any]
 
 # What Pillow's readers raise for content that is not what the header promised (found by fuzzing and in its source).
 _DECODER_ERRORS = (
@@ -21,6 +23,12 @@ _DECODER_ERRORS = (
     struct.error, zlib.error, Image.DecompressionBombError, Warning,  # a process may turn warnings into errors
 )  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
+# The entry InteroperabilityIndex = R03 in either byte order: DCF's way to say Adobe RGB without a profile.
+_EXIF_ADOBE_RGB = (b"\0\1\0\2\0\0\0\4R03\0", b"\1\0\2\0\4\0\0\0R03\0")
+# What a PNG says that is in sRGB: code points of H.273, the exponent of gAMA, and cHRM's white, red, green, blue.
+_SRGB_CODE = b"\x01\x0d"
+_SRGB_GAMMA = 0.45455
+_SRGB_CHROMATICITY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 _TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -116,12 +124,67 @@ def _orientation(image: Image.Image, call: Call) -> int:
 def _in_mode(image: Image.Image, header: ImageHeader, call: Call, *, mode: str, background: Colour) -> Image.Image:
     if header.bit_depth > 8:
         call.flag("REDUCED_DEPTH", f"The image has {header.bit_depth} bits a channel; the upper 8 are used.")
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scale
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    info = image.info
+    image = _at_eight_bits(image, header)
     if image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
+    image = _in_srgb(image, info, header, call)
+    if image.mode in ("LA", "RGBA"):
         image = _flattened(image.convert("RGBA"), call, background=background)
     # convert() copies even when there is nothing to do
     return image if image.mode == mode else image.convert(mode)
+
+
+def _at_eight_bits(image: Image.Image, header: ImageHeader) -> Image.Image:
+    """Grey of 16 bits scaled to 8, and the PNG's transparent colour to the scale that the pixels have now."""
+    if header.bit_depth == 8:
+        return image
+    transparent = image.info.get("transparency")
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scale
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if transparent is not None and image.mode in ("L", "RGB"):
+        scale = 255 / ((1 << header.bit_depth) - 1)
+        scaled = [int(level * scale) for level in np.atleast_1d(transparent)]
+        image.info["transparency"] = tuple(scaled) if image.mode == "RGB" else scaled[0]
+    return image
+
+
+def _in_srgb(image: Image.Image, info: _Info, header: ImageHeader, call: Call) -> Image.Image:
+    if "icc_profile" in info:
+        from lepton_ai.pipeline import colours  # Little CMS only where a picture needs it
+
+        if image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        try:
+            return colours.in_srgb(image, info["icc_profile"] or b"")
+        except colours.UnusableProfile:
+            call.flag("BAD_PROFILE", "The colour profile cannot be used for this image; its colours are taken as sRGB.")
+    elif image.mode == "CMYK":
+        call.flag(
+            "NO_PROFILE", "The image has printing colours (CMYK) without a profile; what they look like is a guess."
+        )
+    elif _declares_other_colours(info, header):
+        call.flag(
+            "OTHER_COLOURS", "The image declares other colours than sRGB without a profile; they are taken as sRGB."
+        )
+    return image
+
+
+def _declares_other_colours(info: _Info, header: ImageHeader) -> bool:
+    """By a camera's EXIF data; by a PNG's chunks, of which cICP comes before sRGB, and that before gAMA and cHRM."""
+    exif = info.get("exif")
+    if exif and any(entry in exif for entry in _EXIF_ADOBE_RGB):
+        return True
+    if header.format != "PNG":
+        return False
+    if header.colour_code:
+        return header.colour_code[:2] != _SRGB_CODE
+    if "srgb" in info:
+        return False
+    if abs(info.get("gamma", _SRGB_GAMMA) - _SRGB_GAMMA) > 0.02:
+        return True
+    chromaticity = info.get("chromaticity", _SRGB_CHROMATICITY)
+    return any(abs(x - y) > 0.02 for x, y in zip(chromaticity, _SRGB_CHROMATICITY, strict=True))
 
 
 def _flattened(image: Image.Image, call: Call, *, background: Colour) -> Image.Image:

@@ -83,6 +83,8 @@ def accept(inputs: Mapping[str, RawValue], *, kinds: Mapping[str, str], limits: 
     """The inputs a pipeline declared, each checked to be of its kind. Raises InvalidInput naming `inputs.NAME`.
 
     A missing number or category becomes None, for a later step to impute; anything else that is missing is an error.
+    NaN, which data frames put where a text or a category is missing, is missing there, too. An array without dimensions
+    is the value that it holds.
     """
     if set(inputs) == {""} and len(kinds) == 1:  # the only input may go without its name
         inputs = {next(iter(kinds)): inputs[""]}
@@ -117,6 +119,10 @@ def size_bytes(value: RawValue) -> int:
 
 
 def _accept_one(name: str, value: RawValue, kind: str) -> RawValue:
+    if kind != "tensor" and isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if kind not in ("number", "tensor") and isinstance(value, float) and math.isnan(value):
+        value = None
     if value is None:
         if kind in ("number", "category"):
             return None

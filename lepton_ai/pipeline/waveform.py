@@ -12,6 +12,8 @@ Samples = npt.NDArray[np.float32]
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 192_000
 """Sample rates that sounds may have."""
 _LOUDNESS_WINDOW_S = 0.02
+_CANCELLED = 1e-3
+"""Share of the channels' power that is left in their mean, −30 dB. Of 32 channels without relation 1/32 is left."""
 
 
 class Sound(NamedTuple):
@@ -32,6 +34,17 @@ def mixed(frames: Samples, channel: int | None) -> Samples:
         return np.ascontiguousarray(frames[:, channel or 0])
     mean: Samples = frames.mean(axis=1, dtype=np.float64).astype(np.float32)
     return mean
+
+
+def cancel_out(frames: Samples, mean: Samples) -> bool:
+    """Whether the channels of (frames, channels) are in opposite phase, so that next to nothing is left in their mean.
+
+    Channels that are silent themselves do not cancel out.
+    """
+    if frames.shape[1] == 1:
+        return False
+    power = float(np.vdot(frames, frames)) / frames.shape[1]
+    return power > 0 and float(np.vdot(mean, mean)) < _CANCELLED * power
 
 
 def trimmed(sound: Sound, *, threshold_db: float) -> Sound | None:

@@ -6,8 +6,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from lepton_ai.errors import LeptonError
-from lepton_ai.traces.body import Body
-from lepton_ai.traces.ingest import Ingest
+from lepton_ai.traces.ingest import Body, Ingest
 
 _SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 _GZIP_MAGIC = b"\x1f\x8b"

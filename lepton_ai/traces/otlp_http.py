@@ -17,8 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lepton_ai.errors import InvalidInput, LeptonError, ResourceExhausted, Unavailable, Unsupported
-from lepton_ai.traces.body import Body
-from lepton_ai.traces.ingest import Ingest
+from lepton_ai.traces.ingest import Body, Ingest
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"

@@ -1,4 +1,4 @@
-"""Hooks into a run: what they are told, and what they may change."""
+"""Hooks into a run: what they are told, what they may change, and the one that every run has."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from lepton_ai.datasets.batch import Batch
+from lepton_ai.errors import InvalidInput
 from lepton_ai.tensors import Array
 from lepton_ai.training.history import History
 from lepton_ai.training.settings import FitSettings
@@ -107,3 +110,59 @@ class Callback:
 
     def restore(self, document: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Take up what `document` and `tensors` gave."""
+
+
+class SingleRows(Callback):
+    """Has batch norm use its running statistics where it is given one value a channel, as it does when it is served.
+
+    PyTorch refuses such batches. So a batch size of 1 trains, as with frozen batch norm; a note in the history says it.
+    """
+
+    def __init__(self) -> None:
+        self._handles: list[RemovableHandle] = []
+        self._is_told = False
+
+    def on_fit_begin(self, state: TrainingState) -> None:
+        """Watch every batch norm of the network."""
+
+        def before(module: nn.Module, given: tuple[Any, ...]) -> None:
+            if module.training and given[0].numel() == given[0].shape[1]:
+                self._freeze(module, state)
+
+        for module in state.network.modules():
+            if isinstance(module, _BatchNorm):
+                self._handles.append(module.register_forward_pre_hook(before))
+
+    def on_fit_end(self, state: TrainingState) -> None:
+        """Leave the network as it was found."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def document(self) -> dict[str, Any]:
+        return {"is_told": self._is_told}
+
+    def restore(self, document: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self._is_told = bool(document["is_told"])
+
+    def _freeze(self, module: nn.Module, state: TrainingState) -> None:
+        if module.running_mean is None:
+            raise InvalidInput.of_field(
+                "batch_size",
+                "leaves a batch of a single row, which batch norm without running statistics cannot take",
+                fix="Give at least 2, or track_running_stats=True.",
+            )
+        module.training = False
+
+        def after(module: nn.Module, *_: Any) -> None:
+            module.training = True
+            handle.remove()
+
+        handle = module.register_forward_hook(after, always_call=True)
+        if not self._is_told:
+            self._is_told = True
+            state.note(
+                "a batch holds a single row, which batch norm cannot normalise",
+                advice="A batch_size of 8 or more learns better with this network.",
+                action="Batch norm used its running statistics for it.",
+            )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lepton_ai.datasets.batch import Augment, Batch
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.tensors import Array
-from lepton_ai.training.callbacks import Callback, TrainingState
+from lepton_ai.training.callbacks import Callback, SingleRows, TrainingState
 from lepton_ai.training.checkpoint import Checkpoint, Position, RunParts
 from lepton_ai.training.evaluation import evaluate, run_network
 from lepton_ai.training.history import History
@@ -57,7 +57,7 @@ class Training:
         self._network, self._task, self._settings = network, task, settings
         self._material = material
         plateau = [PlateauSchedule()] if settings.schedule == PLATEAU else []
-        self._callbacks = (*callbacks, *plateau, *settings.callbacks)
+        self._callbacks = (*callbacks, *plateau, *settings.callbacks, SingleRows())
         self._loss = make_loss(settings.loss, task, label_smoothing=settings.label_smoothing)
         self._plain_loss = make_loss(settings.loss, task)
         self._schedule = make_schedule(settings.schedule, warmup_steps=settings.warmup_steps)

@@ -7,15 +7,15 @@ import time
 from collections.abc import Awaitable, Callable
 
 import grpc
-import numpy as np
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.calling.pool import ServicePool
-from lepton_ai.package.golden import GoldenItem
-from lepton_ai.tensors import from_proto
+from lepton_ai.package.trial import golden_request, verdict, zeros_request
 from lepton_ai.v1 import common_pb2, health_pb2, inference_pb2, inference_pb2_grpc, registry_pb2
 from services.health.assessment import production_version
-from services.health.golden import GoldenSamples
+from services.health.golden import GoldenSamples, Sample
+
+Invoke = Callable[[grpc.aio.Channel, float], Awaitable[inference_pb2.PredictResponse]]
 
 
 class ModelProber:
@@ -45,26 +45,21 @@ class ModelProber:
             result.error = "the deployment has no production version"
             return
         sample = await self._samples.sample(wanted)
-        answer = await self._inference.call(_predict(deployment.model, sample), timeout_s=self._timeout_s)
+        answer = await self._inference.call(_predict(_request(deployment.model, sample)), timeout_s=self._timeout_s)
         # While a new version is on its way the answer is the old one's, which has samples of its own.
-        if answer.model_version == result.model_version and isinstance(sample, GoldenItem):
-            result.error = judge(sample, answer)
+        if answer.model_version == result.model_version and sample.golden is not None:
+            result.error = verdict(sample.golden, answer)
         result.model_version = answer.model_version
 
 
-Invoke = Callable[[grpc.aio.Channel, float], Awaitable[inference_pb2.PredictResponse]]
+def _request(model: str, sample: Sample) -> inference_pb2.PredictRequest:
+    ref = common_pb2.ModelRef(name=model)
+    if sample.golden is None:
+        return zeros_request(ref, sample.description.inputs)
+    return golden_request(ref, sample.golden, piped=sample.description.preprocess is not None)
 
 
-def _predict(model: str, sample: GoldenItem | list[common_pb2.Tensor]) -> Invoke:
-    request = inference_pb2.PredictRequest(model=common_pb2.ModelRef(name=model))
-    request.options.cache = inference_pb2.CACHE_POLICY_BYPASS
-    if isinstance(sample, GoldenItem):
-        request.items.append(sample.item)
-        request.options.top_k = sample.top_k
-        request.options.outputs.extend(sample.outputs)
-    else:
-        request.tensors.extend(sample)
-
+def _predict(request: inference_pb2.PredictRequest) -> Invoke:
     async def invoke(channel: grpc.aio.Channel, timeout_s: float) -> inference_pb2.PredictResponse:
         stub = inference_pb2_grpc.InferenceServiceStub(channel)
         return await stub.Predict(request, timeout=timeout_s, metadata=(("traceparent", _unsampled()),))
@@ -75,21 +70,3 @@ def _predict(model: str, sample: GoldenItem | list[common_pb2.Tensor]) -> Invoke
 def _unsampled() -> str:
     """A W3C traceparent that asks not to be sampled: probes would crowd out the traces people look for."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
-
-
-def judge(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
-    """Why the answer is wrong, or an empty string when it is right."""
-    if sample.label is not None:
-        labels = answer.predictions[0].classification.labels[: sample.top_k] if answer.predictions else ()
-        if sample.label not in {label.name for label in labels}:
-            return f"the golden sample is not recognised: its label is not among the best {sample.top_k}"
-    outputs = {tensor.name: tensor for tensor in answer.tensors}
-    for name, expected in sample.outputs.items():
-        if name not in outputs:
-            return f"output {name} is missing from the answer"
-        got = from_proto(outputs[name])[0]
-        if got.shape != expected.values.shape:
-            return f"output {name} has another shape than its golden sample"
-        if not np.allclose(got.astype(np.float64), expected.values.astype(np.float64), rtol=0, atol=expected.tolerance):
-            return f"output {name} differs from its golden sample by more than {expected.tolerance:g}"
-    return ""

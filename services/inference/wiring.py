@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import grpc
-from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import watch_endpoints
@@ -20,14 +19,16 @@ from lepton_ai.mesh.serving import health
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing, client_interceptors
 from lepton_ai.mesh.tracing.context import context_of, undecided
+from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.v1 import inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from services.inference.api import servicer
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
 from services.inference.batching.batcher import Batcher, BatcherHooks
 from services.inference.batching.measurements import Measurements
 from services.inference.call import Call
 from services.inference.lifecycle.control import ControlOptions, make_reconciler
-from services.inference.lifecycle.packages import RegistryPool
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.oip import servicer as oip
 from services.inference.predict.predictor import Predictor
@@ -153,9 +154,9 @@ class InferenceReplica:
         self, loaded: LoadedVersion, request: inference_pb2.PredictRequest
     ) -> inference_pb2.PredictResponse:
         """The whole path for a version that may not be routed yet; never traced, as nobody asked."""
-        return await self.predictor.predict_with(
-            loaded, request, Call.arrive(timeout_s=_PROBE_TIMEOUT_S, context=context_of(undecided()))
-        )
+        call = Call.arrive(timeout_s=_PROBE_TIMEOUT_S, context=context_of(undecided()))
+        result = await self.predictor.predict_with(loaded, read_request(request), call)
+        return write_response(request, result, call)
 
     def _add_services(self) -> None:
         native = servicer.InferenceServicer(
@@ -170,10 +171,11 @@ class InferenceReplica:
         open_inference = oip.OpenInferenceServicer(
             self.predictor,
             self.routes,
+            self.runtimes,
             lambda: self._server.health.status() == health.SERVING,
             version=version("lepton-serving"),
         )
-        self._server.add(add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME)
+        self._server.add(oip.add_to_server, open_inference, oip.SERVICE_NAME)
 
     async def _close(self) -> None:
         await self.reconciler.close()

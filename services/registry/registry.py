@@ -34,7 +34,9 @@ class Registry:
                 store=store,
                 blobs=self._blobs,
                 directory=directory,
-                inspection=Inspection(settings.package_limits, settings.inspection_limits),
+                inspection=Inspection(
+                    settings.package_limits, settings.inspection_limits, triton_backend=settings.triton_backend
+                ),
                 completion=self._completion,
                 limits=PushLimits(settings.package_limits, settings.max_concurrent_pushes),
             ),

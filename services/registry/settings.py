@@ -9,6 +9,7 @@ from pydantic import Field
 from lepton_ai.mesh.settings import ServiceSettings
 from lepton_ai.package import PackageLimits
 from services.registry.inspection.inspection import InspectionLimits
+from services.registry.inspection.signature import TritonBackend
 
 _GIB = 1 << 30
 
@@ -28,6 +29,8 @@ class RegistrySettings(ServiceSettings):
     inspection_timeout_s: float = Field(default=60.0, gt=0, le=3600)
     inspection_memory_bytes: int = Field(default=8 * _GIB, ge=_GIB)
     """Address space of the process that looks into an uploaded model."""
+    triton_backend: TritonBackend = "python"
+    """How the inference replicas run models, as they are told: what they could not load is refused at push."""
     republish_interval_s: float = Field(default=5.0, gt=0, le=3600)
     """How often etcd is compared with the database: as soon as leases run out, so that all of a wiped etcd is back."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,38 @@ SERVICES = ("health", "inference", "preprocess", "registry")
 # Third-party client → the only places that may import it.
 ONE_HOME = {
     "aetcd": ("lepton_ai/mesh/discovery/etcd",),
-    "tritonclient": ("services/inference/", "lepton_ai/testing/fake_triton.py"),
+    "tritonclient": ("services/inference/triton/", "services/inference/oip/", "lepton_ai/testing/fake_triton.py"),
     "sqlalchemy": ("services/registry/", "lepton_ai/datasets/sql.py"),
     "onnx": ("services/registry/",),
     "PIL": ("lepton_ai/pipeline/", "lepton_ai/synthetic/drawing/"),
     "starlette": ("lepton_ai/traces/",),
     "supervisor": ("lepton_ai/local/",),
+}
+
+SDK_LAYERS = ("pipeline", "datasets", "training", "models", "reinforcement")
+"""Each may import those before it."""
+_BELOW_PREDICT = {"batching", "preprocessing", "routing", "triton"}
+INFERENCE_ROOMS: dict[str, set[str]] = {
+    "api": {"predict", *_BELOW_PREDICT},
+    "oip": {"predict", *_BELOW_PREDICT},
+    "predict": _BELOW_PREDICT,
+    "batching": {"triton"},
+    "preprocessing": {"triton"},
+    "routing": {"triton"},
+    "lifecycle": {"routing", "triton"},
+    "triton": set(),
+}
+"""Room → the rooms that it may import."""
+# Folders that are lists of small things of one kind: they may not grow without being looked at.
+LARGE_FOLDERS = {
+    "lepton_ai/datasets": 31,
+    "lepton_ai/datasets/profile": 26,
+    "lepton_ai/models": 32,
+    "lepton_ai/pipeline": 31,
+    "lepton_ai/traces": 26,
+    "lepton_ai/training": 26,
+    "lepton_ai/training/doctor": 17,
+    "services/registry": 17,
 }
 
 
@@ -43,6 +71,39 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_at_start(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports that run when the module is loaded: not those in functions, nor those for the type checker alone."""
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            pending += ast.iter_child_nodes(node)
+
+
+def module_of(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+@cache
+def import_graph() -> dict[str, set[str]]:
+    """Module → the modules of ours that it loads when it is loaded."""
+    modules = {module_of(path): tree for path, tree in sources().items()}
+    graph: dict[str, set[str]] = {name: set() for name in modules}
+    for name, tree in modules.items():
+        for node in imported_at_start(tree):
+            if isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names]
+            else:
+                inside = [f"{node.module}.{alias.name}" for alias in node.names]
+                named = [each if each in modules else str(node.module) for each in inside]
+            graph[name].update(each for each in named if each in modules and each != name)
+    return graph
 
 
 def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -74,6 +135,48 @@ def test_services_talk_to_each_other_and_do_not_import_each_other(service: str) 
         and any(module.startswith(others) for module in imported_modules(tree))
     ]
     assert not wrong
+
+
+def test_nothing_imports_in_a_circle_when_the_program_starts() -> None:
+    try:
+        order = list(TopologicalSorter(import_graph()).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+    assert len(order) == len(import_graph())
+
+
+@pytest.mark.parametrize("lower", range(len(SDK_LAYERS) - 1))
+def test_the_sdk_imports_downwards(lower: int) -> None:
+    above = tuple(f"lepton_ai.{layer}" for layer in SDK_LAYERS[lower + 1 :])
+    below = f"lepton_ai.{SDK_LAYERS[lower]}"
+    wrong = [
+        f"{name} → {imported}"
+        for name, loads in import_graph().items()
+        for imported in loads
+        if _is_in(name, below) and any(_is_in(imported, each) for each in above)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", sorted(INFERENCE_ROOMS))
+def test_rooms_of_the_inference_service_import_downwards(room: str) -> None:
+    wrong = [
+        f"{name} → {imported}"
+        for name, loads in import_graph().items()
+        for imported in loads
+        for other in INFERENCE_ROOMS.keys() - INFERENCE_ROOMS[room] - {room}
+        if _is_in(name, f"services.inference.{room}") and _is_in(imported, f"services.inference.{other}")
+    ]
+    assert wrong == []
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def test_folders_can_be_taken_in_at_a_glance() -> None:
+    sizes = Counter(str(Path(path).parent) for path in sources())
+    assert {folder: size for folder, size in sizes.items() if size > LARGE_FOLDERS.get(folder, 16)} == {}
 
 
 @pytest.mark.parametrize("library", sorted(ONE_HOME))

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import datetime
+import math
+import uuid
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.mesh.errors import to_status
+from lepton_ai.pipeline.values import Limits, accept, raw_inputs
 from lepton_ai.prediction import to_answer, to_item
 from lepton_ai.tensors import from_proto, to_proto
 from lepton_ai.v1 import inference_pb2
@@ -64,3 +70,34 @@ def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:
 
 def test_what_is_missing_is_not_sent() -> None:
     assert list(to_item({"age": 3, "city": None}).inputs) == ["age"]
+
+
+@pytest.mark.parametrize("value", [np.datetime64("NaT"), Decimal("NaN")], ids=repr)
+def test_what_databases_write_for_a_missing_value_is_not_sent(value: Any) -> None:
+    assert list(to_item({"age": 3, "since": value}).inputs) == ["age"]
+
+
+def test_nan_is_sent_because_an_array_may_hold_it() -> None:
+    assert math.isnan(to_item({"age": np.float32("nan")}).inputs["age"].number)
+
+
+def test_values_of_databases_and_numpy_are_sent_as_what_they_stand_for() -> None:
+    day = datetime.datetime(2024, 5, 1, 8, tzinfo=datetime.UTC)
+    values: dict[Any, Any] = {"price": Decimal("9.5"), "day": day, "id": uuid.UUID(int=1), 7: np.int8(3)}
+    item = to_item(values)
+    assert item.inputs["price"].number == 9.5
+    assert item.inputs["day"].text == "2024-05-01T08:00:00+00:00"
+    assert item.inputs["id"].text == "00000000-0000-0000-0000-000000000001"
+    assert item.inputs["7"].integer == 3
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1, np.uint64(2**63 + 1), Decimal(2**64 - 1)])
+def test_a_whole_number_beyond_63_bits_keeps_all_digits(value: Any) -> None:
+    item = to_item({"id": value})
+    for kind, expected in (("number", float(value)), ("category", str(int(value)))):
+        assert accept(raw_inputs(item), kinds={"id": kind}, limits=Limits())["id"] == expected
+
+
+def test_a_whole_number_beyond_64_bits_is_the_nearest_float() -> None:
+    assert to_item({"n": 2**70}).inputs["n"].number == 2.0**70
+    assert to_item({"n": -(10**400)}).inputs["n"].number == -math.inf

@@ -12,6 +12,7 @@ SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 CheckName = Literal[
     "broken",
+    "doubtful",
     "overlap",
     "leak",
     "conflict",

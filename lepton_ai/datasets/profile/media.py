@@ -34,6 +34,8 @@ class Picture:
     """4 × 4 × 3 pixels, uint8."""
     fingerprint: int
     """64 bits that stay when a picture is resized or saved again: a difference hash (N. Krawetz, 2013)."""
+    doubts: tuple[str, ...] = ()
+    """What the decoder said of it, as serving would say it with a prediction."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Clip:
     """Root of the mean square; full scale is 1."""
     spectrum: Array
     """Mean log energy in 20 bands over 8 parts of the time, float32."""
+    doubts: tuple[str, ...] = ()
+    """What the decoder said of it, as serving would say it with a prediction."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ def measure_picture(data: bytes) -> Picture | Broken:
     """A decoded picture in figures."""
     from lepton_ai.pipeline.pixels import decode
 
+    call = _call()
     try:
-        image = decode(data, _call(), mode="RGB", orient=True, background=_WHITE)
+        image = decode(data, call, mode="RGB", orient=True, background=_WHITE)
     except InvalidInput as error:
         return Broken(_reason(error))
     grey = image.convert("L")
@@ -75,6 +80,7 @@ def measure_picture(data: bytes) -> Picture | Broken:
         grey=np.asarray(grey.resize((_SIDE, _SIDE)), dtype=np.uint8),
         colours=np.asarray(image.resize((4, 4)), dtype=np.uint8),
         fingerprint=int.from_bytes(np.packbits(bits).tobytes(), "big"),
+        doubts=_doubts(call),
     )
 
 
@@ -82,13 +88,14 @@ def measure_sound(data: bytes) -> Clip | Broken:
     """A decoded sound in figures."""
     from lepton_ai.pipeline.sound_decoding import decode
 
+    call = _call()
     try:
-        sound = decode(data, _call(), channel=None)
+        sound = decode(data, call, channel=None)
     except InvalidInput as error:
         return Broken(_reason(error))
     samples = np.asarray(sound.samples, dtype=np.float32)
     loudness = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
-    return Clip(len(samples) / sound.rate_hz, sound.rate_hz, loudness, _spectrum(samples))
+    return Clip(len(samples) / sound.rate_hz, sound.rate_hz, loudness, _spectrum(samples), _doubts(call))
 
 
 def thumbnail(data: bytes, side_pixels: int) -> bytes | None:
@@ -136,6 +143,10 @@ def _spectrum(samples: Array) -> Array:
 
 def _call() -> Call:
     return Call(Limits(), origins=(_ORIGIN,))
+
+
+def _doubts(call: Call) -> tuple[str, ...]:
+    return tuple(anomaly.message for anomaly in call.anomalies)
 
 
 def _reason(error: InvalidInput) -> str:

@@ -1,65 +1,58 @@
-"""Answers of the model → PredictResponse: labels, the tensors asked for, ids and timings."""
+"""Writes a PredictResponse of lepton.v1: labels, the tensors asked for, ids and timings."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
 
-from lepton_ai.errors import FailedPrecondition
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.pipeline.postprocess import Scored
 from lepton_ai.v1 import common_pb2, inference_pb2
 from services.inference.call import Call, make_id
-from services.inference.predict.labels import label_rows
-from services.inference.predict.outcome import ItemOutcome
-from services.inference.routing.routes import Resolved
-from services.inference.rows import Answer, NamedTensor, Rows, join
+from services.inference.predict.result import InferenceResult
+from services.inference.rows import NamedTensor
 
 
-def tensor_response(
-    request: inference_pb2.PredictRequest, resolved: Resolved, answer: Answer, call: Call
+def write_response(
+    request: inference_pb2.PredictRequest, result: InferenceResult, call: Call
 ) -> inference_pb2.PredictResponse:
-    """The answer to a call with tensors: all outputs, or those asked for."""
-    response = _begin(request, resolved)
-    _add_tensors(response, answer.rows.tensors, request.options.outputs)
-    response.timings.queue_us = answer.queue_us
-    response.timings.compute_us = answer.compute_us
-    response.timings.total_us = _since_us(call.arrived_at)
+    """The answer to a request: a prediction for every item, and tensors where they are asked for or all there is."""
+    response = inference_pb2.PredictResponse(
+        request_id=request.request_id or make_id(),
+        prediction_id=make_id(),
+        model_name=result.resolved.loaded.model,
+        model_version=result.resolved.loaded.version,
+        model_alias=result.resolved.alias,
+    )
+    if request.items:
+        _add_predictions(response, request, result)
+    else:
+        _add_row_predictions(response, result)
+    # Without labels the outputs are the only answer there is.
+    if request.options.outputs or request.tensors or result.resolved.loaded.postprocess is None:
+        rows = result.rows()
+        _add_tensors(response, rows.tensors if rows is not None else (), request.options.outputs)
+    _add_timings(response.timings, result, call)
     return response
 
 
-def item_response(
-    request: inference_pb2.PredictRequest, resolved: Resolved, outcomes: Sequence[ItemOutcome], call: Call
-) -> inference_pb2.PredictResponse:
-    """The answer to a call with raw items: one prediction each, in order."""
-    response = _begin(request, resolved)
-    good = [outcome.rows for outcome in outcomes if outcome.rows is not None]
-    started_at = time.monotonic()
-    postprocess = resolved.loaded.postprocess
-    labels = iter(label_rows(postprocess, good, request.options.top_k) if postprocess is not None else [[]] * len(good))
-    response.timings.postprocess_us = _since_us(started_at)
-    for index, (item, outcome) in enumerate(zip(request.items, outcomes, strict=True)):
+def _add_predictions(
+    response: inference_pb2.PredictResponse, request: inference_pb2.PredictRequest, result: InferenceResult
+) -> None:
+    labels = iter(result.labels)
+    for index, (item, outcome) in enumerate(zip(request.items, result.outcomes, strict=True)):
         prediction = response.predictions.add(item_id=item.id, prediction_id=f"{response.prediction_id}-{index}")
         prediction.anomalies.extend(outcome.anomalies)
         if outcome.error is not None:
             prediction.error.CopyFrom(to_status(outcome.error))
         else:
-            _add_labels(prediction.classification, next(labels))
-    # Without labels the outputs are the only answer there is.
-    if good and (request.options.outputs or postprocess is None):
-        _add_tensors(response, _joined(good).tensors, request.options.outputs)
-    _add_timings(response.timings, outcomes, call)
-    return response
+            _add_labels(prediction.classification, next(labels, ()))
 
 
-def _begin(request: inference_pb2.PredictRequest, resolved: Resolved) -> inference_pb2.PredictResponse:
-    return inference_pb2.PredictResponse(
-        request_id=request.request_id or make_id(),
-        prediction_id=make_id(),
-        model_name=resolved.loaded.model,
-        model_version=resolved.loaded.version,
-        model_alias=resolved.alias,
-    )
+def _add_row_predictions(response: inference_pb2.PredictResponse, result: InferenceResult) -> None:
+    for index, labels in enumerate(result.labels):
+        prediction = response.predictions.add(prediction_id=f"{response.prediction_id}-{index}")
+        _add_labels(prediction.classification, labels)
 
 
 def _add_tensors(
@@ -71,29 +64,16 @@ def _add_tensors(
             response.tensors.add(name=tensor.name, dtype=dtype, shape=tensor.shape, data=tensor.data)
 
 
-def _joined(parts: Sequence[Rows]) -> Rows:
-    if len({part.layout for part in parts}) > 1:
-        raise FailedPrecondition(
-            "The outputs of these items differ in shape, so they do not make one tensor.",
-            reason="RAGGED_OUTPUTS",
-            fix="Send the items in calls of their own.",
-        )
-    return join(parts)
-
-
 def _add_labels(classification: inference_pb2.Classification, labels: Sequence[Scored]) -> None:
     classification.SetInParent()
     for label in labels:
         classification.labels.add(index=label.class_index, name=label.name, score=label.score)
 
 
-def _add_timings(timings: common_pb2.Timings, outcomes: Sequence[ItemOutcome], call: Call) -> None:
-    slowest = max(outcomes, key=lambda outcome: outcome.busy_us)
+def _add_timings(timings: common_pb2.Timings, result: InferenceResult, call: Call) -> None:
+    slowest = result.slowest
     timings.preprocess_us = slowest.preprocess_us
     timings.queue_us = slowest.queue_us
     timings.compute_us = slowest.compute_us
-    timings.total_us = _since_us(call.arrived_at)
-
-
-def _since_us(start_s: float) -> int:
-    return max(0, round((time.monotonic() - start_s) * 1e6))
+    timings.postprocess_us = result.postprocess_us
+    timings.total_us = max(0, round((time.monotonic() - call.arrived_at) * 1e6))

@@ -15,6 +15,8 @@ from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
 from services.inference.api.backpressure import StreamRoom
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
 from services.inference.api.stream import PredictionStream
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
@@ -51,7 +53,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         timeout_s = remaining_s(context, default_s=self._timeout_s)
         priority = priority_of(request.options.priority)
         call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=priority)
-        return await self._predictor.predict(request, call)
+        result = await self._predictor.predict(read_request(request), call)
+        return write_response(request, result, call)
 
     async def PredictStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context

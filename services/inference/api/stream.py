@@ -15,6 +15,8 @@ from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
 from lepton_ai.v1 import inference_pb2
 from services.inference.api.backpressure import Outbox, StreamRoom
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
 
@@ -58,14 +60,19 @@ class PredictionStream:
         try:
             async for message in messages:
                 await self._outbox.place()
-                taken = await self._room.take(_rows(message.request))
-                task = asyncio.get_running_loop().create_task(self._work(message))
-                task.add_done_callback(lambda _, taken=taken: self._room.give_back(taken))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._begin(message, await self._room.take(_rows(message.request)))
             await asyncio.gather(*self._tasks)
         finally:
             self._outbox.end()
+
+    def _begin(self, message: _Message, room: int) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._room.give_back(room)
+
+        task = asyncio.get_running_loop().create_task(self._work(message))
+        self._tasks.add(task)
+        task.add_done_callback(ended)
 
     async def _work(self, message: _Message) -> None:
         answer = _Answer(request_id=message.request.request_id)
@@ -96,7 +103,8 @@ class PredictionStream:
             raise InvalidInput.of_field("request.request_id", problem, fix="Give every message an id of its own.")
         self._ids.add(request.request_id)
         try:
-            return await self._predictor.predict(request, call)
+            result = await self._predictor.predict(read_request(request), call)
+            return write_response(request, result, call)
         finally:
             self._ids.discard(request.request_id)
 

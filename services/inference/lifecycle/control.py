@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_ai.mesh.discovery.state import StateStore
+from lepton_ai.package.transfer import RegistryPool
 from services.inference.lifecycle.deployments import DeploymentView, MemoryFile, still_deployed
 from services.inference.lifecycle.loading import Loader
-from services.inference.lifecycle.packages import PackageCache, RegistryPool
+from services.inference.lifecycle.packages import PackageCache
 from services.inference.lifecycle.prober import Predict, Prober
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.lifecycle.version_life import LifeParts

@@ -16,9 +16,9 @@ from google.protobuf import json_format
 from lepton_ai.errors import InvalidInput, LeptonError
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS, StateStore, Watch
 from lepton_ai.mesh.retry import backoff_s
+from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.references import check_name
 from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
-from services.inference.lifecycle.packages import RegistryPool
 
 Deployments = Mapping[str, registry_pb2.Deployment]
 StillDeployed = Callable[[str], Awaitable[bool]]

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
-from typing import Protocol, TypeVar
-
-import grpc
 
 from lepton_ai.errors import DataLoss, InvalidInput
 from lepton_ai.package import (
@@ -24,23 +19,14 @@ from lepton_ai.package import (
     manifest_digest,
     served_files,
 )
-from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
-
-T = TypeVar("T")
+from lepton_ai.package.transfer import RegistryPool, download_to
+from lepton_ai.v1 import registry_pb2
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_TIMEOUT_S = 60.0
 # A slow registry still gets a large file through: this much is granted on top for every second.
 _SLOWEST_BYTES_PER_S = 5 << 20
 _SPARE_PACKAGES = 10
-
-
-class RegistryPool(Protocol):
-    """What is needed of `lepton_ai.mesh.calling.pool.ServicePool`."""
-
-    async def call(
-        self, invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]], *, timeout_s: float, idempotent: bool = True
-    ) -> T: ...
 
 
 class PackageCache:
@@ -104,33 +90,5 @@ class PackageCache:
             await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
 
     async def _download_file(self, file: registry_pb2.PackageFile, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        request = registry_pb2.DownloadFileRequest(sha256=file.sha256)
-
-        async def download(channel: grpc.aio.Channel, timeout_s: float) -> None:
-            stub = registry_pb2_grpc.RegistryServiceStub(channel)
-            await _write(path, file, stub.DownloadFile(request, timeout=timeout_s))
-
         timeout_s = _FILE_TIMEOUT_S + file.size_bytes / _SLOWEST_BYTES_PER_S
-        await self._registry.call(download, timeout_s=timeout_s)
-
-
-async def _write(
-    path: Path, file: registry_pb2.PackageFile, chunks: AsyncIterable[registry_pb2.DownloadFileResponse]
-) -> None:
-    """Write the chunks as they come, but no more than the manifest allows. Raises DataLoss for another content."""
-    digest, size_bytes = hashlib.sha256(), 0
-    with path.open("wb") as output:
-        async for chunk in chunks:
-            size_bytes += len(chunk.data)
-            if size_bytes > file.size_bytes:
-                break
-            digest.update(chunk.data)
-            await asyncio.to_thread(output.write, chunk.data)
-        await asyncio.to_thread(os.fsync, output.fileno())
-    if size_bytes != file.size_bytes or digest.hexdigest() != file.sha256:
-        raise DataLoss(
-            f"The registry's copy of {file.path[:255]!r} is not what the manifest says.",
-            reason="FILE_DAMAGED",
-            fix="Push the package again.",
-        )
+        await download_to(self._registry, file, path, timeout_s=timeout_s)

@@ -6,24 +6,21 @@ Triton calls a model ready whose process is dead, so only an answer is proof of 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 
-import numpy as np
-from tritonclient.grpc import service_pb2
-
-from lepton_ai import tensors
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
-from lepton_ai.package import ExpectedTensor, GoldenItem
+from lepton_ai.package import GoldenItem
+from lepton_ai.package.trial import GOLDEN_MISMATCH, golden_request, verdict, zeros
+from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, inference_pb2
+from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.errors import MODEL_FAILED, TRITON_AWAY, TRITON_REJECTED, smells_dead
-from services.inference.version import LoadedVersion, TensorDescription
+from services.inference.triton.messages import infer_request
+from services.inference.version import LoadedVersion
 
 Predict = Callable[[LoadedVersion, inference_pb2.PredictRequest], Awaitable[inference_pb2.PredictResponse]]
 """The data plane's whole path (preprocess, batch, Triton, postprocess) on this very version, routes or not."""
-
-GOLDEN_MISMATCH = "GOLDEN_MISMATCH"
 
 _WARM_UP_TIMEOUT_S = 60.0
 _ALIVE_TIMEOUT_S = 3.0
@@ -60,16 +57,23 @@ class Prober:
         if self._predict is None:
             return
         for index, sample in enumerate(samples):
-            request = golden_request(loaded, sample)
+            ref = common_pb2.ModelRef(name=loaded.model, version=loaded.version)
+            request = golden_request(ref, sample, piped=loaded.pipeline_proto is not None)
             async with asyncio.timeout(_GOLDEN_TIMEOUT_S):
                 response = await self._predict(loaded, request)
-            check_answer(loaded, sample, response, name=f"golden[{index}]")
+            if problem := verdict(sample, response):
+                raise InternalError(
+                    f"golden[{index}]: {problem}.",
+                    reason=GOLDEN_MISMATCH,
+                    fix="Check the model file, the pipeline and the package's golden samples.",
+                )
 
     async def _ask_all(self, loaded: LoadedVersion, *, timeout_s: float, forgive: Sequence[str]) -> None:
-        request = zeros_request(loaded)
+        rows = _row_of_zeros(loaded)
         # Triton hands concurrent requests to idle instances, so this many at once reach each of them.
         answers = await asyncio.gather(
-            *(self._ask(request, timeout_s=timeout_s) for _ in range(max(1, loaded.instances))), return_exceptions=True
+            *(self._ask(loaded, rows, timeout_s=timeout_s) for _ in range(max(1, loaded.instances))),
+            return_exceptions=True,
         )
         errors = [error for error in answers if isinstance(error, BaseException)]
         for error in errors:
@@ -77,87 +81,17 @@ class Prober:
                 raise error
         loaded.succeeded()
 
-    async def _ask(self, request: service_pb2.ModelInferRequest, *, timeout_s: float) -> None:
-        own = service_pb2.ModelInferRequest()
-        own.CopyFrom(request)
-        await self._triton.infer(own, timeout_s=timeout_s)
+    async def _ask(self, loaded: LoadedVersion, rows: Rows, *, timeout_s: float) -> None:
+        await self._triton.infer(infer_request(loaded.triton_name, rows), timeout_s=timeout_s)
 
 
 def _is_fixed(loaded: LoadedVersion) -> bool:
     return all(dimension >= 0 for tensor in loaded.description.inputs for dimension in tuple(tensor.shape)[1:])
 
 
-def zeros_request(loaded: LoadedVersion) -> service_pb2.ModelInferRequest:
-    """One row of zeros (empty strings for BYTES); free dimensions are 1."""
-    request = service_pb2.ModelInferRequest(model_name=loaded.triton_name)
-    for tensor in loaded.description.inputs:
-        shape = [1, *(max(1, dimension) for dimension in tuple(tensor.shape)[1:])]
-        request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=shape)
-        request.raw_input_contents.append(_zeros(tensor, math.prod(shape)))
-    return request
-
-
-def _zeros(tensor: TensorDescription, count: int) -> bytes:
-    # An empty BYTES element is its length alone: four zero bytes.
-    return bytes(count * tensors.ELEMENT_BYTES.get(tensor.dtype, 4))
-
-
-def golden_request(loaded: LoadedVersion, sample: GoldenItem) -> inference_pb2.PredictRequest:
-    """The sample as a call: raw for a model with a pipeline, tensors with a batch of one for a model without."""
-    request = inference_pb2.PredictRequest(
-        model=common_pb2.ModelRef(name=loaded.model, version=loaded.version),
-        options=inference_pb2.PredictOptions(top_k=sample.top_k, cache=inference_pb2.CACHE_POLICY_BYPASS),
-    )
-    if loaded.pipeline_proto is not None:
-        request.options.outputs.extend(sample.outputs)
-        request.items.append(sample.item)
-        return request
-    for name, value in sample.item.inputs.items():
-        tensor = request.tensors.add()
-        tensor.CopyFrom(value.tensor)
-        tensor.name = name
-        tensor.shape[:] = [1, *value.tensor.shape]
-    return request
-
-
-def check_answer(
-    loaded: LoadedVersion, sample: GoldenItem, response: inference_pb2.PredictResponse, *, name: str
-) -> None:
-    """Compare an answer with what the sample expects. Raises InternalError (GOLDEN_MISMATCH)."""
-    answered = {tensor.name: tensor for tensor in response.tensors}
-    for output, expected in sample.outputs.items():
-        if output not in answered or not _matches(expected, answered[output]):
-            raise _mismatch(f"{name}: output {output!r} is not what the package expects")
-    if sample.label is None:
-        return
-    labels = _labels(loaded, sample, response)
-    if sample.label not in labels[: sample.top_k]:
-        raise _mismatch(f"{name}: {sample.label!r} is not among the best {sample.top_k}: {', '.join(labels) or 'none'}")
-
-
-def _labels(loaded: LoadedVersion, sample: GoldenItem, response: inference_pb2.PredictResponse) -> list[str]:
-    """The labels of the answer; a tensor call has none, so they are made here of its tensors."""
-    if response.predictions or loaded.postprocess is None:
-        return [label.name for prediction in response.predictions for label in prediction.classification.labels]
-    outputs = {tensor.name: tensors.from_proto(tensor) for tensor in response.tensors}
-    return [scored.name for row in loaded.postprocess.run(outputs, sample.top_k) for scored in row]
-
-
-def _matches(expected: ExpectedTensor, tensor: common_pb2.Tensor) -> bool:
-    actual = tensors.from_proto(tensor)
-    if actual.shape != (1, *expected.values.shape):
-        return False
-    if actual.dtype.kind not in "fiub":
-        return bool(np.array_equal(actual[0], expected.values))
-    return bool(np.allclose(actual[0].astype(float), expected.values.astype(float), rtol=0, atol=expected.tolerance))
-
-
-def _mismatch(message: str) -> InternalError:
-    return InternalError(
-        f"{message}.",
-        reason=GOLDEN_MISMATCH,
-        fix="Check the model file, the pipeline and the package's golden samples.",
-    )
+def _row_of_zeros(loaded: LoadedVersion) -> Rows:
+    tensors = zeros(loaded.description.inputs)
+    return Rows(1, tuple(NamedTensor(each.name, proto_dtype(each), tuple(each.shape), each.data) for each in tensors))
 
 
 def path_is_away(error: BaseException) -> bool:

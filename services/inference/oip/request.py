@@ -11,12 +11,12 @@ from lepton_ai.tensors import check_content, decode_bytes, from_wire
 from lepton_ai.v1 import common_pb2
 from services.inference.call import Priority
 from services.inference.oip.typed_contents import raw_from_typed
+from services.inference.predict.request import check_top_k
+from services.inference.routing.routes import ModelReference
 from services.inference.rows import NamedTensor, Rows, split
 
 Request = Any
 """service_pb2.ModelInferRequest, for which there are no types."""
-
-_MAX_TOP_K = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,7 @@ def read_parameters(request: Request) -> Parameters:
     _refuse_others(request)
     timeout_us = _integer(request, "timeout")
     priority = Priority.BULK if _integer(request, "priority") > 1 else Priority.LIVE
-    top_k = _integer(request, "top_k")
-    if top_k > _MAX_TOP_K:
-        raise InvalidInput.of_field("parameters[top_k]", f"is over {_MAX_TOP_K}", reason="TOP_K_TOO_LARGE")
+    top_k = check_top_k(_integer(request, "top_k"), field="parameters[top_k]")
     return Parameters(timeout_us / 1e6 if timeout_us else None, priority, top_k, _text(request, "routing_key"))
 
 
@@ -69,17 +67,17 @@ def _refuse_others(request: Request) -> None:
             raise InvalidInput.of_field(f"parameters[{name[:64]}]", problem, reason="UNKNOWN_PARAMETER", fix=fix)
 
 
-def model_ref(name: str, version: str) -> common_pb2.ModelRef:
+def model_ref(name: str, version: str) -> ModelReference:
     """A number is a version, any other text an alias, nothing the production route. Raises InvalidInput."""
     if not name:
         raise InvalidInput.of_field("model_name", "is empty", fix="Name a model; `lepton models` lists them.")
     if not version:
-        return common_pb2.ModelRef(name=name)
+        return ModelReference(name)
     if version.isdecimal() and version.isascii():
         if len(version) > 18:
             raise InvalidInput.of_field("model_version", "is not a version number", fix="Versions count from 1.")
-        return common_pb2.ModelRef(name=name, version=int(version))
-    return common_pb2.ModelRef(name=name, alias=version)
+        return ModelReference(name, int(version))
+    return ModelReference(name, alias=version)
 
 
 def read_tensors(request: Request) -> list[NamedTensor]:

@@ -9,7 +9,7 @@ import grpc
 from opentelemetry import context as otel_context
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lepton_ai.errors import LeptonError, NotFound, Unavailable, Unsupported
+from lepton_ai.errors import NotFound, Unavailable, Unsupported
 from lepton_ai.mesh.serving.deadline import remaining_s
 from services.inference.call import Call
 from services.inference.oip import request as oip_request
@@ -22,13 +22,15 @@ from services.inference.oip.response import (
     label_tensors,
     model_metadata,
 )
-from services.inference.predict.labels import label_rows
 from services.inference.predict.predictor import Predictor
-from services.inference.predict.runtime import ModelRuntime
+from services.inference.predict.request import InferenceRequest, Inputs
+from services.inference.predict.result import InferenceResult
+from services.inference.predict.runtime import ModelRuntime, Runtimes
 from services.inference.routing.routes import Routes
-from services.inference.rows import NamedTensor, Rows, join
+from services.inference.rows import NamedTensor
 
 SERVICE_NAME = "inference.GRPCInferenceService"
+add_to_server = service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -50,10 +52,13 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
     TraceSetting = refuse("TraceSetting")
     LogSettings = refuse("LogSettings")
 
-    def __init__(self, predictor: Predictor, routes: Routes, ready: Callable[[], bool], *, version: str) -> None:
+    def __init__(
+        self, predictor: Predictor, routes: Routes, runtimes: Runtimes, ready: Callable[[], bool], *, version: str
+    ) -> None:
         """`ready` says whether this replica can serve; `version` is Lepton's own."""
         self._predictor = predictor
         self._routes = routes
+        self._runtimes = runtimes
         self._ready = ready
         self._version = version
 
@@ -76,7 +81,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
     async def ModelMetadata(self, request: Any, context: _Context) -> Any:  # noqa: N802
         resolved = self._routes.resolve(oip_request.model_ref(request.name, request.version))
         serving = next(model.serving for model in self._routes.models() if model.name == request.name)
-        return model_metadata(self._predictor.runtime(resolved), list(serving))
+        return model_metadata(self._runtimes.of(resolved.loaded), list(serving))
 
     async def ModelInfer(self, request: Any, context: _Context) -> Any:  # noqa: N802
         parameters = oip_request.read_parameters(request)
@@ -84,42 +89,44 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         if parameters.timeout_s is not None:
             timeout_s = min(timeout_s, parameters.timeout_s)
         call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=parameters.priority)
-        ref = oip_request.model_ref(request.model_name, request.model_version)
-        resolved = self._predictor.resolve(ref, call, routing_key=parameters.routing_key)
-        runtime = self._predictor.runtime(resolved)
-        with resolved.loaded.in_use():
-            async with call.bounded():
-                tensors = await self._infer(request, runtime, call, parameters.top_k)
-        return infer_response(request, resolved.loaded.version, tensors)
-
-    async def _infer(self, request: Any, runtime: ModelRuntime, call: Call, top_k: int) -> Sequence[NamedTensor]:
-        wanted = _wanted_outputs(request, runtime)
-        tensors = oip_request.read_tensors(request)
-        if oip_request.is_raw_items(tensors, runtime.pipeline_inputs, runtime.signature.input_dtypes):
-            rows = await self._infer_items(oip_request.read_items(tensors, runtime.pipeline_inputs), runtime, call)
-        else:
-            rows = (await self._predictor.run_tensors(runtime, tensors, call, field="inputs")).rows
-        if not wanted:
-            return rows.tensors
-        made = list(rows.tensors)
-        if runtime.loaded.postprocess is not None and (LABELS in wanted or SCORES in wanted):
-            made += label_tensors(label_rows(runtime.loaded.postprocess, [rows], top_k))
-        by_name = {tensor.name: tensor for tensor in made}
-        return [by_name[name] for name in wanted if name in by_name]
-
-    async def _infer_items(self, items: Sequence[Any], runtime: ModelRuntime, call: Call) -> Rows:
-        """The protocol has no errors of single rows, so the first one fails the call."""
-        outcomes = await self._predictor.run_items(runtime, items, call, field="rows")
-        error: LeptonError | None = next((each.error for each in outcomes if each.error is not None), None)
-        if error is not None:
-            raise error
-        return join([outcome.rows for outcome in outcomes if outcome.rows is not None])
+        wanted = _outputs_asked_for(request)
+        asked = InferenceRequest(
+            model=oip_request.model_ref(request.model_name, request.model_version),
+            read=lambda runtime: _read_inputs(request, wanted, runtime),
+            labelled=LABELS in wanted or SCORES in wanted,
+            top_k=parameters.top_k,
+            routing_key=parameters.routing_key,
+        )
+        result = await self._predictor.predict(asked, call)
+        return infer_response(request, result.resolved.loaded.version, _tensors(result, wanted))
 
 
-def _wanted_outputs(request: Any, runtime: ModelRuntime) -> list[str]:
-    """The outputs asked for; empty for all tensors of the model. Raises InvalidInput for unknown ones."""
-    if not request.outputs:
-        return []
+def _read_inputs(request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> Inputs:
+    also = (LABELS, SCORES) if runtime.loaded.postprocess is not None else ()
+    runtime.signature.check_outputs(wanted, also=also, field="outputs")
+    tensors = oip_request.read_tensors(request)
+    if oip_request.is_raw_items(tensors, runtime.pipeline_inputs, runtime.signature.input_dtypes):
+        return Inputs("rows", items=oip_request.read_items(tensors, runtime.pipeline_inputs))
+    return Inputs("inputs", tensors=tensors)
+
+
+def _tensors(result: InferenceResult, wanted: Sequence[str]) -> Sequence[NamedTensor]:
+    """The tensors of the answer. The protocol has no errors of single rows, so the first one fails the call."""
+    error = next((outcome.error for outcome in result.outcomes if outcome.error is not None), None)
+    if error is not None:
+        raise error
+    rows = result.rows()
+    made = list(rows.tensors) if rows is not None else []
+    if not wanted:
+        return made
+    if result.labels:
+        made += label_tensors(result.labels)
+    by_name = {tensor.name: tensor for tensor in made}
+    return [by_name[name] for name in wanted if name in by_name]
+
+
+def _outputs_asked_for(request: Any) -> list[str]:
+    """Names of the outputs asked for; empty for all tensors of the model. Raises Unsupported for other wishes."""
     for output in request.outputs:
         for refused in ("classification", "shared_memory_region"):
             if refused in output.parameters:
@@ -127,7 +134,4 @@ def _wanted_outputs(request: Any, runtime: ModelRuntime) -> list[str]:
                     f"outputs[{output.name[:64]}]: {refused} is not served here.",
                     fix=f"Ask for the outputs {LABELS!r} and {SCORES!r} of a model with labels, or for plain tensors.",
                 )
-    names = [output.name for output in request.outputs]
-    also = (LABELS, SCORES) if runtime.loaded.postprocess is not None else ()
-    runtime.signature.check_outputs(names, also=also, field="outputs")
-    return names
+    return [output.name for output in request.outputs]

@@ -7,10 +7,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lepton_ai.errors import NotFound, Unavailable
-from lepton_ai.v1 import common_pb2
 from services.inference.version import LoadedVersion
 
 if TYPE_CHECKING:
@@ -18,6 +17,14 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production"
 _RETRY_AFTER_S = 1.0
+
+
+class ModelReference(NamedTuple):
+    """Which model is meant, as callers say it: a version, or an alias; neither is the production route."""
+
+    name: str
+    version: int | None = None
+    alias: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Routes:
         """Every deployed model, by name."""
         return [routes for _, routes in sorted((self._models or {}).items())]
 
-    def resolve(self, ref: common_pb2.ModelRef, routing_key: str = "") -> Resolved:
+    def resolve(self, ref: ModelReference, routing_key: str = "") -> Resolved:
         """The version that a call for `ref` goes to; calls with the same routing key stay on one version.
 
         Raises NotFound for what is not deployed and Unavailable (with a retry delay) for what is, but does not serve.
@@ -82,7 +89,7 @@ class Routes:
                 reason="MODEL_NOT_FOUND",
                 fix="Deploy it with `lepton deploy`, or see `lepton models` for those that are.",
             )
-        if ref.WhichOneof("selector") == "version":
+        if ref.version is not None:
             return Resolved(_exact(routes, ref.version), alias="")
         alias = ref.alias or PRODUCTION
         return Resolved(_by_alias(routes, alias, routing_key), alias=alias)

@@ -15,6 +15,7 @@ from lepton_ai.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from lepton_ai.package.onnx_runtime import explain_onnx_runtime
 
 TRITON_AWAY = "TRITON_AWAY"
 """Triton does not answer at all."""
@@ -37,6 +38,7 @@ _DEAD_STUB = re.compile(r"stub process|is not healthy", re.IGNORECASE)
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready", re.IGNORECASE)
 _REGION_UNKNOWN = re.compile(r"unable to find (system )?shared memory region", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^\[request id: [^\]]*\]\s*")
+_ONNX_RUNTIME = re.compile(r"(?:\w+: )?\[ONNXRuntimeError\]|onnx runtime error \d+: ")
 _PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]+")
 _LOAD_PREFIX = re.compile(r"^load failed for model .*? state: \w+: (?:TritonModelException: )?")
 _MAX_SHOWN = 500
@@ -78,7 +80,11 @@ def load_error_from(error: grpc.aio.AioRpcError) -> LeptonError:
     """The Lepton error for a load that failed; like `error_from`, but whatever Triton says is about the load."""
     if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
         return error_from(error)
-    return InternalError(_shown(_LOAD_PREFIX.sub("", error.details() or "")), reason=LOAD_FAILED)
+    text = _LOAD_PREFIX.sub("", error.details() or "")
+    runtime = _ONNX_RUNTIME.search(text)
+    if runtime is not None:
+        text = f"{text[: runtime.start()]}{explain_onnx_runtime(text[runtime.start() :])}"
+    return InternalError(_shown(text), reason=LOAD_FAILED)
 
 
 def smells_dead(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ import grpc
 from lepton_ai.errors import ERROR_BY_CODE, FieldViolation, InternalError, InvalidInput, LeptonError
 from lepton_ai.package import PackageLimits
 from services.registry.inspection.inspector import OUT_OF_MEMORY
+from services.registry.inspection.signature import TritonBackend
 
 _LOG = logging.getLogger(__name__)
 _MAX_VERDICT_BYTES = 64 << 10
@@ -44,8 +45,16 @@ class Verdict:
 class Inspection:
     """Runs the inspector for one package after the other, a few at once."""
 
-    def __init__(self, package_limits: PackageLimits, limits: InspectionLimits | None = None) -> None:
+    def __init__(
+        self,
+        package_limits: PackageLimits,
+        limits: InspectionLimits | None = None,
+        *,
+        triton_backend: TritonBackend = "python",
+    ) -> None:
+        """`triton_backend`: how the replicas run models, which decides what they cannot load."""
         self._package_limits = package_limits
+        self._triton_backend = triton_backend
         self._limits = limits or InspectionLimits()
         self._turns = asyncio.Semaphore(self._limits.concurrent)
 
@@ -69,6 +78,7 @@ class Inspection:
             "timeout_s": math.ceil(self._limits.timeout_s + _SPARE_S),
             "memory_bytes": self._limits.memory_bytes,
             "package": asdict(self._package_limits),
+            "triton_backend": self._triton_backend,
         }
         return await asyncio.create_subprocess_exec(
             sys.executable,

@@ -18,20 +18,28 @@ from typing import Any
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.package import Package, PackageLimits
+from services.registry.inspection.signature import TritonBackend, check_dtypes
 
 OUT_OF_MEMORY = 3
 """Exit status when the package needs more memory than there is to check it."""
 
 
-def inspect_package(directory: Path, limits: PackageLimits) -> Package:
+def inspect_package(directory: Path, limits: PackageLimits, *, triton_backend: TritonBackend) -> Package:
     """Check everything about a package that can be checked without running it. Raises InvalidInput."""
     # Only one of the two is needed, and each pulls libraries of its own.
     package = Package.read(directory, limits=limits)
     package.check()
+    check_dtypes(package.description, triton_backend=triton_backend)
     if package.description.model.format == "onnx":
         from services.registry.inspection.onnx_model import check_onnx
 
         check_onnx(package)
+        if (
+            triton_backend == "python"
+        ):  # the runner has the ONNX Runtime that is installed here, "native" one of its own
+            from services.registry.inspection.onnx_trial import check_opens
+
+            check_opens(package)
     else:
         from services.registry.inspection.torch_archive import check_torch_export
 
@@ -57,7 +65,9 @@ def main(arguments: list[str]) -> None:
     directory, limits = Path(arguments[0]), json.loads(arguments[1])
     confine(timeout_s=limits["timeout_s"], memory_bytes=limits["memory_bytes"])
     try:
-        package = inspect_package(directory, PackageLimits(**limits["package"]))
+        package = inspect_package(
+            directory, PackageLimits(**limits["package"]), triton_backend=limits["triton_backend"]
+        )
     except LeptonError as error:
         verdict: dict[str, Any] = {"error": _document(error)}
     except MemoryError:

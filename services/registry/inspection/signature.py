@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Description, TensorSpec
+
+TritonBackend = Literal["python", "native"]
+"""How the replicas run models: in Lepton's runner, or ONNX in Triton's own back end."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,24 @@ class ModelTensor:
 
     dtype: str
     shape: tuple[int | None, ...] | None
+
+
+def check_dtypes(description: Description, *, triton_backend: TritonBackend) -> None:
+    """Check that the replicas can hand over tensors of these types: NumPy, which the runner uses, has no BF16.
+
+    Raises InvalidInput.
+    """
+    if triton_backend == "native" and description.model.format == "onnx":
+        return
+    for kind, tensors in (("inputs", description.inputs), ("outputs", description.outputs)):
+        for index, tensor in enumerate(tensors):
+            if tensor.dtype == "BF16":
+                raise InvalidInput.of_field(
+                    f"{kind}[{index}].dtype",
+                    f"{tensor.name[:64]!r} is BF16, which the serving runtime cannot hand over",
+                    reason="UNSUPPORTED_DTYPE",
+                    fix="Give the model FP32 or FP16 inputs and outputs; inside it BF16 may stay.",
+                )
 
 
 def check_signature(

@@ -42,7 +42,9 @@ async def served_colours(
     native = servicer.InferenceServicer(
         plane.predictor, tracing, draining, timeout_s=5.0, max_in_flight=max_in_flight, max_stream_rows=max_stream_rows
     )
-    open_inference = oip.OpenInferenceServicer(plane.predictor, plane.routes, lambda: True, version="1.2.3")
+    open_inference = oip.OpenInferenceServicer(
+        plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3"
+    )
     async with running(
         (add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME),
         (add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME),

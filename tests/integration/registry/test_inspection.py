@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import onnx
 import psutil
 import pytest
 import torch
@@ -34,6 +35,16 @@ async def test_a_good_onnx_package_is_described(tmp_path: Path) -> None:
     package = onnx_package(tmp_path / "p", files={"标签.txt": LABELS}, postprocess=steps)
     verdict = await inspecting().inspect(package.directory)
     assert (verdict.digest, verdict.description) == (package.digest, "把四个数乘以二。")
+
+
+async def test_a_model_that_the_serving_runtime_cannot_open_is_refused(tmp_path: Path) -> None:
+    model = onnx_model()
+    model.opset_import[0].version = onnx.defs.onnx_opset_version() + 5
+    package = onnx_package(tmp_path / "p", model=model.SerializeToString())
+    with pytest.raises(InvalidInput, match=r"it has opset \d+ of ai.onnx, the serving runtime takes \d+ at most"):
+        await inspecting().inspect(package.directory)
+    native = Inspection(PackageLimits(), triton_backend="native")  # has a runtime of its own, which is not here to ask
+    assert (await native.inspect(package.directory)).digest == package.digest
 
 
 async def test_a_good_torch_package_is_described(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 
-from lepton_ai.datasets import read_sql
+from lepton_ai.datasets import from_rows, read_sql
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, NotFound, Unavailable
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n"
@@ -95,3 +99,42 @@ def test_a_database_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None
     (tmp_path / "folder.db").write_bytes(b"this is not a database at all" * 100)
     with pytest.raises((Unavailable, InvalidInput), match="not a database"):
         read_sql("SELECT * FROM a", f"sqlite:///{tmp_path}/folder.db")
+
+
+def test_values_of_every_type_of_a_database_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "typen.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (n NUMERIC, big INTEGER, b BLOB, day DATE, empty TEXT, label TEXT)")
+    rows = [
+        (row / 4 if row % 5 else None, 2**62 + row, bytes([row]), f"2024-05-{row + 1:02}", None, "ab"[row % 2])
+        for row in range(20)
+    ]
+    connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.commit()
+    connection.close()
+    data = read_sql("SELECT * FROM t", f"sqlite:///{path}")
+    assert [(column.name, column.kind, column.role) for column in data.schema] == [
+        ("n", "number", "input"),
+        ("big", "number", "input"),
+        ("b", "text", "ignore"),
+        ("day", "time", "time"),
+        ("empty", "text", "ignore"),
+        ("label", "category", "target"),
+    ]
+    assert data.row(0)["n"] is None
+    assert data.row(3)["big"] == 2**62 + 3
+    assert all(column.note for column in data.schema if column.role == "ignore")
+
+
+def test_what_drivers_of_other_databases_give_is_taken() -> None:
+    hour, first = datetime.timedelta(hours=1), UUID(int=1)
+    rows: list[dict[str, Any]] = [
+        {"price": Decimal("1.25"), "id": first, "since": hour, "raw": memoryview(b"a"), "more": {"a": 1}},
+        {"price": None, "id": None, "since": None, "raw": None, "more": None},
+        {"price": Decimal("NaN"), "id": UUID(int=2), "since": hour * 0, "raw": b"b", "more": {"b": "x"}},
+    ]
+    data = from_rows(rows)  # which is what read_sql does with them
+    assert [row["price"] for row in data] == [1.25, None, None]
+    assert [row["since"] for row in data] == [3600.0, None, 0.0]
+    assert [row["id"] for row in data][:2] == ["00000000-0000-0000-0000-000000000001", None]
+    assert data.schema["more"].note == "nested records: give the fields columns of their own"

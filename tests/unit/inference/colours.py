@@ -18,7 +18,9 @@ from lepton_ai.pipeline import Pipeline, raw_inputs
 from lepton_ai.pipeline.postprocess import Postprocess
 from lepton_ai.tensors import Array, to_proto
 from lepton_ai.testing.fake_triton import FakeTriton
-from lepton_ai.v1 import common_pb2, preprocess_pb2
+from lepton_ai.v1 import common_pb2, inference_pb2, preprocess_pb2
+from services.inference.api.requests import read_request
+from services.inference.api.responses import write_response
 from services.inference.batching.batcher import Batcher
 from services.inference.call import Call
 from services.inference.predict.predictor import Predictor
@@ -104,8 +106,18 @@ class DataPlane:
 
     predictor: Predictor
     routes: Routes
+    runtimes: Runtimes
     triton: FakeTriton
     reports: Reports
+
+    async def predict(
+        self, request: inference_pb2.PredictRequest, call: Call, *, loaded: LoadedVersion | None = None
+    ) -> inference_pb2.PredictResponse:
+        """As the server does: by the routes, or with this very version."""
+        asked = read_request(request)
+        if loaded is None:
+            return write_response(request, await self.predictor.predict(asked, call), call)
+        return write_response(request, await self.predictor.predict_with(loaded, asked, call), call)
 
     def call(self, *, timeout_s: float = 5.0, context: Context = EMPTY) -> Call:
         return Call.arrive(timeout_s=timeout_s, context=context)
@@ -124,8 +136,9 @@ async def data_plane(
     def make_batcher(loaded: LoadedVersion) -> Batcher:
         return Batcher(loaded, triton, tracer=tracing.tracer, hooks=reports.hooks, max_queue_rows=100)
 
-    predictor = Predictor(routes, Runtimes(routes, make_batcher), preprocessing or InlinePreprocessing(), max_items=64)
-    return DataPlane(predictor, routes, triton, reports)
+    runtimes = Runtimes(routes, make_batcher)
+    predictor = Predictor(routes, runtimes, preprocessing or InlinePreprocessing(), max_items=64)
+    return DataPlane(predictor, routes, runtimes, triton, reports)
 
 
 def failed(error: LeptonError) -> preprocess_pb2.ItemResult:

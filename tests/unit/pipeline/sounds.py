@@ -31,6 +31,32 @@ def wav_header(*, rate_hz: int = 16_000, channels: int = 1, data_bytes: int = 0,
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def chunk(name: bytes, content: bytes, *, padded: bool = True) -> bytes:
+    """A chunk of a WAV file."""
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2 if padded else 0)
+
+
+def with_lengths(wav: bytes, *, riff: int | None = None, data: int | None = None) -> bytes:
+    """A WAV file with other declared lengths than its own."""
+    changed = bytearray(wav)
+    if riff is not None:
+        struct.pack_into("<I", changed, 4, riff)
+    if data is not None:
+        struct.pack_into("<I", changed, wav.index(b"data") + 4, data)
+    return bytes(changed)
+
+
+def mp3_frames(mp3: bytes) -> list[bytes]:
+    """The frames of an MP3 of MPEG-2 at 16,000 samples a second, as `encoded` makes them; the first holds a tag."""
+    kbit_s = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+    frames, offset = [], 0
+    while offset < len(mp3):
+        size_bytes = 72 * kbit_s[mp3[offset + 2] >> 4] * 1000 // 16_000 + (mp3[offset + 2] >> 1 & 1)
+        frames.append(mp3[offset : offset + size_bytes])
+        offset += size_bytes
+    return frames
+
+
 def flac_header(*, rate_hz: int = 16_000, channels: int = 1, frames: int = 0) -> bytes:
     """A FLAC that declares a length and holds nothing."""
     packed = rate_hz << 44 | (channels - 1) << 41 | 15 << 36 | frames

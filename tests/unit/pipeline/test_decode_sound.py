@@ -11,20 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.pipeline import Limits, Pipeline
+from lepton_ai.pipeline import Limits, Pipeline, Processed
 from tests.unit.pipeline.sounds import encoded, flac_header, tone, wav_header
 
 FORMATS = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "")]
 
 
-def decoded(data: Any, *, limits: Limits | None = None, **parameters: Any) -> Any:
+def processed_sound(data: Any, *, limits: Limits | None = None, **parameters: Any) -> Processed:
     steps = [
         {"op": "decode_sound", **parameters},
         {"op": "resample", "rate": 16_000},
         {"op": "sound_tensor", "output": "samples"},
     ]
     pipeline = Pipeline.load({"inputs": {"声音": "sound"}, "steps": steps})
-    return pipeline.run({"声音": data}, limits=limits or Limits()).tensors["samples"]
+    return pipeline.run({"声音": data}, limits=limits or Limits())
+
+
+def decoded(data: Any, *, limits: Limits | None = None, **parameters: Any) -> Any:
+    return processed_sound(data, limits=limits, **parameters).tensors["samples"]
 
 
 def refusal(data: Any, **parameters: Any) -> str:
@@ -58,10 +62,21 @@ def test_channels_are_mixed_or_one_is_chosen() -> None:
 
 
 @pytest.mark.parametrize(("file_format", "subtype"), FORMATS)
-def test_a_file_cut_anywhere_is_refused_and_never_decoded_as_a_shorter_sound(file_format: str, subtype: str) -> None:
+def test_a_file_cut_anywhere_is_refused_or_its_end_is_named_and_never_taken_for_a_shorter_sound(
+    file_format: str, subtype: str
+) -> None:
     data = encoded(tone(0.2), file_format, subtype=subtype)
+    entire = decoded(data)
     for length in (len(data) - 1, len(data) * 3 // 4, len(data) // 2, 100, 45, 13):
-        assert refusal(data[:length]) in ("UNREADABLE_SOUND", "NOT_A_SOUND"), length
+        try:
+            processed = processed_sound(data[:length])
+        except InvalidInput as error:
+            assert error.reason in ("UNREADABLE_SOUND", "NOT_A_SOUND", "EMPTY_SOUND"), length
+        else:
+            assert [anomaly.reason for anomaly in processed.anomalies] == ["CUT_SOUND"], length
+            samples = processed.tensors["samples"]
+            assert len(samples) < len(entire)
+            np.testing.assert_array_equal(samples, entire[: len(samples)])
 
 
 @pytest.mark.parametrize(
@@ -73,7 +88,7 @@ def test_a_file_cut_anywhere_is_refused_and_never_decoded_as_a_shorter_sound(fil
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "NOT_A_SOUND"),
         (b"RIFF\x00\x00\x00\x00WAVE", "UNREADABLE_SOUND"),
         (b"ID3\x04\x00\x00\x00\x00\x00\x00", "UNREADABLE_SOUND"),
-        (wav_header(data_bytes=1000, content=bytes(10)), "UNREADABLE_SOUND"),
+        (wav_header(data_bytes=1000, content=bytes(1)), "EMPTY_SOUND"),
         (wav_header(data_bytes=4, channels=0, content=bytes(4)), "UNREADABLE_SOUND"),
         (wav_header(data_bytes=4, rate_hz=0, content=bytes(4)), "UNUSUAL_SOUND"),
         (wav_header(data_bytes=4, rate_hz=10_000_000, content=bytes(4)), "UNUSUAL_SOUND"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,32 @@ def test_uneven_batches_weigh_by_their_rows() -> None:
 def test_a_last_row_that_is_alone_joins_the_batch_before() -> None:
     network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
     assert len(gradients(network=network, data=points(17), batch_size=16)) == 1
+
+
+def normed(*, track_running_stats: bool = True) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8, track_running_stats=track_running_stats), nn.Linear(8, 2))
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 1}, {"batch_size": 1, "accumulate": 4}])
+def test_batch_norm_takes_single_rows_as_when_it_is_served_and_the_history_says_so(settings: dict[str, Any]) -> None:
+    network = normed()
+    history = train(network=network, data=points(9), epochs=2, doctor=False, **settings)
+    assert all(math.isfinite(loss) for loss in history["loss"])
+    assert torch.equal(network.get_buffer("1.running_mean"), torch.zeros(8))
+    assert [note["action"] for note in history.notes] == ["Batch norm used its running statistics for it."]
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in network.modules())
+
+
+def test_batches_of_several_rows_are_normalised_by_themselves() -> None:
+    network = normed()
+    history = train(network=network, data=points(17), batch_size=8, doctor=False)
+    assert not torch.equal(network.get_buffer("1.running_mean"), torch.zeros(8))
+    assert history.notes == []
+
+
+def test_batch_norm_that_keeps_no_statistics_cannot_take_single_rows() -> None:
+    with pytest.raises(InvalidInput, match=r"batch_size: leaves a batch of a single row.*at least 2"):
+        train(network=normed(track_running_stats=False), data=points(9), batch_size=1)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])

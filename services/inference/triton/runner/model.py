@@ -1,7 +1,8 @@
 """Runs one ONNX or torch.export model inside Triton's Python backend. A copy lies beside each model that is loaded.
 
 Every request is run on its own: the inference service has batched already. Errors stay with their request, and their
-texts hold nothing of the model's insides; those go to Triton's log.
+texts hold nothing of the model's insides; those go to Triton's log. Why a model cannot be opened is said in full: that
+is for whoever pushed it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 Feeds = Mapping[str, Any]
+_MAX_REASON = 2000
 Runner = Callable[[Feeds], Sequence[Any]]
 
 
@@ -37,9 +39,9 @@ class TritonPythonModel:
         open_model = {"onnx": _open_onnx, "torch_export": _open_torch_export}[parameters["format"]]
         try:
             self._run = open_model(path, inputs, list(self._outputs))
-        except Exception as error:  # noqa: BLE001 - a loader may raise anything; Triton gets a neutral text
+        except Exception as error:  # noqa: BLE001 - a loader may raise anything
             pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
-            message = f"The {parameters['format']} model cannot be opened: {_summary(error)}."
+            message = f"The {parameters['format']} model cannot be opened: {_reason(error)}."
             raise pb_utils.TritonModelException(message) from None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -73,6 +75,12 @@ def _failure(message: str) -> Any:
 def _summary(error: Exception) -> str:
     """The kind of error alone: its text may hold paths or data."""
     return type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    """The kind of error and the first line of what it says; the inference service takes paths out."""
+    text = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {text[:_MAX_REASON]}" if text else type(error).__name__
 
 
 def _open_onnx(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Runner:

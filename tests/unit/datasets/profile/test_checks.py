@@ -242,7 +242,15 @@ def test_broken_files_are_found_by_the_pipelines_decoders(tmp_path: Path) -> Non
 
 
 def test_broken_sounds_are_found() -> None:
-    assert only(sound_data([tone(1), tone(2), tone(3)[:300]]), "broken").rows == (2,)
+    assert only(sound_data([tone(1), tone(2), tone(3)[:40]]), "broken").rows == (2,)
+
+
+def test_files_that_are_read_with_a_doubt_are_found_and_stay() -> None:
+    data = sound_data([tone(1), tone(2), tone(3)[:300]])
+    finding = only(data, "doubtful")
+    assert finding.rows == (2,) and "The end is cut off" in finding.message
+    cleaned, _ = data.clean(profile(data))
+    assert len(cleaned) == len(data)
 
 
 def test_what_is_in_train_and_test_is_found_exactly_and_nearly() -> None:

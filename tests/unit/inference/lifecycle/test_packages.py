@@ -71,7 +71,7 @@ async def test_a_file_that_is_not_what_the_manifest_says_is_refused(
 ) -> None:
     deployed = registry.deployed_version("doubler", 1)
     registry.damaged[deployed.manifest.files[0].sha256] = content
-    with pytest.raises(DataLoss, match="is not what the manifest says"):
+    with pytest.raises(DataLoss, match="is not what was pushed"):
         await cache.fetch(deployed)
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -12,8 +12,8 @@ from lepton_ai import tensors
 from lepton_ai.errors import InternalError, Unavailable
 from lepton_ai.package import Package
 from lepton_ai.testing.fake_triton import FakeTriton
-from lepton_ai.v1 import inference_pb2, preprocess_pb2
-from services.inference.lifecycle.prober import Prober, golden_request, path_is_away, zeros_request
+from lepton_ai.v1 import inference_pb2
+from services.inference.lifecycle.prober import Prober, path_is_away
 from services.inference.triton.errors import STUB_DEAD, TRITON_AWAY
 from services.inference.version import LoadedVersion
 from tests.sample_packages import onnx_package
@@ -68,12 +68,6 @@ class TestLiveness:
             await Prober(triton).check_alive(loaded)
         assert caught.value.reason == STUB_DEAD
 
-    def test_free_dimensions_are_one_and_texts_are_empty(self, tmp_path: Path) -> None:
-        inputs = [{"name": "words", "dtype": "BYTES", "shape": [-1, -1, 2]}]
-        request = zeros_request(loaded_of(onnx_package(tmp_path / "p", inputs=inputs)))
-        assert list(request.inputs[0].shape) == [1, 1, 2]
-        assert tensors.decode_bytes(request.raw_input_contents[0], expected=2) == [b"", b""]
-
 
 class TestGolden:
     async def test_right_answers_pass_within_the_tolerance(self, package: Package) -> None:
@@ -85,17 +79,6 @@ class TestGolden:
         triton, loaded = await fake(package)
         with pytest.raises(InternalError, match=r"golden\[0\]: output 'y' is not what the package expects"):
             await Prober(triton, answering(y)).check_golden(loaded, package.golden_items())
-
-    def test_tensors_are_sent_as_a_batch_of_one_past_the_cache(self, package: Package) -> None:
-        request = golden_request(loaded_of(package), package.golden_items()[0])
-        assert [(tensor.name, list(tensor.shape)) for tensor in request.tensors] == [("x", [1, 4])]
-        assert request.options.cache == inference_pb2.CACHE_POLICY_BYPASS
-        assert (request.model.name, request.model.version) == ("doubler", 1)
-
-    def test_a_model_with_a_pipeline_gets_the_raw_item(self, package: Package) -> None:
-        loaded = loaded_of(package, pipeline_proto=preprocess_pb2.Pipeline())
-        request = golden_request(loaded, package.golden_items()[0])
-        assert (len(request.items), len(request.tensors), list(request.options.outputs)) == (1, 0, ["y"])
 
     @pytest.mark.parametrize(
         ("error", "away"),

@@ -13,6 +13,7 @@ from lepton_ai.pipeline import raw_inputs
 from lepton_ai.tensors import Array, encode_bytes
 from services.inference.call import Priority
 from services.inference.oip.request import Parameters, is_raw_items, model_ref, read_items, read_parameters
+from services.inference.routing.routes import ModelReference
 from services.inference.rows import NamedTensor
 from tests.unit.inference.parts import named
 
@@ -84,10 +85,17 @@ def test_a_name_that_both_know_belongs_to_the_model_when_the_dtype_says_so() -> 
 
 
 @pytest.mark.parametrize(
-    ("version", "selector"), [("", None), ("7", "version"), ("canary", "alias"), ("v7", "alias"), ("٧", "alias")]
+    ("version", "meant"),
+    [
+        ("", ModelReference("m")),
+        ("7", ModelReference("m", 7)),
+        ("canary", ModelReference("m", alias="canary")),
+        ("v7", ModelReference("m", alias="v7")),
+        ("٧", ModelReference("m", alias="٧")),
+    ],
 )
-def test_the_version_field_selects_a_version_or_an_alias(version: str, selector: str | None) -> None:
-    assert model_ref("m", version).WhichOneof("selector") == selector
+def test_the_version_field_selects_a_version_or_an_alias(version: str, meant: ModelReference) -> None:
+    assert model_ref("m", version) == meant
 
 
 def test_parameters_are_read_and_defaults_are_live() -> None:

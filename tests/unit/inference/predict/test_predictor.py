@@ -33,7 +33,7 @@ def names(prediction: inference_pb2.Prediction) -> list[str]:
 
 async def predict(request: Request, **changes: Any) -> inference_pb2.PredictResponse:
     plane = await data_plane()
-    return await plane.predictor.predict(request, plane.call(**changes))
+    return await plane.predict(request, plane.call(**changes))
 
 
 async def test_a_photo_becomes_labels() -> None:
@@ -93,6 +93,14 @@ async def test_tensors_in_tensors_out() -> None:
     assert not response.predictions
 
 
+async def test_tensors_get_labels_when_they_ask_for_some() -> None:
+    image = tensors.to_proto("image", image_tensor((9, 0, 0), (0, 0, 9)))
+    response = await predict(Request(model=COLOURS_MODEL, tensors=[image], options=Options(top_k=1)))
+    assert [names(each) for each in response.predictions] == [[COLOURS[0]], [COLOURS[2]]]
+    assert response.predictions[1].prediction_id == f"{response.prediction_id}-1"
+    assert response.tensors
+
+
 async def test_more_rows_than_a_batch_holds_are_one_answer() -> None:
     image = tensors.to_proto("image", image_tensor(*([value, 0, 0] for value in range(11))))
     response = await predict(Request(model=COLOURS_MODEL, tensors=[image]))
@@ -101,7 +109,7 @@ async def test_more_rows_than_a_batch_holds_are_one_answer() -> None:
 
 async def test_without_postprocessing_raw_items_get_the_outputs() -> None:
     plane = await data_plane(colours_version(labelled=False))
-    response = await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+    response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
     assert [tensor.name for tensor in response.tensors] == ["logits"]
     assert response.predictions[0].WhichOneof("outcome") == "classification"
 
@@ -197,7 +205,7 @@ async def test_raw_items_need_a_pipeline() -> None:
     loaded.pipeline_proto = None
     plane = await data_plane(loaded)
     with pytest.raises(InvalidInput) as error:
-        await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+        await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
     assert error.value.reason == "NO_PIPELINE"
 
 
@@ -205,14 +213,14 @@ async def test_the_deadline_bounds_the_whole_call() -> None:
     plane = await data_plane()
     plane.triton.compute_s = 30.0
     with pytest.raises(DeadlineExceeded):
-        await plane.predictor.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(timeout_s=0.05))
+        await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(timeout_s=0.05))
 
 
 async def test_a_version_in_use_is_held_until_its_call_ends() -> None:
     loaded = colours_version()
     plane = await data_plane(loaded)
     plane.triton.compute_s = 0.05
-    call = asyncio.ensure_future(plane.predictor.predict(Request(model=COLOURS_MODEL, tensors=[IMAGE]), plane.call()))
+    call = asyncio.ensure_future(plane.predict(Request(model=COLOURS_MODEL, tensors=[IMAGE]), plane.call()))
     await asyncio.sleep(0)
     idle = asyncio.ensure_future(loaded.idle())
     await asyncio.wait((call, idle), return_when=asyncio.FIRST_COMPLETED)
@@ -224,5 +232,5 @@ async def test_one_version_can_be_asked_though_nothing_is_routed_to_it() -> None
     plane = await data_plane()
     fresh = colours_version(version=5)
     await plane.triton.load(fresh.triton_name)
-    response = await plane.predictor.predict_with(fresh, Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
+    response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(), loaded=fresh)
     assert response.model_version == 5

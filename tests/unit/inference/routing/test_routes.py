@@ -9,9 +9,8 @@ from typing import Any, cast
 import pytest
 
 from lepton_ai.package import Description
-from lepton_ai.v1 import common_pb2
 from services.inference.routing.rollout import effective_aliases
-from services.inference.routing.routes import ModelRoutes, Routes, Target, pick
+from services.inference.routing.routes import ModelReference, ModelRoutes, Routes, Target, pick
 from services.inference.version import LoadedVersion
 from tests.sample_packages import description
 
@@ -37,7 +36,7 @@ def table(targets: dict[int, int], serving: set[int] | None = None) -> Routes:
 
 
 def versions(routes: Routes, keys: list[str]) -> dict[str, int]:
-    ref = common_pb2.ModelRef(name="m")
+    ref = ModelReference(name="m")
     return {key: routes.resolve(ref, key).loaded.version for key in keys}
 
 
@@ -47,7 +46,7 @@ KEYS = [f"用户-{number}" for number in range(2000)]
 class TestWeights:
     def test_calls_are_spread_by_weight(self) -> None:
         routes = table({1: 9, 2: 1})
-        counts = Counter(routes.resolve(common_pb2.ModelRef(name="m")).loaded.version for _ in range(4000))
+        counts = Counter(routes.resolve(ModelReference(name="m")).loaded.version for _ in range(4000))
         assert 0.07 < counts[2] / 4000 < 0.13
 
     def test_a_routing_key_stays_where_it_is(self) -> None:
@@ -70,13 +69,13 @@ class TestWeights:
 class TestResolving:
     def test_the_alias_is_named_and_empty_for_a_version(self) -> None:
         routes = table({1: 1})
-        assert routes.resolve(common_pb2.ModelRef(name="m")).alias == "production"
-        assert routes.resolve(common_pb2.ModelRef(name="m", alias="production")).alias == "production"
-        assert routes.resolve(common_pb2.ModelRef(name="m", version=1)).alias == ""
+        assert routes.resolve(ModelReference(name="m")).alias == "production"
+        assert routes.resolve(ModelReference(name="m", alias="production")).alias == "production"
+        assert routes.resolve(ModelReference(name="m", version=1)).alias == ""
 
     def test_version_zero_is_a_version_that_does_not_exist(self) -> None:
         with pytest.raises(Exception, match="Version 0 of model 'm' is not deployed"):
-            table({1: 1}).resolve(common_pb2.ModelRef(name="m", version=0))
+            table({1: 1}).resolve(ModelReference(name="m", version=0))
 
 
 class TestInUse:

@@ -74,5 +74,22 @@ def test_a_failed_load_says_only_what_the_runner_said() -> None:
     assert (error.message, error.reason) == ("The onnx model cannot be opened: InvalidProtobuf.", "LOAD_FAILED")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Internal: TritonModelException: The onnx model cannot be opened: Fail: [ONNXRuntimeError] : 1 : FAIL : ",
+        "Internal: onnx runtime error 1: ",
+    ],
+    ids=["the runner", "Triton's own back end"],
+)
+def test_a_failed_load_says_what_the_runtime_does_not_take(said: str) -> None:
+    reason = "Load model from /srv/m--v1/1/model.onnx failed:/src/model.cc:256 Model::Model(int) Unsupported model IR "
+    versions = "version: 14, max supported IR version: 13\n"
+    text = f"load failed for model 'm--v1': version 1 is at UNAVAILABLE state: {said}{reason}{versions}"
+    error = load_error_from(rpc_error(CODE.INVALID_ARGUMENT, text))
+    assert error.message.endswith("it has IR version 14, the serving runtime takes 13 at most")
+    assert "/srv" not in error.message
+
+
 def test_a_load_that_does_not_reach_triton_is_no_fault_of_the_model() -> None:
     assert load_error_from(rpc_error(CODE.UNAVAILABLE, "connection refused")).reason == "TRITON_AWAY"

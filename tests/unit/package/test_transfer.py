@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.downloads import write_chunks
 from lepton_ai.errors import DataLoss
+from lepton_ai.package.transfer import write_chunks
 from lepton_ai.v1 import registry_pb2
 
 CONTENT = b"weights" * 100

@@ -1,0 +1,131 @@
+"""A trial of a served model: a golden sample as a call, zeros where there is none, and the verdict on the answer.
+
+The inference service tries a version before it takes calls, the health service for as long as it takes them. Both ask
+and judge here, so that what one accepts the other does not refuse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.package.golden import ExpectedTensor, GoldenItem
+from lepton_ai.tensors import ELEMENT_BYTES, Array, from_proto
+from lepton_ai.v1 import common_pb2, inference_pb2
+
+GOLDEN_MISMATCH = "GOLDEN_MISMATCH"
+"""The reason of errors that say that a golden sample was answered wrongly."""
+
+_MAX_SHOWN = 64
+
+
+class InputSpec(Protocol):
+    """One declared input tensor; the first dimension is the batch."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+def golden_request(model: common_pb2.ModelRef, sample: GoldenItem, *, piped: bool) -> inference_pb2.PredictRequest:
+    """The sample as a call: a raw item when a pipeline takes it (`piped`), else tensors with a batch of one."""
+    request = _request(model, top_k=sample.top_k)
+    request.options.outputs.extend(sample.outputs)
+    if piped:
+        request.items.append(sample.item)
+        return request
+    for name, value in sample.item.inputs.items():
+        tensor = request.tensors.add()
+        tensor.CopyFrom(value.tensor)
+        tensor.name = name
+        tensor.shape[:] = [1, *value.tensor.shape]
+    return request
+
+
+def zeros_request(model: common_pb2.ModelRef, inputs: Iterable[InputSpec]) -> inference_pb2.PredictRequest:
+    """A call with `zeros`, for a package without golden samples: any answer to it is a good one."""
+    request = _request(model)
+    request.tensors.extend(zeros(inputs))
+    return request
+
+
+def zeros(inputs: Iterable[InputSpec]) -> list[common_pb2.Tensor]:
+    """One row of zeros for every input, empty texts for BYTES; free dimensions are 1."""
+    return [_zeros(spec) for spec in inputs]
+
+
+def verdict(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    """Why the answer to `golden_request` is wrong; an empty string when it is right."""
+    tensors = {tensor.name: tensor for tensor in answer.tensors}
+    for name, expected in sample.outputs.items():
+        if problem := _problem(expected, tensors.get(name)):
+            return f"output {name!r} is not what the package expects: {problem}"
+    return _label_problem(sample, answer)
+
+
+def _request(model: common_pb2.ModelRef, *, top_k: int = 0) -> inference_pb2.PredictRequest:
+    options = inference_pb2.PredictOptions(top_k=top_k, cache=inference_pb2.CACHE_POLICY_BYPASS)
+    return inference_pb2.PredictRequest(model=model, options=options)
+
+
+def _zeros(spec: InputSpec) -> common_pb2.Tensor:
+    shape = [1, *(max(1, size) for size in tuple(spec.shape)[1:])]
+    width = ELEMENT_BYTES.get(spec.dtype, 4)  # an empty BYTES element is its length alone: four zero bytes
+    dtype = common_pb2.DataType.Value(f"DATA_TYPE_{spec.dtype}")
+    return common_pb2.Tensor(name=spec.name, dtype=dtype, shape=shape, data=bytes(width * math.prod(shape)))
+
+
+def _problem(expected: ExpectedTensor, tensor: common_pb2.Tensor | None) -> str:
+    if tensor is None:
+        return "it is missing from the answer"
+    try:
+        got = from_proto(tensor)
+    except InvalidInput as error:
+        return error.message
+    wanted = expected.values[np.newaxis]
+    if got.shape != wanted.shape:
+        return f"its shape is {list(got.shape)}, the golden sample's {list(wanted.shape)}"
+    if got.dtype.kind == "O" or wanted.dtype.kind == "O":
+        return _text_problem(got, wanted)
+    distance = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
+    if np.all(distance <= expected.tolerance):
+        return ""
+    if np.isnan(distance).any():
+        return "it holds what is not a number"
+    return f"it differs by up to {np.max(distance):.4g}, {expected.tolerance:g} is allowed"
+
+
+def _text_problem(got: Array, wanted: Array) -> str:
+    for given, right in zip(map(_bytes, got.flat), map(_bytes, wanted.flat), strict=True):
+        if given != right:
+            return f"it is {_shown(given)}, not {_shown(right)}"
+    return ""
+
+
+def _bytes(element: object) -> bytes:
+    return element if isinstance(element, bytes) else str(element).encode()
+
+
+def _shown(text: bytes) -> str:
+    return repr(text.decode(errors="replace")[:_MAX_SHOWN])
+
+
+def _label_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    if sample.label is None:
+        return ""
+    labels = _labels(answer)[: sample.top_k]
+    if sample.label in labels:
+        return ""
+    found = ", ".join(labels) or "none"
+    return f"the golden sample's label {sample.label!r} is not among the best {sample.top_k}: {found}"
+
+
+def _labels(answer: inference_pb2.PredictResponse) -> list[str]:
+    return [label.name for label in answer.predictions[0].classification.labels] if answer.predictions else []

@@ -1,0 +1,50 @@
+"""Layers around a call that has found its version, outermost first; what wraps all calls is added here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from services.inference.call import Call
+from services.inference.predict.request import InferenceRequest
+from services.inference.predict.result import InferenceResult
+from services.inference.predict.runtime import ModelRuntime
+from services.inference.routing.routes import Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedCall:
+    """A request together with the version that answers it."""
+
+    request: InferenceRequest
+    resolved: Resolved
+    runtime: ModelRuntime
+    call: Call
+
+
+Proceed = Callable[[RoutedCall], Awaitable[InferenceResult]]
+"""The rest of the way."""
+Layer = Callable[[Proceed, RoutedCall], Awaitable[InferenceResult]]
+
+
+async def hold_version(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
+    """Keep the version loaded until the call has its answer."""
+    with routed.resolved.loaded.in_use():
+        return await proceed(routed)
+
+
+async def bound_time(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
+    """End the call at its deadline. Raises DeadlineExceeded then."""
+    async with routed.call.bounded():
+        return await proceed(routed)
+
+
+LAYERS: Sequence[Layer] = (hold_version, bound_time)
+
+
+def wrap(innermost: Proceed, layers: Sequence[Layer] = LAYERS) -> Proceed:
+    """`innermost` inside all layers."""
+    for layer in reversed(layers):
+        innermost = partial(layer, innermost)
+    return innermost

@@ -1,0 +1,45 @@
+"""What a caller asks, in plain values: every protocol is read into this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lepton_ai.errors import InvalidInput
+from lepton_ai.v1 import common_pb2
+from services.inference.predict.runtime import ModelRuntime
+from services.inference.routing.routes import ModelReference
+from services.inference.rows import NamedTensor
+
+_MAX_TOP_K = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Raw items for the model's pipeline, or ready tensors. Items stay messages: they go on to preprocess unchanged."""
+
+    field: str
+    """What the caller's protocol calls them, for errors."""
+    items: Sequence[common_pb2.Item] = ()
+    tensors: Sequence[NamedTensor] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """One question to a model."""
+
+    model: ModelReference
+    read: Callable[[ModelRuntime], Inputs]
+    """Gives the inputs once it is known what the model takes. Raises InvalidInput for what does not fit it."""
+    labelled: bool = True
+    """Whether the caller wants labels, from a model that has them."""
+    top_k: int = 0
+    """Labels a row; 0: as many as the package says."""
+    routing_key: str = ""
+
+
+def check_top_k(top_k: int, *, field: str) -> int:
+    """The number of labels asked for. Raises InvalidInput when it is out of bounds."""
+    if top_k > _MAX_TOP_K:
+        raise InvalidInput.of_field(field, f"is over {_MAX_TOP_K}", reason="TOP_K_TOO_LARGE")
+    return top_k

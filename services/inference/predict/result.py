@@ -1,0 +1,57 @@
+"""What became of a request, in plain values: every protocol writes its answer from this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.pipeline.postprocess import Scored
+from lepton_ai.v1 import preprocess_pb2
+from services.inference.routing.routes import Resolved
+from services.inference.rows import Rows, join
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One raw item's row of the outputs, or all rows of a call with tensors; or the error, and how long it took."""
+
+    rows: Rows | None = None
+    error: LeptonError | None = None
+    anomalies: Sequence[preprocess_pb2.InputAnomaly] = ()
+    preprocess_us: int = 0
+    queue_us: int = 0
+    compute_us: int = 0
+
+    @property
+    def busy_us(self) -> int:
+        """All stages together."""
+        return self.preprocess_us + self.queue_us + self.compute_us
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceResult:
+    """The answer of one version."""
+
+    resolved: Resolved
+    outcomes: Sequence[Outcome]
+    """One for every raw item, in order; a single one for tensors."""
+    labels: Sequence[Sequence[Scored]] = ()
+    """Of every row that was answered, in order; empty when none were asked for or the model has none."""
+    postprocess_us: int = 0
+
+    @property
+    def slowest(self) -> Outcome:
+        """The outcome that took longest."""
+        return max(self.outcomes, key=lambda outcome: outcome.busy_us)
+
+    def rows(self) -> Rows | None:
+        """All rows that were answered, as one; None when there are none. Raises FailedPrecondition (RAGGED_OUTPUTS)."""
+        parts = [outcome.rows for outcome in self.outcomes if outcome.rows is not None]
+        if len(parts) > 1 and len({part.layout for part in parts}) > 1:
+            raise FailedPrecondition(
+                "The outputs of these items differ in shape, so they do not make one tensor.",
+                reason="RAGGED_OUTPUTS",
+                fix="Send the items in calls of their own.",
+            )
+        return join(parts) if parts else None
