@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lepton_ai.datasets.schema import Column, Schema
     from lepton_ai.datasets.sql import read_sql
     from lepton_ai.datasets.table import read_table
+    from lepton_ai.pipeline.reading import Reading
 
 __all__ = [
     "ChineseReviews",
@@ -44,6 +45,7 @@ __all__ = [
     "MovieLens",
     "Operation",
     "Profile",
+    "Reading",
     "Schema",
     "Shuttle",
     "SpokenDigits",
@@ -70,6 +72,7 @@ _HOMES = {
     "MovieLens": "lepton_ai.datasets.ready",
     "Operation": "lepton_ai.datasets.lineage",
     "Profile": "lepton_ai.datasets.profile",
+    "Reading": "lepton_ai.pipeline.reading",
     "Schema": "lepton_ai.datasets.schema",
     "Shuttle": "lepton_ai.datasets.ready",
     "SpokenDigits": "lepton_ai.datasets.ready",

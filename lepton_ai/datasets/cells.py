@@ -14,16 +14,23 @@ import pyarrow as pa
 from lepton_ai.datasets.schema import Column
 from lepton_ai.errors import FailedPrecondition, NotFound, ResourceExhausted
 from lepton_ai.file import FILE_KINDS
-from lepton_ai.pipeline.values import RawValue
+from lepton_ai.pipeline.reading import Reading
+from lepton_ai.pipeline.values import RawValue, one_form
 from lepton_ai.plain import decimal_number
 from lepton_ai.tensors import Array
 
+_UNDECIDED = Reading(thousands=",")
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether Arrow stores texts this way."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def holds_texts(kind: pa.DataType) -> bool:
+    """Whether the values are texts, each stored or by its place among the different ones."""
+    return is_text(kind.value_type) if pa.types.is_dictionary(kind) else is_text(kind)
 
 
 def is_binary(kind: pa.DataType) -> bool:
@@ -80,7 +87,9 @@ def values(array: pa.Array, column: Column) -> Sequence[Any]:
     if pa.types.is_decimal(kind):
         return [None if cell is None else decimal_number(cell) for cell in cells]
     if column.kind == "number":
-        return [None if cell is None else _number(cell) for cell in cells]
+        return [None if cell is None else _number(cell, column.reading or _UNDECIDED) for cell in cells]
+    if column.kind == "category":
+        return [one_form(cell) if isinstance(cell, str) else cell for cell in cells]
     return cells  # type: ignore[no-any-return]  # pyarrow has no types
 
 
@@ -124,7 +133,7 @@ def category_text(value: object) -> str | None:
         return str(int(value))
     if isinstance(value, datetime.date | datetime.time):
         return _time_text(value)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return one_form(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
 
 def _tensors(array: pa.Array) -> list[Array | None]:
@@ -151,19 +160,9 @@ def _time_text(value: Any) -> str | None:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _number(cell: Any) -> Any:
+def _number(cell: Any, reading: Reading) -> Any:
     if isinstance(cell, bool):
         return int(cell)
     if isinstance(cell, str):
-        return number_of(cell)
+        return None if reading.is_missing(cell) else reading.number(cell)
     return cell
-
-
-def number_of(text: str) -> float | None:
-    """The number in a text, also with thousands separators or as a percentage; None when there is none."""
-    text = text.strip().replace(",", "").replace("，", "")
-    scale = 0.01 if text.endswith(("%", "％")) else 1.0
-    try:
-        return float(text.rstrip("%％")) * scale
-    except ValueError:
-        return None

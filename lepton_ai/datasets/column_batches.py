@@ -14,6 +14,7 @@ from lepton_ai.datasets.schema import Column
 from lepton_ai.file import FILE_KINDS
 from lepton_ai.pipeline.columns import Categories, Numbers, Row, Unusual, categories_of, column_of
 from lepton_ai.pipeline.columns import Column as PipelineColumn
+from lepton_ai.pipeline.reading import NO_READINGS, Reading
 
 _BATCH_ROWS = 8192
 
@@ -32,7 +33,10 @@ class ArrowRows:
     def rows(self) -> Iterable[Row]:
         return cells.rows_of(self.batch, self.described, first_row=self.first_row)
 
-    def columns(self, kinds: Mapping[str, str]) -> dict[str, PipelineColumn]:
+    def columns(
+        self, kinds: Mapping[str, str], readings: Mapping[str, Reading] = NO_READINGS
+    ) -> dict[str, PipelineColumn]:
+        """Cells of a table were read when the table was, or are read as its schema says."""
         return {each.name: _column(self.batch.column(each.name), each, kinds[each.name]) for each in self.described}
 
 

@@ -12,6 +12,7 @@ from lepton_ai.datasets.inference import natural_order
 from lepton_ai.datasets.schema import Column, Schema, unknown_column
 from lepton_ai.datasets.spool import unify
 from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline.reading import Reading
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset
@@ -33,6 +34,17 @@ def concat(datasets: Sequence[Dataset]) -> Dataset:
     return first.derived(table, schema, "concat", {"sources": sources, "rows": [len(each) for each in datasets]})
 
 
+def _reading(name: str, columns: Sequence[Column]) -> Reading | None:
+    """How the texts of all are read; what is missing in one is so in all. Raises InvalidInput when they differ."""
+    readings = [each.reading for each in columns if each.reading is not None]
+    if not readings:
+        return None
+    if len({replace(each, missing=()) for each in readings}) > 1:
+        fix = "Read the files together: read_table([…]); or give them one reading: schema.with_readings."
+        raise InvalidInput.of_field(name, "its texts are read in different ways", fix=fix)
+    return replace(readings[0], missing=tuple(sorted({word for each in readings for word in each.missing})))
+
+
 def _joined(column: Column, datasets: Sequence[Dataset]) -> Column:
     columns = [each.schema[column.name] for each in datasets]
     if len({each.root for each in columns}) > 1:
@@ -41,6 +53,7 @@ def _joined(column: Column, datasets: Sequence[Dataset]) -> Column:
             "its files lie in different folders",
             fix="Save the parts with embed=True, open them and put those together.",
         )
+    column = replace(column, reading=_reading(column.name, columns))
     if not all(each.categories for each in columns):
         return replace(column, categories=())
     names = {name for each in columns for name in each.categories}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from lepton_ai.datasets.gather import BATCH_ROWS, Indices, batches_of, row_of
 from lepton_ai.datasets.inference import infer_column
 from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.schema import Column, Kind, Schema, render, unknown_column
+from lepton_ai.datasets.texts.settling import settled
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.values import RawValue
 
@@ -47,7 +49,7 @@ class Dataset:
         self._base = table
         self._indices: Indices | None = None
         self._origin: Dataset | None = None
-        self.schema = labels.with_target_categories(schema, table)
+        self.schema = labels.with_target_categories(settled(schema, table), table)
         self.name = name
         self._lineage = lineage or Lineage(source=name)
 
@@ -77,8 +79,6 @@ class Dataset:
     @property
     def lineage(self) -> Lineage:
         """Where this comes from and what was done to it, with digests: computed when first asked for."""
-        from dataclasses import replace
-
         parent = self._lineage.parent_digest or (self._origin.digest if self._origin is not None else "")
         return replace(self._lineage, digest=self.digest, parent_digest=parent)
 
@@ -178,9 +178,10 @@ class Dataset:
         old = next((each for each in self.schema if each.name == name), None)
         if kind is not None:
             kept = column.categories if kind == "category" else ()
-            column = Column(name, kind, "input", kept or labels.kept_categories(kind, array))
+            categories = kept or labels.kept_categories(kind, array)
+            column = Column(name, kind, "input", categories, reading=column.reading if kind == column.kind else None)
         if old is not None:
-            column = Column(name, column.kind, old.role, column.categories, column.note)
+            column = replace(column, role=old.role)
         if old is None:
             table = self.table.append_column(name, array)
         else:

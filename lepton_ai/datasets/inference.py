@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lepton_ai.datasets import cells
+from lepton_ai.datasets.csv_file import found_of
 from lepton_ai.datasets.media import kind_of_bytes, kind_of_path
 from lepton_ai.datasets.schema import Column, Kind, Role, Schema, unknown_column
-from lepton_ai.datasets.times import parse_time
+from lepton_ai.datasets.texts.column_survey import TEXTS, Found, found_in_all, survey_of
+from lepton_ai.pipeline.reading import Reading
 
 TARGET_NAMES = (
     "label", "labels", "target", "y", "class", "classes", "标签", "目标", "类别", "分类", "标注", "outcome", "churn",
@@ -27,10 +29,14 @@ _SAMPLE_BYTES = 4 * 1024 * 1024
 _MAX_CATEGORIES = 10_000
 _MAX_CATEGORY_CHARS = 64
 _MOST = 0.95
+_EXACT = 2**53
 _FILE_KINDS: tuple[Kind, ...] = ("image", "sound")
 _ID_NAME = re.compile(r"(^|[_\s.-])(id|uuid|guid|index|idx|rowid|no|nr)$|(编号|序号|ID|Id|号)$|^(unnamed.*|column_1)$")
 _UUID = re.compile(r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$|^[0-9a-fA-F]{16,}$")
 _QUANTITY_NAME = re.compile(r"price|amount|score|rating|age|income|salary|size|价格|金额|评分|年龄|收入|面积", re.I)
+
+
+_TEXTS = Found("text")
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class _Sample:
     present: list[Any]
     rows: int
     distinct: int
+    found: Found = _TEXTS
+    """What its texts are, or were before they were read."""
 
     @property
     def unique(self) -> bool:
@@ -59,7 +67,8 @@ def infer_schema(table: pa.Table, target: str | None = None, *, root: str = "") 
     if target is not None and target not in names:
         raise unknown_column(target, names)
     target = target if target is not None else guess_target(names)
-    columns = [infer_column(name, table.column(name), target=name == target) for name in names]
+    found = _found(table)
+    columns = [infer_column(name, table.column(name), target=name == target, found=found.get(name)) for name in names]
     columns = [replace(column, root=root) if column.kind in ("image", "sound") else column for column in columns]
     return Schema(tuple(_one_time(columns)))
 
@@ -70,14 +79,34 @@ def guess_target(names: Sequence[str]) -> str | None:
     return next((lowered[name] for name in TARGET_NAMES if name in lowered), None)
 
 
-def infer_column(name: str, data: pa.ChunkedArray, *, target: bool = False) -> Column:
-    """One column as its values suggest."""
-    sample = _sample(name, data)
+def infer_column(name: str, data: pa.ChunkedArray, *, target: bool = False, found: Found | None = None) -> Column:
+    """One column as its values suggest; `found` is what its texts are, when that is known."""
+    if found is None and cells.holds_texts(data.type):
+        found = survey_of(data).found()
+    sample = _sample(name, data, found or _TEXTS)
     kind, role, note = _guess(sample, target=target)
     if target:
         role, note = "target", note or "named as the target"
-    column = Column(name, kind, role, note=note)
+    note = "; ".join(filter(None, (note, sample.found.note)))
+    column = Column(
+        name, kind, role, note=note, decided=sample.found.note, reading=_reading(kind, data.type, sample.found)
+    )
     return replace(column, categories=categories_of(data)) if kind == "category" else column
+
+
+def _found(table: pa.Table) -> dict[str, Found]:
+    """What the texts of the columns are, or were when they were read from CSV."""
+    read = {field.name: found for field in table.schema if (found := found_of(field)) is not None}
+    texts = [field.name for field in table.schema if cells.holds_texts(field.type) and field.name not in read]
+    return read | found_in_all({name: survey_of(table.column(name)) for name in texts}, None, None)
+
+
+def _reading(kind: Kind, data_type: pa.DataType, found: Found) -> Reading | None:
+    """How the column's texts are, or were, read; None where they are kept as they are."""
+    if cells.holds_texts(data_type):  # otherwise they were read already
+        fits = (found.reading.of == "texts") != (kind in ("number", "time")) and kind not in ("image", "sound")
+        return found.reading if fits and found.reading != TEXTS else None
+    return None if found.reading.of == "texts" else found.reading
 
 
 def categories_of(data: pa.ChunkedArray, *, limit: int = _MAX_CATEGORIES) -> tuple[str, ...]:
@@ -99,7 +128,7 @@ def natural_order(name: str) -> tuple[int, float, str]:
     return (0, float(name), name) if re.fullmatch(r"-?\d{1,15}(\.\d+)?", name) else (1, 0.0, name)
 
 
-def _sample(name: str, data: pa.ChunkedArray) -> _Sample:
+def _sample(name: str, data: pa.ChunkedArray, found: Found) -> _Sample:
     rows = len(data)
     most = max(_SAMPLE_SLICES, min(_SAMPLE_ROWS, _SAMPLE_BYTES * rows // max(1, data.nbytes)))
     if rows > most:  # slices from everywhere: files are often sorted
@@ -112,7 +141,7 @@ def _sample(name: str, data: pa.ChunkedArray) -> _Sample:
         heads = [chunk.slice(0, 20).to_pylist() for chunk in data.chunks]
         return _Sample(name, data.type, [cell for head in heads for cell in head if cell is not None], len(data), 0)
     present = data.drop_null()
-    return _Sample(name, data.type, present.to_pylist(), len(data), len(pc.unique(present)))
+    return _Sample(name, data.type, present.to_pylist(), len(data), len(pc.unique(present)), found)
 
 
 def _guess(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
@@ -157,6 +186,9 @@ def _guess_bytes(sample: _Sample) -> tuple[Kind, Role, str]:
 
 def _guess_number(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
     whole = pa.types.is_integer(sample.type) or all(float(value).is_integer() for value in sample.present)
+    is_read = sample.found.what == "number"  # from texts; a data frame says itself that these are numbers
+    if is_read and pa.types.is_integer(sample.type) and any(abs(value) > _EXACT for value in sample.present):
+        return _guess_code(sample, target=target, why="a number holds 16 digits")
     if target:
         if whole and not _QUANTITY_NAME.search(sample.name) and _few(sample):
             return "category", "target", f"whole numbers, {sample.distinct} different: classes"
@@ -168,6 +200,15 @@ def _guess_number(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
     if whole and sample.unique and sample.rows > 20 and _counts_up(sample.present):
         return "number", "ignore", "counts the rows"
     return "number", "input", "the same in every row" if sample.distinct == 1 and sample.rows > 1 else ""
+
+
+def _guess_code(sample: _Sample, *, target: bool, why: str = "") -> tuple[Kind, Role, str]:
+    """What is written in digits and is no quantity: ids, postcodes, article and telephone numbers."""
+    if target:
+        return "category", "target", why
+    if sample.unique:
+        return "text", "ignore", "an id: different in every row"
+    return "category", "input", "; ".join(filter(None, (f"codes, {sample.distinct} different", why)))
 
 
 def _few(sample: _Sample) -> bool:
@@ -184,10 +225,13 @@ def _guess_text(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
     for kind in _FILE_KINDS:
         if sample.most(_one_of(kind, kind_of_path)):
             return kind, "input", f"paths of {kind} files"
-    if sample.most(lambda value: parse_time(value) is not None):
-        return "time", "time", "texts that are times"
-    if sample.most(lambda value: cells.number_of(value) is not None) and not (target and _few(sample)):
-        return "number", "input", "texts that are numbers; what is none counts as missing"
+    if sample.found.what == "time":
+        undecided = sample.found.reading.dates == "undecided"
+        return "time", "ignore" if undecided else "time", "texts that are times"
+    if sample.found.what == "number" and not (target and _few(sample)):
+        return "number", "input", "texts that are numbers"
+    if sample.found.what == "code":
+        return _guess_code(sample, target=target)
     if target:
         short = sample.distinct <= 20 and max(len(value) for value in sample.present) <= _MAX_CATEGORY_CHARS
         return ("category" if short or _few(sample) or _category_like(sample) else "text"), "target", ""

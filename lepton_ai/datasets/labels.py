@@ -62,7 +62,7 @@ def target_values(data: Dataset) -> np.ndarray[Any, Any] | list[Any]:
     if not arrays:
         return np.empty(0) if target.kind in ("number", "time") else []
     if target.kind == "time":
-        return np.concatenate([seconds_since_1970(array) for array in arrays])
+        return np.concatenate([seconds_since_1970(array, target.date_order) for array in arrays])
     if target.kind == "number":
         return np.concatenate([_numbers(array, target) for array in arrays])
     if target.kind == "tensor" and cells.is_fixed_tensor(arrays[0].type):

@@ -70,5 +70,5 @@ def _column(name: str, table: pa.Table, former: Schema) -> Column:
     inferred = infer_column(name, table.column(name), target=old.role == "target")
     if old.kind == inferred.kind or (old.kind == "category" and inferred.kind in ("text", "number")):
         categories = old.categories if set(inferred.categories) <= set(old.categories) else ()
-        return replace(old, categories=categories, root=inferred.root)
+        return replace(old, categories=categories, root=inferred.root, reading=inferred.reading)
     return replace(inferred, role=old.role)

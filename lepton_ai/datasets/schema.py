@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline.reading import DateOrder, Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +41,15 @@ class Column:
     """Why the column was inferred to be this, or what is odd about it."""
     root: str = ""
     """The folder that relative paths of files in this column start from."""
+    decided: str = ""
+    """The part of the note that says how its texts are read, and how to decide otherwise; the profile says it too."""
+    reading: Reading | None = None
+    """How its texts are, or were, read as numbers, times or booleans; None where nothing was decided."""
+
+    @property
+    def date_order(self) -> DateOrder:
+        """What comes first in its dates, when they are texts."""
+        return "" if self.reading is None else self.reading.dates
 
     def __post_init__(self) -> None:
         """Raises InvalidInput for a kind or role that does not exist and for repeated categories."""
@@ -135,6 +145,21 @@ class Schema:
                 changed[former.name] = replace(former, role="input" if role == "target" else "ignore")
         return self._with(changed)
 
+    def with_readings(self, **readings: Reading) -> Schema:
+        """The same schema with other ways to read texts: `with_readings(price=Reading(decimal=","))`.
+
+        For columns of texts that are numbers, or times where it says `dates`, also undecided ones. A CSV file is read
+        otherwise by read_table(decimal=…, day_first=…, missing=…). Raises InvalidInput for unknown names.
+        """
+        changed = {}
+        for name, reading in readings.items():
+            kind: Kind = "time" if reading.dates else "number"
+            role: Role = "time" if kind == "time" and self.with_role("time") is None else self[name].role
+            changed[name] = replace(
+                self[name], kind=kind, role=role, categories=(), reading=reading, note="set", decided=""
+            )
+        return self._with(changed)
+
     def with_column(self, column: Column) -> Schema:
         """The same schema with this column put in the place of the one of its name, or at the end."""
         if column.name in self:
@@ -159,7 +184,7 @@ class Schema:
             columns = json.loads(text)
             known = {each.name for each in fields(Column)}
             read = [{key: value for key, value in column.items() if key in known} for column in columns]
-            return cls(tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in read))
+            return cls(tuple(_read_column(column) for column in read))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidInput("The schema is not one that Lepton wrote.", fix="Save the data set again.") from error
 
@@ -194,6 +219,12 @@ def unknown_column(name: str, names: tuple[str, ...]) -> InvalidInput:
     there_are = f"There are {', '.join(names[:20])}{', …' if len(names) > 20 else ''}." if names else "There are none."
     fix = f"Did you mean {near[0]!r}? {there_are}" if near else there_are
     return InvalidInput.of_field(name[:64], "there is no such column", fix=fix, reason="UNKNOWN_COLUMN")
+
+
+def _read_column(document: Mapping[str, Any]) -> Column:
+    reading = document.get("reading")
+    read = None if reading is None else Reading.from_document(reading, field="reading")
+    return Column(**{**document, "categories": tuple(document["categories"]), "reading": read})
 
 
 def _values(column: Column) -> str:

@@ -143,7 +143,7 @@ def _by_time(data: Dataset, test: float, column: str | None) -> tuple[Indices, I
     name = column or _role_name(data, "time")
     if name is None:
         raise InvalidInput("There is no time column to split by.", fix='Name one: by_time="column".', reason="NO_TIME")
-    times = seconds_since_1970(_column(data, name))
+    times = seconds_since_1970(_column(data, name), data.schema[name].date_order)
     if missing := int(np.isnan(times).sum()):
         raise InvalidInput.of_field(name, f"{missing} of {len(times)} rows have no time", fix="Fill or drop them.")
     order = np.argsort(times, kind="stable")

@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from lepton_ai.datasets.arrow.foreign import plain_batch
-from lepton_ai.datasets.csv_file import CsvOptions, csv_batches
+from lepton_ai.datasets.csv_file import CsvOptions, csv_batches, survey_files
 from lepton_ai.datasets.dataset import Dataset
 from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.memory import row_batches
 from lepton_ai.datasets.parallel import Engine, in_order
 from lepton_ai.datasets.schema import Schema
 from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect, default_cache_directory, no_rows, open_table
+from lepton_ai.datasets.texts.column_survey import Found
 from lepton_ai.errors import InvalidInput, NotFound
 
 _ENDINGS = {
@@ -29,15 +30,18 @@ _ENDINGS = {
 _COMPRESSED = (".gz", ".bz2", ".zst")
 _WILDCARD = re.compile(r"[*?\[]")
 _MAX_LINE_CHARS = 64 * 1024 * 1024
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 _BATCH_BYTES = 4 * 1024 * 1024
 
 
-def read_table(
+def read_table(  # noqa: PLR0913 - every one is a choice of its own
     path: str | Path | Sequence[str | Path],
     target: str | None = None,
     *,
     encoding: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    day_first: bool | None = None,
+    missing: Sequence[str] = (),
     memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
     cache_directory: str | Path | None = None,
     engine: Engine | None = None,
@@ -47,19 +51,24 @@ def read_table(
     them, or a pattern such as "2024-*.csv".
 
     `target` names the column to learn; otherwise one named label, target, y, 标签 … is taken. CSV may be UTF-8 (with
-    or without a mark), UTF-16 or GB18030, separated by comma, semicolon, tab or bar. A table above the budget is
-    written to `cache_directory` once, as an Arrow file, memory-mapped now and when the same file is read again. With
-    engine="ray" several files, and the row groups of a Parquet file, are read by several processes. Raises NotFound,
-    InvalidInput.
+    or without a mark), UTF-16 or GB18030, separated by comma, semicolon, tab or bar; any other `encoding` must be
+    named. How the numbers and dates of a CSV column are written is decided from the whole column, which the column's
+    note tells; `decimal` (the sign before decimals) and `day_first` decide what it leaves open. `missing` are texts
+    that count as missing in every column; words such as "NA" do so only among numbers and times.
+
+    A table above the budget is written to `cache_directory` once, as an Arrow file, memory-mapped now and when the
+    same file is read again. With engine="ray" several files, and the row groups of a Parquet file, are read by several
+    processes. Raises NotFound, InvalidInput.
     """
     files = _files(path)
     cache = Path(cache_directory) if cache_directory is not None else default_cache_directory()
-    kept = cache / f"{_fingerprint(files, encoding)}.arrow"
+    options = CsvOptions(encoding, None, decimal, day_first, _words(missing))
+    kept = cache / f"{_fingerprint(files, options)}.arrow"
     root = files[0].parent.absolute()
     if kept.exists() and _large(files, memory_budget_bytes):
         table = open_table(kept)
     else:
-        parts = [part for file in files for part in _parts(file, encoding, split=engine is not None)]
+        parts = _surveyed([part for file in files for part in _parts(file, options, split=engine is not None)])
         spool = Spool(memory_budget_bytes=memory_budget_bytes, destination=kept)
         table = collect(_read(parts, engine, workers), spool)
     if not table.column_names:
@@ -75,8 +84,23 @@ class _Part:
 
     file: Path
     format: str
-    encoding: str | None
+    options: CsvOptions
     row_group: int | None = None
+    found: Mapping[str, Found] = field(default_factory=dict)
+    """What the columns are, of CSV files."""
+
+
+def _words(missing: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(missing, str) or not all(isinstance(each, str) for each in missing):
+        raise InvalidInput.of_field("missing", "is no list of texts", fix='For instance missing=["NA", "-"].')
+    return tuple(each.strip() for each in missing)
+
+
+def _surveyed(parts: list[_Part]) -> list[_Part]:
+    """The parts with what is decided from the columns of all CSV files together."""
+    tables = [(part.file, part.options) for part in parts if part.format == "csv"]
+    found = survey_files(tables) if tables else {}
+    return [replace(part, found=found) if part.format == "csv" else part for part in parts]
 
 
 def _read(parts: list[_Part], engine: Engine | None, workers: int | None) -> Iterator[pa.RecordBatch]:
@@ -98,8 +122,7 @@ def _batches(part: _Part) -> Iterator[pa.RecordBatch]:
 
 def _batches_of_file(part: _Part) -> Iterator[pa.RecordBatch]:
     if part.format == "csv":
-        delimiter = "\t" if ".tsv" in part.file.suffixes else None
-        return csv_batches(part.file, CsvOptions(encoding=part.encoding, delimiter=delimiter))
+        return csv_batches(part.file, part.options, part.found)
     if part.format == "jsonl":
         return row_batches(_json_rows(part.file))
     if part.format == "arrow":
@@ -161,10 +184,12 @@ def _json_row(line: bytes, file: Path, number: int) -> dict[str, object]:
     return row
 
 
-def _parts(file: Path, encoding: str | None, *, split: bool) -> list[_Part]:
+def _parts(file: Path, options: CsvOptions, *, split: bool) -> list[_Part]:
     kind = table_format(file)
+    if ".tsv" in file.suffixes:
+        options = replace(options, delimiter="\t")
     if kind != "parquet" or not split:
-        return [_Part(file, kind, encoding)]
+        return [_Part(file, kind, options)]
     from pyarrow import parquet
 
     try:
@@ -172,7 +197,7 @@ def _parts(file: Path, encoding: str | None, *, split: bool) -> list[_Part]:
             groups = opened.num_row_groups
     except (pa.ArrowException, OSError) as error:
         raise _not_whole(file, "Parquet") from error
-    return [_Part(file, kind, encoding, group) for group in range(groups)] or [_Part(file, kind, encoding)]
+    return [_Part(file, kind, options, group) for group in range(groups)] or [_Part(file, kind, options)]
 
 
 def _files(path: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -232,10 +257,10 @@ def _compression(file: Path) -> str | None:
     return names.get(file.suffix.lower())
 
 
-def _fingerprint(files: list[Path], encoding: str | None) -> str:
-    """Changes when a file does, so that a kept copy is never out of date."""
+def _fingerprint(files: list[Path], options: CsvOptions) -> str:
+    """Changes when a file does or is read otherwise, so that a kept copy is never out of date."""
     facts = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(json.dumps([_CACHE_FORMAT, encoding, facts]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([_CACHE_FORMAT, asdict(options), facts]).encode()).hexdigest()[:32]
 
 
 def _large(files: list[Path], budget_bytes: int) -> bool:

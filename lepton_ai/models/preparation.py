@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lepton_ai.datasets.column_batches import column_batches
+from lepton_ai.datasets.texts.settling import served_reading
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.pipeline.fitting import fit
@@ -22,7 +23,11 @@ Step = dict[str, Any]
 
 def fit_pipeline(inputs: Sequence[Column], steps: Sequence[Step], data: Dataset) -> Pipeline:
     """A pipeline from these columns through these steps; steps with "fit" learn their state from the data."""
-    document = {"inputs": {column.name: column.kind for column in inputs}, "steps": list(steps)}
+    document: dict[str, Any] = {"inputs": {column.name: column.kind for column in inputs}, "steps": list(steps)}
+    types = {column.name: data.arrow_schema.field(column.name).type for column in inputs}
+    readings = {column.name: served_reading(column, types[column.name]) for column in inputs}
+    if served := {name: reading.document() for name, reading in readings.items() if reading is not None}:
+        document["readings"] = served
     names = [column.name for column in inputs]
     fitted = fit(document, lambda: data.rows(names), batches=lambda: column_batches(data, names))
     return Pipeline.load(fitted.document, fitted.files)
@@ -78,10 +83,14 @@ def picture_steps(data: Dataset, shape: tuple[int, int, int]) -> tuple[Column, l
     return column, [tensor_step(column, data, output="image")]
 
 
-def tensor_step(column: Column, data: Dataset, *, output: str) -> Step:
-    """Takes arrays as they are, all like the first one; floats of any width as FP32, as networks do."""
+def tensor_step(column: Column, data: Dataset, *, output: str, wide: bool = False) -> Step:
+    """Takes arrays as they are, all like the first one; floats of any width as FP32, as networks do.
+
+    With `wide` FP64 stays FP64, for a step that normalises it: what differs in the last digits is lost in FP32.
+    """
     first = first_tensor(column, data)
-    dtype = "FP32" if first.dtype.kind == "f" else dtype_name(first.dtype)
+    is_wide = wide and first.dtype == np.float64
+    dtype = "FP32" if first.dtype.kind == "f" and not is_wide else dtype_name(first.dtype)
     return {"op": "tensor", "input": column.name, "dtype": dtype, "shape": list(first.shape), "output": output}
 
 
@@ -99,7 +108,7 @@ def row_steps(columns: Sequence[Column], data: Dataset) -> list[Step]:
     Raises InvalidInput for other columns.
     """
     if len(columns) == 1 and columns[0].kind == "tensor":
-        step = tensor_step(columns[0], data, output="array")
+        step = tensor_step(columns[0], data, output="array", wide=True)
         per = "channel" if len(step["shape"]) == 1 else "all"
         return [step, {"op": "normalize", "input": "array", "output": "features", "fit": {"per": per}}]
     strange = next((column for column in columns if column.kind not in ("number", "category")), None)

@@ -15,13 +15,15 @@ from lepton_ai.models.cnn import classification
 from lepton_ai.models.mlp import Standardized
 from lepton_ai.models.model import Model
 from lepton_ai.models.padded import mean_step, without_common_padding
-from lepton_ai.models.preparation import fit_pipeline, only_column
+from lepton_ai.models.preparation import Step, fit_pipeline, only_column
 from lepton_ai.models.recurrent_layers import Cell, RecurrentLayers, final_states
 from lepton_ai.models.tokens import Level, TokenVectors, text_steps, vocabulary_size
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import Array
 from lepton_ai.training.tasks import Classification, Regression, Task
 
+_LARGE = 2.0**14
+"""FP32 holds numbers to one part in 2²⁴: beyond this, what is a deviation from the mean is held to less than 2⁻¹⁰."""
 _Floats = npt.NDArray[np.float64]
 
 
@@ -62,11 +64,15 @@ class Recurrent(Model):
                 column.name, level=self.config["level"], max_length=length, max_tokens=20_000, min_count=2
             )
             return fit_pipeline([column], steps, data)
-        self._moments = moments_of(data, column)
-        features = len(self._moments[0])
+        mean, std = moments_of(data, column)
+        features = len(mean)
+        offset = mean if loses_digits(mean, std) else np.zeros(features)
+        self._moments = mean - offset, std
         # In a package, an input and a tensor of the same name would be taken for the same thing.
         steps_name, mask_name = (name if name != column.name else f"{name}_" for name in ("steps", "mask"))
-        step = {"op": "sequence", "length": length, "features": features, "output": steps_name, "mask": mask_name}
+        step: Step = {"op": "sequence", "length": length, "features": features, "output": steps_name, "mask": mask_name}
+        if offset.any():
+            step["offset"] = offset.tolist()
         return fit_pipeline([column], [step], data)
 
     def define_task(self, data: Dataset) -> Task:
@@ -173,7 +179,7 @@ class NumberSteps(nn.Module):
         return (steps - self.mean) / self.std * real.unsqueeze(2).to(steps.dtype), real
 
 
-def moments_of(data: Dataset, column: Column) -> tuple[Array, Array]:
+def moments_of(data: Dataset, column: Column) -> tuple[_Floats, _Floats]:
     """Mean and deviation of every feature over all steps of all rows, in one pass.
 
     Raises InvalidInput when the rows are no sequences of the same number of features.
@@ -191,6 +197,11 @@ def moments_of(data: Dataset, column: Column) -> tuple[Array, Array]:
     mean = sums / max(1, count)
     std = np.sqrt(np.maximum(squares / max(1, count) - np.square(mean), 0))
     return offset + mean, np.where(std > 0, std, 1.0)
+
+
+def loses_digits(mean: _Floats, std: _Floats) -> bool:
+    """Whether numbers are so large beside what they differ by that FP32 would hold less than 3 digits of that."""
+    return bool((np.abs(mean) > _LARGE * std).any())
 
 
 def _checked_steps(value: object, row: int, *, features: int | None) -> _Floats:

@@ -15,6 +15,9 @@ from lepton_ai.models.data import Data, as_dataset
 from lepton_ai.tensors import Array
 from lepton_ai.training.forecasts import LAST
 
+_FP32_STEP = 2.0**-24
+_MOST_LOST = 0.01
+"""Of what a series changes by from step to step."""
 PAST, FUTURE = "past", "future"
 SeriesData = Data | Array
 """A data set or data frame whose columns of numbers are series, or an array [steps] or [steps, series]."""
@@ -39,6 +42,7 @@ class Series:
         With a target that one is forecast, without one all are. Rows are put in the order of the column in the role
         of time where there is one. Raises InvalidInput for columns without numbers and for gaps.
         """
+        _check_times(data)
         columns = [each for each in data.schema if each.role in ("input", "target") and each.kind == "number"]
         if not columns:
             raise InvalidInput(
@@ -64,6 +68,7 @@ class Series:
 
         Raises InvalidInput when no group has as many steps.
         """
+        self._check_digits()
         chosen = [self.inputs.index(name) for name in self.forecast]
         made = [_windows(part.astype(np.float32), past, horizon) for part in self.parts if len(part) >= past + horizon]
         if not made:
@@ -80,6 +85,20 @@ class Series:
         schema = Schema((Column(PAST, "tensor"), Column(LAST, "tensor", "ignore"), Column(FUTURE, "tensor", "target")))
         return self.data.derived(table, schema, "windows", {"past": past, "horizon": horizon})
 
+    def _check_digits(self) -> None:
+        """Raises InvalidInput for series whose changes are lost in FP32, which forecasts are."""
+        for place, name in enumerate(self.inputs):
+            changes = [np.diff(part[:, place]) for part in self.parts if len(part) > 1]
+            steps = np.concatenate([np.empty(0), *changes])
+            largest = max((float(np.abs(part[:, place]).max()) for part in self.parts if len(part)), default=0.0)
+            if steps.any() and largest * _FP32_STEP > _MOST_LOST * float(np.abs(steps).mean()):
+                raise InvalidInput.of_field(
+                    name,
+                    f"changes by {np.abs(steps).mean():.3g} a step on average, which FP32 cannot hold at {largest:.6g}",
+                    reason="LOST_DIGITS",
+                    fix="Subtract an offset, such as the first value, before; or mark the column: role ignore.",
+                )
+
     def _with(self, parts: tuple[Array, ...]) -> Series:
         return Series(self.data, self.inputs, self.forecast, parts)
 
@@ -95,6 +114,18 @@ def series_of(data: SeriesData) -> Series:
     table = pa.table({f"series {number}": column for number, column in enumerate(columns)})
     schema = Schema(tuple(Column(name, "number") for name in table.column_names))
     return Series.of(Dataset(table, schema, name="series"))
+
+
+def _check_times(data: Dataset) -> None:
+    """Raises InvalidInput when rows cannot be put in order because their dates can be read in two ways."""
+    undecided = next((each for each in data.schema if each.kind == "time" and each.date_order == "undecided"), None)
+    if undecided is not None and data.schema.with_role("time") is None:
+        raise InvalidInput.of_field(
+            undecided.name,
+            "day and month of its dates cannot be told apart, so the order of the rows is not known",
+            reason="DATES_UNDECIDED",
+            fix="Say it: read_table(…, day_first=True) or False; or drop the column to take the rows as they stand.",
+        )
 
 
 def _numbers(data: Dataset, name: str) -> Array:

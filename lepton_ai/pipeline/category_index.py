@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from lepton_ai.pipeline.columns import Categories, Column, ColumnsCall, Unusual
 from lepton_ai.pipeline.operation import Call, FileName, Spec, ValueOperation, expect
+from lepton_ai.pipeline.values import one_form
 from lepton_ai.pipeline.vocabulary import read_vocabulary
 
 UNKNOWN_INDEX = 0
@@ -30,7 +31,8 @@ class CategoryIndex(ValueOperation):
 
     def with_files(self, files: Mapping[str, bytes]) -> Self:
         loaded = self.model_copy()
-        loaded._indexes = read_vocabulary(files[self.categories], parameter="categories")
+        lines = read_vocabulary(files[self.categories], parameter="categories")
+        loaded._indexes = {one_form(name): line for name, line in reversed(lines.items())}
         return loaded
 
     def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:

@@ -16,7 +16,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from lepton_ai.pipeline.values import Anomaly, Limits, RawValue, category_name, size_bytes
+from lepton_ai.pipeline.reading import NO_READINGS, Reading
+from lepton_ai.pipeline.values import Anomaly, Limits, RawValue, as_read, category_name, size_bytes
 from lepton_ai.tensors import Array
 
 Mask = npt.NDArray[np.bool_]
@@ -121,8 +122,8 @@ class RowBatch(Protocol):
         """One by one."""
         ...
 
-    def columns(self, kinds: Mapping[str, str]) -> dict[str, Column]:
-        """The columns of these names and kinds. Raises Unusual."""
+    def columns(self, kinds: Mapping[str, str], readings: Mapping[str, Reading] = NO_READINGS) -> dict[str, Column]:
+        """The columns of these names and kinds, their texts read. Raises Unusual."""
         ...
 
 
@@ -138,8 +139,12 @@ class ListedRows:
     def rows(self) -> Iterable[Row]:
         return self.listed
 
-    def columns(self, kinds: Mapping[str, str]) -> dict[str, Column]:
-        return {name: column_of(list(map(methodcaller("get", name), self.listed)), kinds[name]) for name in kinds}
+    def columns(self, kinds: Mapping[str, str], readings: Mapping[str, Reading] = NO_READINGS) -> dict[str, Column]:
+        return {name: self._column(name, kind, readings.get(name)) for name, kind in kinds.items()}
+
+    def _column(self, name: str, kind: str, reading: Reading | None) -> Column:
+        cells = list(map(methodcaller("get", name), self.listed))
+        return column_of(cells if reading is None else [as_read(cell, kind, reading) for cell in cells], kind)
 
 
 def in_batches(rows: Iterable[Row], size: int) -> Iterator[ListedRows]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from lepton_ai.errors import FieldViolation, InvalidInput
 from lepton_ai.pipeline.catalogue import OPERATIONS, suggestion
 from lepton_ai.pipeline.operation import Operation, Parameters
+from lepton_ai.pipeline.reading import Reading
 from lepton_ai.pipeline.values import KINDS
 
 _ParametersT = TypeVar("_ParametersT", bound=Parameters)
@@ -28,6 +29,8 @@ class Document:
     inputs: dict[str, str]
     operations: tuple[Operation, ...]
     canonical_json: str
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    """How texts for these inputs are read, by name."""
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -38,12 +41,16 @@ class Document:
 def parse(document: Mapping[str, Any]) -> Document:
     """Check a document. Raises InvalidInput whose fields are paths such as "steps[2].size"."""
     canonical = canonical_json(document)
-    unknown = sorted(set(document) - {"inputs", "steps"})
+    unknown = sorted(set(document) - {"inputs", "readings", "steps"})
     if unknown:
         raise InvalidInput.of_field(
-            str(unknown[0])[:64], "is not part of a pipeline", fix="A pipeline has `inputs` and `steps`."
+            str(unknown[0])[:64],
+            "is not part of a pipeline",
+            fix="A pipeline has `inputs`, `steps` and perhaps `readings`.",
         )
-    return Document(_inputs(document.get("inputs")), parse_steps(document.get("steps"), OPERATIONS), canonical)
+    inputs = _inputs(document.get("inputs"))
+    readings = _readings(document.get("readings", {}), inputs)
+    return Document(inputs, parse_steps(document.get("steps"), OPERATIONS), canonical, readings)
 
 
 def parse_steps(steps: object, operations: Mapping[str, type[_ParametersT]]) -> tuple[_ParametersT, ...]:
@@ -93,6 +100,19 @@ def _inputs(inputs: object) -> dict[str, str]:
                 f"inputs.{name}", "is of an unknown kind", fix=suggestion(str(kind), list(KINDS)), reason="UNKNOWN_KIND"
             )
     return dict(inputs)
+
+
+def _readings(readings: object, inputs: Mapping[str, str]) -> dict[str, Reading]:
+    if not isinstance(readings, Mapping):
+        raise InvalidInput.of_field(
+            "readings", "must be by name of an input", fix='For instance {price: {decimal: ","}}.'
+        )
+    for name in readings:
+        if inputs.get(name) not in ("number", "category"):
+            raise InvalidInput.of_field(
+                f"readings.{str(name)[:64]}", "is no input of numbers or categories", fix="Name one, or leave it out."
+            )
+    return {name: Reading.from_document(each, field=f"readings.{name}") for name, each in readings.items()}
 
 
 def _operation(index: int, step: object, operations: Mapping[str, type[_ParametersT]]) -> _ParametersT:

@@ -145,7 +145,8 @@ class _Draft:
         return [*steps[:end], _Rest.of(rest)]
 
     def _pipeline(self, steps: list[Operation]) -> Pipeline:
-        return Pipeline(documents.Document(self._document["inputs"], tuple(steps), ""), self._files)
+        parsed = documents.parse(self._document)
+        return Pipeline(documents.Document(parsed.inputs, tuple(steps), "", parsed.readings), self._files)
 
     def _note(self, index: int, learned: Learned) -> None:
         step: _Step = self._document["steps"][index]

@@ -51,6 +51,8 @@ class Pipeline:
         """Name, dtype and shape of each tensor that an item becomes."""
         self.inputs: Mapping[str, str] = parsed.inputs
         """Kind of each input by name."""
+        self.readings = parsed.readings
+        """How texts for inputs of numbers and categories are read, by name; none for most."""
         self.document_json = parsed.canonical_json
         self.digest = documents.digest(self.document_json, self._files)
         """Lower-case hex SHA-256 over the canonical document and the files that it names."""
@@ -90,7 +92,7 @@ class Pipeline:
         self, inputs: Mapping[str, RawValue], *, limits: Limits = _DEFAULT_LIMITS, observe: StepObserver | None = None
     ) -> Processed:
         """Process one item. Raises InvalidInput naming the input ("inputs.photo") that cannot be processed."""
-        values: dict[str, Any] = accept(inputs, kinds=self.inputs, limits=limits)
+        values: dict[str, Any] = accept(inputs, kinds=self.inputs, limits=limits, readings=self.readings)
         call = Call(limits)
         for step in self._steps:
             call.origins, call.given = step.origins, step.given
@@ -114,7 +116,7 @@ class Pipeline:
         if not self.on_columns:
             return None
         try:
-            return self._run_columns(batch.columns(self.inputs), ColumnsCall(len(batch)), limits)
+            return self._run_columns(batch.columns(self.inputs, self.readings), ColumnsCall(len(batch)), limits)
         except Unusual:
             return None
 

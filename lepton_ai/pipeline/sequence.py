@@ -21,6 +21,9 @@ class Sequence(ValueOperation):
     features: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=1, description="Numbers at every step; with 1, a tensor of one dimension is taken as well."
     )
+    offset: Annotated[tuple[float, ...], Field(max_length=65_536)] = Field(
+        default=(), description="Subtracted in FP64, one number a feature: what differs in its last digits keeps them."
+    )
     least: Annotated[int, Field(ge=1, le=65_536)] = Field(default=1, description="Shorter sequences are refused.")
     keep: Literal["first", "last"] = Field(default="first", description="Which steps of a longer one are kept.")
     mask: Name | None = Field(default=None, description="Name for a second tensor: 1 for steps, 0 for padding.")
@@ -29,6 +32,8 @@ class Sequence(ValueOperation):
     def _least_fits(self) -> Sequence:
         if self.least > self.length:
             raise ValueError("least must not be greater than length")
+        if self.offset and len(self.offset) != self.features:
+            raise ValueError("offset must have one number for each of the features")
         return self
 
     def writes(self, anonymous: str) -> tuple[str, ...]:
@@ -78,7 +83,7 @@ class Sequence(ValueOperation):
                 fix="Send more steps.",
             )
         with np.errstate(over="ignore"):  # beyond FP32: refused below
-            numbers = given.astype(np.float32)
+            numbers = (given - np.asarray(self.offset) if self.offset else given).astype(np.float32)
         if not np.isfinite(numbers).all():
             raise call.refusal(
                 "holds NaN, infinity or a number beyond FP32", reason="NOT_FINITE", fix="Send finite numbers."

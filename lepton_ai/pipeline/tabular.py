@@ -6,7 +6,9 @@ The numbers (means, ranges, categories) are data in the document. A number is a 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,6 +16,7 @@ from pydantic import Field, model_validator
 from lepton_ai.pipeline.columns import Categories as CategoryColumn
 from lepton_ai.pipeline.columns import Column, ColumnsCall, Numbers, Unusual
 from lepton_ai.pipeline.operation import Call, ColumnOperation, Misfit, Name, Spec, expect
+from lepton_ai.pipeline.values import one_form
 
 _T = TypeVar("_T")
 
@@ -52,7 +55,7 @@ class Impute(ColumnOperation):
         fill = self.value if isinstance(self.value, float | str) else self.value.get(column)
         if fill is None:
             raise _no_entry(column, parameter="value")
-        return fill
+        return one_form(fill) if isinstance(fill, str) else fill
 
     def _filled(self, value: float | str | None, which: int, call: Call) -> float | str:
         if value is None:
@@ -191,15 +194,15 @@ class OneHot(ColumnOperation):
     def _encoded(self, value: str | None, which: int, call: Call) -> Any:
         if value is None:
             raise _missing(which, call)
-        categories = _for_column(self.categories, self.on[which], parameter="categories")
-        vector = np.zeros(len(categories), dtype=np.float32)
-        if value in categories:
-            vector[categories.index(value)] = 1.0
+        places = _places(_for_column(self.categories, self.on[which], parameter="categories"))
+        vector = np.zeros(places.width, dtype=np.float32)
+        if value in places.by_name:
+            vector[places.by_name[value]] = 1.0
         elif self.unknown == "refuse":
             raise call.refusal(
                 "is not one of the known categories",
                 reason="UNKNOWN_CATEGORY",
-                fix=f"Send one of the {len(categories)} categories of the pipeline.",
+                fix=f"Send one of the {places.width} categories of the pipeline.",
                 which=which,
             )
         else:
@@ -208,14 +211,13 @@ class OneHot(ColumnOperation):
 
     def _encoded_column(self, column: CategoryColumn, which: int, call: ColumnsCall) -> Column:
         column.check_present()
-        categories = _for_column(self.categories, self.on[which], parameter="categories")
-        places: dict[str | None, int] = {name: place for place, name in enumerate(categories)}
-        hot = column.spread((places.get(name, -1) for name in column.names), np.int64)
+        places = _places(_for_column(self.categories, self.on[which], parameter="categories"))
+        hot = column.spread((places.by_name.get(name or "", -1) for name in column.names), np.int64)
         unknown = hot < 0
         if self.unknown == "refuse" and unknown.any():
             raise Unusual
         call.flag(unknown, *_UNKNOWN_CATEGORY, which=which)
-        vectors = np.zeros((call.count, len(categories)), dtype=np.float32)
+        vectors = np.zeros((call.count, places.width), dtype=np.float32)
         known = np.flatnonzero(~unknown)
         vectors[known, hot[known]] = 1.0
         return vectors
@@ -265,6 +267,18 @@ class Concat(ColumnOperation):
             begin += width
         call.flag(~np.isfinite(vectors).all(axis=1), *_BEYOND_FP32)
         return (vectors,)
+
+
+class _Places(NamedTuple):
+    width: int
+    by_name: Mapping[str, int]
+
+
+@lru_cache(maxsize=1024)
+def _places(categories: tuple[str, ...]) -> _Places:
+    """Where each category has its 1; names that only Unicode tells apart are the first of them."""
+    numbered = reversed(list(enumerate(categories)))
+    return _Places(len(categories), {one_form(name): place for place, name in numbered})
 
 
 def _for_column(value: _T | dict[str, _T], column: str, *, parameter: str) -> _T:

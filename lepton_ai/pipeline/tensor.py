@@ -39,7 +39,7 @@ class ToTensor(ValueOperation):
 
 
 class Normalize(ValueOperation):
-    """Computes (x × scale − mean) / std in FP32, per channel or for all alike."""
+    """Computes (x × scale − mean) / std as FP32, per channel or for all alike; FP64 and large whole numbers in FP64."""
 
     name: ClassVar[str] = "normalize"
     mean: float | Channels = Field(default=0.0, description="Subtracted: one number, or one a channel.")
@@ -64,13 +64,16 @@ class Normalize(ValueOperation):
         spec = call.given[0]
         axis = 2 if spec.kind == "image" else spec.channel_axis
         array = _hwc_array(values[0])
-        call.check_tensor(array.size, 4)
-        result = array.astype(np.float32)
+        # Numbers that differ in their last digits only, such as Unix times, are equal once they are FP32.
+        kept = np.result_type(array.dtype, np.float32)
+        call.check_tensor(array.size, kept.itemsize)
+        result = array.astype(kept)
         if self.scale != 1.0:
-            result *= np.float32(self.scale)
-        result -= _along(axis, self.mean, result.ndim)
-        result /= _along(axis, self.std, result.ndim)
-        return (result,)
+            result *= kept.type(self.scale)
+        result -= _along(axis, self.mean, result)
+        result /= _along(axis, self.std, result)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            return (result.astype(np.float32, copy=False),)
 
 
 class TensorInput(ValueOperation):
@@ -149,9 +152,9 @@ def _hwc_array(value: Any) -> Any:
     return array if isinstance(value, np.ndarray) or array.ndim == 3 else array[:, :, np.newaxis]
 
 
-def _along(axis: int | None, value: float | tuple[float, ...], dimensions: int) -> Any:
+def _along(axis: int | None, value: float | tuple[float, ...], result: Any) -> Any:
     """The numbers shaped so that they spread along the channel axis."""
     if not isinstance(value, tuple):
-        return np.float32(value)
-    shape = [-1 if dimension == axis else 1 for dimension in range(dimensions)]
-    return np.asarray(value, dtype=np.float32).reshape(shape)
+        return result.dtype.type(value)
+    shape = [-1 if dimension == axis else 1 for dimension in range(result.ndim)]
+    return np.asarray(value, dtype=result.dtype).reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import numpy as np
 from lepton_ai import tensors
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.file import FILE_KINDS
+from lepton_ai.pipeline.reading import NO_READINGS, Reading
 from lepton_ai.tensors import Array
 from lepton_ai.v1 import common_pb2 as pb
 
@@ -80,12 +82,19 @@ def _raw_value(name: str, value: pb.Value) -> RawValue:
     return tensors.from_wire(tensors.proto_dtype(value.tensor), value.tensor.shape, value.tensor.data, field=field)
 
 
-def accept(inputs: Mapping[str, RawValue], *, kinds: Mapping[str, str], limits: Limits) -> dict[str, RawValue]:
+def accept(
+    inputs: Mapping[str, RawValue],
+    *,
+    kinds: Mapping[str, str],
+    limits: Limits,
+    readings: Mapping[str, Reading] = NO_READINGS,
+) -> dict[str, RawValue]:
     """The inputs a pipeline declared, each checked to be of its kind. Raises InvalidInput naming `inputs.NAME`.
 
     A missing number or category becomes None, for a later step to impute; anything else that is missing is an error.
     NaN, which data frames put where a text or a category is missing, is missing there, too. An array without dimensions
     is the value that it holds.
+    Texts of columns with a reading are read as the column was.
     """
     if set(inputs) == {""} and len(kinds) == 1:  # the only input may go without its name
         inputs = {next(iter(kinds)): inputs[""]}
@@ -105,7 +114,18 @@ def accept(inputs: Mapping[str, RawValue], *, kinds: Mapping[str, str], limits: 
             reason="ITEM_TOO_LARGE",
             fix="Send a smaller file.",
         )
-    return {name: _accept_one(name, inputs.get(name), kind) for name, kind in kinds.items()}
+    given = {name: as_read(inputs.get(name), kind, readings.get(name)) for name, kind in kinds.items()}
+    return {name: _accept_one(name, given[name], kind) for name, kind in kinds.items()}
+
+
+def as_read(value: RawValue, kind: str, reading: Reading | None) -> RawValue:
+    """What a text stood for in the table that was learned from; other values, and texts that are none, as they are."""
+    if reading is not None and isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if reading is None or kind not in ("number", "category") or not isinstance(value, str | bytes):
+        return value
+    text = _text(value)
+    return value if text is None else reading.value(text)
 
 
 def size_bytes(value: RawValue) -> int:
@@ -172,7 +192,15 @@ def category_name(value: RawValue) -> str | None:
         return str(int(value))
     if isinstance(value, float) and math.isnan(value):
         return None
-    return str(value) if isinstance(value, int | float) else _text(value)
+    if isinstance(value, int | float):
+        return str(value)
+    text = _text(value)
+    return None if text is None else one_form(text)
+
+
+def one_form(name: str) -> str:
+    """The name in Unicode's composed form (NFC): "é" may be one character or two, and looks the same."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _tensor(value: RawValue) -> RawValue:

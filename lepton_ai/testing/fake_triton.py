@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2
 
 from lepton_ai import tensors
 from lepton_ai.errors import DeadlineExceeded, InternalError, InvalidInput, Unavailable
-from lepton_ai.testing.fake_triton_regions import FakeRegions, is_shared
+from lepton_ai.testing.fake_triton_regions import FakeRegions
 
 Compute = Callable[[str, Mapping[str, tensors.Array]], Mapping[str, tensors.Array]]
 
@@ -92,23 +92,21 @@ class FakeTriton:
         self.request_metadata.append(dict(metadata))
         if request.model_name in self._dead_stubs:
             raise Unavailable("The process that runs this model has died.", reason="STUB_DEAD", retry_after_s=1.0)
-        contents = self.shared_memory.begin(request)
-        if not is_shared(request):
-            return await self._work(request, contents, timeout_s)
         # As the real one, it goes on with a request that was given up, and reads its shared memory until then.
-        work = asyncio.ensure_future(self._work(request, contents, timeout_s))
+        work = asyncio.ensure_future(self._work(request, self.shared_memory.begin(request)))
         work.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(work)
+        await asyncio.wait((work,), timeout=timeout_s)
+        if not work.done():
+            raise DeadlineExceeded("The model did not answer in time.")
+        return work.result()
 
     async def _work(
-        self, request: service_pb2.ModelInferRequest, contents: list[bytes], timeout_s: float
+        self, request: service_pb2.ModelInferRequest, contents: list[bytes]
     ) -> service_pb2.ModelInferResponse:
         try:
-            await asyncio.sleep(min(self.compute_s, timeout_s))
+            await asyncio.sleep(self.compute_s)
         finally:
             contents = self.shared_memory.end(request, contents)
-        if self.compute_s > timeout_s:
-            raise DeadlineExceeded("The model did not answer in time.")
         self._check_up()
         outputs = self.compute(request.model_name, _inputs(request, contents))
         return _response(request, outputs)

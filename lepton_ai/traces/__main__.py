@@ -10,7 +10,7 @@ import sys
 import uvloop
 from pydantic import ValidationError
 
-from lepton_ai.errors import LeptonError
+from lepton_ai.errors import InternalError, LeptonError
 from lepton_ai.traces.process import TraceStoreProcess
 from lepton_ai.traces.settings import TraceStoreSettings
 
@@ -25,9 +25,14 @@ async def _serve(settings: TraceStoreSettings) -> None:
     process = TraceStoreProcess(settings)
     addresses = await process.start()
     _logger.info("ready: http=%s grpc=%s otlp_http=%s", addresses.http, addresses.grpc, addresses.otlp_http)
-    await stopped.wait()
+    told, ended = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(process.until_ended())
+    await asyncio.wait((told, ended), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
     _logger.info("stopping")
     await process.stop()
+    if not stopped.is_set():  # whoever supervises this process starts it again
+        await ended
+        raise InternalError("The HTTP server ended by itself.")
 
 
 def main() -> int:

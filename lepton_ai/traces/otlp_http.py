@@ -5,7 +5,6 @@ https://opentelemetry.io/docs/specs/otlp/#otlphttp
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import AsyncIterator
 
 from google.protobuf.json_format import MessageToJson
@@ -18,12 +17,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lepton_ai.errors import InvalidInput, LeptonError, ResourceExhausted, Unavailable, Unsupported
-from lepton_ai.traces.ingest import Ingest
+from lepton_ai.traces.ingest import Body, Ingest
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
-_GZIP_OR_ZLIB = 47
-"""zlib's window bits for "either header"."""
+_DISCARDED = 16
+"""How many times the size of an export is read and thrown away of one that is refused before it is complete: a client
+that still sends when the connection is closed may never see the answer."""
 
 _STATUS_OF: dict[type[LeptonError], int] = {
     InvalidInput: 400,
@@ -64,17 +64,15 @@ class OtlpEndpoint:
         raise Unsupported(f"Content-Type must be {_PROTOBUF} or {_JSON}.")
 
     async def _body(self, receive: Receive, encoding: str) -> bytes:
-        if encoding not in ("identity", "gzip", "deflate"):
-            raise Unsupported("Content-Encoding must be gzip, deflate or identity.")
-        inflate = None if encoding == "identity" else zlib.decompressobj(_GZIP_OR_ZLIB)
-        body = bytearray()
-        async for chunk in _chunks(receive):
-            body += _inflated(inflate, chunk, self._max_request_bytes - len(body)) if inflate else chunk
-            if len(body) > self._max_request_bytes:
-                raise ResourceExhausted(f"An export may have at most {self._max_request_bytes} bytes.")
-        if inflate and not inflate.eof:
-            raise InvalidInput("The compressed body ends too early.")
-        return bytes(body)
+        chunks = _chunks(receive)
+        try:
+            body = Body(encoding, max_bytes=self._max_request_bytes)
+            async for chunk in chunks:
+                body.add(chunk)
+            return body.whole()
+        except LeptonError:
+            await _discard(chunks, at_most_bytes=_DISCARDED * self._max_request_bytes)
+            raise
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
@@ -88,12 +86,12 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-def _inflated(inflate: zlib._Decompress, chunk: bytes, room: int) -> bytes:
-    try:
-        # One byte more than there is room for is enough to see that it is too much.
-        return inflate.decompress(chunk, room + 1)
-    except zlib.error as error:
-        raise InvalidInput("The body is not compressed as Content-Encoding says.") from error
+async def _discard(chunks: AsyncIterator[bytes], *, at_most_bytes: int) -> None:
+    left = at_most_bytes
+    async for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            return
 
 
 def _failure(error: LeptonError, content_type: str) -> Response:

@@ -83,6 +83,11 @@ class TraceStoreProcess:
         ports = [listener.getsockname()[1] for listener in listeners]
         return Addresses(http=f"{host}:{ports[0]}", grpc=f"{host}:{grpc_port}", otlp_http=f"{host}:{ports[-1]}")
 
+    async def until_ended(self) -> None:
+        """Wait for the HTTP server to end before it was told to. Raises what ended it."""
+        if self._http_task is not None:
+            await asyncio.shield(self._http_task)
+
     async def stop(self) -> None:
         """Finish what is in flight, write what is queued, close the database."""
         self._http.stop()

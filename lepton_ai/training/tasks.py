@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.pipeline.values import one_form
 from lepton_ai.tensors import Array
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class Task(ABC):
 
 
 _MISSING, _UNKNOWN = -1, -2
+_FP32_STEP = 2.0**-24
+_MOST_LOST = 0.01
+"""Of the deviation of targets."""
 
 
 class Classification(Task):
@@ -93,7 +97,7 @@ class Classification(Task):
         self.class_weights = dict(class_weights or {})
 
     def targets(self, data: Dataset) -> dict[str, Array]:
-        known = {name: index for index, name in enumerate(self.classes)}
+        known = {one_form(name): index for index, name in enumerate(self.classes)}
         values, places = data.distinct_targets()
         names = [class_name(value) for value in values]
         classes = np.array([_MISSING if name is None else known.get(name, _UNKNOWN) for name in names], dtype=np.int64)
@@ -174,9 +178,19 @@ class Regression(Task):
 
     @classmethod
     def of(cls, data: Dataset) -> Regression:
-        """The task of predicting the target of this data set. Raises InvalidInput for targets that are no numbers."""
+        """The task of predicting the target of this data set.
+
+        Raises InvalidInput for targets that are no numbers, and for those that differ only beyond the digits of FP32.
+        """
         values = _numbers(data)
-        return cls(float(values.mean()), float(values.std()) or 1.0)
+        mean, std = float(values.mean()), float(values.std())
+        if np.abs(values).max() * _FP32_STEP > _MOST_LOST * std > 0:
+            raise InvalidInput(
+                f"The targets are about {mean:.6g} and differ by {std:.3g}, which FP32 cannot hold.",
+                reason="LOST_DIGITS",
+                fix="Learn the difference to a fixed number: subtract it from the target column.",
+            )
+        return cls(mean, std or 1.0)
 
     def targets(self, data: Dataset) -> dict[str, Array]:
         return {"values": _numbers(data).astype(np.float32)[:, np.newaxis]}
@@ -249,7 +263,7 @@ def class_name(value: object) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    return str(value)
+    return one_form(str(value))
 
 
 def _numbers(data: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -39,6 +39,9 @@ class InferenceSettings(ServiceSettings):
     max_preprocess_bytes: int = Field(default=256 * MIB, ge=1)
     """Raw bytes on their way through preprocessing at once."""
     max_stream_messages: int = Field(default=256, ge=1)
-    """Messages of one PredictStream that are worked on at once; the client's further ones wait in the connection."""
+    """Messages of one PredictStream that are worked on, or answered and not yet read by the client; its further ones
+    wait in the connection."""
+    max_stream_rows: int = Field(default=256, ge=1)
+    """Rows of all PredictStreams together that are worked on at once, so that they leave room for other calls."""
     ready_after_s: Seconds = 10.0
     """How long to wait for all that is deployed to serve before the port says it is ready anyway: etcd may be away."""

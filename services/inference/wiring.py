@@ -162,6 +162,7 @@ class InferenceReplica:
             self._server.draining,
             timeout_s=self._settings.default_timeout_s,
             max_in_flight=self._settings.max_stream_messages,
+            max_stream_rows=self._settings.max_stream_rows,
         )
         self._server.add(add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME)
         open_inference = oip.OpenInferenceServicer(

@@ -46,7 +46,7 @@ LARGE_FOLDERS = {
     "lepton_ai/datasets": 31,
     "lepton_ai/datasets/profile": 26,
     "lepton_ai/models": 32,
-    "lepton_ai/pipeline": 31,
+    "lepton_ai/pipeline": 32,
     "lepton_ai/traces": 26,
     "lepton_ai/training": 26,
     "lepton_ai/training/doctor": 17,

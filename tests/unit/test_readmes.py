@@ -43,7 +43,7 @@ def fields(readme: str) -> dict[str, object]:
     settings, elsewhere = TABLES[readme]
     prefix = settings.model_config["env_prefix"]
     return {
-        f"{prefix}{name}".upper(): None if field.is_required() else field.default
+        f"{prefix}{name}".upper(): None if field.is_required() else field.get_default(call_default_factory=True)
         for name, field in settings.model_fields.items()
         if name not in elsewhere
     }
@@ -52,7 +52,7 @@ def fields(readme: str) -> dict[str, object]:
 def is_said(default: object, said: str) -> bool:
     """Whether a README's cell means this default: 32 MiB, 40,000,000, "none", and a word in brackets behind it."""
     said = re.sub(r" \(.*\)$", "", said)
-    if default is None:
+    if default is None or default in ((), {}):
         return said == "none"
     if isinstance(default, int | float):
         number, _, unit = said.replace(",", "").partition(" ")

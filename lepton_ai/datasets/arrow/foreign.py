@@ -56,7 +56,8 @@ def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
         (each.name, each.type) for each in batch.schema
     ]:
         return batch
-    return pa.RecordBatch.from_arrays(arrays, names=names)
+    fields = [batch.schema.field(name).with_type(array.type) for name, array in zip(names, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def plain_array(name: str, array: Any) -> Any:

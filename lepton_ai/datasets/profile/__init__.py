@@ -90,6 +90,7 @@ def survey_of(data: Dataset, other: Dataset | None, *, seed: int, sample_rows: i
     if tally.contents.share > 1:
         notes.append(f"Equal rows were looked for among 1 in {tally.contents.share} contents.")
     notes.extend(_about_long_texts(sample))
+    notes.extend(f"{column.name}: {column.decided}." for column in data.schema if column.decided)
     if other is None:
         return Survey(data, tally, sample, seed, None, notes)
     lacking = [column.name for column in data.schema.inputs if column.name not in other.schema]

@@ -26,7 +26,7 @@ MISSING_HASH = np.uint64(0x9E3779B97F4A7C15)
 def number_values(array: pa.Array, column: Column) -> Floats:
     """A column of numbers or times as float64, NaN where there is none."""
     if column.kind == "time":
-        return seconds_since_1970(array)
+        return seconds_since_1970(array, column.date_order)
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     return np.array([_as_float(value) for value in cells.values(array, column)], dtype=np.float64)

@@ -17,7 +17,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
-from lepton_ai.errors import ResourceExhausted, Unavailable
+from lepton_ai.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import abort, as_lepton_error
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.deadline import given_deadline
@@ -88,7 +88,8 @@ def tracing_layer(tracing: Tracing) -> Layer:
 
 
 def metrics_layer(metrics: Metrics) -> Layer:
-    """Counts and times calls. Streams that live for ever are counted while they run, but their length says nothing."""
+    """Counts and times calls. Streams that live for ever, or until their caller leaves, are counted while they run, but
+    their length says nothing."""
 
     def wrap(rpc: Rpc, behavior: Behavior) -> Behavior:
         if is_infrastructure(rpc.method):
@@ -105,8 +106,9 @@ def metrics_layer(metrics: Metrics) -> Layer:
                 failure = error
                 raise
             finally:
-                seconds = time.perf_counter() - start_s if timed else None
-                metrics.rpc_ended(rpc.method, final_code(context, failure), seconds)
+                code = final_code(context, failure)
+                left = rpc.response_streaming and code is grpc.StatusCode.CANCELLED
+                metrics.rpc_ended(rpc.method, code, time.perf_counter() - start_s if timed and not left else None)
 
         return call
 
@@ -172,7 +174,10 @@ def deadline_layer(default_timeout_s: float) -> Layer:
             return behavior
 
         async def call(request: Any, context: ServicerContext) -> Any:
-            if context.time_remaining() is not None:
+            remaining_s: float | None = context.time_remaining()
+            if remaining_s is not None:
+                if remaining_s <= 0:  # it came too late to be worth any work, as they do when there is too much of it
+                    raise DeadlineExceeded("The deadline passed before the call was looked at.", fix="Allow more time.")
                 return await behavior(request, context)  # grpc itself cancels the handler in time
             async with given_deadline(default_timeout_s):
                 return await behavior(request, context)

@@ -45,6 +45,8 @@ _RESERVED_RPCS = 100
 _LEAVE_TIMEOUT_S = 2.0
 _CLEAN_UP_TIMEOUT_S = 1.0
 """Cleaning up takes milliseconds, and with all other waits a drain must end before supervisors kill it (15 s)."""
+_NO_COMPRESSION = 0b001
+"""Bits by the number of gRPC's compression algorithms: identity alone."""
 _MIN_PING_INTERVAL_MS = 10_000
 """Clients may ping an idle connection every 20 s; half of that leaves room for a ping that comes early."""
 
@@ -208,6 +210,10 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
+        # gRPC unpacks a message before it looks at its size, so a megabyte of gzip would become a gigabyte: who packs
+        # is refused with UNIMPLEMENTED, and nothing is unpacked even before that.
+        ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
+        ("grpc.per_message_decompression", 0),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         ("grpc.so_reuseport", 0),  # two processes on one port would share it silently
         # Without this one, an idle connection may be pinged every two hours only.

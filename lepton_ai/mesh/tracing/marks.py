@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 from opentelemetry.trace import Span, Status, StatusCode
 
-from lepton_ai.errors import LeptonError
+from lepton_ai.errors import Cancelled, LeptonError
 
 _MAX_DESCRIPTION_CHARS = 256
+_NO_FAILURE = frozenset({grpc.StatusCode.OK, grpc.StatusCode.CANCELLED})
+"""Who leaves a call has not seen it fail: a stream that lives until its caller goes ends in no other way."""
 
 
 def mark_code(span: Span, code: grpc.StatusCode, description: str | None = None) -> None:
-    """Note how an RPC ended. Every code but OK marks the span as an error, on both sides of the call."""
+    """Note how an RPC ended. Every code but OK and CANCELLED marks the span as an error, on both sides of the call."""
     if not span.is_recording():
         return
     span.set_attribute("rpc.response.status_code", code.name)
-    if code is not grpc.StatusCode.OK:
+    if code not in _NO_FAILURE:
         span.set_attribute("error.type", code.name)
         span.set_status(Status(StatusCode.ERROR, (description or "")[:_MAX_DESCRIPTION_CHARS] or None))
 
 
 def mark_error(span: Span, error: BaseException) -> None:
-    """Mark a span as failed. Texts of foreign exceptions are left out: they may hold payloads or paths."""
-    if not span.is_recording():
+    """Mark a span as failed. Texts of foreign exceptions are left out: they may hold payloads or paths.
+
+    Work that was given up, because its caller has gone, has not failed.
+    """
+    if not span.is_recording() or isinstance(error, Cancelled | asyncio.CancelledError):
         return
     if isinstance(error, LeptonError):
         span.set_attribute("error.type", error.code.name)

@@ -14,6 +14,7 @@ from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
+from services.inference.api.backpressure import StreamRoom
 from services.inference.api.requests import read_reference, read_request
 from services.inference.api.responses import write_description, write_response
 from services.inference.api.stream import PredictionStream
@@ -28,14 +29,23 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Serves predictions. `draining` ends streams after what they have read."""
 
     def __init__(
-        self, predictor: Predictor, tracing: Tracing, draining: asyncio.Event, *, timeout_s: float, max_in_flight: int
+        self,
+        predictor: Predictor,
+        tracing: Tracing,
+        draining: asyncio.Event,
+        *,
+        timeout_s: float,
+        max_in_flight: int,
+        max_stream_rows: int,
     ) -> None:
-        """`timeout_s` is the time of stream messages that bring none, `max_in_flight` a stream's bound on messages."""
+        """`timeout_s` is the time of stream messages that bring none, `max_in_flight` a stream's bound on messages,
+        `max_stream_rows` that of all streams on rows in work."""
         self._predictor = predictor
         self._tracing = tracing
         self._draining = draining
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
+        self._room = StreamRoom(max_stream_rows)
 
     async def Predict(  # noqa: N802 - the contract's name
         self, request: inference_pb2.PredictRequest, context: _Context
@@ -55,7 +65,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context
     ) -> AsyncGenerator[inference_pb2.PredictStreamResponse]:
         stream = PredictionStream(
-            self._predictor, self._tracing, timeout_s=self._timeout_s, max_in_flight=self._max_in_flight
+            self._predictor,
+            self._tracing,
+            timeout_s=self._timeout_s,
+            room=self._room,
+            max_in_flight=self._max_in_flight,
         )
         async with aclosing(stream.answers(until_set(request_iterator, self._draining))) as answers:
             async for answer in answers:

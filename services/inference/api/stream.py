@@ -14,6 +14,7 @@ from lepton_ai.errors import InternalError, InvalidInput
 from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
 from lepton_ai.v1 import inference_pb2
+from services.inference.api.backpressure import Outbox, StreamRoom
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
 from services.inference.call import Call, priority_of
@@ -24,18 +25,22 @@ _log = logging.getLogger(__name__)
 _METHOD = "lepton.v1.InferenceService/PredictStream"
 _Answer = inference_pb2.PredictStreamResponse
 _Message = inference_pb2.PredictStreamRequest
+_MAX_UNREAD_BYTES = 16 << 20
+"""Of the answers of one stream. What is in work already comes on top: that is bounded by `StreamRoom`."""
 
 
 class PredictionStream:
-    """The state of one stream. At most `max_in_flight` messages are worked on or wait to be sent back; then reading
-    stops, and gRPC's flow control slows the client down."""
+    """The state of one stream. While there is no `room` among all streams, or too much of its own is in work or waits
+    to be read by the client, it reads no further, and gRPC's flow control slows the client down."""
 
-    def __init__(self, predictor: Predictor, tracing: Tracing, *, timeout_s: float, max_in_flight: int) -> None:
+    def __init__(
+        self, predictor: Predictor, tracing: Tracing, *, timeout_s: float, room: StreamRoom, max_in_flight: int
+    ) -> None:
         self._predictor = predictor
         self._tracing = tracing
         self._timeout_s = timeout_s
-        self._places = asyncio.Semaphore(max_in_flight)
-        self._outbox: asyncio.Queue[_Answer | None] = asyncio.Queue()
+        self._room = room
+        self._outbox = Outbox(max_messages=max_in_flight, max_bytes=_MAX_UNREAD_BYTES)
         self._ids: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -44,7 +49,6 @@ class PredictionStream:
         reader = asyncio.get_running_loop().create_task(self._read(messages))
         try:
             while (answer := await self._outbox.get()) is not None:
-                self._places.release()
                 yield answer
             await reader  # raises what ended the messages, if it was a fault
         finally:
@@ -55,13 +59,20 @@ class PredictionStream:
     async def _read(self, messages: AsyncIterator[_Message]) -> None:
         try:
             async for message in messages:
-                await self._places.acquire()
-                task = asyncio.get_running_loop().create_task(self._work(message))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                await self._outbox.place()
+                self._begin(message, await self._room.take(_rows(message.request)))
             await asyncio.gather(*self._tasks)
         finally:
-            self._outbox.put_nowait(None)
+            self._outbox.end()
+
+    def _begin(self, message: _Message, room: int) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._room.give_back(room)
+
+        task = asyncio.get_running_loop().create_task(self._work(message))
+        self._tasks.add(task)
+        task.add_done_callback(ended)
 
     async def _work(self, message: _Message) -> None:
         answer = _Answer(request_id=message.request.request_id)
@@ -84,7 +95,7 @@ class PredictionStream:
                 _log.error("a message of a stream failed: %s", known.message, exc_info=error)
         finally:
             span.end()
-        self._outbox.put_nowait(answer)
+        self._outbox.put(answer)
 
     async def _predict(self, request: inference_pb2.PredictRequest, call: Call) -> inference_pb2.PredictResponse:
         if not request.request_id or request.request_id in self._ids:
@@ -96,3 +107,9 @@ class PredictionStream:
             return write_response(request, result, call)
         finally:
             self._ids.discard(request.request_id)
+
+
+def _rows(request: inference_pb2.PredictRequest) -> int:
+    """How many rows a request says that it has; whether it is right is found out later."""
+    first = request.tensors[0] if request.tensors else None
+    return first.shape[0] if first is not None and first.shape else len(request.items)

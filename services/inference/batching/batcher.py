@@ -14,7 +14,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from lepton_ai.errors import (
-    Cancelled,
     DeadlineExceeded,
     InternalError,
     InvalidInput,
@@ -39,6 +38,9 @@ _log = logging.getLogger(__name__)
 _BULK_SHARE = 0.5
 """Bulk calls may fill this part of the queue; the rest is kept for live ones."""
 _MIN_RETRY_S = 0.05
+_PATIENCE_S = 10.0
+"""How long after its last deadline a batch is waited for, as its instance works on it and its memory is read. One that
+takes longer hangs: its place must not be lost when its model is healed."""
 _BAD_INPUT_ERRORS = (InvalidInput, InternalError)
 """What one caller's bad rows may do to a whole batch."""
 
@@ -52,8 +54,6 @@ class Flight:
     dispatched_at: float
     started_at: float | None
     """When an instance of the model was free for it, as far as can be told from here."""
-    waiting: int
-    """Members whose caller still waits."""
     task: asyncio.Task[None] | None = None
 
 
@@ -66,9 +66,9 @@ class Batcher:
 
     As many batches are in flight as the model has instances, and one more so that the next is at hand when one is
     done. A batch takes what waits at that moment: never a timer, never more than the oldest deadline bears by the
-    learned latency, and never more than makes a row cheaper. When a batch of several callers fails in a way that one
-    caller's input may have caused, each caller is tried once more on its own. All state belongs to one event loop;
-    there are no locks.
+    learned latency, and never more than makes a row cheaper. A batch keeps its place until Triton has answered,
+    also when nobody waits for it any more. When a batch of several callers fails in a way that one caller's input may
+    have caused, each caller is tried once more on its own. All state belongs to one event loop; there are no locks.
     """
 
     def __init__(
@@ -90,8 +90,7 @@ class Batcher:
         self._max_batch_rows = max(1, loaded.max_batch_size)
         self._instances = max(1, loaded.instances)
         self._queue = RowQueue()
-        self._flights: dict[Member, Flight] = {}
-        self._in_flight = 0
+        self._flights: set[Flight] = set()
         self._not_started: deque[Flight] = deque()
         self._pump_scheduled = False
         self._closed = False
@@ -105,20 +104,20 @@ class Batcher:
     @property
     def batches_in_flight(self) -> int:
         """Batches that Triton has at the moment."""
-        return self._in_flight
+        return len(self._flights)
 
     @property
     def busy(self) -> bool:
         """Whether anyone waits for it."""
-        return bool(self._in_flight or self._queue.rows)
+        return bool(self._flights or self._queue.rows)
 
     async def submit(
         self, rows: Rows, *, deadline: float, priority: Priority = Priority.LIVE, context: Context | None = None
     ) -> Answer:
-        """The outputs of these rows, at most `max_batch_size` of them. Cancelling the wait gives up the place.
+        """The outputs of these rows, at most `max_batch_size` of them. Cancel the wait at the deadline, or before.
 
         Raises ResourceExhausted when the queue is full, DeadlineExceeded when the deadline (monotonic seconds) passed
-        in the queue, and what Triton says about the batch.
+        in the queue or is too near for any answer, and what Triton says about the batch.
         """
         self._admit(rows, priority)
         member = Member(
@@ -135,7 +134,7 @@ class Batcher:
         try:
             return await member.future
         except asyncio.CancelledError:
-            self._abandon(member)
+            self._queue.remove(member)
             raise
 
     async def close(self) -> None:
@@ -143,7 +142,7 @@ class Batcher:
         self._closed = True
         for member in self._queue.drain():
             _fail(member, _closing())
-        tasks = {flight.task for flight in self._flights.values() if flight.task is not None}
+        tasks = [flight.task for flight in self._flights if flight.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -178,15 +177,16 @@ class Batcher:
                 self._dispatch(members)
 
     def _has_slot(self) -> bool:
-        if self._in_flight != self._instances:
-            return self._in_flight < self._instances
+        if self.batches_in_flight != self._instances:
+            return self.batches_in_flight < self._instances
         # One more in flight hides the way to Triton and back, but makes batches smaller.
         return self._queue.rows >= self._max_batch_rows or self.latency.splitting_pays(self._queue.rows)
 
     def _take(self) -> list[Member]:
         now = time.monotonic()
         # Rows that wait are spread over the idle instances, which then work side by side.
-        spread = max(1, self._instances - self._in_flight) if self.latency.splitting_pays(self._queue.rows) else 1
+        idle = max(1, self._instances - self.batches_in_flight)
+        spread = idle if self.latency.splitting_pays(self._queue.rows) else 1
         largest = self.latency.worthwhile_rows(self._max_batch_rows)
         target = min(largest, math.ceil(self._queue.rows / spread))
 
@@ -201,19 +201,20 @@ class Batcher:
                 continue  # Cancelled in this very turn of the loop.
             if member.deadline <= now:
                 _fail(member, DeadlineExceeded("The deadline passed in the queue.", reason="LATE_IN_QUEUE"))
+            elif self.latency.hopeless(member.deadline - now):
+                _fail(member, _too_near())
             else:
                 members.append(member)
         return members
 
     def _dispatch(self, members: list[Member]) -> None:
         now = time.monotonic()
-        started_at = now if self._in_flight < self._instances else None
+        started_at = now if self.batches_in_flight < self._instances else None
         rows = sum(member.rows.count for member in members)
-        flight = Flight(members, rows, now, started_at, waiting=len(members))
+        flight = Flight(members, rows, now, started_at)
         if started_at is None:
             self._not_started.append(flight)
-        self._in_flight += 1
-        self._flights.update((member, flight) for member in members)
+        self._flights.add(flight)
         flight.task = asyncio.get_running_loop().create_task(self._fly(flight))
         flight.task.add_done_callback(_log_bug)
 
@@ -226,7 +227,7 @@ class Batcher:
         except LeptonError as failure:
             error = failure
         except asyncio.CancelledError:
-            error = _closing() if self._closed else Cancelled("Nobody waits for the batch any more.")
+            error = _closing()
         finally:
             if spans is not None:
                 spans.end(error)
@@ -238,16 +239,14 @@ class Batcher:
                 self._settle(flight, error)
 
     async def _infer(self, flight: Flight, spans: BatchSpans | None) -> list[Rows]:
-        timeout_s = max(member.deadline for member in flight.members) - flight.dispatched_at
+        timeout_s = max(member.deadline for member in flight.members) - flight.dispatched_at + _PATIENCE_S
         metadata = spans.metadata if spans is not None else ()
         parts = [member.rows for member in flight.members]
         response = await self._transport.infer(self._loaded.triton_name, parts, timeout_s=timeout_s, metadata=metadata)
         return split(answered_rows(response, flight.rows), [part.count for part in parts])
 
     def _land(self, flight: Flight) -> None:
-        self._in_flight -= 1
-        for member in flight.members:
-            self._flights.pop(member, None)
+        self._flights.discard(flight)
         now = time.monotonic()
         if flight in self._not_started:
             self._not_started.remove(flight)
@@ -278,15 +277,6 @@ class Batcher:
             else:
                 _fail(member, error)
 
-    def _abandon(self, member: Member) -> None:
-        flight = self._flights.get(member)
-        if flight is None:
-            self._queue.remove(member)
-            return
-        flight.waiting -= 1
-        if flight.waiting == 0 and flight.task is not None:
-            flight.task.cancel()
-
 
 def _fail(member: Member, error: BaseException) -> None:
     if not member.future.done():
@@ -295,6 +285,14 @@ def _fail(member: Member, error: BaseException) -> None:
 
 def _closing() -> Unavailable:
     return Unavailable("The model version is being unloaded.", reason="UNLOADING", fix="Try again.", retry_after_s=0.1)
+
+
+def _too_near() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "The time that is left is less than any batch of this model takes.",
+        reason="TOO_LITTLE_TIME",
+        fix="Allow more time.",
+    )
 
 
 def _us(seconds: float) -> int:

@@ -24,6 +24,7 @@ class LatencyModel:
         self._seconds = 0.0
         self._rows_seconds = 0.0
         self._several_sizes = False
+        self._fastest_s = 0.0
         self.per_row_s = 0.0
         """a: the seconds that each further row costs."""
         self.fixed_s = 0.0
@@ -36,11 +37,23 @@ class LatencyModel:
         self._rows_squared = self._rows_squared * _DECAY + rows * rows
         self._seconds = self._seconds * _DECAY + duration_s
         self._rows_seconds = self._rows_seconds * _DECAY + rows * duration_s
+        self._fastest_s = min(duration_s, self._fastest_s / _DECAY) if self._fastest_s else duration_s
         self._fit()
 
     def estimate_s(self, rows: int) -> float:
         """Expected duration of a batch; 0.0 as long as nothing was seen."""
         return self.per_row_s * rows + self.fixed_s
+
+    def hopeless(self, duration_s: float) -> bool:
+        """Whether not even the fastest batch of late took so little time.
+
+        Each time it is so, it is believed a little less: should the model have become faster since, somebody will be
+        let through to find out.
+        """
+        if duration_s >= self._fastest_s:
+            return False
+        self._fastest_s *= _DECAY
+        return True
 
     def _fit(self) -> None:
         determinant = self._weight * self._rows_squared - self._rows * self._rows

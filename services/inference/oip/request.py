@@ -31,16 +31,40 @@ class Parameters:
 
 NO_PARAMETERS = Parameters()
 
+_HONOURED = ("timeout", "priority", "top_k", "routing_key")
+_WITHOUT_MEANING = frozenset({"triton_enable_empty_final_response", "binary_data_output"})
+"""What clients send along that says nothing about a single answer over gRPC."""
+_SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
+
 
 def read_parameters(request: Request) -> Parameters:
-    """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k and routing_key. Raises InvalidInput."""
+    """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k and routing_key.
+
+    Raises InvalidInput for any other and for a wrong value, and Unsupported for a call that belongs to a sequence: what
+    is asked for and not done must not look as if it were done.
+    """
     if not request.parameters:
         return NO_PARAMETERS
+    _refuse_others(request)
     timeout_us = _integer(request, "timeout")
     priority = Priority.BULK if _integer(request, "priority") > 1 else Priority.LIVE
     top_k = check_top_k(_integer(request, "top_k"), field="parameters[top_k]")
-    key = request.parameters["routing_key"].string_param if "routing_key" in request.parameters else ""
-    return Parameters(timeout_us / 1e6 if timeout_us else None, priority, top_k, key)
+    return Parameters(timeout_us / 1e6 if timeout_us else None, priority, top_k, _text(request, "routing_key"))
+
+
+def _refuse_others(request: Request) -> None:
+    for name, parameter in request.parameters.items():
+        if name in _SEQUENCE:
+            if getattr(parameter, parameter.WhichOneof("parameter_choice") or "bool_param"):
+                raise Unsupported(
+                    f"parameters[{name}]: models keep nothing from one call to the next.",
+                    reason="SEQUENCE_UNSUPPORTED",
+                    fix="Send all that an answer depends on in one call.",
+                )
+        elif name not in _HONOURED and name not in _WITHOUT_MEANING:
+            fix = f"Known are {', '.join(_HONOURED)}."
+            problem = "is not known here"
+            raise InvalidInput.of_field(f"parameters[{name[:64]}]", problem, reason="UNKNOWN_PARAMETER", fix=fix)
 
 
 def model_ref(name: str, version: str) -> ModelReference:
@@ -179,4 +203,15 @@ def _integer(request: Request, name: str) -> int:
     if kind not in ("int64_param", "uint64_param") or getattr(parameter, kind) < 0:
         raise InvalidInput.of_field(f"parameters[{name}]", "is not a whole number ≥ 0", reason="WRONG_PARAMETER")
     value: int = getattr(parameter, kind)
+    return value
+
+
+def _text(request: Request, name: str) -> str:
+    """A parameter that is a text; empty when it is not there."""
+    if name not in request.parameters:
+        return ""
+    parameter = request.parameters[name]
+    if parameter.WhichOneof("parameter_choice") != "string_param":
+        raise InvalidInput.of_field(f"parameters[{name}]", "is not a text", reason="WRONG_PARAMETER")
+    value: str = parameter.string_param
     return value

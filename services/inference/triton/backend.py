@@ -27,7 +27,7 @@ class InferenceBackend(Protocol):
         self, request: service_pb2.ModelInferRequest, *, timeout_s: float, metadata: Metadata = ()
     ) -> service_pb2.ModelInferResponse:
         """Run one batch. Raises InvalidInput (TRITON_REJECTED), Unavailable (MODEL_NOT_LOADED, STUB_DEAD),
-        InternalError (MODEL_FAILED)."""
+        InternalError (MODEL_FAILED). The server goes on with a batch whose caller gives up or runs out of time."""
 
     async def ready(self) -> bool:
         """Whether the server answers and is ready. Never raises."""

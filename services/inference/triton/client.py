@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,11 +15,16 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from services.inference.triton.backend import CONTROL_TIMEOUT_S, LOAD_TIMEOUT_S, Metadata
 from services.inference.triton.errors import away, error_from, load_error_from
+from services.inference.triton.open_calls import OpenCalls
 
 Response = TypeVar("Response")
 
 _READY_TIMEOUT_S = 1.0
 _REGION_TIMEOUT_S = 1.0
+_UNHEARD_S = 300.0
+"""How long an inference that nobody waits for any more may go on. Only one that hangs needs so much, and whoever looks
+after its model has ended Triton by then."""
+_CLOSE_TIMEOUT_S = 1.0
 # Triton is local: reconnecting must not wait for gRPC's default back-off of up to two minutes.
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -26,6 +32,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
 )
+_log = logging.getLogger(__name__)
 
 
 class Triton:
@@ -46,13 +53,14 @@ class Triton:
         )
         self._channel = grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._inferences = OpenCalls()
 
     async def infer(
         self, request: service_pb2.ModelInferRequest, *, timeout_s: float, metadata: Metadata = ()
     ) -> service_pb2.ModelInferResponse:
-        # Triton drops requests whose own timeout has passed while they wait in its queue.
-        request.parameters["timeout"].int64_param = max(1, int(timeout_s * 1e6))
-        return await _call(self._stub.ModelInfer(request, timeout=timeout_s, metadata=tuple(metadata) or None))
+        """Run one batch. Who is cancelled, or runs out of time, leaves the call to Triton as it is: see `OpenCalls`."""
+        call = self._stub.ModelInfer(request, timeout=timeout_s + _UNHEARD_S, metadata=tuple(metadata) or None)
+        return await self._inferences.answer(_call(call), timeout_s=timeout_s)
 
     async def ready(self) -> bool:
         call = self._stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=_READY_TIMEOUT_S)
@@ -105,6 +113,9 @@ class Triton:
         return list((await _call(self._stub.SystemSharedMemoryStatus(request, timeout=_REGION_TIMEOUT_S))).regions)
 
     async def close(self) -> None:
+        """Wait a moment for inferences that nobody waits for any more, then close the channel: it cancels the rest."""
+        if not await self._inferences.all_answered(timeout_s=_CLOSE_TIMEOUT_S):
+            _log.warning("Triton has not answered %d calls; they are cancelled", len(self._inferences))
         await self._channel.close()
 
 

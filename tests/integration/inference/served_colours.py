@@ -35,10 +35,13 @@ async def served_colours(
     tracing: Tracing = NO_TRACING,
     preprocessing: Preprocessing | None = None,
     max_in_flight: int = 16,
+    max_stream_rows: int = 256,
 ) -> AsyncIterator[ServedColours]:
     plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing)
     draining = asyncio.Event()
-    native = servicer.InferenceServicer(plane.predictor, tracing, draining, timeout_s=5.0, max_in_flight=max_in_flight)
+    native = servicer.InferenceServicer(
+        plane.predictor, tracing, draining, timeout_s=5.0, max_in_flight=max_in_flight, max_stream_rows=max_stream_rows
+    )
     open_inference = oip.OpenInferenceServicer(
         plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3"
     )

@@ -152,6 +152,21 @@ async def test_a_client_that_sends_too_fast_is_slowed_down_not_buffered() -> Non
         assert max(request.inputs[0].shape[0] for request in served.plane.triton.requests) <= 4
 
 
+async def test_streams_that_nobody_reads_leave_room_for_other_calls() -> None:
+    async with served_colours(max_in_flight=64, max_stream_rows=4) as served:
+        served.plane.triton.compute_s = 0.02
+        streams = [InferenceServiceStub(served.channel).PredictStream() for _ in range(5)]
+        for number in range(40):
+            for call in streams:
+                await call.write(message(RED, f"id-{number}"))
+        answer = await InferenceServiceStub(served.channel).Predict(request(BLUE), timeout=20)
+        assert answer.predictions[0].classification.labels[0].name == COLOURS[2]
+        rows = [request.inputs[0].shape[0] for request in served.plane.triton.requests]
+        assert max(rows) <= 4 + 1, "four of all streams, and the other call"
+        for call in streams:
+            call.cancel()
+
+
 async def test_draining_answers_what_was_read_and_ends_the_stream(served: ServedColours) -> None:
     served.plane.triton.compute_s = 0.2
     call = InferenceServiceStub(served.channel).PredictStream()

@@ -199,6 +199,22 @@ async def test_a_model_that_fails_on_an_input_fails_that_request_alone(
     assert outputs(await triton.infer(request(name, i=np.array([2])), timeout_s=5))["y"].tolist() == [30.0]
 
 
+async def test_text_that_is_not_utf_8_is_its_callers_mistake(
+    shared_triton: LocalTriton, triton: Triton, tmp_path: Path
+) -> None:
+    infos = [helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]) for name in ("s", "t")]
+    graph = helper.make_graph([helper.make_node("Identity", ["s"], ["t"])], "g", infos[:1], infos[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m")
+    specs = {"inputs": [Spec("s", "BYTES", (-1,))], "outputs": [Spec("t", "BYTES", (-1,))]}
+    name = add(shared_triton, tmp_path / "m", **specs)
+    await triton.load(name)
+    with pytest.raises(InvalidInput, match="'s' has an element that is not UTF-8") as caught:
+        await triton.infer(request(name, s=np.array([b"\xff\xfe"], np.object_)), timeout_s=5)
+    assert caught.value.reason == TRITON_REJECTED
+    answer = await triton.infer(request(name, s=np.array(["é".encode()], np.object_)), timeout_s=5)
+    assert outputs(answer)["t"].tolist() == ["é".encode()]
+
+
 async def test_an_output_of_another_type_than_declared_is_an_error(
     shared_triton: LocalTriton, triton: Triton, doubler: Path
 ) -> None:

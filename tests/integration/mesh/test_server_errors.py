@@ -214,6 +214,18 @@ async def test_messages_over_the_limit_are_refused() -> None:
         assert await EchoStub(served.channel).send("UnaryUnary", "a" * 1024) == "a" * 1024
 
 
+# A client that streams its requests may notice the end of the call only when it sends the next one.
+@pytest.mark.parametrize("shape", ["UnaryUnary", "UnaryStream"])
+@pytest.mark.parametrize("packing", [grpc.Compression.Gzip, grpc.Compression.Deflate], ids=["gzip", "deflate"])
+async def test_packed_messages_are_refused_and_not_unpacked(shape: str, packing: grpc.Compression) -> None:
+    async with running((add_echo, Echo(repeat), SERVICE)) as served:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await EchoStub(served.channel).send(shape, "a" * 200, compression=packing)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert packing.name.lower() in (caught.value.details() or "")
+        assert await EchoStub(served.channel).send(shape, "ab") == "ab"
+
+
 async def test_calls_without_a_deadline_get_the_servers() -> None:
     async def act(text: str) -> str:
         await asyncio.Event().wait()

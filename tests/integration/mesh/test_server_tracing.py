@@ -115,6 +115,8 @@ async def test_a_client_that_gives_up_ends_handler_and_spans(shape: str, caplog:
             for span in await both(captured, shape):
                 assert span.attributes is not None
                 assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+                assert span.status.status_code is StatusCode.UNSET, "who leaves has not seen it fail"
+                assert "error.type" not in span.attributes
     assert caplog.records == []
 
 
@@ -232,6 +234,17 @@ async def test_per_message_streams_have_no_span_of_their_own_on_either_side() ->
                     assert [answer async for answer in call(iter([b"1", b"2"]))] == [b"1", b"2"]
         assert servicer.ambient == [None, None]
         assert captured.names == ["somebody who happens to start the server"]
+
+
+async def test_the_length_of_a_stream_that_its_caller_left_says_nothing() -> None:
+    async with running((add_echo, Echo(), SERVICE)) as served:
+        call = EchoStub(served.channel).StreamStream()
+        await call.write(StringValue(value="a"))
+        assert await call.read() == StringValue(value="a")
+        call.cancel()
+        await eventually(lambda: served.metrics.in_flight == 0, description="the handler has ended")
+        labels = {"method": f"{SERVICE}/StreamStream", "code": "CANCELLED"}
+        assert served.metrics.registry.get_sample_value("lepton_rpc_server_seconds_count", labels) is None
 
 
 async def test_metrics_see_the_final_code() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import httpx
+import psutil
 import pytest
 from click.testing import CliRunner
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -109,6 +110,30 @@ async def test_an_export_that_is_too_large_is_refused_over_grpc(start_store: Sta
         await export(store.grpc, *PREDICTION)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await export(store.grpc, PREDICTION[0])).partial_success.rejected_spans == 0
+
+
+async def test_a_packed_export_is_taken_over_grpc_and_unpacked_only_as_far_as_it_may_be(
+    start_store: StartStore,
+) -> None:
+    store = await start_store(MAX_REQUEST_BYTES=1 << 20)
+    async with grpc.aio.insecure_channel(store.grpc, [("grpc.max_send_message_length", -1)]) as channel:
+        stub: Any = TraceServiceStub(channel)  # type: ignore[no-untyped-call]
+        await stub.Export(otlp(PREDICTION), timeout=10, compression=grpc.Compression.Gzip)
+        bomb: Any = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await bomb(bytes(100 << 20), timeout=30, compression=grpc.Compression.Gzip)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert len(TraceClient(store.url).fetch(ID)["spans"]) == len(PREDICTION)
+    assert psutil.Process(store.process.pid).memory_info().rss < 150 << 20
+
+
+async def test_an_export_that_is_too_large_is_refused_over_http_while_it_is_still_sent(start_store: StartStore) -> None:
+    store = await start_store(MAX_REQUEST_BYTES=1 << 20)
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(
+            f"{store.url}/v1/traces", content=bytes(12 << 20), headers={"content-type": "application/x-protobuf"}
+        )
+    assert answer.status_code == 413
 
 
 async def test_what_is_no_export_is_an_invalid_argument_over_grpc(start_store: StartStore) -> None:

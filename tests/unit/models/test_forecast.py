@@ -104,5 +104,24 @@ def test_skill_is_the_share_of_the_naive_error_that_is_saved() -> None:
     assert float(skill.compute()) == pytest.approx(0.5)
 
 
+def test_days_listed_backwards_are_learned_in_their_order() -> None:
+    days = [f"{31 - at}/12/2024" for at in range(20)]
+    data = from_arrays({"date": days, "sold": [float(20 - at) + 0.5 for at in range(20)]})
+    assert series_of(data).parts[0][:3].ravel().tolist() == [1.5, 2.5, 3.5]
+
+
+def test_days_of_which_the_month_is_not_known_are_refused() -> None:
+    data = from_arrays({"date": ["02/01/2024", "01/01/2024"] * 5, "sold": [float(at) for at in range(10)]})
+    with pytest.raises(InvalidInput, match="date: day and month"):
+        series_of(data)
+
+
+def test_a_series_whose_changes_fp32_cannot_hold_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InvalidInput, match="FP32 cannot hold") as error:
+        series_of(1.7e9 + waves()).windows(12, 4)
+    assert "Subtract an offset" in error.value.fix
+    series_of(100 + waves()).windows(12, 4)
+
+
 def arrays(windows: Dataset) -> list[dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]]:
     return [{name: np.asarray(value) for name, value in row.items()} for row in windows.rows()]

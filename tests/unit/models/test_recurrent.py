@@ -104,6 +104,17 @@ def test_more_padding_changes_no_answer(family: type[Recurrent]) -> None:
             )
 
 
+def test_sequences_that_differ_in_their_last_digits_keep_them() -> None:
+    random = np.random.default_rng(0)
+    rows = [1.7e9 + random.normal(size=5) for _ in range(12)]
+    data = from_rows({"times": row, "label": "ab"[at % 2]} for at, row in enumerate(rows))
+    model = GRU(4)
+    model.fit(data, epochs=1, validation=None, progress=False)
+    assert model.pipeline is not None
+    given = model.pipeline.run({"times": rows[0]}).tensors["steps"][:5, 0].tolist()
+    assert given == pytest.approx((rows[0] - np.concatenate(rows).mean()).tolist(), abs=1e-5)
+
+
 def test_rows_of_different_features_are_refused_by_number() -> None:
     rows = [{"walk": np.zeros((4, 2)), "way": "a"}, {"walk": np.ones((4, 3)), "way": "b"}]
     with pytest.raises(InvalidInput, match="Row 1"):

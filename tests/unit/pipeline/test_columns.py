@@ -16,6 +16,7 @@ from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Limits, Pipeline, summaries
 from lepton_ai.pipeline.columns import Column, ListedRows, ProcessedRows, Row, Unusual, in_batches
 from lepton_ai.pipeline.fitting import Fitted, fit
+from lepton_ai.pipeline.reading import NO_READINGS, Reading
 from lepton_ai.pipeline.summaries import Counts, Median, Moments, Range
 
 STEPS = {
@@ -72,7 +73,7 @@ class OneByOne:
     def rows(self) -> Iterable[Row]:
         return self.listed
 
-    def columns(self, kinds: Mapping[str, str]) -> dict[str, Column]:
+    def columns(self, kinds: Mapping[str, str], readings: Mapping[str, Reading] = NO_READINGS) -> dict[str, Column]:
         raise Unusual
 
 

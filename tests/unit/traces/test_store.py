@@ -227,6 +227,18 @@ def test_a_write_that_fails_changes_nothing(open_store: Open, path: Path) -> Non
     assert store.write(export_of(("b", 2))).stored == 2
 
 
+def test_a_full_disk_costs_the_spans_that_it_has_no_room_for_and_is_called_that(open_store: Open, path: Path) -> None:
+    store = open_store()
+    store.write_all([export_of(("before", 2))])
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        store.write_all([export_of(("lost", 500))])
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    store.write_all([export_of(("after", 2))])
+    assert kept_counts(store, path) == {trace_id("before"): 2, trace_id("after"): 2}
+
+
 def test_a_file_that_is_no_database_is_set_aside(path: Path) -> None:
     content = b"not a database, and long enough to look like one" * 100
     path.parent.mkdir()

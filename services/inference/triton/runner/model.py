@@ -20,6 +20,10 @@ _MAX_REASON = 2000
 Runner = Callable[[Feeds], Sequence[Any]]
 
 
+class _NotText(Exception):
+    """A string of the caller's is none."""
+
+
 class TritonPythonModel:
     """The class that Triton's Python backend looks for."""
 
@@ -48,6 +52,8 @@ class TritonPythonModel:
         feeds = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         try:
             values = self._run(feeds)
+        except _NotText as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
         except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to its request alone
             pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
             return _failure(f"The model failed on this input: {_summary(error)}.")
@@ -90,16 +96,19 @@ def _open_onnx(path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Run
     names = list(outputs)
 
     def run(feeds: Feeds) -> Sequence[Any]:
-        return session.run(names, {name: _text(feeds[name]) for name in inputs})  # type: ignore[no-any-return]
+        return session.run(names, {name: _text(name, feeds[name]) for name in inputs})  # type: ignore[no-any-return]
 
     return run
 
 
-def _text(array: Any) -> Any:
+def _text(name: str, array: Any) -> Any:
     """ONNX strings are str, Triton's are bytes; everything else passes untouched."""
     if array.dtype != np.object_:
         return array
-    decoded = [element.decode() if isinstance(element, bytes) else element for element in array.ravel()]
+    try:
+        decoded = [element.decode() if isinstance(element, bytes) else element for element in array.ravel()]
+    except UnicodeDecodeError as error:
+        raise _NotText(f"Input {name!r} has an element that is not UTF-8 text, and this model takes text.") from error
     return np.array(decoded, dtype=np.object_).reshape(array.shape)
 
 

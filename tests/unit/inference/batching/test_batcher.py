@@ -198,16 +198,43 @@ async def test_a_cancelled_caller_leaves_the_queue(triton: GatedTriton) -> None:
     assert triton.arrived == 2
 
 
-async def test_a_batch_nobody_waits_for_is_cancelled_at_triton(triton: GatedTriton) -> None:
-    batcher = make_batcher(triton)
+async def test_a_batch_nobody_waits_for_keeps_its_place_until_triton_has_answered(triton: GatedTriton) -> None:
+    batcher = make_batcher(triton, loaded_version(max_batch_size=1))
     callers = [asyncio.ensure_future(batcher.submit(rows_of(v), deadline=in_seconds(5))) for v in (1, 2)]
-    await eventually(lambda: triton.arrived == 1, description="the batch is at Triton")
-    callers[0].cancel()
-    await asyncio.gather(callers[0], return_exceptions=True)
-    assert triton.cancelled == 0, "one caller still waits"
-    callers[1].cancel()
-    await eventually(lambda: triton.cancelled == 1, description="Triton's call is cancelled")
+    await eventually(lambda: triton.arrived == 2, description="all places at Triton are taken")
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    third = asyncio.ensure_future(batcher.submit(rows_of(3), deadline=in_seconds(5)))
+    await eventually(lambda: batcher.queued_rows == 1, description="the third waits")
+    assert (triton.cancelled, batcher.batches_in_flight) == (0, 2)
+    triton.gate.set()
+    assert values_in((await third).rows) == [3]
     await eventually(lambda: not batcher.busy, description="the batcher is idle")
+    assert triton.cancelled == 0
+
+
+async def test_a_batch_that_hangs_loses_its_place_some_time_after_its_last_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.inference.batching.batcher._PATIENCE_S", 0.05)
+    triton = FakeTriton()
+    await triton.load("affine--v3")
+    batcher = make_batcher(triton)
+    triton.compute_s = 3600
+    with pytest.raises(DeadlineExceeded):
+        await batcher.submit(rows_of(1), deadline=in_seconds(0.05))
+    assert not batcher.busy
+
+
+async def test_what_is_less_than_any_batch_takes_is_refused_before_triton_hears_of_it(triton: GatedTriton) -> None:
+    batcher = make_batcher(triton)
+    batcher.latency.observe(1, 0.5)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await batcher.submit(rows_of(1), deadline=in_seconds(0.4))
+    assert (caught.value.reason, triton.arrived) == ("TOO_LITTLE_TIME", 0)
+    triton.gate.set()
+    assert values_in((await batcher.submit(rows_of(1), deadline=in_seconds(5))).rows) == [1]
 
 
 def fails_on_negative(name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -70,3 +70,20 @@ def test_a_batch_grows_only_as_far_as_rows_become_cheaper(
     observations: list[tuple[int, float]], worthwhile: int
 ) -> None:
     assert learned(*observations).worthwhile_rows(8) == worthwhile
+
+
+def test_less_time_than_the_fastest_batch_took_is_hopeless() -> None:
+    model = learned((8, 0.020), (1, 0.010), (8, 0.030))
+    assert model.hopeless(0.009)
+    assert not model.hopeless(0.011)
+    assert not LatencyModel().hopeless(0.0), "nothing was seen yet"
+
+
+def test_somebody_is_let_through_in_time_to_find_out_whether_a_slow_model_has_become_fast() -> None:
+    model = learned((1, 2.0))  # the first batch after a load
+    refused = 0
+    while model.hopeless(0.5):
+        refused += 1
+    assert refused < 100
+    model.observe(1, 0.01)
+    assert not model.hopeless(0.02)

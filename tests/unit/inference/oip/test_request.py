@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from lepton_ai.errors import InvalidInput
+from lepton_ai.errors import InvalidInput, Unsupported
 from lepton_ai.pipeline import raw_inputs
 from lepton_ai.tensors import Array, encode_bytes
 from services.inference.call import Priority
-from services.inference.oip.request import is_raw_items, model_ref, read_items, read_parameters
+from services.inference.oip.request import Parameters, is_raw_items, model_ref, read_items, read_parameters
 from services.inference.routing.routes import ModelReference
 from services.inference.rows import NamedTensor
 from tests.unit.inference.parts import named
@@ -109,3 +111,36 @@ def test_parameters_are_read_and_defaults_are_live() -> None:
     request.parameters["top_k"].int64_param = 100_000
     with pytest.raises(InvalidInput):
         read_parameters(request)
+
+
+@pytest.mark.parametrize(
+    "sent", [{"sequence_id": 5}, {"sequence_id": "abc"}, {"sequence_start": True}, {"sequence_end": True}]
+)
+def test_a_call_of_a_sequence_is_refused_as_models_keep_no_state(sent: dict[str, Any]) -> None:
+    with pytest.raises(Unsupported, match="keep nothing from one call to the next"):
+        read_parameters(with_parameters(sent))
+
+
+def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named() -> None:
+    with pytest.raises(InvalidInput, match=r"parameters\[temperature\]: is not known here") as error:
+        read_parameters(with_parameters({"temperature": 3}))
+    assert error.value.reason == "UNKNOWN_PARAMETER"
+    assert error.value.fix == "Known are timeout, priority, top_k, routing_key."
+
+
+def test_a_routing_key_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="is not a text"):
+        read_parameters(with_parameters({"routing_key": 7}))
+
+
+def test_what_tritons_clients_send_along_by_themselves_is_taken() -> None:
+    sent = {"sequence_id": 0, "sequence_start": False, "sequence_end": False, "binary_data_output": True}
+    assert read_parameters(with_parameters(sent | {"triton_enable_empty_final_response": True})) == Parameters()
+
+
+def with_parameters(values: dict[str, Any]) -> Any:
+    request = service_pb2.ModelInferRequest()
+    for name, value in values.items():
+        kind = {bool: "bool_param", int: "int64_param", str: "string_param"}[type(value)]
+        setattr(request.parameters[name], kind, value)
+    return request

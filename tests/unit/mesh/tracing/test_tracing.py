@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from lepton_ai.errors import NotFound
+from lepton_ai.errors import Cancelled, NotFound
 from lepton_ai.mesh.tracing import Tracing, current_trace_id
 from lepton_ai.mesh.tracing.context import EMPTY, context_from
 from lepton_ai.mesh.tracing.spans import RecordedSpan
@@ -82,6 +83,14 @@ def test_a_foreign_exception_marks_its_span_without_its_text() -> None:
     span = captured.spans[0]
     assert span.attributes == {"error.type": "ValueError"}
     assert "secret" not in repr(span)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), Cancelled("The caller gave up.")])
+def test_work_that_was_given_up_has_not_failed(error: BaseException) -> None:
+    with captured_spans() as captured:
+        with pytest.raises(type(error)), captured.tracing.span("work"):
+            raise error
+        assert captured.spans[0].status.status_code is StatusCode.UNSET
 
 
 def test_long_attributes_are_cut() -> None:
