@@ -84,7 +84,7 @@ async def _close(auth: Any, login: EtcdLogin) -> None:
 
     Existing users and roles are deleted first: an interrupted set-up left them, or somebody who wants to come back.
     """
-    _log.warning("etcd lets in everybody; from now on it asks for a user", extra={"user": login.user})
+    _log.warning("etcd let in everybody; from now on it requires a login", extra={"user": login.user})
 
     async def call(method: str, request: Any) -> Any:
         return await getattr(auth, method)(request, timeout=_STEP_TIMEOUT_S)

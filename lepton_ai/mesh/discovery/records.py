@@ -148,8 +148,8 @@ def _decode(value: bytes, message: M) -> M:
 
 
 def _unreadable(what: str) -> InvalidInput:
-    return InvalidInput(f"The value is not {what} as JSON.", fix="Delete the key; who owns it writes it again.")
+    return InvalidInput(f"The value is not {what} as JSON.", fix="Delete the key; its owner writes it again.")
 
 
 def _misplaced(name: str) -> InvalidInput:
-    return InvalidInput.of_field(name, "is not the one of the key", fix="Delete the key; who owns it writes it again.")
+    return InvalidInput.of_field(name, "differs from the one in the key", fix="Delete the key; its owner writes it again.")
