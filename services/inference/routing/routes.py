@@ -144,7 +144,7 @@ def _point(key: str) -> float:
 def _not_serving(routes: ModelRoutes, versions: Sequence[int]) -> Unavailable:
     reasons = "; ".join(f"version {version} {routes.waiting.get(version, 'is being loaded')}" for version in versions)
     return Unavailable(
-        f"Model {routes.name!r} does not serve now: {reasons}.",
+        f"Model {routes.name!r} does not serve now: {reasons.rstrip('.')}.",
         reason="MODEL_NOT_READY",
         fix="Try again in a moment; `lepton health` shows what each replica serves.",
         retry_after_s=_RETRY_AFTER_S,
