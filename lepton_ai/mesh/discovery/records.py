@@ -152,4 +152,4 @@ def _unreadable(what: str) -> InvalidInput:
 
 
 def _misplaced(name: str) -> InvalidInput:
-    return InvalidInput.of_field(name, "differs from the one in the key", fix="Delete the key; its owner writes it again.")
+    return InvalidInput.of_field(name, "is not what the key says", fix="Delete the key; its owner writes it again.")
