@@ -275,26 +275,28 @@ class AsyncClient:
         return await _explained(pool.call(invoke, timeout_s=timeout_s, idempotent=idempotent), timeout_s)
 
     async def _wait_until_served(self, deployment: registry_pb2.Deployment, wait_s: float) -> None:
-        wanted = deployment.routes[0].targets[0].version
-        health = health_pb2_grpc.HealthServiceStub((await self._open("health")).pick().channel)
-        message = ""
-        statuses = health.WatchStatus(health_pb2.WatchStatusRequest(), timeout=wait_s)
-        try:
-            async for status in statuses:
-                found = next((model for model in status.models if model.name == deployment.model), None)
-                if found is None or found.production_version != wanted:
-                    continue
-                message = found.message
-                if found.condition == health_pb2.CONDITION_HEALTHY and found.last_probe.model_version == wanted:
-                    return
-                _raise_if_failed(found, wanted)
-        except grpc.aio.AioRpcError as error:
-            if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise from_rpc_error(error) from error
-        finally:
-            statuses.cancel()
+        health = await self._open("health")
+        with health.pick() as pick:
+            stub = health_pb2_grpc.HealthServiceStub(pick.channel)
+            statuses = stub.WatchStatus(health_pb2.WatchStatusRequest(), timeout=wait_s)
+            message = ""
+            try:
+                async for status in statuses:
+                    found = next((model for model in status.models if model.name == deployment.model), None)
+                    if found is None or found.production_version != deployment.routes[0].targets[0].version:
+                        continue
+                    message = found.message
+                    if _is_served(found):
+                        return
+                    _raise_if_failed(found, found.production_version)
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise from_rpc_error(error) from error
+            finally:
+                statuses.cancel()
         raise DeadlineExceeded(
-            f"{deployment.model} version {wanted} is not served after {wait_s:g} s. {message}".rstrip(),
+            f"{deployment.model} version {deployment.routes[0].targets[0].version} is not served after {wait_s:g} s. "
+            f"{message}".rstrip(),
             fix="It is still being worked on: see `lepton health`, or wait longer.",
         )
 
@@ -343,6 +345,13 @@ async def _explained(call: Awaitable[T], timeout_s: float) -> T:
             f"gRPC does not work in this process: after {timeout_s:g} s it gives neither an answer nor an error.",
             fix="If it was forked from one that used gRPC: import lepton_ai before that, or start it with spawn.",
         ) from error
+
+
+def _is_served(model: health_pb2.ModelStatus) -> bool:
+    """Whether predictions with the version in production were seen to work."""
+    return (
+        model.condition == health_pb2.CONDITION_HEALTHY and model.last_probe.model_version == model.production_version
+    )
 
 
 def _raise_if_failed(model: health_pb2.ModelStatus, wanted: int) -> None:

@@ -13,12 +13,15 @@ from lepton_ai.errors import DeadlineExceeded
 from lepton_ai.mesh.limits import MAX_CALLS_PER_CONNECTION
 
 _RETIRE_MAX_S = 60.0
+_ENDS_ARRIVE_S = 0.1
+"""How long after a channel was closed grpc.aio may still hand the ends of cancelled calls to the event loop. What comes
+when that loop is closed already is logged as an error, call by call, in whichever loop uses gRPC next."""
 
 
 class Link:
     """A channel to one replica, how many picks use it, and the queue of calls that wait for their turn on it."""
 
-    __slots__ = ("_turns", "_under_way", "channel", "idle")
+    __slots__ = ("_closed", "_turns", "_under_way", "channel", "idle")
 
     def __init__(self, channel: grpc.aio.Channel, *, max_calls: int = MAX_CALLS_PER_CONNECTION) -> None:
         self.channel = channel
@@ -26,6 +29,7 @@ class Link:
         self.idle.set()
         self._turns = asyncio.Semaphore(max_calls)
         self._under_way = 0
+        self._closed = False
 
     def enter(self) -> None:
         """Count one more pick."""
@@ -42,7 +46,7 @@ class Link:
     async def turn(self, end_s: float) -> AsyncIterator[None]:
         """Wait for a turn and keep it for one call; first come, first served.
 
-        Raises DeadlineExceeded when `end_s` (monotonic seconds) comes first.
+        Raises DeadlineExceeded when `end_s` (monotonic seconds) comes first, CancelledError when the channel was closed.
         """
         try:
             async with asyncio.timeout(end_s - time.monotonic()):
@@ -54,9 +58,19 @@ class Link:
                 fix="Allow more time, make fewer calls at once, or put many examples into one call.",
             ) from None
         try:
+            if self._closed:
+                raise asyncio.CancelledError  # as for the calls that are under way then
             yield
         finally:
             self._turns.release()
+
+    async def close(self) -> None:
+        """Close the channel; calls under way or in the queue are cancelled."""
+        self._closed = True
+        cancels = self._under_way > 0
+        await self.channel.close()
+        if cancels:
+            await asyncio.sleep(_ENDS_ARRIVE_S)
 
     async def retire(self, linger_s: float) -> None:
         """Close the channel of a replica that left, once its calls ended and the holders of streams have been told."""
@@ -66,4 +80,4 @@ class Link:
                 async with asyncio.timeout(_RETIRE_MAX_S):
                     await self.idle.wait()
         finally:
-            await self.channel.close()
+            await self.close()

@@ -173,7 +173,7 @@ class ServicePool:
         self._balancer.update(())
         self._addresses.set(frozenset())
         self._addresses.close()
-        await asyncio.gather(*(link.channel.close() for link in links.values()))
+        await asyncio.gather(*(link.close() for link in links.values()))
 
     def pick(self, exclude: Collection[str] = ()) -> Pick:
         """Choose a replica for one call or one message, none of `exclude`. Raises Unavailable when there is none."""
