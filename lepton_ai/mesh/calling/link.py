@@ -46,7 +46,7 @@ class Link:
     async def turn(self, end_s: float) -> AsyncIterator[None]:
         """Wait for a turn and keep it for one call; first come, first served.
 
-        Raises DeadlineExceeded when `end_s` (monotonic seconds) comes first, CancelledError when the channel was closed.
+        Raises DeadlineExceeded when `end_s` (monotonic seconds) comes first, CancelledError when the channel is closed.
         """
         try:
             async with asyncio.timeout(end_s - time.monotonic()):
