@@ -58,8 +58,8 @@ class Prediction(Outputs):
     anomalies: tuple[str, ...] = ()
     """What was odd about the input, one sentence each."""
     outputs: Mapping[str, Array] = field(default_factory=dict, compare=False)  # its id tells it from all others
-    """What the model gave, by name, without the batch dimension; read-only. All outputs for models without labels, for
-    others those that were asked for; empty with an error."""
+    """What the model gave, by name, without the batch dimension: all outputs for models without labels, for others
+    those that were asked for; empty with an error."""
 
 
 @dataclass(frozen=True)
