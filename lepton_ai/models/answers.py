@@ -12,6 +12,7 @@ from torch import nn
 
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import LeptonError
+from lepton_ai.outputs import Outputs
 from lepton_ai.pipeline import Labelled, Postprocess, Processed
 from lepton_ai.prediction import Label
 from lepton_ai.tensors import Array
@@ -36,7 +37,7 @@ class Evaluation(tuple[float, float]):
 
 
 @dataclass(frozen=True)
-class Predicted:
+class Predicted(Outputs):
     """The answer to one example."""
 
     labels: tuple[Label, ...]
