@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lepton_ai import Addresses, AsyncClient, Client
-from lepton_ai.errors import LeptonError
 from tests.integration.inference.served_colours import ServedColours, served_colours
 from tests.unit.inference.colours import COLOURS, RED
 
@@ -22,10 +20,6 @@ ALL_RED = {COLOURS[0]}
 async def served() -> AsyncIterator[ServedColours]:
     async with served_colours() as served:
         yield served
-
-
-def failures(outcomes: list[object]) -> Counter[str]:
-    return Counter(f"{type(each).__name__}: {each}" for each in outcomes if isinstance(each, BaseException))
 
 
 async def test_two_thousand_calls_of_an_asyncio_client_are_all_answered(served: ServedColours) -> None:
@@ -43,17 +37,6 @@ async def test_two_hundred_threads_with_one_client_are_all_answered(served: Serv
         work = (loop.run_in_executor(threads, client.predict, "colours", RED) for _ in range(1000))
         predictions = await asyncio.gather(*work)
     assert {each.labels[0].name for each in predictions} == ALL_RED
-
-
-async def test_calls_for_which_there_was_no_time_say_so_and_never_that_nobody_is_there(served: ServedColours) -> None:
-    async with AsyncClient(Addresses(inference=served.address)) as client:
-        await client.predict("colours", RED)
-        work = (client.predict("colours", RED, timeout_s=0.1) for _ in range(1000))
-        outcomes = await asyncio.gather(*work, return_exceptions=True)
-        reasons = {each.reason for each in outcomes if isinstance(each, LeptonError)}
-        assert reasons <= {"NO_TURN", "DEADLINE_EXCEEDED", "TOO_MANY_CALLS"}, failures(list(outcomes))
-        assert "NO_TURN" in reasons
-        assert (await client.predict("colours", RED)).labels[0].name in ALL_RED
 
 
 async def test_when_a_client_was_closed_amid_calls_all_of_them_have_ended(served: ServedColours) -> None:

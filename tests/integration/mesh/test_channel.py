@@ -332,6 +332,21 @@ async def test_a_replica_has_so_many_calls_of_a_pool_at_once_and_more_follow() -
         assert most == MAX_CALLS_PER_CONNECTION
 
 
+async def test_a_call_that_gets_no_turn_in_its_time_says_so_and_later_ones_are_answered() -> None:
+    async with _fleet(1) as fleet:
+        replica = fleet.replicas[0]
+        replica.answer = slow(60)
+        holding = [asyncio.create_task(fleet.pool.call(say, timeout_s=60)) for _ in range(MAX_CALLS_PER_CONNECTION)]
+        await eventually(lambda: replica.under_way == len(holding), description="the connection is full")
+        raised = await _raises(fleet, DeadlineExceeded, timeout_s=0.2)
+        assert (raised.reason, replica.calls) == ("NO_TURN", len(holding))
+        for call in holding:
+            call.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+        replica.answer = slow(0)
+        assert await fleet.pool.call(say, timeout_s=5) == b"hello"
+
+
 async def test_changes_of_the_addresses_can_be_followed() -> None:
     async with _fleet(2) as fleet:
         changes = fleet.pool.changed()
