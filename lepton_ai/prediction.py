@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,21 @@ class Answer:
 def takes_only_a_file(kinds: Mapping[str, str]) -> bool:
     """Whether a single picture or sound is all that a model takes, by the kinds of its inputs: then texts are paths."""
     return len(kinds) == 1 and all(kind in FILE_KINDS for kind in kinds.values())
+
+
+def to_examples(values: Iterable[Input]) -> list[Input]:
+    """The examples of a batch one by one. Raises InvalidInput for what is a single one, or holds none.
+
+    A text is not the list of its letters, and a data frame not that of its columns.
+    """
+    is_single = isinstance(values, str | bytes | bytearray | Mapping) or hasattr(values, "columns")
+    if isinstance(values, Iterable) and not is_single and getattr(values, "ndim", 1) > 0:
+        return list(values)
+    raise InvalidInput.of_field(
+        "values",
+        f"is a {type(values).__name__}, not a list of examples",
+        fix='Send a list, [value] for a single one; the rows of a data frame are frame.to_dict("records").',
+    )
 
 
 def to_item(value: Input, *, item_id: str = "", texts_are_paths: bool = False) -> common_pb2.Item:

@@ -23,7 +23,7 @@ from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
-from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
+from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_examples, to_item
 from lepton_ai.references import check_name, parse_model_ref
 from lepton_ai.storage_faults import gather_faults
 from lepton_ai.tensors import checked_text, to_proto
@@ -121,6 +121,7 @@ class AsyncClient:
         """
         end_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
         request = inference_pb2.PredictRequest(model=parse_model_ref(model))
+        values = to_examples(values)
 
         async def describe() -> Mapping[str, str]:
             return await self._input_kinds(request.model, end_s - time.monotonic())

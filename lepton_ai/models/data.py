@@ -107,7 +107,8 @@ def _frame_rows(frame: Any, pipeline: Pipeline) -> list[Mapping[str, RawValue]]:
     columns = [Column(name, kind) for name, kind in pipeline.inputs.items() if name in given]  # type: ignore[arg-type]
     if not columns:
         raise unknown_column(next(iter(pipeline.inputs)), tuple(given))
-    return list(Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns))))
+    data = Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns)))
+    return list(as_declared(data, pipeline))
 
 
 def _from_examples(data: Any) -> Dataset:
