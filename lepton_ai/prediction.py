@@ -123,7 +123,7 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
     if isinstance(value, bool | np.bool_):
         return common_pb2.Value(boolean=bool(value))
     if isinstance(value, int | np.integer):
-        return _whole_number(int(value), name)
+        return whole_number(int(value), name)
     if isinstance(value, float | np.floating):
         return common_pb2.Value(number=float(value))
     if isinstance(value, np.ndarray):
@@ -131,7 +131,7 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
     raise InvalidInput.of_field(_field(name), f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
 
 
-def _whole_number(value: int, name: str) -> common_pb2.Value:
+def whole_number(value: int, name: str) -> common_pb2.Value:
     """An integer where it fits; else an unsigned one as the array without dimensions that can hold it, else a float."""
     if -(1 << 63) <= value < 1 << 63:
         return common_pb2.Value(integer=value)
