@@ -189,7 +189,8 @@ class AsyncClient:
         `on_progress` is called with (bytes read, bytes in all) about every second.
         """
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        reports = registry.CheckStorage(registry_pb2.CheckStorageRequest(), timeout=_CHECK_TIMEOUT_S)
+        request = registry_pb2.CheckStorageRequest()
+        reports = registry.CheckStorage(request, timeout=_CHECK_TIMEOUT_S, metadata=self._proof)
         return await _explained(gather_faults(reports, on_progress), _CHECK_TIMEOUT_S)
 
     async def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:

@@ -235,6 +235,16 @@ class Postprocess:
         return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
 
 
+def without_labels(outputs: Mapping[str, Array], count: int) -> list[Labelled]:
+    """What becomes of `count` rows of a model that has no labels: an anomaly where an output is NaN or infinite."""
+    sound = np.ones(count, dtype=np.bool_)
+    for array in outputs.values():
+        if array.dtype.kind == "f" and array.size:
+            sound &= np.isfinite(array.reshape(count, -1)).all(axis=1)
+    odd = "The model's outputs for this input are not all numbers."
+    return [Labelled((), anomaly="" if each else odd) for each in sound.tolist()]
+
+
 def post_file_names(steps: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Names of the files that postprocess steps read, sorted. Raises InvalidInput for invalid steps."""
     parsed = parse_steps(steps, POST_OPERATIONS)
