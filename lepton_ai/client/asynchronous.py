@@ -143,15 +143,16 @@ class AsyncClient:
     async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
         """Upload a package as the next version of its model; content that is there already is not sent again.
 
-        Pushing what is a version already gives that version, and mends its files when the registry's are damaged.
+        Pushing a package that is a version already returns that version, and mends the registry's files if they are
+        damaged.
         """
-        from lepton_ai.package import Package  # needs nothing that a client which only predicts lacks, but time
+        from lepton_ai.package import Package  # imported here to save time in clients that only predict
 
         package = await asyncio.to_thread(Package.read, Path(directory))
         manifest = package.manifest()
         request = registry_pb2.FindMissingFilesRequest(sha256=[file.sha256 for file in manifest.files])
         registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
-        # The registry may have to read what it has.
+        # The registry may have to read those of the files that it has.
         timeout_s = self._timeout_s + sum(file.size_bytes for file in manifest.files) / _SLOWEST_BYTES_PER_S
         missing = await _explained(registry.FindMissingFiles(request, timeout=timeout_s), timeout_s)
         wanted = set(missing.sha256)
@@ -184,7 +185,7 @@ class AsyncClient:
         return await _explained(write_chunks(Path(path), found, chunks), _PUSH_TIMEOUT_S)
 
     async def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
-        """Have the registry read every file it holds, which takes a while; what is damaged, missing or unused.
+        """Have the registry read every file it holds, which takes a while; returns what is damaged, missing or unused.
 
         `on_progress` is called with (bytes read, bytes in all) about every second.
         """
@@ -279,7 +280,7 @@ class AsyncClient:
         if self._inference is None:
             address = self._address("inference")
             replicas = split_addresses(address)
-            # With several the spans of the pool's calls cannot say which one was called.
+            # With several addresses, the spans of the pool's calls cannot say which one was called.
             interceptors = self._interceptors(replicas[0] if len(replicas) == 1 else None)
             pool = ServicePool("inference", fixed_endpoints("inference", replicas), interceptors=interceptors)
             forking.grpc_used_by(self, uses=True)

@@ -49,7 +49,7 @@ class Client:
         """Close all connections."""
         with forking.process_lock():
             engine, self._engine = self._engine, None
-        if engine is not None and self._pid == os.getpid():  # a parent's is the parent's to close
+        if engine is not None and self._pid == os.getpid():  # only the process that made it may close it
             engine.close()
 
     def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
@@ -114,7 +114,7 @@ class Client:
         return self._opened().run(Call(method, arguments, options), on_progress)
 
     def _opened(self) -> Engine:
-        """Where calls run; made anew in a forked process, and when it is lost."""
+        """The engine that runs calls; a new one in a forked process, and when the old one is lost."""
         engine = self._engine
         if engine is not None and self._pid == os.getpid() and not engine.is_lost:
             return engine

@@ -25,7 +25,7 @@ class ClientOptions:
     trace_ratio: float
 
     def make(self) -> AsyncClient:
-        """The client; to be called in the loop that it will work in."""
+        """Make the client. Call this in the event loop that the client will work in."""
         from lepton_ai.client.asynchronous import AsyncClient
 
         return AsyncClient(self.addresses, timeout_s=self.timeout_s, trace_ratio=self.trace_ratio)
@@ -46,14 +46,14 @@ class Call:
 
 
 class Engine(Protocol):
-    """Where calls run. For any number of threads of one process."""
+    """Runs calls, for any number of threads of one process."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether it can answer nothing any more."""
+        """Whether it can no longer answer any call."""
 
     def run(self, call: Call, on_progress: OnProgress | None = None) -> Any:
-        """What the call gives or raises. Blocks."""
+        """Run the call, and return or raise what it does. Blocks."""
 
     def close(self) -> None:
         """Close all connections. Blocks."""
@@ -97,12 +97,12 @@ class LoopThread:
 
 
 async def _make(options: ClientOptions) -> AsyncClient:
-    """Inside the loop, to which grpc.aio binds what is made."""
+    """Make the client inside the loop, because grpc.aio binds it to the loop in which it is made."""
     return options.make()
 
 
 def open_engine(options: ClientOptions) -> Engine:
-    """A thread, which is quicker, or where gRPC does not work since a fork, a fresh process."""
+    """An engine in a thread, which is quicker, or in a fresh process where a fork has broken gRPC."""
     if not forking.grpc_is_lost():
         return LoopThread(options)
     from lepton_ai.client.helper import HelperProcess

@@ -1,9 +1,9 @@
 """Whether this process was forked from one in which gRPC ran, and what must then be left alone.
 
 Measured with grpcio 1.81: a forked child has none of gRPC's threads, shares its epoll sets with the parent, and cannot
-tell. Calls of grpc.aio wait for ever, blocking ones end the child with SIGABRT or SIGSEGV now and then, and what the
-child frees, the parent's loops may lose. Where gRPC had not started in the parent, or all its channels were closed, a
-child may use it like any process.
+tell. Calls of grpc.aio wait for ever, blocking ones end the child with SIGABRT or SIGSEGV now and then, and when the
+child frees its copies, the parent's loops may lose theirs. Where gRPC had not started in the parent, or all its
+channels were closed, a child may use it like any process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GRPC_THREADS = frozenset({"event_engine", "grpc_global_tim"})
 
 
 class _State:
-    """Of this process; a forked child starts with a copy."""
+    """The state of this process; a forked child starts with a copy."""
 
     def __init__(self) -> None:
         self.grpc_runs = False
@@ -37,12 +37,12 @@ _state = _State()
 
 
 def grpc_is_lost() -> bool:
-    """Whether gRPC ran in the process that this one, or one before it, was forked from: it does not work here."""
+    """Whether gRPC ran in a process that this one was forked from, directly or not: then it does not work here."""
     return _state.grpc_is_lost
 
 
 def check_grpc() -> None:
-    """Raise FailedPrecondition where gRPC does not work, rather than to wait for ever."""
+    """Raise FailedPrecondition where gRPC does not work, so that no call waits for ever."""
     if _state.grpc_is_lost:
         raise FailedPrecondition(
             "This process was forked from one in which gRPC was running, so that grpc.aio does not work here.",
@@ -53,7 +53,7 @@ def check_grpc() -> None:
 
 
 def process_lock() -> threading.Lock:
-    """A lock that no thread of a parent can hold."""
+    """A lock of this process alone: a forked child gets a new one, which no thread of the parent can hold."""
     return _state.lock
 
 
@@ -64,7 +64,7 @@ def leave_to_parent(owner: object) -> None:
 
 
 def grpc_used_by(user: object, *, uses: bool) -> None:
-    """Say that `user` has opened channels, or closed them all: gRPC's threads do not have their names at once."""
+    """Note that `user` has opened channels, or closed all: gRPC's threads get their names only a moment later."""
     if uses:
         _state.users.add(user)
     else:
@@ -79,7 +79,7 @@ def _in_child() -> None:
     _state.lock = threading.Lock()
     _state.grpc_is_lost = _state.grpc_is_lost or _state.grpc_runs
     for owner in list(_state.parents):
-        # A reference that nobody gives back also outlives the interpreter's own clean-up, which a list would not.
+        # A reference that nobody gives back survives even the interpreter's own clean-up, unlike one in a list.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
     _state.parents, _state.users = weakref.WeakSet(), weakref.WeakSet()
 
@@ -88,7 +88,7 @@ def _grpc_runs() -> bool:
     try:
         return any((task / "comm").read_text().strip() in _GRPC_THREADS for task in _TASKS.iterdir())
     except OSError:
-        return not _TASKS.exists()  # elsewhere than on Linux nothing tells: be careful; a thread that just ended: no
+        return not _TASKS.exists()  # without /proc, assume that it runs; with it, a thread has just ended
 
 
 os.register_at_fork(before=_before, after_in_child=_in_child)

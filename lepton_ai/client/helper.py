@@ -1,4 +1,4 @@
-"""A process that makes the calls of a forked one: started afresh, it has a gRPC that works, and shares nothing."""
+"""A process that makes the calls of a forked one: it starts fresh, so its gRPC works and it shares nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Told:
 
 
 class HelperProcess:
-    """The side of the forked process. It ends with this process, however that ends."""
+    """The helper as the forked process sees it. It ends with this process, however that ends."""
 
     def __init__(self, options: ClientOptions) -> None:
         """Raises DeadlineExceeded or FailedPrecondition when it does not start within the timeout of a call."""
@@ -123,7 +123,7 @@ class HelperProcess:
         if told.progress is not None and on_progress is not None:
             try:
                 on_progress(*told.progress)
-            except Exception as error:  # noqa: BLE001 - the caller's own, as it would be without a helper
+            except Exception as error:  # noqa: BLE001 - from the caller's own callback, so it ends the call
                 if not future.done():
                     future.set_exception(error)
             return
@@ -160,8 +160,8 @@ def _gone() -> Unavailable:
 
 
 def main() -> None:
-    """The side of the helper: answers what comes over the connection until that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that it works for, with which it ends
+    """Run the helper: answer requests from the connection until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that it serves; it ends with that one
     connection = Connection(int(sys.argv[1]))
     asyncio.run(_serve(connection, connection.recv()))
 
@@ -196,11 +196,11 @@ async def _answer(connection: Connection, client: AsyncClient, request: _Request
     try:
         answer = await request.call.run(client, on_progress if request.wants_progress else None)
         told = _Told(request.number, answer)
-    except Exception as error:  # noqa: BLE001 - every kind belongs to the caller
+    except Exception as error:  # noqa: BLE001 - the caller gets every kind
         told = _Told(request.number, error=error if isinstance(error, LeptonError) else _plain(error))
     connection.send(told)
 
 
 def _plain(error: Exception) -> Exception:
-    """An error that can be sent: those of Python's own, others by name."""
+    """An error that can be sent: Python's own errors as they are, others as an InternalError with their name."""
     return error if type(error).__module__ == "builtins" else InternalError(f"{type(error).__name__}: {error}")

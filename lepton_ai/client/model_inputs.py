@@ -9,7 +9,7 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.prediction import Input, takes_only_a_file
 
 _BELIEVED_S = 10.0
-"""So short, because under the same name a model of pictures may be followed by one of texts."""
+"""How long a description counts. Short, as a model of texts may replace one of pictures under the same name."""
 _MAX_PATH_CHARS = 4096
 
 Describe = Callable[[], Awaitable[Mapping[str, str]]]
@@ -26,7 +26,7 @@ class ModelInputs:
     async def texts_are_paths(self, model: str, values: Sequence[Input], describe: Describe) -> bool:
         """Whether plain texts among `values` name files for this model. Asks only when there is a text that could.
 
-        A description that cannot be had means no: it is a text.
+        When no description can be had the answer is no: they are texts.
         """
         if not any(isinstance(value, str) and _could_be_a_path(value) for value in values):
             return False

@@ -10,7 +10,7 @@ _MODE = 0o600
 
 
 def ensure_secret(path: Path) -> Path:
-    """The file, with a new secret when there is none in it. Its folder is there and closed to others."""
+    """The file, after writing a new secret into it if it has none. Its folder must exist and be closed to others."""
     if path.is_file() and read_secret_file(path):
         path.chmod(_MODE)
         return path

@@ -25,7 +25,7 @@ Mode = Literal["local", "docker"]
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """A process that was started for the stack, told from a later one with the same pid by when it started."""
+    """A process that was started for the stack; its start time tells it from a later one with the same pid."""
 
     pid: int
     started_at: float
@@ -38,9 +38,9 @@ class ComposeRecord:
 
     project: str
     files: tuple[str, ...]
-    """Names in the deploy folder, each over those before it."""
+    """Names in the deploy folder; each file overrides those before it."""
     variables: Mapping[str, str]
-    """What was chosen over deploy/.env."""
+    """Choices that override deploy/.env."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class StackState:
     processes: Mapping[str, ProcessRecord] = field(default_factory=dict)
     """As they were when the stack became ready; a process that was restarted since has another pid."""
     compose: ComposeRecord | None = None
-    """In docker mode."""
+    """Set in docker mode."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ class StackConnection:
     otlp: str
     """host:port for OTLP over gRPC."""
     token: str = field(default="", repr=False)
-    """What changes of the registry need; empty when this user may not read it."""
+    """The token for changes to the registry; empty when this user may not read it."""
 
 
 def find_home(start: Path) -> Path:
     """The run directory that a command given in `start` means: that of the nearest stack upwards, else `.lepton`."""
     start = start.absolute()
     for folder in (start, *start.parents):
-        # That of another user, which is closed to us, is not meant.
+        # A stack of another user is closed to us and cannot be meant.
         with contextlib.suppress(PermissionError):
             if (folder / HOME_NAME / STATE_NAME).is_file():
                 return folder / HOME_NAME
@@ -122,7 +122,7 @@ def write_state(home: Path, state: StackState) -> None:
 
 
 def delete_state(home: Path) -> None:
-    """Forget the stack: nothing of it runs any more."""
+    """Forget the stack, once nothing of it runs any more."""
     (home / STATE_NAME).unlink(missing_ok=True)
 
 

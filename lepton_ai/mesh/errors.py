@@ -1,8 +1,8 @@
 """Carries LeptonErrors over gRPC and back: class ↔ google.rpc.Status ↔ status code, text and trailing metadata.
 
-The richer half travels in the standard `grpc-status-details-bin` trailer: ErrorInfo (reason, domain "lepton",
-metadata.fix), BadRequest (which field is wrong) and RetryInfo. What is not a LeptonError becomes INTERNAL with a
-neutral text, so that nothing of the inside reaches a client.
+The details travel in the standard `grpc-status-details-bin` trailer: ErrorInfo (reason, domain "lepton", metadata.fix),
+BadRequest (which field is wrong) and RetryInfo. What is not a LeptonError becomes INTERNAL with a neutral text, so that
+no internals reach a client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DOMAIN = "lepton"
 DETAILS_KEY = "grpc-status-details-bin"
 
 _MAX_TEXT_BYTES = 900
-"""Bound of each text in an error. HTTP/2 headers are refused above 8 KiB, which would turn every long error into a
+"""Limit for each text in an error. HTTP/2 headers are refused above 8 KiB, which would turn every long error into a
 RESOURCE_EXHAUSTED about metadata; the text travels twice, once percent-encoded (×3) and once in base64 (×4/3)."""
 _MAX_FIELDS_BYTES = 900
 
@@ -41,7 +41,7 @@ _FOREIGN_CODES: dict[grpc.StatusCode, type[LeptonError]] = {
     grpc.StatusCode.OUT_OF_RANGE: InvalidInput,
     grpc.StatusCode.UNKNOWN: InternalError,
 }
-"""Codes that Lepton never sends, as other servers may."""
+"""Codes that other servers may send but Lepton never does."""
 
 _NEUTRAL: dict[type[LeptonError], tuple[str, str]] = {
     Unavailable: (
@@ -51,7 +51,7 @@ _NEUTRAL: dict[type[LeptonError], tuple[str, str]] = {
     DeadlineExceeded: ("The call did not finish in the time it was given.", "Allow more time or send less at once."),
     InternalError: ("The other side failed in a way it did not explain.", "Look into its log."),
 }
-"""Texts for failures that were not described by a Lepton server; the transport's own text names addresses."""
+"""Texts for failures that no Lepton server described; the transport's own text would name addresses."""
 
 
 def to_status(error: BaseException) -> status_pb2.Status:
@@ -92,8 +92,8 @@ def from_rpc_error(error: grpc.RpcError) -> LeptonError:
     if status is not None:
         return _build(error_class, status)
     if code is grpc.StatusCode.CANCELLED:
-        # Cancelling a call of one's own raises asyncio.CancelledError: this is a server that stops and drops a call
-        # that it had read, but not begun with.
+        # A call that we cancel ourselves raises asyncio.CancelledError. Here a server has stopped and dropped a call
+        # that it had read but not begun.
         return Unavailable("The service ended the call as it was stopping.", reason="STOPPING", fix="Try again.")
     neutral = _NEUTRAL.get(error_class)
     if neutral is None:  # the other side judged the request, so its words are meant for the caller

@@ -1,6 +1,7 @@
-"""`python -m lepton_ai.mesh.health_check [HOST:PORT]`: ends with 0 when the process there is ready; for containers.
+"""`python -m lepton_ai.mesh.health_check [HOST:PORT]`: exits with 0 when that process is ready; for containers.
 
-An engine runs this every few seconds in every container, so it does without protobuf, which costs more than gRPC.
+A container engine runs this every few seconds in every container, so it does without protobuf, which costs more to
+import than gRPC.
 """
 
 from __future__ import annotations

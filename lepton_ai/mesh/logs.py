@@ -1,4 +1,4 @@
-"""Log lines of a process: one a record, text or JSON, fields apart from prose, the trace id when there is one."""
+"""Log lines of a process: one a record, as text or JSON, with fields apart from prose and with the trace id if any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _MAX_FIELD_CHARS = 2000
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 _ESCAPES |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
-"""Escapes that are right in JSON strings too, where all below 0x20 is escaped already."""
+"""These escapes are valid in JSON strings too, where everything below 0x20 is escaped already."""
 
 
 def configure_logging(

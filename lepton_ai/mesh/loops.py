@@ -1,4 +1,4 @@
-"""Work that goes on as long as its process: what ends it before its time is logged, and it is begun again."""
+"""Background work that lasts as long as its process: whatever ends it early is logged, and it starts again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lepton_ai.mesh.retry import backoff_s
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
 _SOUND_AFTER_S = 60.0
-"""Who has run for so long had got over its last failure: the next one is a first one again."""
+"""A loop that has run for this long has recovered from its last failure: the next failure counts as the first."""
 _log = logging.getLogger(__name__)
 
 Body = Callable[[], Coroutine[Any, Any, None]]
@@ -22,9 +22,9 @@ Body = Callable[[], Coroutine[Any, Any, None]]
 def run_loop(body: Body, *, name: str) -> asyncio.Task[None]:
     """Run `body()` in a task until it returns or the task is cancelled; whatever it raises, it is called again.
 
-    For every task that nobody waits for: an exception would end it unseen, and its service would go on without it,
-    saying that all is well. `body` catches what it expects; this is for all the rest. The pause between two calls grows
-    to ten seconds, so that a fault that stays costs a log line now and then, and nothing else.
+    Use it for every task that nobody waits for: an exception would end such a task unseen, and its service would go on
+    and report that all is well. `body` catches the errors it expects; this catches the rest. The pause between two
+    calls grows to ten seconds, so that a lasting fault costs a log line now and then, and nothing else.
     """
     return asyncio.create_task(_run(body, name), name=name)
 
@@ -40,10 +40,10 @@ async def _run(body: Body, name: str) -> None:
                 raise
             # Something that the loop waited for was cancelled by others: no reason to end.
             failures = _count(failures, begun_s)
-            _log.warning("a loop was given up by what it waited for; it is begun again", extra={"loop": name})
-        except Exception:  # noqa: BLE001 - what it is for
+            _log.warning("what a loop waited for was cancelled; the loop starts again", extra={"loop": name})
+        except Exception:  # noqa: BLE001 - catching every fault is its purpose
             failures = _count(failures, begun_s)
-            _log.exception("a loop failed; it is begun again", extra={"loop": name, "failures": failures})
+            _log.exception("a loop failed; it starts again", extra={"loop": name, "failures": failures})
         else:
             return
         await asyncio.sleep(backoff_s(failures, base_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S))

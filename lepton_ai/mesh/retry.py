@@ -17,9 +17,9 @@ _WINDOW_S = 10.0
 def pause_before_retry(attempts: int, *, end_s: float, elsewhere: bool, wish_s: float | None = None) -> float | None:
     """How long to wait after the `attempts`-th failed attempt of a call; None when there must not be another one.
 
-    `elsewhere`: the next attempt goes to a replica that has not failed yet, which need not recover first. `wish_s`:
-    when to come back, as the server said; it is followed in any case. There is no attempt for which `end_s`, the
-    call's deadline (monotonic seconds), leaves no time. What the retry budget allows is the caller's to ask.
+    `elsewhere`: the next attempt goes to a replica that has not failed yet, so it need not wait for a recovery.
+    `wish_s`: when to come back, as the server said; it is followed in any case. There is no attempt when `end_s`, the
+    call's deadline (monotonic seconds), leaves no time for one. The caller asks the retry budget itself.
     """
     if attempts >= MAX_ATTEMPTS:
         return None
@@ -47,8 +47,8 @@ class RetryBudget:
     """Bounds the extra load of retries to a share of the recent calls, so that retries cannot feed an overload.
 
     Every call earns `ratio` of a retry; what was earned fades with a time constant of ten seconds, so a long quiet time
-    banks no storm. A reserve of `minimum` retries, refilled over the same ten seconds, serves callers with little
-    traffic. (Finagle's RetryBudget, with exponential fading in place of its sliding window.)
+    does not save up a storm of retries. A reserve of `minimum` retries, refilled over the same ten seconds, serves
+    callers with little traffic. (Finagle's RetryBudget, with exponential fading in place of its sliding window.)
     """
 
     def __init__(self, *, ratio: float = 0.2, minimum: int = 3, clock: Callable[[], float] = time.monotonic) -> None:

@@ -40,7 +40,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told. Services subclass it; `load()` is how a process reads it."""
+    """Settings that every service has. Services subclass it; a process reads it with `load()`."""
 
     model_config = SettingsConfigDict(env_prefix="LEPTON_", frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -49,10 +49,11 @@ class ServiceSettings(BaseSettings):
     port: Port = 0
     """Port to listen on; 0 takes any free one."""
     advertise_address: str | None = None
-    """How others reach this process: HOST or HOST:PORT. By default what `host` says, or this machine's address."""
+    """How others reach this process: HOST or HOST:PORT. By default `host`, or where that means all interfaces, this
+    machine's address."""
     etcd_address: LocalAddress = "127.0.0.1:2379"
     etcd_user: str | None = None
-    """Whom to log in as, where etcd asks for a user."""
+    """User to log in to etcd as, where etcd requires a login."""
     etcd_password: SecretStr | None = None
     etcd_password_file: Path | None = None
     """File with the password, in place of `etcd_password`."""
@@ -77,14 +78,14 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
 
     def etcd_login(self) -> EtcdLogin | None:
-        """What to prove oneself with at etcd; None without a user. Raises FailedPrecondition without a password."""
+        """The login for etcd; None without a user. Raises FailedPrecondition for a user without a password."""
         if self.etcd_user is None:
             return None
         return EtcdLogin(self.etcd_user, secret("LEPTON_ETCD_PASSWORD", self.etcd_password, self.etcd_password_file))
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment. Raises InvalidInput that names each wrong variable and what it may be."""
+        """Read the environment. Raises an InvalidInput that names each wrong variable and its allowed values."""
         try:
             return cls()
         except ValidationError as invalid:
@@ -92,7 +93,7 @@ class ServiceSettings(BaseSettings):
 
 
 def secret(name: str, value: SecretStr | None, file: Path | None) -> str:
-    """A secret that is a setting itself or stands in a file. Raises FailedPrecondition when there is none to read."""
+    """A secret, from the setting itself or from the file. Raises FailedPrecondition when neither gives one."""
     found = read_secret(name, value.get_secret_value() if value is not None else "", file)
     if not found:
         raise FailedPrecondition(f"Neither {name} nor {name}_FILE is set.", reason="NO_SECRET", fix="Set one of them.")
@@ -100,7 +101,7 @@ def secret(name: str, value: SecretStr | None, file: Path | None) -> str:
 
 
 def _explain(settings: type[ServiceSettings], invalid: ValidationError) -> InvalidInput:
-    """Values are left out: a setting may be a secret."""
+    """The error for invalid settings. It leaves out their values: a setting may be a secret."""
     prefix = settings.model_config["env_prefix"]
     violations = tuple(
         FieldViolation(f"{prefix}{'_'.join(str(part) for part in each['loc'])}".upper(), each["msg"])

@@ -1,4 +1,4 @@
-"""From a view of the platform to a verdict with reasons. Pure: no clock, no I/O."""
+"""Judges a view of the platform and gives the reasons. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def assess(view: View) -> pb.PlatformStatus:
 
 
 def mark_stale(status: pb.PlatformStatus, since_ns: int) -> None:
-    """Say in a status that it tells of the past: nothing in it is called healthy any more, and a problem says why."""
+    """Mark a status as out of date since `since_ns`: nothing in it counts as healthy, and a problem says why."""
     status.stale_since.FromNanoseconds(since_ns)
     since = f"{status.stale_since.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
     parts: Iterable[pb.PlatformStatus | pb.ServiceStatus | pb.ModelStatus] = (status, *status.services, *status.models)

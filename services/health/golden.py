@@ -1,4 +1,4 @@
-"""What a deployed version is tried with: a golden sample of its package, or zeros where it has none."""
+"""The input that a deployed version is tested with: a golden sample of its package, or zeros where it has none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_PACKAGES = 256
 
 @dataclass(frozen=True)
 class Sample:
-    """What a package says of itself, as far as a trial needs it; `golden` is None where it has no golden sample."""
+    """What a test needs of a package's description; `golden` is None where it has no golden sample."""
 
     description: Description
     golden: GoldenItem | None

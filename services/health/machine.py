@@ -1,4 +1,4 @@
-"""What the local stack's machine has against the platform: no room on its disk, or nobody to start what dies."""
+"""Problems of the local stack's machine: a disk that is nearly full, or no supervisor to restart what dies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Machine:
-    """Looks at the disk of a directory and at a supervisor's control socket, as far as they are given."""
+    """Looks at the disk of a directory and at a supervisor's control socket, where these are given."""
 
     def __init__(self, *, disk_directory: Path | None, disk_low_bytes: int, supervisor_socket: Path | None) -> None:
         self._disk_directory = disk_directory
@@ -42,7 +42,7 @@ class Machine:
         try:
             return describe_low(self._disk_directory, low_bytes=self._disk_low_bytes)
         except OSError as error:
-            _log.warning("The room on the disk is not known: %s", error.strerror)
+            _log.warning("The free space of the disk cannot be read: %s", error.strerror)
             return f"The disk that the platform writes to does not answer: {error.strerror}."
 
     def _look_for_supervisor(self) -> str:

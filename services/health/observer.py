@@ -24,14 +24,14 @@ from services.health.view import ReplicaCheck, View
 _SETTLE_S = 0.2
 """How long to wait after a change before probing: changes come in bursts."""
 _STALE_ROUNDS = 3
-"""After so many rounds that did not come, what the last one found is called stale."""
+"""After so many missed rounds, the findings of the last one count as stale."""
 _AGE_INTERVAL_S = 1.0
 _NOT_JUDGED = "it could not be made or judged, see the log of the health service"
 _log = logging.getLogger(__name__)
 
 
 class Observer:
-    """Runs from `start()` to `close()`; `status` is what the service tells, and it says itself when it is stale."""
+    """Runs from `start()` to `close()`; `status` is what the service reports, marked as such when it is stale."""
 
     def __init__(
         self, state: StateStore, checker: ReplicaChecker, prober: ModelProber, settings: HealthSettings
@@ -87,7 +87,7 @@ class Observer:
         self.status.close()
 
     def current(self) -> health_pb2.PlatformStatus:
-        """The status with the time of the last look, stale ones marked as such."""
+        """The status with the time of the last look, marked as such when it is stale."""
         self._show()
         status = health_pb2.PlatformStatus()
         status.CopyFrom(self.status.value)
@@ -95,7 +95,7 @@ class Observer:
         return status
 
     async def look_at_machine(self) -> None:
-        """Have the status tell of the machine as it is now: disks fill up faster than replicas are asked."""
+        """Bring the machine's part of the status up to date: a disk can fill up between two rounds of checks."""
         self._machine_problems = await self._machine.look()
         self._refresh()
 
@@ -125,10 +125,10 @@ class Observer:
                 await asyncio.sleep(_SETTLE_S)
 
     async def _probe(self, deployment: registry_pb2.Deployment) -> health_pb2.ProbeResult:
-        """One model whose probe meets a fault of ours must not keep the others from theirs."""
+        """Probe one model. A fault of ours becomes its result, so that the other models are still probed."""
         try:
             return await self._prober.probe(deployment)
-        except Exception:  # noqa: BLE001 - logged, and told as the result
+        except Exception:  # noqa: BLE001 - logged, and reported as the result
             before = self._probes.get(deployment.model)
             if before is None or before.error != _NOT_JUDGED:
                 _log.exception("a test prediction failed in the health service", extra={"model": deployment.model})

@@ -19,7 +19,7 @@ Invoke = Callable[[grpc.aio.Channel, float], Awaitable[inference_pb2.PredictResp
 
 
 class ModelProber:
-    """One prediction a call, over the production route, so that whatever users would hit is hit."""
+    """Makes one prediction a call over the production route, so that it meets every fault that users would meet."""
 
     def __init__(self, inference: ServicePool, samples: GoldenSamples, *, timeout_s: float) -> None:
         self._inference = inference
@@ -46,7 +46,7 @@ class ModelProber:
             return
         sample = await self._samples.sample(wanted)
         answer = await self._inference.call(_predict(_request(deployment.model, sample)), timeout_s=self._timeout_s)
-        # While a new version is on its way the answer is the old one's, which has samples of its own.
+        # While a new version is being loaded the old one answers, and that has samples of its own.
         if answer.model_version == result.model_version and sample.golden is not None:
             result.error = verdict(sample.golden, answer)
         result.model_version = answer.model_version

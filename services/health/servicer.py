@@ -20,7 +20,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class HealthServicer(health_pb2_grpc.HealthServiceServicer):
-    """Tells what the observer sees. `draining` is set when the server wants its streams to end."""
+    """Reports what the observer sees. `draining` is set when the server wants its streams to end."""
 
     def __init__(self, observer: Observer, *, draining: asyncio.Event) -> None:
         self._observer = observer

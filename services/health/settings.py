@@ -1,4 +1,4 @@
-"""What the health service can be told."""
+"""Settings of the health service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lepton_ai.mesh.settings import ServiceSettings
 
 
 class HealthSettings(ServiceSettings):
-    """Environment variables LEPTON_*; the shared ones stand in ServiceSettings."""
+    """Environment variables LEPTON_*; the shared ones are in ServiceSettings."""
 
     check_interval_s: float = Field(default=2.0, gt=0, le=60)
     """How often every replica is asked for its health."""
@@ -21,12 +21,12 @@ class HealthSettings(ServiceSettings):
     """How often a golden sample of every deployed model is predicted through the real path."""
     probe_timeout_s: float = Field(default=5.0, gt=0, le=60)
     max_golden_bytes: int = Field(default=32 << 20, ge=1024)
-    """Golden samples larger than this in all are not probed; the model says so."""
+    """A golden sample with a file larger than this is not probed; the model's status says so."""
     expected_replicas: Mapping[str, int] = Field(default_factory=dict)
-    """Service → how many should be registered, as JSON; fewer is a problem. Without: at least one of each."""
+    """Service → how many replicas should be registered, as JSON; fewer is a problem. By default one of each."""
     disk_directory: Path | None = None
-    """A directory on the disk that the platform writes to; that it is nearly full is a problem."""
+    """A directory on the disk that the platform writes to; the status reports when that disk is nearly full."""
     disk_low_bytes: int = Field(default=LOW_BYTES, ge=0)
-    """What counts as nearly full."""
+    """Free bytes below which the disk counts as nearly full."""
     supervisor_socket: Path | None = None
-    """Control socket of the local stack's supervisor; that nobody listens there is a problem."""
+    """Control socket of the local stack's supervisor; the status reports when nobody listens there."""

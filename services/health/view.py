@@ -9,7 +9,7 @@ from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import registry_pb2
 
 EXPECTED_SERVICES = ("inference", "preprocess", "registry")
-"""Services without which the platform is not whole. Others are shown when they are there."""
+"""Services that the platform needs. Others are shown when they are registered."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the inference service can be told, by environment variables that start with LEPTON_."""
+"""Settings of the inference service, read from environment variables that start with LEPTON_."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class InferenceSettings(ServiceSettings):
     """Settings of one inference replica and the Triton that it owns."""
 
     triton_address: LocalAddress = "127.0.0.1:8001"
-    """gRPC address of this replica's own Triton; `unix:/PATH` for a socket, which only this user may be let into."""
+    """gRPC address of this replica's own Triton; `unix:/PATH` for a socket, which must be closed to other users."""
     model_repository: Path = Path("model-repository")
     """Directory that Triton reads models from; this service writes it and both must see the same files."""
     cache_dir: Path = Path("cache")
-    """Directory of this replica's own for model packages and what it must remember over restarts."""
+    """A directory of this replica's own, for model packages and for what it must remember over restarts."""
     triton_backend: TritonBackend = DEFAULT_BACKEND
     """How models run: in Lepton's runner in Triton's Python backend, or in Triton's own ("native") backends."""
     triton_device: TritonDevice = DEFAULT_DEVICE
-    """Where Triton's own backends compute; "gpu" makes one copy of a model whose package leaves their number open."""
+    """Where Triton's own backends compute; "gpu" runs one copy of a model whose package does not say how many."""
     triton_pid_file: Path | None = None
-    """File with Triton's process id, where this service may end a Triton that hangs, to have it restarted."""
+    """File with Triton's process id, for this service to end a Triton that hangs; its supervisor restarts it."""
     triton_shared_memory_bytes: int = Field(default=32 * MIB, ge=0)
     """Memory shared with a Triton at a socket or a loopback address, for inputs of batches; 0: none."""
     max_queue_rows: int = Field(default=1024, ge=1)
@@ -44,4 +44,4 @@ class InferenceSettings(ServiceSettings):
     max_stream_rows: int = Field(default=256, ge=1)
     """Rows of all PredictStreams together that are worked on at once, so that they leave room for other calls."""
     ready_after_s: Seconds = 10.0
-    """How long to wait for all that is deployed to serve before the port says it is ready anyway: etcd may be away."""
+    """How long to wait for all that is deployed to serve; then the service is ready anyway, as etcd may be away."""

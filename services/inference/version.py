@@ -1,4 +1,4 @@
-"""A version of a model that Triton has loaded: what it takes and gives, and who is using it."""
+"""A version of a model that Triton has loaded: its inputs and outputs, and how many requests use it."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class LoadedVersion:
     pipeline_proto: preprocess_pb2.Pipeline | None = None
     postprocess: Postprocess | None = None
     on_failure: Callable[[BaseException], None] | None = None
-    """Told of errors that smell of a dead process; set by who heals the version. See `report_failure`."""
+    """Called with errors that may mean a dead process; set by the code that heals the version. See `report_failure`."""
     last_success_s: float = field(default=float("-inf"))
-    """Monotonic time of the last good answer: the data plane calls `succeeded()`, and the prober then has rest."""
+    """Monotonic time of the last good answer: the data plane calls `succeeded()`, and no probe is needed then."""
     _users: int = field(default=0, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -85,6 +85,6 @@ class LoadedVersion:
         self.last_success_s = time.monotonic()
 
     def report_failure(self, error: BaseException) -> None:
-        """The data plane met an error that `smells_dead` recognises: whoever heals the version probes it at once."""
+        """Pass on an error of the data plane that `smells_dead` recognises, so that the version is probed at once."""
         if self.on_failure is not None:
             self.on_failure(error)

@@ -113,7 +113,8 @@ class InferenceReplica:
         server.on_close(self._close)
 
     async def start(self) -> None:
-        """Begin to serve what is deployed. Returns when all of it serves or cannot, after `ready_after_s` at latest."""
+        """Begin to serve what is deployed. Returns when all of it serves or cannot, at the latest after
+        `ready_after_s`."""
         await self._preprocessing.start()
         await self.reconciler.start(self._server.address)
         end_s = time.monotonic() + self._settings.ready_after_s

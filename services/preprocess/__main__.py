@@ -18,7 +18,7 @@ NAME = "preprocess"
 
 async def main() -> None:
     """Serve until SIGTERM."""
-    # About damaged EXIF data, once for every odd photo: nothing that an operator could do anything about.
+    # Pillow warns of damaged EXIF data, once for every odd photo, and an operator can do nothing about it.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     settings = PreprocessSettings.load()
     configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)

@@ -68,7 +68,7 @@ class Outbox:
             self._wake_is_coming = False
 
     async def room(self) -> None:
-        """Wait while the other side does not read its results: no more work is accepted from it until it does."""
+        """Wait while the other side does not read its results: until it does, no more of its work is accepted."""
         while self._unsent_bytes > _MAX_UNSENT_BYTES:
             self._taken.clear()
             await self._taken.wait()

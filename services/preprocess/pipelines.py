@@ -63,5 +63,5 @@ class PipelineCache:
 
 
 def pipeline_bytes(message: preprocess_pb2.Pipeline) -> int:
-    """What a pipeline takes: its document and its files."""
+    """The bytes of a pipeline: its document and its files."""
     return len(message.document_json) + sum(len(content) for content in message.files.values())

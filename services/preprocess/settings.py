@@ -1,4 +1,4 @@
-"""What the preprocess service can be told."""
+"""Settings of the preprocess service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PreprocessSettings(ServiceSettings):
     max_pipelines: int = Field(default=256, ge=1)
     """Pipelines kept loaded for all callers, and pipelines that one stream may define."""
     max_pipelines_bytes: int = Field(default=256 * MIB, ge=1)
-    """Documents and files of those pipelines."""
+    """Bytes of the documents and files of those pipelines."""
 
     @property
     def limits(self) -> Limits:

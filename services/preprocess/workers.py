@@ -70,7 +70,7 @@ class Workers:
     def __init__(
         self, work: Callable[[Job], None], *, threads: int, max_queue_items: int, max_queue_bytes: int
     ) -> None:
-        """`work` should not raise, for then nobody is told of the job.
+        """`work` should not raise: then nobody would hear how the job ended.
 
         `threads` 0 starts one for every core that this process may use.
         """

@@ -41,7 +41,7 @@ async def main() -> None:
 
 
 def _protect(server: Server, settings: RegistrySettings) -> None:
-    """Raises FailedPrecondition when other machines could change what is served."""
+    """Require the token. Without one, raises FailedPrecondition when other machines could change what is served."""
     token = settings.read_token()
     if token:
         server.require_token(token, SERVICE_NAME, open_methods=OPEN_METHODS)

@@ -63,7 +63,7 @@ class Deployments:
             after = await self._settle(writing, version.model, {version.version})
             if after != before:
                 await _record(writing, actor, "deploy", before=before, after=after)
-            # Last of all, as it cannot be taken back: the commit that follows is all that is left to do.
+            # Written last, as it cannot be taken back: only the commit is left to do after it.
             await self._put(after)
         return after
 
@@ -144,7 +144,7 @@ async def _record(
 
 
 def _summary(deployment: registry_pb2.Deployment | None) -> dict[str, object] | None:
-    """Without the manifests, which never change and stand in the versions."""
+    """A deployment for the audit trail: without its manifests, which never change and are kept with the versions."""
     if deployment is None:
         return None
     copy = registry_pb2.Deployment.FromString(deployment.SerializeToString())

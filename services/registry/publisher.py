@@ -1,4 +1,4 @@
-"""Keeps etcd equal to the database: fills a wiped one, repairs what a crash between the two left behind."""
+"""Keeps etcd equal to the database: fills a wiped etcd, and repairs what a crash between the two writes left behind."""
 
 from __future__ import annotations
 

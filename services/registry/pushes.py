@@ -190,7 +190,7 @@ class Pushes:
 
     async def _pin(self, hashes: Collection[str]) -> None:
         async with self._pins:
-            self._pinned.update(list(hashes))  # a mapping would be taken for counts
+            self._pinned.update(list(hashes))  # Counter would read a mapping as counts
 
     async def _unpin(self, hashes: Collection[str]) -> None:
         """Delete what was stored for nothing: held by no version and by no other push that is about to record one."""

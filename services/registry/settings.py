@@ -1,4 +1,4 @@
-"""What the registry can be told, by environment variables that start with LEPTON_."""
+"""Settings of the registry, read from environment variables that start with LEPTON_."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _GIB = 1 << 30
 
 
 class RegistrySettings(ServiceSettings):
-    """Settings of the registry, over those that every service has."""
+    """Settings of the registry, beside those that every service has."""
 
     data_dir: Path = Path("registry-data")
     """Database and blobs; only one registry may use it."""
     token: SecretStr | None = None
-    """What callers show who change something."""
+    """The token that callers must show to change something."""
     token_file: Path | None = None
     """File with the token, in place of `token`."""
     etcd_root_password: SecretStr | None = None
-    """Where etcd is Lepton's own: root's password, with which an etcd that lets in everybody is closed."""
+    """Password of etcd's root, where etcd is Lepton's own: with it the registry makes an open etcd require logins."""
     etcd_root_password_file: Path | None = None
     """File with root's password, in place of `etcd_root_password`."""
     max_files: int = Field(default=PackageLimits.max_files, ge=1, le=100_000)
@@ -38,11 +38,11 @@ class RegistrySettings(ServiceSettings):
     """Checks of uploaded models at once; more wait."""
     inspection_timeout_s: float = Field(default=InspectionLimits.timeout_s, gt=0, le=3600)
     inspection_memory_bytes: int = Field(default=InspectionLimits.memory_bytes, ge=_GIB)
-    """Address space of the process that looks into an uploaded model."""
+    """Address space, in bytes, of the process that inspects an uploaded model."""
     triton_backend: TritonBackend = "python"
-    """How the inference replicas run models, as they are told: what they could not load is refused at push."""
+    """How the inference replicas run models; set it as theirs is, since a push refuses what they could not load."""
     republish_interval_s: float = Field(default=5.0, gt=0, le=3600)
-    """How often etcd is compared with the database: as soon as leases run out, so that all of a wiped etcd is back."""
+    """How often etcd is compared with the database. As long as a lease, so that a wiped etcd gets all back together."""
 
     def read_token(self) -> str:
         """The token; empty when anybody may change anything. Raises FailedPrecondition when its file has none."""
@@ -51,7 +51,7 @@ class RegistrySettings(ServiceSettings):
         return secret("LEPTON_TOKEN", self.token, self.token_file)
 
     def etcd_login(self) -> EtcdLogin | None:
-        """The registry, whose news is all that stands in etcd, is who closes it to others."""
+        """The login, with root's password: only the registry, whose deployments are in etcd, turns logins on there."""
         login = super().etcd_login()
         if login is None or (self.etcd_root_password is None and self.etcd_root_password_file is None):
             return login

@@ -37,7 +37,7 @@ _WRITING = "lepton_writing"
 _FULL = frozenset(
     {
         sqlite3.SQLITE_FULL,
-        # What the journal and the memory shared by connections meet on a full disk.
+        # Errors of the journal, and of the memory that connections share, on a full disk.
         sqlite3.SQLITE_IOERR_WRITE,
         sqlite3.SQLITE_IOERR_TRUNCATE,
         sqlite3.SQLITE_IOERR_SHMSIZE,
@@ -197,7 +197,7 @@ class SqlStore:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[SqlWriting]:
-        # Before anything else is changed, for instance in etcd: a commit that fails at the end is too late for that.
+        # Checked before anything else changes, for instance in etcd: a commit that fails at the end would be too late.
         if await asyncio.to_thread(free_bytes, self._path.parent) < _COMMIT_BYTES:
             raise disk_full()
         async with _database_errors(), self._writers, self._engine.connect() as connection:

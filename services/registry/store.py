@@ -56,7 +56,8 @@ class RouteTarget:
 
 @dataclass(frozen=True)
 class DeploymentRecord:
-    """What is asked to be served of a model. `generation` grows with every change, over undeploy and redeploy too."""
+    """What is asked to be served of a model. `generation` grows with every change, also across undeploy and
+    redeploy."""
 
     model: str
     generation: int
@@ -122,7 +123,7 @@ class Writing(Reading, Protocol):
         """Set the model's generation; it must only grow."""
 
     async def generation(self, model: str) -> int:
-        """The model's generation, 0 before its first deployment. Stands over undeploy."""
+        """The model's generation, 0 before its first deployment. An undeploy keeps it."""
 
     async def record(self, entry: AuditEntry) -> None:
         """Append to the audit trail."""

@@ -32,7 +32,7 @@ _STOP_S = 20
 
 @dataclass(frozen=True)
 class ComposeSettings:
-    """deploy/.env, with what the environment says instead."""
+    """The settings in deploy/.env, overridden by the environment."""
 
     variables: Mapping[str, str]
 
@@ -62,7 +62,7 @@ class ComposeSettings:
         )
 
     def files(self, *, trace_store: str) -> tuple[str, ...]:
-        """The Compose files that these settings and the trace store ask for, each over those before it."""
+        """The Compose files that these settings and the trace store ask for; each overrides those before it."""
         files = [COMPOSE_FILE]
         if trace_store == "builtin":
             files.append("compose.traces.yml")
@@ -85,7 +85,7 @@ def _parse(text: str) -> Iterable[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Project:
-    """A Compose project and how to drive it; the same words for Compose 1.29 and 2."""
+    """A Compose project and the command lines for it, which work in Compose 1.29 and 2."""
 
     compose: tuple[str, ...]
     name: str
@@ -94,18 +94,18 @@ class Project:
     variables: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of each command: they win over deploy/.env."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Variables as well, but they are kept in files of their own and never in the run state file."""
+    """More variables for the commands; their values are kept in files of their own, never in the run state file."""
 
     @classmethod
     def recorded(
         cls, compose: tuple[str, ...], deploy: Path, record: ComposeRecord, secrets: Mapping[str, str]
     ) -> Project:
-        """The project of a run state file."""
+        """The project that a run state file describes."""
         return cls(compose, record.project, deploy, record.files, record.variables, secrets)
 
     @property
     def record(self) -> ComposeRecord:
-        """For the run state file."""
+        """What the run state file keeps of this project."""
         return ComposeRecord(self.name, self.files, self.variables)
 
     def command(self, *arguments: str) -> tuple[str, ...]:

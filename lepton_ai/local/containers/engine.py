@@ -1,4 +1,4 @@
-"""The Docker engine on this machine, by its command line: whether it answers, its images, its containers."""
+"""The Docker engine on this machine, through its command line: whether it answers, its images, its containers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Engine:
         ids = _output(self._docker("ps", *selected)).split()
         if not ids:
             return []
-        # A container may go between the two calls; the others are described all the same.
+        # A container may disappear between the two calls; the others are described all the same.
         described: list[dict[str, Any]] = json.loads(self._docker("inspect", "--type=container", *ids).output or "[]")
         return described
 

@@ -43,8 +43,8 @@ class Container:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it will hardly become ready by itself: it keeps dying, or its health check has given up."""
-        # The engine calls what it has stopped unhealthy, too.
+        """Whether it is unlikely to become ready by itself: it keeps dying, or its health check has given up."""
+        # The engine also calls a container unhealthy that it has stopped.
         gave_up = self.health == "unhealthy" and self.is_running
         return gave_up or (self.restarts >= _FAILED_STARTS and not self.is_ready)
 

@@ -19,7 +19,7 @@ COMPOSE_FILE = "docker-compose.yml"
 
 @dataclass(frozen=True)
 class Choice:
-    """How it will run."""
+    """How the platform will run."""
 
     mode: Mode
     why: str = ""

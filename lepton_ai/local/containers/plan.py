@@ -28,13 +28,13 @@ class ImageStore(Protocol):
 
 
 class Listener(Protocol):
-    """Is told what happens; a part of the stack's Reporter."""
+    """Receives progress; a part of the stack's Reporter."""
 
     def step(self, title: str) -> None:
         """Something that may take long begins."""
 
     def line(self, text: str) -> None:
-        """What the program that works on it says."""
+        """A line that the program at work has printed."""
 
     def note(self, text: str) -> None:
         """Something that a person should know."""
@@ -42,7 +42,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What a person may choose over deploy/.env."""
+    """Choices of a person that override deploy/.env."""
 
     ports: Mapping[str, int] = field(default_factory=dict)
     """Name as in local mode → number that it must have."""
@@ -52,7 +52,7 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class Images:
-    """What the images that are here allow."""
+    """What the images on this machine make possible."""
 
     trace_store: TraceStore
     triton_backend: str
@@ -74,7 +74,7 @@ def fetch_images(settings: ComposeSettings, engine: ImageStore, *, log: Path, re
 def plan_project(
     settings: ComposeSettings, options: PlanOptions, images: Images, *, previous: Mapping[str, int]
 ) -> tuple[dict[str, str], dict[str, int]]:
-    """(variables over deploy/.env, name → port). Raises FailedPrecondition when a fixed port is taken."""
+    """(variables that override deploy/.env, name → port). Raises FailedPrecondition when a fixed port is taken."""
     ports = choose_ports(settings.port_wishes(), fixed=options.ports, previous=previous, usual=options.usual_ports)
     variables = {PORT_VARIABLES[name]: str(port) for name, port in ports.items()}
     variables["TRITON_BACKEND"] = images.triton_backend

@@ -33,19 +33,19 @@ _TAIL_LINES = 15
 
 
 class Reporter(Protocol):
-    """Is told how it goes."""
+    """Receives progress while the platform starts."""
 
     def step(self, title: str) -> None:
         """Something that may take long begins."""
 
     def line(self, text: str) -> None:
-        """What the program that works on it says."""
+        """A line that the program at work has printed."""
 
     def note(self, text: str) -> None:
         """Something that a person should know."""
 
     def containers(self, containers: tuple[Container, ...]) -> None:
-        """How the containers are now; told several times a second while they start."""
+        """The containers as they are now, several times a second while they start."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class ContainerStack:
         return state, Project.recorded(self._engine.compose, self._deploy, state.compose, self._secrets())
 
     def _secrets(self) -> dict[str, str]:
-        """Random ones, made when they are asked for first: also of a stack that was started before there were any."""
+        """Random secrets, made on first use, also for a stack that an earlier release started without them."""
         return {variable: read_secret_file(self.directory.secret(name)) for name, variable in SECRET_VARIABLES.items()}
 
     def read_containers(self, project: Project) -> tuple[Container, ...]:
@@ -143,17 +143,17 @@ class ContainerStack:
             delete_state(self.directory.home)
             if wipe:
                 shutil.rmtree(self._logs)
-                shutil.rmtree(self.directory.secrets)  # of an etcd that is gone with its volume
+                shutil.rmtree(self.directory.secrets)  # for an etcd that has gone with its volume
             return count
 
     def _usual_project(self) -> Project:
         settings = ComposeSettings.read(self._deploy, os.environ)
-        # With the built-in store's file, for its volume; it is fine when there is none.
+        # Include the built-in trace store's file, so that its volume is removed too, if there is one.
         files = settings.files(trace_store="builtin")
         return Project(self._engine.compose, settings[PROJECT_VARIABLE], self._deploy, files, secrets=self._secrets())
 
     def _resume(self, options: ContainerOptions) -> tuple[StackState, Project] | None:
-        """What runs already: only what died of it is started again."""
+        """The state and project that run already, if any; then only what has died of it is started again."""
         if self.read_running() is None:
             return None
         recorded = self.read_recorded()
@@ -204,7 +204,7 @@ class ContainerStack:
         end_s = time.monotonic() + timeout_s
         log = self._log("up")
         with log.open("w", encoding="utf-8") as output:
-            # A session of its own: Ctrl-C ends our waiting, not the start.
+            # Compose gets a session of its own: Ctrl-C ends our waiting, not the start.
             compose = subprocess.Popen(
                 project.up(state.replicas),
                 env=project.environment(),
@@ -245,7 +245,7 @@ class ContainerStack:
         return ContainerFailed(container, self._engine.read_logs(container.id, lines=_TAIL_LINES))
 
     def _late(self, containers: tuple[Container, ...]) -> LeptonError:
-        # In the order of their dependencies: what comes later waits for it.
+        # The containers are in the order of their dependencies, so the first one holds up the later ones.
         missing = [container for container in containers if not _answers(container)]
         if missing:
             return self._failed(missing[0])
@@ -291,7 +291,7 @@ def _refused(name: str, log: Path) -> ComposeFailed:
 
 
 def _answers(container: Container) -> bool:
-    """Jaeger's image cannot check itself, so its page is asked from here."""
+    """Whether it is ready. Jaeger's image has no health check, so its page is asked from here."""
     if container.health or container.service != "traces" or not container.address:
         return container.is_ready
     page = Process(container.name, container.service, (), {}, container.address, "http", "/api/services")

@@ -9,7 +9,7 @@ from lepton_ai.disk import free_bytes
 
 _FAILED_STARTS = 3
 _NEEDED_BYTES = 160 << 20
-"""With less room it is the disk that keeps the process from starting: etcd begins with two files of 64 MB."""
+"""With less room, the disk and not the data keeps the process from starting: etcd begins with two files of 64 MB."""
 
 
 class ExpendableData:
@@ -20,7 +20,7 @@ class ExpendableData:
         self._failures = 0
 
     def started(self) -> None:
-        """The process runs on this data."""
+        """Note that the process runs on this data."""
         self._failures = 0
 
     def failed(self) -> str:

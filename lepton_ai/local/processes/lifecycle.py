@@ -24,7 +24,7 @@ from lepton_ai.local.stack import TOKEN_NAME, ProcessRecord, StackState, delete_
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _FAILED_STARTS = 3
-"""A process that has died this often before it was ever ready will not get there by itself."""
+"""A process that has died this often without ever being ready will not become ready by itself."""
 _TAIL_LINES = 15
 _SHUTDOWN_TIMEOUT_S = 10.0
 _WAVE_MARGIN_S = 5.0
@@ -226,7 +226,7 @@ def _require_same_replicas(state: StackState, options: StackOptions) -> None:
 def _late(healths: tuple[ProcessHealth, ...]) -> DeadlineExceeded:
     missing = [health.process for health in healths if not health.ready]
     names = {process.name for process in missing} | {process.part for process in missing}
-    # What waits for another part is not to blame.
+    # A process that waits for another missing one is not to blame.
     culprits = [process.name for process in missing if not names.intersection(process.needs)]
     return DeadlineExceeded(
         f"Not ready in time: {', '.join(process.name for process in missing)}.",

@@ -60,7 +60,7 @@ class StackHealth:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong beside single processes, a sentence each with what to do."""
+        """What is wrong apart from single processes, a sentence each with what to do."""
         gone = "The supervisor is gone: nothing is restarted. `lepton up` recovers the stack."
         return tuple(filter(None, ("" if self.supervised else gone, self.disk_problem)))
 

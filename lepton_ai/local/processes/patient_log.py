@@ -1,4 +1,4 @@
-"""supervisor's log files, except that a full disk costs lines and nothing else."""
+"""supervisor's log files, changed so that a full disk costs lines and nothing else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from supervisor import loggers
 
 
 class PatientFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]  # supervisor is untyped
-    """Never raises: for an error supervisor would end, or stop reading the pipe of a process, which then hangs.
+    """Never raises: on an error supervisor would end, or stop reading a process's pipe, which would hang that process.
 
-    What could not be written is counted, and said in the log itself once there is room again.
+    It counts the records that could not be written, and notes the number in the log once there is room again.
     """
 
     stream: Any
@@ -19,10 +19,10 @@ class PatientFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]  # 
     """Records that were not written since the last one that was."""
 
     def emit(self, record: loggers.LogRecord) -> None:
-        """Write a record, turning the file over when it has grown too large."""
+        """Write a record, and rotate the file when it has grown too large."""
         before = self.missing
         try:
-            if self.stream.closed:  # turning it over ended half-way
+            if self.stream.closed:  # a rotation ended half-way
                 self.stream = Path(self.baseFilename).open("ab")  # noqa: SIM115 - open as long as the process runs
             super().emit(record)
         except OSError:

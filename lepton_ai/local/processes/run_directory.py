@@ -1,6 +1,6 @@
 """The folder in which a local stack lives (`.lepton`): data, logs, sockets, secrets, pid files and a lock.
 
-What other users of the machine must not do is decided here: everything lies in folders that only this user may enter.
+It keeps out other users of the machine: everything lies in folders that only this user may enter.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from lepton_ai.local.stack import SECRETS_NAME
 _SOCKET_PATH_BYTES = 100
 """A Unix socket's path may have 103 bytes on macOS and 107 on Linux."""
 _SOCKET_NAME_BYTES = 21
-"""Of the longest name with its slash: `control.sock` and the pid that supervisord appends while it binds."""
+"""Bytes of the longest name with its slash: `control.sock` and the pid that supervisord appends while it binds."""
 _WRITE, _ANYTHING = 0o022, 0o077
-"""What the group and others may do, in a folder's mode."""
+"""Bits of a folder's mode: what the group and others may do."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class RunDirectory:
 
     @property
     def secrets(self) -> Path:
-        """What programs prove themselves with to one another, a file each."""
+        """Secrets that programs prove themselves to one another with, one file each."""
         return self.home / SECRETS_NAME
 
     def secret(self, name: str) -> Path:
-        """A file with a random secret, made when it is asked for first. Raises FailedPrecondition as `make` does."""
+        """A file with a random secret, made on first use. Raises FailedPrecondition as `make` does."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         _forbid(self.home, others=_WRITE)
         self.secrets.mkdir(mode=0o700, exist_ok=True)
@@ -99,12 +99,12 @@ class RunDirectory:
         return self.supervisor / f"{process}.pid"
 
     def make(self) -> None:
-        """Create the folders, and close to other users those that are there: all in them is this user's own.
+        """Create the folders, and close existing ones to other users: everything in them is this user's own.
 
         Raises FailedPrecondition when one of them belongs to another user.
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # It may hold what is not ours, and be somebody's on purpose; but who may write there could replace the rest.
+        # Others may read it, as it may hold other things too. But whoever can write there could replace our folders.
         _forbid(self.home, others=_WRITE)
         for folder in (self.data, self.cache, self.logs, self.supervisor, self.sockets):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -137,7 +137,7 @@ class RunDirectory:
 
 
 def _forbid(folder: Path, *, others: int) -> None:
-    """Somebody may have made it with a wide mode, or earlier than we did and as another user."""
+    """Take these rights from others, if they have them. Raises FailedPrecondition for another user's folder."""
     found = folder.stat()
     if found.st_uid != os.getuid():
         raise FailedPrecondition(

@@ -178,7 +178,7 @@ class Supervisor:
         try:
             self._call("stopProcess", name, False)
         except xmlrpc.client.Fault as fault:
-            if fault.faultCode != _FAULT_NOT_RUNNING:  # it ended by itself a moment ago
+            if fault.faultCode != _FAULT_NOT_RUNNING:  # else it had ended by itself a moment before
                 raise
 
     def shutdown(self) -> None:
@@ -186,7 +186,7 @@ class Supervisor:
         try:
             self._call("shutdown")
         except xmlrpc.client.Fault as fault:
-            if fault.faultCode != _FAULT_SHUTDOWN_STATE:  # it is doing so already
+            if fault.faultCode != _FAULT_SHUTDOWN_STATE:  # else it is shutting down already
                 raise
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -210,8 +210,8 @@ def _not_started() -> InternalError:
 def find_members(stack_id: str) -> tuple[psutil.Process, ...]:
     """Every process that carries the stack's random id in its environment: supervisord, and all that it started.
 
-    Those that were started by one of these are found, too, whoever their parent is by now. Neither names nor pids,
-    which a system gives out again, are trusted.
+    Processes that these have started are found too, whoever their parent is by now. Neither names nor pids are trusted,
+    as the system reuses pids.
     """
     mine = os.getpid()
     return tuple(process for process in psutil.process_iter() if process.pid != mine and _carries(process, stack_id))
@@ -225,9 +225,9 @@ def _carries(process: psutil.Process, stack_id: str) -> bool:
 
 
 def end_members(stack_id: str, *, timeout_s: float = 10.0) -> int:
-    """Stop all that is left of a stack, politely and then not; returns how many there were."""
+    """Stop all that is left of a stack, with SIGTERM and then SIGKILL; returns how many processes there were."""
     members = find_members(stack_id)
-    # A parent that is told first does not start again what is being stopped.
+    # Parents go first, so that they do not restart the children that are being stopped.
     for member in sorted(members, key=lambda member: member.pid):
         _signal(member, kill=False)
     _await_end(members, timeout_s)
@@ -254,7 +254,7 @@ def _exists(process: psutil.Process) -> bool:
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:
     try:
-        # psutil compares the start time first, so a pid that was taken over is never hit.
+        # psutil compares the start time first, so it never signals another process with the same pid.
         process.kill() if kill else process.terminate()
     except psutil.NoSuchProcess:
         return

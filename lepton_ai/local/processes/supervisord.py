@@ -1,5 +1,5 @@
-"""supervisord with four additions: it never gives a process up, leaves no child of a dead one, keeps pid files, and
-outlives a full disk.
+"""supervisord with four additions: it never gives up on a process, leaves no child of a dead one, keeps pid files, and
+survives a full disk.
 
 Run as `python -m lepton_ai.local.processes.supervisord -c supervisord.conf`. The processes come from `processes.json`
 beside the configuration file, because values in supervisor's own format cannot hold quotes, '%' or ' #', and paths can.
@@ -34,7 +34,7 @@ BACKOFF_MAX_S = 10
 _TABLE_NAME = "processes.json"
 _FOR_EVER = sys.maxsize
 _PAUSE_S = 1.0
-_PRIORITY = 999  # all start at once; who stops them knows the order
+_PRIORITY = 999  # all start at once; `lepton down` knows the order in which they stop
 
 
 class PatientProcess(Subprocess):  # type: ignore[misc]  # supervisor is untyped
@@ -66,13 +66,13 @@ class PatientProcess(Subprocess):  # type: ignore[misc]  # supervisor is untyped
 
     def finish(self, pid: int, sts: int) -> None:
         """End what the dead process left of its group (Triton's Python stubs), and start it again without delay."""
-        # Nobody shall signal a pid that may soon be somebody else's.
+        # Nobody may signal a pid that may soon be another process's.
         self._pid_file.delete()
         # Mostly the group has ended with its leader, as it should.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         super().finish(pid, sts)
-        if self.get_state() == ProcessStates.BACKOFF and os.WIFEXITED(sts):  # what is killed ends for other reasons
+        if self.get_state() == ProcessStates.BACKOFF and os.WIFEXITED(sts):  # a kill says nothing about the data
             self._doubt_data()
         # Otherwise the new start waits for the next turn of supervisord's loop, up to a second.
         self.transition()
@@ -90,7 +90,7 @@ class PatientProcess(Subprocess):  # type: ignore[misc]  # supervisor is untyped
             self.config.options.logger.log(LevelsByName.WARN, text)
 
     def settle_files(self) -> None:
-        """Write what the disk did not take before."""
+        """Write the number files that a full disk has delayed."""
         self._pid_file.settle()
         self._starts_file.settle()
 
@@ -160,7 +160,7 @@ def _logging(log: str, log_bytes: int) -> dict[str, Any]:
 class StackSupervisor(supervisord.Supervisor):  # type: ignore[misc]
     """Ends itself and the stack when its folder is deleted, since nobody could find them to stop them any more.
 
-    No error of a disk ends it: nobody would start again what dies after it.
+    No disk error ends it: without it nobody would restart processes that die.
     """
 
     def runforever(self) -> None:

@@ -62,7 +62,7 @@ class Part:
     more_ports: Mapping[str, int | None] = field(default_factory=dict)
     """Suffix → usual port. `{"metrics": None}` of the registry is the port `registry-metrics`."""
     on_socket: bool = False
-    """Whether it has a socket for its main port: what lets whoever reaches it do anything is for this user alone."""
+    """Whether its main port is a socket: a part that lets its callers do anything must be for this user alone."""
     needs: tuple[str, ...] = ()
     """Parts that this one calls. All start at once; it stops before they do, so that its last calls arrive."""
     ready_path: str = "/"

@@ -12,7 +12,7 @@ from lepton_ai.local.processes.table import Process, Restart
 
 TABLE_NAME = "processes.json"
 _LOG_BYTES = 10 * 1024 * 1024
-"""A log file is turned over at this size, and one older file is kept."""
+"""A log file is rotated at this size, and one older file is kept."""
 
 
 def write_table(path: Path, processes: Sequence[Process], directory: RunDirectory) -> None:

@@ -12,7 +12,7 @@ from lepton_ai.errors import FailedPrecondition, InvalidInput, ResourceExhausted
 
 LOOPBACK = "127.0.0.1"
 UNIX = "unix:"
-"""What an address begins with that is the path of a socket, the way gRPC writes it."""
+"""Beginning of an address that is the path of a socket, the way gRPC writes it."""
 _FREE_RANGE = range(10_000, 32_768)
 """Below the ports that Linux gives to outgoing connections, so that none can take a port while its process restarts."""
 _ATTEMPTS = 200

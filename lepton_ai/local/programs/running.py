@@ -66,7 +66,7 @@ def stream_program(
 ) -> Finished:
     """Run a program and hand on each line when it says it; the whole goes into `log`, the end of it is returned.
 
-    Raises as `Run` does. The program ends with us, also when `on_line` raises.
+    Raises as `Run` does. The program ends when we do, also when `on_line` raises.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -113,7 +113,7 @@ def prepare(installation: TritonInstallation, directory: Path) -> TritonInstalla
     try:
         copy_repaired(installation.binary, temporary / "tritonserver")
         _fill_backend(temporary / "backends/python", installation.backend, installation.stub)
-        # Fails when another process was first; then theirs is as good.
+        # Fails when another process was first; then its copy is as good.
         with contextlib.suppress(OSError):
             temporary.rename(target)
     finally:
@@ -228,8 +228,8 @@ def _is_orphan(info: Mapping[str, Any], prefix: str) -> bool:
 def _relative_to_common(options: TritonOptions, run_directory: Path) -> tuple[TritonOptions, Path]:
     """Enter the folder that holds both directories and name them from there.
 
-    The Python in Triton's stubs takes file names for ASCII whatever the locale (its configuration is isolated), so a
-    user's folder with another name must not be part of any path that Triton hands to it.
+    The Python in Triton's stubs reads file names as ASCII whatever the locale (its configuration is isolated), so no
+    path that Triton hands to it may contain a folder with a name beyond ASCII.
     """
     common = Path(os.path.commonpath([run_directory.absolute(), options.model_repository.absolute()]))
     relative = [path.absolute().relative_to(common) for path in (options.model_repository, run_directory)]
@@ -246,10 +246,10 @@ def _relative_to_common(options: TritonOptions, run_directory: Path) -> tuple[Tr
 def main(
     run_directory: Path, model_repository: Path, socket: Path, otlp_http_address: str | None, pid_file: Path | None
 ) -> None:
-    """Become tritonserver. A supervisor restarts it when it dies; whoever needs it restarted kills the pid."""
+    """Become tritonserver. A supervisor restarts it when it dies; kill its pid to have it restarted."""
     installation = find_triton()
     options = TritonOptions(model_repository, socket.absolute(), otlp_http_address)
-    os.umask(0o077)  # among others of the shared memory in which its Python backend keeps tensors
+    os.umask(0o077)  # also closes the shared memory in which its Python backend keeps tensors
     run_directory.mkdir(parents=True, exist_ok=True)
     model_repository.mkdir(parents=True, exist_ok=True)
     remove_leftovers(run_directory)

@@ -54,7 +54,7 @@ _REPAIR: Mapping[int, bytes] = {
 _WIDENS, _DOES_NOTHING = b"\0fchmod\0", b"\0fsync\0\0"
 """Names of imported functions, as they stand among a library's strings; (int, unsigned) and (int)."""
 REPAIR_DIGEST = hashlib.sha256(repr((_REPAIR, _WIDENS, _DOES_NOTHING)).encode()).hexdigest()
-"""Differs when the repair does: copies made with another one are old."""
+"""Changes when the repair does: copies made with another digest are outdated."""
 
 
 def needs_repair(binary: Path) -> bool:

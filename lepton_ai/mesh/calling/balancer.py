@@ -22,16 +22,16 @@ otherwise leave it idle for half a minute."""
 FAILURE_COST_S = 5.0
 """The latency that a failure or a refusal is charged as."""
 CHARGE_DECAY_S = 0.5
-"""How fast that charge fades. A replica as fast as the others are, at 1 to 50 ms, is tried again after 2 to 4 s: soon
-after a restart, and still by far less than one call in a hundred under load."""
+"""How fast that charge fades. Where replicas answer in 1 to 50 ms, a charged one is tried again after 2 to 4 s: soon
+after a restart, yet with far less than one call in a hundred under load."""
 FAILURES_TO_EJECT = 5
 PROBATION_BASE_S = 1.0
 PROBATION_MAX_S = 60.0
 
 _UNKNOWN_COST_S = 1.0
 _NEWCOMER_FACTOR = 3.0
-"""A newcomer is taken to be this much slower than the others are, until it has answered once: it is tried soon, but by
-one call rather than by all."""
+"""A newcomer counts as this much slower than the others until it has answered once: it is tried soon, but with one call
+rather than with all."""
 _TYPICAL_WEIGHT = 0.1
 _LEAST_COST_S = 1e-4
 
@@ -41,7 +41,8 @@ class Outcome(enum.Enum):
 
     SUCCEEDED = enum.auto()
     ANSWERED = enum.auto()
-    """With an error that is the caller's: the replica lives, but this was too easy to praise its speed."""
+    """It answered with an error of the caller's making, which shows that the replica is alive but not that it is
+    fast."""
     REFUSED = enum.auto()
     """It is too busy or not ready: charged, but no reason to eject."""
     TIMED_OUT = enum.auto()
@@ -115,7 +116,7 @@ class _Replica:
         self.stamp_s = now
 
     def observe_peak(self, latency_s: float, now: float) -> None:
-        """Of a call that did not succeed: it can show that the replica is slow, never that it is fast."""
+        """Observe a call that did not succeed: it can show that the replica is slow, never that it is fast."""
         if latency_s > self.cost_s:
             self.observe(latency_s, now)
 
@@ -145,7 +146,7 @@ class Balancer:
 
     @property
     def ejected(self) -> frozenset[str]:
-        """Replicas that get no calls now but a probe in time."""
+        """Replicas that get no calls now, only a probe when their time comes."""
         return frozenset(replica.address for replica in self._replicas.values() if replica.ejected_s is not None)
 
     def update(self, addresses: Iterable[str]) -> None:
@@ -186,7 +187,7 @@ class Balancer:
             return candidates[0]
         uniform = self._uniform
         first = int(uniform() * count)
-        # The second of the two is another one: the first is left out of the draw.
+        # The second candidate must differ from the first, so the first is left out of the draw.
         second = int(uniform() * (count - 1))
         second += second >= first
         one, other = candidates[first], candidates[second]
@@ -241,7 +242,7 @@ class Balancer:
     def _count_failure(self, ticket: Ticket, replica: _Replica, now: float) -> None:
         replica.failures += 1
         if replica.ejected_s is not None:
-            # Only the probe prolongs: calls that were under way when it was ejected are old news.
+            # Only a failed probe prolongs the ejection: calls that were under way when it began tell nothing new.
             if replica.probe is ticket:
                 self._eject(replica, now)
         elif replica.failures >= FAILURES_TO_EJECT and self._may_eject(replica):
@@ -253,7 +254,7 @@ class Balancer:
 
     def _eject(self, replica: _Replica, now: float) -> None:
         if replica.ejected_s is None and now - replica.readmitted_s > PROBATION_MAX_S:
-            replica.strikes = 0  # it was well for long enough to start afresh
+            replica.strikes = 0  # it was healthy long enough to start again from zero
         replica.strikes += 1
         replica.ejected_s = now
         replica.until_s = now + backoff_s(
@@ -266,7 +267,7 @@ class Balancer:
         replica.probe = None
         replica.failures = 0
         replica.readmitted_s = now
-        # As a newcomer its next answer counts in full: what it was charged before is over.
+        # Treat it as a newcomer: its next answer counts in full, and earlier charges are dropped.
         replica.known = False
         replica.stamp_s = now
         replica.charged_s = None

@@ -82,7 +82,7 @@ class Pick:
         self._finish(Outcome.SUCCEEDED)
 
     def failed(self, error: BaseException) -> None:
-        """It ended with this error, which decides whether that speaks against the replica."""
+        """It ended with this error, whose kind decides whether it counts against the replica."""
         self._finish(outcome_of(error))
 
     def abandoned(self) -> None:
@@ -120,9 +120,9 @@ class ServicePool:
         linger_s: float = 10.0,
         doubt_s: float = 3.0,
     ) -> None:
-        """`linger_s`: how long the channel of a replica that left is kept at least, for streams to be moved off it.
+        """`linger_s`: the least time to keep the channel of a replica that left, so that streams can move off it.
 
-        `doubt_s`: how long it is not believed that no replica is left. After a silence of etcd all leases run out at
+        `doubt_s`: how long to doubt the news that no replica is left. After a silence of etcd all leases run out at
         once, while the replicas live and are about to register again.
         """
         self.service = service
@@ -191,9 +191,9 @@ class ServicePool:
     ) -> T:
         """Make a call: `invoke(channel, timeout_s)` is tried at up to three replicas within `timeout_s` in all.
 
-        Tried again is what is UNAVAILABLE, and RESOURCE_EXHAUSTED where the server says when to come back; its wish is
-        followed, or the error raised when there is no time for that. A call that is not `idempotent` is tried again
-        only when it surely did nothing. Raises the LeptonError that the last attempt ended with.
+        It retries UNAVAILABLE, and RESOURCE_EXHAUSTED where the server says when to come back: then it waits that long,
+        or raises the error when there is no time for that. A call that is not `idempotent` is tried again only when it
+        surely did nothing. Raises the LeptonError that the last attempt ended with.
         """
         end_s = time.monotonic() + timeout_s
         if timeout_s <= 0:
@@ -290,7 +290,7 @@ class _Link:
 
 
 async def _retire(link: _Link, linger_s: float) -> None:
-    """Close the channel of a replica that left, after its calls have ended and holders of streams have heard of it."""
+    """Close the channel of a replica that left, once its calls have ended and the holders of streams have been told."""
     try:
         await asyncio.sleep(linger_s)
         with contextlib.suppress(TimeoutError):
@@ -303,12 +303,12 @@ async def _retire(link: _Link, linger_s: float) -> None:
 def _may_retry(error: grpc.aio.AioRpcError | LeptonError, known: LeptonError, *, idempotent: bool) -> bool:
     if known.code is grpc.StatusCode.UNAVAILABLE:
         return idempotent or known.retry_after_s is not None or _never_sent(error)
-    # Without a word when to come back it is a limit that the call will meet everywhere, such as its size.
+    # Without a retry delay it is a limit that the call will meet everywhere, such as that on its size.
     return known.code is grpc.StatusCode.RESOURCE_EXHAUSTED and known.retry_after_s is not None
 
 
 def _never_sent(error: grpc.aio.AioRpcError | LeptonError) -> bool:
     """Whether there was no connection to begin with, so that the server cannot have seen the call."""
-    # Text of gRPC core's pick_first when no address can be connected to; the code alone is also that of a connection
-    # that broke while the server worked.
+    # The text that gRPC core's pick_first gives when it can connect to no address. The code alone does not tell: it is
+    # the same when a connection breaks while the server works.
     return isinstance(error, grpc.aio.AioRpcError) and (error.details() or "").startswith("failed to connect to all")

@@ -25,9 +25,9 @@ async def register(state: StateStore, endpoint: Endpoint) -> Publication:
 
 
 async def watch_endpoints(state: StateStore, service: str, *, memory: Path | None = None) -> EndpointWatch:
-    """Follow the endpoints of a service. Returns within the store's request timeout, also when the store is away.
+    """Follow the endpoints of a service. Returns within the store's request timeout, even when the store is away.
 
-    What was seen last is kept in the file `memory`, and is what a process that starts without the store begins with.
+    The file `memory` keeps what was seen last; a process that starts while the store is away begins with it.
     """
     prefix = f"{ENDPOINTS}{service}/"
     if memory is None:
@@ -59,7 +59,7 @@ def _write(path: Path, entries: Mapping[str, bytes]) -> None:
 
 
 def fixed_endpoints(service: str, addresses: Iterable[str]) -> EndpointWatch:
-    """Endpoints that are told rather than found: they never change."""
+    """Endpoints that are given rather than discovered: they never change."""
     found = (Endpoint(service, address) for address in addresses)
     return EndpointWatch(service, _FixedView({endpoint_key(endpoint): encode_endpoint(endpoint) for endpoint in found}))
 
@@ -122,7 +122,7 @@ class EndpointWatch:
 
     async def _keep(self, path: Path) -> None:
         async for entries in self._watch.changes():
-            if not entries:  # whom one could call last is of more use than nobody
+            if not entries:  # the last known endpoints are of more use than none
                 continue
             try:
                 await asyncio.to_thread(_write, path, entries)

@@ -22,14 +22,15 @@ _log = logging.getLogger(__name__)
 _RECONNECT_BASE_S = 0.1
 _RECONNECT_MAX_S = 1.0
 _SETTLE_MARGIN_S = 2.0
-"""After an outage everybody is registered again within the lease time and this; only then is a missing key believed."""
+"""After an outage everybody registers again within the lease time plus this; until then a missing key is not
+believed."""
 
 
 class EtcdStore:
     """A `StateStore` on an etcd server (any 3.4 or newer).
 
     Constructing it does no I/O, and etcd may be absent: publications wait, watches show nothing yet, and both catch up
-    within a second or two of its coming. `get`, `list`, `put` and `delete` raise Unavailable within
+    within a second or two after it starts. `get`, `list`, `put` and `delete` raise Unavailable within
     `request_timeout_s`.
     """
 
@@ -94,8 +95,8 @@ class EtcdStore:
 class _EtcdPublication:
     """A leased key and the task that keeps it: renews the lease, and grants and puts again whatever was lost.
 
-    Each has a lease of its own, so that withdrawing is revoking: it takes the key with it, no write that is still under
-    way can bring the key back, and without etcd it simply runs out.
+    Each has a lease of its own. Withdrawing revokes the lease, which deletes the key: no write still under way can
+    bring the key back, and without etcd the lease simply runs out.
     """
 
     def __init__(self, etcd: EtcdConnection, key: str, value: bytes, *, ttl_s: int) -> None:
@@ -148,8 +149,9 @@ class _EtcdPublication:
 class _EtcdWatch:
     """A view of a prefix and the task that keeps it: lists, follows the changes from there, lists again in time.
 
-    The regular new list is there because a watch is not to be trusted for ever (etcd's own robustness tests found lost
-    events); the list after an outage tells nothing about what is missing from it until everybody is registered again.
+    It lists again regularly because a watch cannot be trusted for ever (etcd's own robustness tests found lost events).
+    A key that is missing from the list after an outage counts as gone only when everybody has had time to register
+    again.
     """
 
     def __init__(
@@ -210,7 +212,7 @@ class _EtcdWatch:
 
     async def _list(self) -> None:
         entries, revision = await self._etcd.entries(self._prefix)
-        # Revisions only ever grow, so one that went back is that of a store that lost its data.
+        # Revisions only grow, so a lower one means that the store has lost its data.
         self._wiped = revision < self._revision or (self._wiped and bool(self._view.doubtful))
         self._revision = revision
         self._view.relist(entries, after_outage=self._outage)
@@ -238,10 +240,10 @@ class _EtcdWatch:
     def _settle(self) -> None:
         alone = self._wiped and self._view.doubtful == self._view.entries.keys()
         if alone or self._held:
-            # Nobody has published here again yet, as happens when who alone writes here is away too: keep what was,
-            # until some time after the first has come back.
+            # Nobody has published here again yet; perhaps the only writer is away too. Keep the known keys until some
+            # time after the first one has come back.
             self._held = alone
             self._settle_later()
         elif self._connected:
-            # Else nothing is believed; the list that ends the new outage starts the time again.
+            # Otherwise a new outage has begun: drop nothing, as the list that ends it starts the waiting time again.
             self._view.settle()

@@ -1,7 +1,7 @@
-"""Logging in at an etcd that asks for a user, and closing one that does not yet.
+"""Logs in at an etcd that requires it, and turns that requirement on in an etcd that lets in everybody.
 
-etcd gives a token for a password. It forgets tokens when it restarts and some minutes after their last use, so that
-one is asked for again whenever etcd does not know it any more.
+etcd gives a token for a password. It forgets tokens when it restarts and some minutes after their last use; then this
+process asks for a new one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class EtcdAccess:
-    """The token of a login, for one connection. Without a login nothing is shown."""
+    """The token of one connection's login. Without a login, calls carry no token."""
 
     def __init__(self, login: EtcdLogin | None) -> None:
         self._login = login
@@ -39,9 +39,9 @@ class EtcdAccess:
         if not self._token:
             if self._logging_in is None or self._logging_in.done():
                 self._logging_in = asyncio.create_task(self._renew(channel, self._login), name="etcd login")
-                # It may fail when nobody waits any more.
+                # Fetch its error, since it may fail when nobody waits for it any more.
                 self._logging_in.add_done_callback(lambda task: task.cancelled() or task.exception())
-            # Passwords are slow on purpose: who cannot wait for a login leaves it to those that ask next.
+            # Checking a password is slow on purpose: a caller that gives up leaves the login running for the next ones.
             await asyncio.shield(self._logging_in)
         return (("token", self._token),)
 
@@ -49,7 +49,7 @@ class EtcdAccess:
         self._token = await _log_in(rpc.AuthStub(channel), login)
 
     def heard(self, error: grpc.aio.AioRpcError) -> bool:
-        """Told of a failed call: whether etcd had forgotten the token. The next call asks for a new one."""
+        """Whether this call failed because etcd had forgotten the token; if so, the next call asks for a new one."""
         stale = error.code() == grpc.StatusCode.UNAUTHENTICATED or _OLD_REVISION in (error.details() or "")
         forgotten = bool(self._token) and stale
         if forgotten or error.code() == grpc.StatusCode.UNAVAILABLE:
@@ -57,7 +57,7 @@ class EtcdAccess:
         return forgotten
 
     def forget(self) -> None:
-        """Log in again before the next call: etcd has restarted, maybe without its data, and then lets in everybody."""
+        """Log in again before the next call: etcd may have restarted, and if it lost its data it lets in everybody."""
         self._token = ""
 
     async def close(self) -> None:
@@ -80,11 +80,11 @@ async def _log_in(auth: Any, login: EtcdLogin) -> str:
 
 
 async def _close(auth: Any, login: EtcdLogin) -> None:
-    """Have etcd ask for a user from now on: this one, who may use Lepton's keys, or root.
+    """Make etcd require a login from now on: as this user, who may use Lepton's keys, or as root.
 
-    What stands there already is from a set-up that was cut short, or from somebody who wants to come back: it goes.
+    Existing users and roles are deleted first: an interrupted set-up left them, or somebody who wants to come back.
     """
-    _log.warning("etcd lets in everybody; from now on it asks for a user", extra={"user": login.user})
+    _log.warning("etcd let in everybody; from now on it requires a login", extra={"user": login.user})
 
     async def call(method: str, request: Any) -> Any:
         return await getattr(auth, method)(request, timeout=_STEP_TIMEOUT_S)

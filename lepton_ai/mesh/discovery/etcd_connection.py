@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_http_proxy", 0),
-    # etcd tolerates one ping per 5 s (its --grpc-keepalive-min-time). The pings are what notices a hung etcd or a dead
-    # network under a watch, on which otherwise nothing would ever be sent.
+    # etcd tolerates one ping per 5 s (its --grpc-keepalive-min-time). Only pings reveal a hung etcd or a dead network
+    # under a watch, on which otherwise nothing would ever be sent.
     ("grpc.keepalive_time_ms", 6_000),
     ("grpc.keepalive_timeout_ms", 3_000),
     # Measured with grpcio 1.81: an unanswered ping ends the connection after this (by default a minute), not after the
@@ -47,11 +47,11 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 class _TokenForgotten(Unavailable):
-    """etcd has restarted; who asks again will be let in again."""
+    """etcd no longer knows our token, for instance after a restart; the next try logs in again."""
 
 
 class EtcdConnection:
-    """One channel to etcd; turns its failures into Unavailable and logs when it goes and comes."""
+    """One channel to etcd; turns its failures into Unavailable and logs when etcd stops and starts answering."""
 
     def __init__(self, address: str, timeout_s: float, login: EtcdLogin | None = None) -> None:
         self.address = address
@@ -73,7 +73,7 @@ class EtcdConnection:
         return await self._ask(getattr(rpc.KVStub(self._open()), method), request)
 
     async def _ask(self, method: Any, request: Any) -> Any:
-        """Call a method, and once more when etcd had only forgotten who we are."""
+        """Call a method, and once more when etcd had only forgotten our token."""
         async with self._answered_in_time():
             proof = await self._prove()
             try:
@@ -103,7 +103,7 @@ class EtcdConnection:
     async def keep_alive(self, lease: int) -> bool:
         """Renew a lease; False when etcd does not know it (any more).
 
-        A stream for a single renewal: unlike a long one it cannot die unnoticed, and it has a deadline.
+        It opens a stream for each renewal: unlike a long-lived one, that cannot die unnoticed, and it has a deadline.
         """
         call = rpc.LeaseStub(self._open()).LeaseKeepAlive(timeout=self.timeout_s, metadata=await self._prove())
         try:
@@ -186,7 +186,7 @@ class EtcdConnection:
 
 
 async def _converse(call: Any, request: Any) -> Any:
-    """Write to a stream and read what it answers. A write alone succeeds also while the other side hangs."""
+    """Write to a stream and read what it answers. A write alone would succeed even while the other side hangs."""
     await call.write(request)
     return await call.read()
 

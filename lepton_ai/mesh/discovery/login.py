@@ -1,4 +1,4 @@
-"""What a process proves itself with at etcd."""
+"""The credentials that a process logs in to etcd with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class EtcdLogin:
-    """A user of etcd."""
+    """A user of etcd and the password."""
 
     user: str
     password: str = field(repr=False)
     root_password: str = field(default="", repr=False)
-    """Given to the one process that closes an etcd which lets in everybody, as a new or a wiped one does."""
+    """Set only in the one process that makes etcd require logins; a new or wiped etcd lets in everybody."""

@@ -1,7 +1,7 @@
-"""What stands in the shared state, under which key and as which JSON: written and read in this one place.
+"""The records in the shared state, their keys and their JSON: only this module writes and reads them.
 
-Whoever reaches the store may write anything there. What cannot be read is skipped and said once, so that one bad value
-neither hides the good ones nor ends the work of those who follow them.
+Anyone who reaches the store can write anything there. A value that cannot be read is skipped and logged once, so that
+it neither hides the good ones nor stops the code that follows them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ M = TypeVar("M", bound=Message)
 
 _MAX_JSON_DEPTH = 32
 UNREADABLE = (json_format.ParseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What the parsers of JSON raise for content that is not what it should be, wrong encodings included."""
+"""What JSON parsers raise for malformed content, wrong encodings included."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One process that serves a service, at host:port; what else callers may want to know is in the metadata."""
+    """One process that serves a service at host:port; the metadata holds what else callers may want to know."""
 
     service: str
     address: str
@@ -40,7 +40,7 @@ class Endpoint:
 
 
 def endpoint_key(endpoint: Endpoint) -> str:
-    """Where an endpoint is registered. Raises InvalidInput for a service or an address that cannot be part of a key."""
+    """The key of an endpoint. Raises InvalidInput for a service or an address that cannot be part of a key."""
     for name, value in (("service", endpoint.service), ("address", endpoint.address)):
         if not value or "/" in value:
             raise InvalidInput.of_field(name, f"{value!r} is empty or contains '/'", fix="Choose another name.")
@@ -72,7 +72,7 @@ def decode_endpoint(key: str, value: bytes) -> Endpoint:
 
 
 def deployment_key(model: str) -> str:
-    """Where the deployment of a model stands."""
+    """The key of a model's deployment."""
     return f"{DEPLOYMENTS}{model}"
 
 
@@ -82,7 +82,7 @@ def encode_deployment(deployment: registry_pb2.Deployment) -> bytes:
 
 
 def decode_deployment(key: str, value: bytes) -> registry_pb2.Deployment:
-    """The deployment under a key. Raises InvalidInput for what no registry of ours wrote there."""
+    """The deployment under a key. Raises InvalidInput for a value that no Lepton registry writes."""
     deployment = _decode(value, registry_pb2.Deployment())
     if key != deployment_key(check_name(deployment.model, field="model")):
         raise _misplaced("model")
@@ -92,17 +92,17 @@ def decode_deployment(key: str, value: bytes) -> registry_pb2.Deployment:
 
 
 def serving_key(replica: str) -> str:
-    """Where an inference replica says what it serves; `replica` is its address."""
+    """The key under which an inference replica says what it serves; `replica` is its address."""
     return f"{SERVING}{replica}"
 
 
 def encode_serving_state(state: health_pb2.ServingState) -> bytes:
-    """The value of a replica's key."""
+    """The value of an inference replica's key."""
     return _encode(state)
 
 
 def decode_serving_state(key: str, value: bytes) -> health_pb2.ServingState:
-    """What a replica says under its key. Raises InvalidInput for what no replica of ours wrote there."""
+    """What a replica says under its key. Raises InvalidInput for a value that no Lepton replica writes."""
     state = _decode(value, health_pb2.ServingState())
     if not is_address(state.replica):
         raise InvalidInput.of_field("replica", "is not HOST:PORT")
@@ -112,7 +112,7 @@ def decode_serving_state(key: str, value: bytes) -> health_pb2.ServingState:
 
 
 class Records(Generic[T]):
-    """Reads a watched part of the shared state again and again; each value is decoded once, and refused once."""
+    """Reads a watched part of the shared state again and again; each value is decoded, or refused and logged, once."""
 
     def __init__(self, decode: Callable[[str, bytes], T]) -> None:
         """`decode` is one of this module's; it raises InvalidInput."""
@@ -120,7 +120,8 @@ class Records(Generic[T]):
         self._read: Mapping[str, tuple[bytes, T | None]] = {}
 
     def read(self, entries: Mapping[str, bytes]) -> dict[str, T]:
-        """The records by key, in the order of the keys, without what cannot be read. Kept here: not to be changed."""
+        """The records by key, in the order of the keys, without unreadable ones. Later calls share them: do not change
+        them."""
         self._read = {key: self._read_one(key, value) for key, value in sorted(entries.items())}
         return {key: record for key, (_, record) in self._read.items() if record is not None}
 
@@ -131,7 +132,7 @@ class Records(Generic[T]):
         try:
             return value, self._decode(key, value)
         except InvalidInput as error:
-            _log.warning("skipped what cannot be read", extra={"key": key[:200], "why": error.message[:200]})
+            _log.warning("skipped a record that cannot be read", extra={"key": key[:200], "why": error.message[:200]})
             return value, None
 
 
@@ -147,8 +148,8 @@ def _decode(value: bytes, message: M) -> M:
 
 
 def _unreadable(what: str) -> InvalidInput:
-    return InvalidInput(f"The value is not {what} as JSON.", fix="Delete the key; who owns it writes it again.")
+    return InvalidInput(f"The value is not {what} as JSON.", fix="Delete the key; its owner writes it again.")
 
 
 def _misplaced(name: str) -> InvalidInput:
-    return InvalidInput.of_field(name, "is not the one of the key", fix="Delete the key; who owns it writes it again.")
+    return InvalidInput.of_field(name, "is not what the key says", fix="Delete the key; its owner writes it again.")

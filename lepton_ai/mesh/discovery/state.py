@@ -64,12 +64,12 @@ class StateStore(Protocol):
         """Delete a key if it is there. Raises Unavailable."""
 
     async def publish(self, key: str, value: bytes) -> Publication:
-        """Put a leased key and keep it alive. Returns at once; while the store is away it waits to be put."""
+        """Put a leased key and keep it alive. Returns at once; while the store is away, the put waits."""
 
     async def watch(self, prefix: str, *, remembered: Mapping[str, bytes] = _NOTHING) -> Watch:
         """Start watching a prefix. Waits for the first view up to the request timeout, then returns in any case.
 
-        `remembered` is what an earlier process saw: it stands while the store is away, like any last known view.
+        `remembered` is what an earlier process saw: while the store is away it serves as the last known view.
         """
 
     async def close(self) -> None:

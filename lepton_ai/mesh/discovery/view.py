@@ -1,4 +1,4 @@
-"""A watched set of keys as last known: believes news, doubts what is merely missing after an outage."""
+"""The last known state of watched keys: takes over changes at once, but doubts keys merely missing after an outage."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _EMPTY: Mapping[str, bytes] = MappingProxyType({})
 
 
 class View:
-    """What a `Watch` shows. The one who watches feeds it lists and events; readers follow `changes()`.
+    """What a `Watch` shows. The watcher feeds it lists and events; readers follow `changes()`.
 
-    It may begin with what an earlier process remembered, for a store that is away when this one starts.
+    It may begin with what an earlier process remembered, in case the store is away when this one starts.
 
     A store that comes back from an outage may have lost its data while every publisher lives on and is about to
     publish again. So keys that are missing from the first list after an outage are only doubted: they stay until the
@@ -56,7 +56,7 @@ class View:
         self._show(entries)
 
     def settle(self) -> None:
-        """Drop the doubtful keys: nobody has published them again."""
+        """Drop the doubtful keys: nobody has published them again in time."""
         kept = {key: value for key, value in self.entries.items() if key not in self._doubtful}
         self._doubtful = frozenset()
         self._show(kept)

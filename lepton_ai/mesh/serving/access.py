@@ -1,4 +1,4 @@
-"""Who may call what: the methods of a service that anybody may call are named, all others need the token."""
+"""Who may call what: anybody may call the methods that are named as open; all others need the token."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lepton_ai.mesh.serving.handlers import Behavior, Layer, Rpc, ServicerContex
 
 
 def token_layer(token: str, service: str, *, open_methods: Collection[str]) -> Layer:
-    """Refuses calls of `service` (full, "pkg.Service") that do not show the token, but for `open_methods`.
+    """Refuses calls of `service` (full, "pkg.Service") that do not show the token, except calls of `open_methods`.
 
-    A method that is added later is closed until it is named.
+    A method that is added later needs the token until it is named as open.
     """
     free = {f"{service}/{method}" for method in open_methods}
 

@@ -9,7 +9,7 @@ from lepton_ai.errors import FailedPrecondition
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", "[::]", "*"})  # noqa: S104 - recognised, not bound to
 _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
-"""Never answers; connecting a UDP socket to it sends nothing and tells which of our addresses would be used."""
+"""It never answers; connecting a UDP socket to it sends nothing and tells which of our addresses would be used."""
 
 
 def advertised_address(host: str, port: int, advertise: str | None) -> str:
@@ -24,7 +24,7 @@ def advertised_address(host: str, port: int, advertise: str | None) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on this host: a name or an address, an IPv6 one maybe in []."""
+    """Whether only this machine can reach a listener on `host`, a name or an address (IPv6 with or without [])."""
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

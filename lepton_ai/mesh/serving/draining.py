@@ -1,4 +1,5 @@
-"""Ends long-lived streams when a server drains: after the messages that were read, not at the drain's deadline."""
+"""Ends long-lived streams when a server drains: after the messages that were read, rather than at the drain's
+deadline."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ async def until_set(requests: AsyncIterator[T], stop: asyncio.Event) -> AsyncIte
     """Yield requests until they end or `stop` is set, whichever is first; a wait for the next one is interrupted.
 
     For a stream handler: `async for request in until_set(requests, server.draining)`, then answer what is in flight and
-    return, which ends the stream with OK. What the client had sent and was not read is the client's to send elsewhere.
-    Costs one task a stream and nothing worth measuring a message.
+    return, which ends the stream with OK. Messages that were sent but not read, the client must send elsewhere. It
+    costs one task a stream and next to nothing a message.
     """
     reader: asyncio.Task[object] | None = None
     interrupted = False

@@ -22,7 +22,7 @@ ServicerContext = grpc.aio.ServicerContext[Any, Any]
 Behavior = Callable[[Any, ServicerContext], Awaitable[Any]]
 
 _MAX_WRAPPED = 1024
-"""Bound for generic handlers that answer to any name; more methods are wrapped anew at each call."""
+"""How many wrapped methods are kept, as generic handlers answer to any name; further ones are wrapped at each call."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Rpc:
 
 
 class Layer(Protocol):
-    """Wraps the behaviour of a method; called once a method, not once a call."""
+    """Wraps the behaviour of a method; called once for each method, not for each call."""
 
     def __call__(self, rpc: Rpc, behavior: Behavior) -> Behavior: ...
 
@@ -83,7 +83,7 @@ _BUILDERS: dict[tuple[bool, bool], Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class _Undecodable:
-    """Stands for a request that does not parse until it is inside the layers."""
+    """Stands in for a request that does not parse, and carries the error into the layers, where it is raised."""
 
     error: InvalidInput
 

@@ -33,17 +33,17 @@ class Health(health_pb2_grpc.HealthServicer):
         self._closed = False
 
     def status(self, service: str = "") -> Status | None:
-        """What is said about a service; None when it is not known."""
+        """The status of a service; None when the service is not known."""
         return self._status.get(service)
 
     async def set(self, service: str, status: Status) -> None:
-        """Say how a service is. Without effect once shutdown has begun."""
+        """Set the status of a service. Has no effect once shutdown has begun."""
         if not self._shutting_down:
             self._status[service] = status
             self._tell()
 
     async def set_all(self, status: Status) -> None:
-        """Say so of every known service."""
+        """Set the same status for every known service."""
         for service in self._status:
             await self.set(service, status)
 
@@ -53,7 +53,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._shutting_down = True
 
     async def close(self) -> None:
-        """End all watches, after what they have to tell."""
+        """End all watches, after each has sent the newest status."""
         self._closed = True
         self._tell()
 
@@ -84,6 +84,6 @@ class Health(health_pb2_grpc.HealthServicer):
                 await changed.wait()
 
     def _tell(self) -> None:
-        """Wake all watchers: each event is set once and replaced, so that none is missed and none is left behind."""
+        """Wake all watchers. Each event is set once, then replaced: no watcher misses a change or waits for ever."""
         self._changed.set()
         self._changed = asyncio.Event()

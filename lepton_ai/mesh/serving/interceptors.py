@@ -50,7 +50,7 @@ def server_interceptors(
 ) -> list[grpc.aio.ServerInterceptor]:
     """The interceptors of a Lepton server, one object: layers are cheaper than a grpc interceptor each.
 
-    `guards` refuse whom they do not know before anything is done for a call.
+    `guards` refuse callers that they do not know before any work is done for the call.
     """
     layers: Sequence[Layer] = (
         tracing_layer(tracing),
@@ -88,8 +88,8 @@ def tracing_layer(tracing: Tracing) -> Layer:
 
 
 def metrics_layer(metrics: Metrics) -> Layer:
-    """Counts and times calls. Streams that live for ever, or until their caller leaves, are counted while they run, but
-    their length says nothing."""
+    """Counts and times calls. Streams that live for ever, or until their caller leaves, are counted while they run but
+    not timed: their length says nothing."""
 
     def wrap(rpc: Rpc, behavior: Behavior) -> Behavior:
         if is_infrastructure(rpc.method):
@@ -125,7 +125,7 @@ def map_errors(rpc: Rpc, behavior: Behavior) -> Behavior:
             raise  # the handler has ended the call itself
         except asyncio.CancelledError as error:
             if _being_cancelled():
-                raise  # by the client, its deadline or our shutdown
+                raise  # cancelled by the client, its deadline or our shutdown
             # Something the handler waited for was cancelled. grpc would send nothing, and the client would wait.
             logger.warning("work for %s was cancelled from within", rpc.method, exc_info=error)
             await abort(context, Unavailable("The work was given up by the server.", fix="Try again."))
@@ -176,7 +176,7 @@ def deadline_layer(default_timeout_s: float) -> Layer:
         async def call(request: Any, context: ServicerContext) -> Any:
             remaining_s: float | None = context.time_remaining()
             if remaining_s is not None:
-                if remaining_s <= 0:  # it came too late to be worth any work, as they do when there is too much of it
+                if remaining_s <= 0:  # it arrived too late to be worth any work, as calls do under overload
                     raise DeadlineExceeded("The deadline passed before the call was looked at.", fix="Allow more time.")
                 return await behavior(request, context)  # grpc itself cancels the handler in time
             async with given_deadline(default_timeout_s):
@@ -199,7 +199,7 @@ def final_code(context: ServicerContext, failure: BaseException | None) -> grpc.
 
 
 def _without_trace(behavior: Behavior) -> Behavior:
-    """A call that belongs to no trace; what it does for its messages continues their traces, not an accidental one."""
+    """A call that belongs to no trace: work for its messages continues their traces, not an accidental one."""
 
     async def call(request: Any, context: ServicerContext) -> Any:
         token = otel_context.attach(EMPTY)
@@ -238,7 +238,7 @@ def _being_cancelled() -> bool:
 
 
 def _log_fault(method: str, error: Exception) -> None:
-    """Only what is our fault: errors of callers are theirs to see, and cost no log line."""
+    """Log only faults of ours: callers see their own errors, so those cost no log line."""
     known = as_lepton_error(error)
     if known.code in _OUR_FAULT:
         logger.error("%s failed: %s", method, known.message, exc_info=error, extra={"reason": known.reason})

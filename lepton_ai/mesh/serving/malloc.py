@@ -13,8 +13,9 @@ _MAX_POOLED_BYTES = 8 << 20
 def keep_freed_memory() -> bool:
     """Let malloc keep up to 32 MiB that are free at the end of each of its arenas. False where it is not glibc's.
 
-    A tensor of 150 KB lies just above the size from which glibc maps fresh pages for every allocation, and what it
-    does not map it trims: then each message pays for a page fault every 4 KB, several times what copying it costs.
+    A tensor of 150 KB is just large enough that glibc maps fresh pages for every allocation, and memory that it does
+    not map it soon gives back to the kernel. Either way each message pays for a page fault every 4 KB, which costs
+    several times as much as copying it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -68,7 +68,7 @@ async def _bring_up(server: Server, prepare: Callable[[], Awaitable[None]] | Non
 
 @contextmanager
 def _stopping_on_signals(server: Server, stop: asyncio.Event) -> Iterator[None]:
-    """asyncio's own way: a `finally` around the loop never runs on SIGTERM."""
+    """Set `stop` on a signal, with asyncio's handlers: a `finally` around the loop never runs on SIGTERM."""
     loop = asyncio.get_running_loop()
     cut: list[asyncio.Task[None]] = []
 

@@ -6,9 +6,9 @@ How a rolling restart fails no request, as long as another replica is there. On 
 2. for `propagation_s` everything is still answered: callers hear of the change at different times, and what they send
    over old connections meanwhile must not fail;
 3. `draining` is set: handlers of long-lived streams finish what they have read and end the stream with OK;
-4. no new calls; those in flight get up to `drain_s` to finish, and handlers whose calls were cancelled, by their
-   callers or by us, a moment to clean up, for grpc waits for calls and not for what is left of their handlers;
-5. what the service wants closed is closed, and the last spans are sent.
+4. no new calls are taken; those in flight get up to `drain_s` to finish, and handlers whose calls were cancelled, by
+   their callers or by us, get a moment to clean up, because grpc waits for calls but not for their handlers;
+5. what was registered with `on_close` is closed, and the last spans are sent.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ _RESERVED_RPCS = 100
 """Calls above the service's own limit that grpc still lets in: health checks pass, floods are refused cheaply."""
 _LEAVE_TIMEOUT_S = 2.0
 _CLEAN_UP_TIMEOUT_S = 1.0
-"""Cleaning up takes milliseconds, and with all other waits a drain must end before supervisors kill it (15 s)."""
+"""How long cancelled handlers may clean up. Milliseconds are enough, and the whole drain must end before supervisors
+kill it (15 s)."""
 _NO_COMPRESSION = 0b001
-"""Bits by the number of gRPC's compression algorithms: identity alone."""
+"""One bit for each of gRPC's compression algorithms, by number: only identity is on."""
 _MIN_PING_INTERVAL_MS = 10_000
 """Clients may ping an idle connection every 20 s; half of that leaves room for a ping that comes early."""
 
@@ -68,7 +69,7 @@ class Server:
         self.name = name
         self.health = health.Health()
         self.draining = asyncio.Event()
-        """Set when streams shall end: see `lepton_ai.mesh.serving.draining.until_set`."""
+        """Set when streams must end: see `lepton_ai.mesh.serving.draining.until_set`."""
         self.address = ""
         self.metrics_port: int | None = None
         self._settings = settings
@@ -178,7 +179,7 @@ class Server:
             logger.warning("cancelled calls do not end; going on", extra={"in_flight": self._metrics.in_flight})
 
     async def _close(self, close: Callable[[], Awaitable[None]]) -> None:
-        """One part that fails to close must not keep the others, or the last spans, from their turn."""
+        """Close one part. If that fails, the others are still closed and the last spans are still sent."""
         try:
             await close()
         except Exception as error:
@@ -210,17 +211,17 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
-        # gRPC unpacks a message before it looks at its size, so a megabyte of gzip would become a gigabyte: who packs
-        # is refused with UNIMPLEMENTED, and nothing is unpacked even before that.
+        # gRPC unpacks a message before it looks at its size, so a megabyte of gzip would become a gigabyte. Compressed
+        # messages are therefore refused with UNIMPLEMENTED, and nothing is unpacked before that.
         ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
         ("grpc.per_message_decompression", 0),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         ("grpc.so_reuseport", 0),  # two processes on one port would share it silently
-        # Without this one, an idle connection may be pinged every two hours only.
+        # Without this, clients may ping an idle connection only every two hours.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
         ("grpc.http2.max_ping_strikes", 2),
-        # The other direction: notice clients that vanished without a word.
+        # The other direction: notice clients that vanished without closing.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
     ]

@@ -110,7 +110,7 @@ async def _end_with(call: Any, span: Span) -> None:
     try:
         await _end_span(call, span)
     except asyncio.CancelledError:
-        call.cancel()  # the caller gave up on us, not on the call, which nobody else holds
+        call.cancel()  # the caller cancelled only this wrapper, and nobody else holds the call
         mark_code(span, grpc.StatusCode.CANCELLED)
         span.end()
         raise

@@ -16,7 +16,7 @@ from lepton_ai.v1 import common_pb2
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 TRACE_ID_TRAILER = "lepton-trace-id"
-"""Trailing metadata of an answer whose call was traced."""
+"""Key of the trailing metadata that names the trace of an answered call."""
 
 PER_MESSAGE_STREAMS = frozenset(
     {"lepton.v1.PreprocessService/PreprocessStream", "lepton.v1.InferenceService/PredictStream"}
@@ -84,7 +84,7 @@ def undecided() -> SpanContext:
 
 
 def context_of(span: SpanContext | None) -> Context:
-    """A context in which `span` is the parent of what is started."""
+    """A context in which `span` is the parent of new spans."""
     return EMPTY if span is None else trace.set_span_in_context(NonRecordingSpan(span), EMPTY)
 
 

@@ -83,7 +83,7 @@ def _span(span: RecordedSpan) -> dict[str, Any]:
 
 
 def _rare_fields(span: RecordedSpan) -> dict[str, Any]:
-    """Kept apart, as even a field that is empty costs its share of filling the message."""
+    """Fields that few spans have. Most spans leave them out, because filling in even an empty field takes time."""
     return {
         "events": [_event(event) for event in span.events],
         "links": [_link(link) for link in span.links],
@@ -122,7 +122,7 @@ def _attributes(attributes: Mapping[str, AnyValue]) -> list[dict[str, Any]]:
 
 
 def _value(value: AnyValue) -> dict[str, Any]:
-    """A value that `span_values.bounded_value` has made, so that these types are all there are."""
+    """A value as OTLP. `values.bounded_value` has made it, so it has no other types than these."""
     field = _FIELDS.get(type(value))
     if field is not None:
         return {field: value}

@@ -38,7 +38,7 @@ class OtlpExporter:
             self._dropped += len(spans)
             return
         try:
-            # Waiting for the connection is what makes the first spans of a stack that is just starting arrive.
+            # Wait for the connection, so that the first spans of a stack that is just starting arrive.
             self._stub.Export(encode(self._resource, spans), timeout=timeout_s, wait_for_ready=True)
         except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed meanwhile
             self._note_failure(len(spans), error)

@@ -11,7 +11,7 @@ from lepton_ai.errors import Cancelled, LeptonError
 
 _MAX_DESCRIPTION_CHARS = 256
 _NO_FAILURE = frozenset({grpc.StatusCode.OK, grpc.StatusCode.CANCELLED})
-"""Who leaves a call has not seen it fail: a stream that lives until its caller goes ends in no other way."""
+"""CANCELLED is no failure: a stream that lives until its caller leaves always ends that way."""
 
 
 def mark_code(span: Span, code: grpc.StatusCode, description: str | None = None) -> None:
@@ -27,7 +27,7 @@ def mark_code(span: Span, code: grpc.StatusCode, description: str | None = None)
 def mark_error(span: Span, error: BaseException) -> None:
     """Mark a span as failed. Texts of foreign exceptions are left out: they may hold payloads or paths.
 
-    Work that was given up, because its caller has gone, has not failed.
+    Work that was cancelled because its caller has gone is not marked: it has not failed.
     """
     if not span.is_recording() or isinstance(error, Cancelled | asyncio.CancelledError):
         return

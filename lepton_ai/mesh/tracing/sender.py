@@ -1,4 +1,4 @@
-"""Carries ended spans from those who made them to the exporter, in a thread of its own and in bounded memory."""
+"""Carries ended spans to the exporter, in a thread of its own and in bounded memory."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class SpanExporter(Protocol):
 
 
 class SpanSender:
-    """Sends what has ended twice a second, a batch in one go: whoever ends a span wakes nobody and takes no lock.
+    """Sends the spans that have ended, twice a second and in batches: ending a span wakes no thread and takes no lock.
 
-    When more wait than there is room for, the oldest go first.
+    When more spans wait than there is room for, the oldest are dropped.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._waiting: deque[RecordedSpan] = deque(maxlen=_MAX_WAITING)
         self.put: Callable[[RecordedSpan], None] = self._waiting.append
-        """Take over a span that has ended. For any thread."""
+        """Take over a span that has ended. Safe in any thread."""
         self._hurry_until_s = math.inf
         self._exporting = threading.Lock()
         self._closing = threading.Event()

@@ -36,7 +36,7 @@ class SpanEvent:
 
 @dataclass(frozen=True, slots=True)
 class SpanLink:
-    """Another span that has to do with this one without being its parent."""
+    """Another span that is related to this one without being its parent."""
 
     context: SpanContext
     attributes: Mapping[str, AnyValue]
@@ -46,7 +46,7 @@ class SpanLink:
 class RecordedSpan(Span):
     """A span that will be exported. Its fields are for reading; once it has ended, nothing changes them any more.
 
-    What comes when a limit is reached is counted and left out, as OpenTelemetry's specification asks.
+    What exceeds a limit is left out and counted, as OpenTelemetry's specification asks.
     """
 
     __slots__ = (

@@ -30,7 +30,7 @@ _NO_STATE = TraceState()
 class RecordingTracer(NoOpTracer):
     """OpenTelemetry's `Tracer`. Whoever started a trace has decided whether it is sampled; roots go by `ratio`.
 
-    Inherits how a span is made current (`start_as_current_span`), which OpenTelemetry's API has written out there only.
+    Inherits `start_as_current_span` from NoOpTracer, the only class of OpenTelemetry's API that implements it.
     """
 
     def __init__(self, ratio: float, on_end: Callable[[RecordedSpan], object] | None) -> None:

@@ -48,7 +48,7 @@ class Tracing:
 
     @classmethod
     def create(cls, service: str, settings: TracingSettings, *, exporter: SpanExporter | None = None) -> Tracing:
-        """Tracing that sends batches to `exporter`, by default to `settings.otlp_endpoint`; without either, none."""
+        """Tracing that sends batches to `exporter`, by default to `settings.otlp_endpoint`; with neither it is off."""
         if exporter is None and settings.otlp_endpoint is not None:
             exporter = OtlpExporter(settings.otlp_endpoint, _resource(service))
         if exporter is None:

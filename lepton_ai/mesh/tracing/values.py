@@ -14,14 +14,14 @@ _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 
 
 def bounded_text(text: str) -> str:
-    """The beginning of a text; what UTF-8 has no bytes for, lone surrogates, becomes question marks."""
+    """The beginning of a text; lone surrogates, which UTF-8 cannot encode, become question marks."""
     if len(text) <= MAX_TEXT_CHARS and text.isascii():
         return text
     return text[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode()
 
 
 def bounded_value(value: AnyValue) -> AnyValue:
-    """A copy of an attribute's value that nobody can change; what is of no type that spans know becomes its text."""
+    """An immutable copy of an attribute's value; a value of a type that spans do not know becomes its text."""
     kind = type(value)
     if kind is str:
         return bounded_text(value)  # type: ignore[arg-type]
@@ -44,7 +44,7 @@ def _bounded_other(value: object) -> AnyValue:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, int):
-        return int(value) if _MIN_INT <= value <= _MAX_INT else bounded_text(hex(value))  # decimals have a limit
+        return int(value) if _MIN_INT <= value <= _MAX_INT else bounded_text(hex(value))  # Python limits decimals
     if isinstance(value, Mapping):
         return bounded_attributes({str(key): each for key, each in value.items()})
     if isinstance(value, Sequence):

@@ -1,4 +1,4 @@
-"""What keeps streams from taking a replica for themselves: bounds on what they have in work, and on unread answers."""
+"""Keeps streams from taking over a replica: limits on the rows that they have in work, and on unread answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Answer = inference_pb2.PredictStreamResponse
 
 
 class StreamRoom:
-    """Rows that all streams of a replica may have in work at once; who waits for room gets it in turn."""
+    """Rows that all streams of a replica may have in work at once; streams that wait for room get it in turn."""
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = self._free_rows = max_rows
@@ -18,7 +18,7 @@ class StreamRoom:
         self._freed = asyncio.Event()
 
     async def take(self, rows: int) -> int:
-        """Wait for room and take it; returns how much that is, to be given back. More than there is takes all."""
+        """Wait for room and take it; returns how much to give back later. Who asks for more than there is takes all."""
         wanted = min(max(rows, 1), self._max_rows)
         async with self._turn:
             while self._free_rows < wanted:
@@ -37,7 +37,7 @@ class Outbox:
     """The answers of one stream, on their way to a client that may not read them."""
 
     def __init__(self, *, max_messages: int, max_bytes: int) -> None:
-        """`max_messages` in work or waiting to be read, and `max_bytes` waiting to be read, before `place` waits."""
+        """`place` waits while `max_messages` are in work or unread, or `max_bytes` are unread."""
         self._places = asyncio.Semaphore(max_messages)
         self._max_bytes = max_bytes
         self._bytes = 0

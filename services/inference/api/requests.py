@@ -31,7 +31,7 @@ def read_request(request: inference_pb2.PredictRequest) -> InferenceRequest:
 
 
 def read_reference(ref: common_pb2.ModelRef) -> ModelReference:
-    """Which model is meant."""
+    """The model that a request names. Raises InvalidInput."""
     version = ref.version if ref.WhichOneof("selector") == "version" else None
     return ModelReference(ref.name, version, ref.alias)
 

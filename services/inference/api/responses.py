@@ -18,7 +18,7 @@ _NO_LABELS = Labelled(())
 
 
 def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelResponse:
-    """What raw items of a version hold."""
+    """The inputs that a version's raw items consist of."""
     return inference_pb2.DescribeModelResponse(
         model_name=runtime.loaded.model, model_version=runtime.loaded.version, input_kinds=runtime.pipeline_inputs
     )
@@ -27,7 +27,7 @@ def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelRespo
 def write_response(
     request: inference_pb2.PredictRequest, result: InferenceResult, call: Call
 ) -> inference_pb2.PredictResponse:
-    """The answer to a request: a prediction for every item, and tensors where they are asked for or all there is."""
+    """The answer to a request: a prediction for every item, and tensors if asked for or if there are no labels."""
     response = inference_pb2.PredictResponse(
         request_id=request.request_id or make_id(),
         prediction_id=make_id(),

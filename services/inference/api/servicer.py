@@ -38,8 +38,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         max_in_flight: int,
         max_stream_rows: int,
     ) -> None:
-        """`timeout_s` is the time of stream messages that bring none, `max_in_flight` a stream's bound on messages,
-        `max_stream_rows` that of all streams on rows in work."""
+        """`timeout_s` holds for stream messages that bring no timeout, `max_in_flight` limits the messages of one
+        stream, and `max_stream_rows` the rows that all streams have in work."""
         self._predictor = predictor
         self._tracing = tracing
         self._draining = draining

@@ -26,12 +26,12 @@ _METHOD = "lepton.v1.InferenceService/PredictStream"
 _Answer = inference_pb2.PredictStreamResponse
 _Message = inference_pb2.PredictStreamRequest
 _MAX_UNREAD_BYTES = 16 << 20
-"""Of the answers of one stream. What is in work already comes on top: that is bounded by `StreamRoom`."""
+"""Limit on the unread answers of one stream. Those still in work come on top; `StreamRoom` limits them."""
 
 
 class PredictionStream:
-    """The state of one stream. While there is no `room` among all streams, or too much of its own is in work or waits
-    to be read by the client, it reads no further, and gRPC's flow control slows the client down."""
+    """The state of one stream. It reads no further while all streams together leave no `room`, or while too many of its
+    own messages are in work or unread by the client; gRPC's flow control then slows the client down."""
 
     def __init__(
         self, predictor: Predictor, tracing: Tracing, *, timeout_s: float, room: StreamRoom, max_in_flight: int
@@ -50,7 +50,7 @@ class PredictionStream:
         try:
             while (answer := await self._outbox.get()) is not None:
                 yield answer
-            await reader  # raises what ended the messages, if it was a fault
+            await reader  # raises the fault that ended the messages, if any
         finally:
             for task in (reader, *self._tasks):
                 task.cancel()
@@ -110,6 +110,6 @@ class PredictionStream:
 
 
 def _rows(request: inference_pb2.PredictRequest) -> int:
-    """How many rows a request says that it has; whether it is right is found out later."""
+    """How many rows a request claims to have; the claim is checked later."""
     first = request.tensors[0] if request.tensors else None
     return first.shape[0] if first is not None and first.shape else len(request.items)

@@ -39,10 +39,10 @@ _BULK_SHARE = 0.5
 """Bulk calls may fill this part of the queue; the rest is kept for live ones."""
 _MIN_RETRY_S = 0.05
 _PATIENCE_S = 10.0
-"""How long after its last deadline a batch is waited for, as its instance works on it and its memory is read. One that
-takes longer hangs: its place must not be lost when its model is healed."""
+"""How long after its last deadline a batch keeps its place, as Triton still works on it and reads its memory. One that
+takes longer hangs and loses its place, so that the place is free once the model is healed."""
 _BAD_INPUT_ERRORS = (InvalidInput, InternalError)
-"""What one caller's bad rows may do to a whole batch."""
+"""Errors that one caller's bad rows may cause for a whole batch."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,17 +58,17 @@ class Flight:
 
 
 BatchDone = Callable[[LoadedVersion, int, float], None]
-"""Told that a batch of so many rows took so many seconds."""
+"""Called after a batch with its version, its rows and the seconds that it took."""
 
 
 class Batcher:
     """The batching queue of one loaded version. Work-conserving: nothing waits while an instance is idle.
 
-    As many batches are in flight as the model has instances, and one more so that the next is at hand when one is
-    done. A batch takes what waits at that moment: never a timer, never more than the oldest deadline bears by the
-    learned latency, and never more than makes a row cheaper. A batch keeps its place until Triton has answered,
-    also when nobody waits for it any more. When a batch of several callers fails in a way that one caller's input may
-    have caused, each caller is tried once more on its own. All state belongs to one event loop; there are no locks.
+    As many batches are in flight as the model has instances, plus one so that the next is at hand when one is done. A
+    batch takes the rows that wait at that moment, without a timer: no more than fit the oldest deadline by the learned
+    latency, and no more than make a row cheaper. A batch keeps its place until Triton has answered, also when nobody
+    waits for it any more. When a batch of several callers fails in a way that one caller's input may have caused, each
+    caller is tried once more on its own. All state belongs to one event loop; there are no locks.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Batcher:
 
     @property
     def busy(self) -> bool:
-        """Whether anyone waits for it."""
+        """Whether any rows wait or are in flight."""
         return bool(self._flights or self._queue.rows)
 
     async def submit(
@@ -152,7 +152,7 @@ class Batcher:
             raise _closing()
         bound = self._max_queue_rows * (_BULK_SHARE if priority is Priority.BULK else 1.0)
         if self._queue.rows + rows.count > bound and self._pump_scheduled:
-            self._pump()  # some of what came in this very turn of the loop may not have to wait at all
+            self._pump()  # some rows that came in this very turn of the loop may not have to wait at all
         if self._queue.rows and self._queue.rows + rows.count > bound:
             batches = self._queue.rows / self._max_batch_rows
             wait_s = batches * self.latency.estimate_s(self._max_batch_rows) / self._instances
@@ -164,7 +164,7 @@ class Batcher:
             )
 
     def _schedule(self) -> None:
-        # Not at once but when the loop comes round: rows that became ready together share a batch, at no delay.
+        # Not at once but in the loop's next turn: rows that became ready together then share a batch, at no delay.
         if not self._pump_scheduled:
             self._pump_scheduled = True
             asyncio.get_running_loop().call_soon(self._pump)
@@ -192,7 +192,7 @@ class Batcher:
 
         def allowance(member: Member) -> float:
             rows = self.latency.rows_within(member.deadline - now)
-            # A deadline that even a batch of its own would miss must not keep the others' batch small.
+            # A member that would miss its deadline even in a batch of its own must not keep the others' batch small.
             return rows if rows >= member.rows.count else math.inf
 
         members: list[Member] = []

@@ -45,10 +45,10 @@ class LatencyModel:
         return self.per_row_s * rows + self.fixed_s
 
     def hopeless(self, duration_s: float) -> bool:
-        """Whether not even the fastest batch of late took so little time.
+        """Whether even the fastest recent batch took longer than this.
 
-        Each time it is so, it is believed a little less: should the model have become faster since, somebody will be
-        let through to find out.
+        Each "yes" lowers that fastest time a little: should the model have become faster since, a later caller gets
+        through and finds out.
         """
         if duration_s >= self._fastest_s:
             return False

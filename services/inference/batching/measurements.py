@@ -23,7 +23,7 @@ class Measurements:
             "lepton_batch_seconds", "Triton's time for a batch.", labels, buckets=_SECONDS, registry=registry
         )
         self._of_version: WeakKeyDictionary[LoadedVersion, tuple[Histogram, Histogram]] = WeakKeyDictionary()
-        """Finding a histogram by its labels takes longer than to add to it."""
+        """Kept because finding a histogram by its labels takes longer than adding to it."""
         waiting = Gauge("lepton_queued_rows", "Rows that wait for a batch.", registry=registry)
         waiting.set_function(queued_rows)
 

@@ -56,7 +56,7 @@ class RowQueue:
             self._lanes[member.priority].setdefault(member.layout, {})[member] = None
 
     def remove(self, member: Member) -> bool:
-        """Take a member out whose caller gave up; False when it is not (any more) in the queue."""
+        """Take out a member whose caller gave up; False when it is not in the queue (any more)."""
         lanes = self._lanes[member.priority]
         lane = lanes.get(member.layout, {})
         if member in lane:

@@ -29,20 +29,20 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True)
 class ControlOptions:
-    """What the control plane of a replica can be told."""
+    """Settings of a replica's control plane."""
 
     model_repository: Path
     """Triton's model directory; Triton and this process see the same files in it."""
     cache: Path
-    """Directory of this replica's own for packages and what it must remember; survives restarts."""
+    """A directory of this replica's own, for packages and for what it must remember; it must survive restarts."""
     triton_backend: TritonBackend
     triton_device: TritonDevice
     cores: int = 0
-    """Copies of a model whose package leaves their number open; 0: one for each usable core, or one on a GPU."""
+    """How many copies of a model run when its package does not say; 0: one for each usable core, or one on a GPU."""
     drain_s: float = 30.0
-    """How long a version that is unloaded may finish its last requests."""
+    """How long a version that is to be unloaded may take to finish its last requests."""
     probe_interval_s: float = PROBE_INTERVAL_S
-    """A version without a good answer for so long is probed."""
+    """A version that has given no good answer for so long is probed."""
     triton_poll_s: float = POLL_INTERVAL_S
 
 
@@ -58,7 +58,7 @@ def make_reconciler(
 ) -> Reconciler:
     """The reconciler of a replica and its parts. Construct it inside a running event loop; `start` begins the work.
 
-    `predict` runs golden samples through the data plane's whole path; without it they are not asked.
+    `predict` runs golden samples through the data plane's whole path; without it they are not tested.
     """
     changed = asyncio.Event()
     loader = Loader(

@@ -1,4 +1,4 @@
-"""What should be served: followed in etcd, remembered in a file, and never forgotten on etcd's word alone."""
+"""What should be served: followed in etcd, remembered in a file, and never dropped on etcd's word alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 
 
 def still_deployed(registry: RegistryPool) -> StillDeployed:
-    """Asks the registry, which is the truth, whether a model is deployed. The result raises what calling it raises."""
+    """A function that asks the registry, whose word counts, whether a model is deployed, and raises what asking
+    raises."""
 
     async def list_deployments(channel: grpc.aio.Channel, timeout_s: float) -> registry_pb2.ListDeploymentsResponse:
         stub = registry_pb2_grpc.RegistryServiceStub(channel)
@@ -98,7 +99,7 @@ class DeploymentView:
             else:
                 known.pop(deployment.model, None)
         self._known = known
-        # A key with a value that cannot be read is there all the same: what was known before then stands.
+        # A key whose value cannot be read still exists: keep what was known of it before.
         present = {key.removeprefix(DEPLOYMENTS) for key in entries}
         for model in known.keys() - present - self._doubts.keys():
             self._doubts[model] = run_loop(partial(self._resolve_doubt, model), name=f"doubt {model}")
@@ -119,7 +120,7 @@ class DeploymentView:
     async def _is_gone(self, model: str) -> bool:
         try:
             return not await self._ask_registry(model)
-        except LeptonError:  # the registry is away too: what is served stays
+        except LeptonError:  # the registry is away too: keep what is served
             return False
 
     def _is_present(self, model: str) -> bool:
@@ -132,7 +133,7 @@ class Memory:
 
     wanted: Deployments = field(default_factory=dict)
     effective: Deployments = field(default_factory=dict)
-    """Where calls really went, with the versions that this needs: those may be wanted no more, but held."""
+    """Where calls really went, with the versions that this takes: some may be no longer wanted but still serve."""
 
 
 class MemoryFile:
@@ -154,7 +155,7 @@ class MemoryFile:
             return None
 
     def write(self, memory: Memory) -> None:
-        """Remember, if it is anything new. A reader sees the old or the new file, never a part."""
+        """Write it down if it has changed. A reader sees the old or the new file, never a part."""
         text = json.dumps({"wanted": _to_json(memory.wanted), "effective": _to_json(memory.effective)}, sort_keys=True)
         if text == self._written:
             return

@@ -40,7 +40,7 @@ class Loader:
         *,
         cores: int,
     ) -> None:
-        """`cores`: copies of a model whose package leaves their number open."""
+        """`cores`: how many copies of a model run when its package does not say."""
         self._packages = packages
         self._repository = repository
         self._triton = triton
@@ -56,13 +56,13 @@ class Loader:
         return await asyncio.to_thread(self._write, prepared.model)
 
     async def load(self, name: str, *, afresh: bool) -> None:
-        """Load a model; in place while its old processes go on, or `afresh`, without them. Raises what Triton says."""
+        """Load a model: in place beside its old processes, or `afresh` after ending them. Raises what Triton says."""
         if afresh:
             await self._triton.unload(name)
         await self._triton.load(name)
 
     async def remove(self, name: str) -> None:
-        """Unload a model and remove its files. Never raises: what stays is removed by the next look at strangers."""
+        """Unload a model and remove its files. Never raises: the reconciler removes later what is left."""
         try:
             await self._triton.unload(name)
         except LeptonError as error:
@@ -77,7 +77,7 @@ class Loader:
         self._repository.sweep()
 
     async def tidy(self, names: Collection[str], digests: Collection[str]) -> None:
-        """Remove the files of all other models, and packages that were not used for long. Never raises."""
+        """Remove the files of all other models, and packages that were not used for a long time. Never raises."""
         try:
             await asyncio.to_thread(self._tidy, names, digests)
         except OSError as error:

@@ -24,7 +24,7 @@ from lepton_ai.v1 import registry_pb2
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_TIMEOUT_S = 60.0
-# A slow registry still gets a large file through: this much is granted on top for every second.
+# A slow registry still gets a large file through: a fetch may take a second more for every so many bytes.
 _SLOWEST_BYTES_PER_S = 5 << 20
 _SPARE_PACKAGES = 10
 

@@ -25,7 +25,7 @@ Predict = Callable[[LoadedVersion, inference_pb2.PredictRequest], Awaitable[infe
 _WARM_UP_TIMEOUT_S = 60.0
 _ALIVE_TIMEOUT_S = 3.0
 _GOLDEN_TIMEOUT_S = 30.0
-# Rejections that prove that the process behind the model lives: it read the request and had an opinion.
+# Rejections that prove that the model's process is alive: it has read the request and judged it.
 _ANSWERED = (MODEL_FAILED, TRITON_REJECTED)
 
 
@@ -39,7 +39,7 @@ class Prober:
     async def warm_up(self, loaded: LoadedVersion) -> None:
         """Let every instance run once, so that the first caller does not pay for it.
 
-        Raises what the model raises, but forgives a model with free dimensions, which may well refuse zeros.
+        Raises what the model raises, except for a model with free dimensions, which may well refuse zeros.
         """
         strict = _is_fixed(loaded)
         await self._ask_all(loaded, timeout_s=_WARM_UP_TIMEOUT_S, forgive=() if strict else _ANSWERED)
@@ -51,7 +51,7 @@ class Prober:
     async def check_golden(self, loaded: LoadedVersion, samples: Sequence[GoldenItem]) -> None:
         """Predict all golden samples through the real path and compare.
 
-        Raises InternalError (GOLDEN_MISMATCH) for a wrong answer, and Unavailable when the path itself is not there:
+        Raises InternalError (GOLDEN_MISMATCH) for a wrong answer, and Unavailable when part of the path is missing:
         then nothing is known about the answers.
         """
         if self._predict is None:
@@ -95,7 +95,7 @@ def _row_of_zeros(loaded: LoadedVersion) -> Rows:
 
 
 def path_is_away(error: BaseException) -> bool:
-    """Whether golden samples could not be asked at all, for instance as no preprocess service is up.
+    """Whether golden samples could not be tested at all, for instance because no preprocess service is up.
 
     That says nothing about the model, so it may serve: its liveness is known from `warm_up`.
     """

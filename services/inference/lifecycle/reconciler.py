@@ -1,4 +1,4 @@
-"""Makes this replica serve what is deployed: starts and stops versions, moves routes, publishes what is so."""
+"""Makes this replica serve what is deployed: starts and stops versions, moves routes, publishes what it serves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """One for each replica. Fails static: while nobody says otherwise, what serves goes on serving."""
+    """One for each replica. Fails static: versions go on serving until somebody says otherwise."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class Reconciler:
         self._aliases: dict[str, Aliases] = {}
         """Model → where its calls go now."""
         self._held: dict[tuple[str, int], registry_pb2.DeployedVersion] = {}
-        """Versions that were served when this replica last ran, in case that they are still needed."""
+        """Versions that were served when this replica last ran, in case they are still needed."""
         self._changed = changed
         self._publication: Publication | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._unkept = asyncio.Event()
-        """Set after every change, for what is then to be done on the disk."""
+        """Set after every change, to have `_keep` bring the disk up to date."""
         self._tidying = False
         self._tidied_for: set[tuple[str, int]] | None = None
         self._removals: dict[str, asyncio.Task[None]] = {}
@@ -85,13 +85,13 @@ class Reconciler:
             await self._publication.withdraw()
 
     def serving_state(self) -> health_pb2.ServingState:
-        """What this replica really serves; also what stands in etcd."""
+        """What this replica really serves; it publishes the same in etcd."""
         versions = [self._status(life) for _, life in sorted(self._lives.items())]
         return health_pb2.ServingState(replica=self._replica, versions=versions, triton_ready=self._parts.watch.ready)
 
     @property
     def settled(self) -> bool:
-        """Whether it is known what to serve, and every version of that either has its calls or has failed."""
+        """Whether it is known what to serve, and each of those versions either gets its calls or has failed."""
         wanted = self._view.deployments
         if wanted is None or self._changed.is_set():  # a version that came up just now is not in the routes yet
             return False
@@ -114,7 +114,7 @@ class Reconciler:
             self._unkept.set()
 
     async def _keep(self) -> None:
-        """What needs the disk, apart from `_run`: a slow, full or hanging disk must not hold up where calls go."""
+        """Work on the disk, apart from `_run`: a slow, full or hanging disk must not delay changes of routes."""
         attempt = 0
         while True:
             await self._unkept.wait()
@@ -156,12 +156,12 @@ class Reconciler:
     def _ensure(self, model: str, deployed: registry_pb2.DeployedVersion) -> None:
         life = self._lives.get((model, deployed.version))
         if triton_name(model, deployed.version) in self._removals or (life is None and self._tidying):
-            return  # their end brings us back here
+            return  # the end of either starts another round
         if life is None:
             life = self._lives[model, deployed.version] = VersionLife(model, deployed, self._parts)
             life.start()
         elif life.deployed.digest != deployed.digest:
-            life.stop(self._ended)  # the registry began anew: same number, another package
+            life.stop(self._ended)  # the registry started over: same number, another package
 
     def _move_routes(self, wanted: Deployments) -> None:
         models = {}
@@ -194,16 +194,16 @@ class Reconciler:
         self._changed.set()
 
     def _remove_strangers(self) -> None:
-        """Unload what Triton has and nobody here wants: left by an earlier life of this replica."""
+        """Unload what Triton has and nobody here wants: an earlier run of this replica left it."""
         known = {triton_name(model, version) for model, version in self._lives}
         for name, state in self._parts.watch.states.items():
             if state == READY and name not in known and name not in self._removals and parse_triton_name(name):
                 self._removals[name] = asyncio.create_task(self._remove_stranger(name))
 
     async def _tidy(self) -> None:
-        """Remove files that no version here uses. No version begins, and so writes its own, meanwhile."""
+        """Remove files that no version here uses. Meanwhile no version starts, so none writes files."""
         if self._changed.is_set() or self._tidied_for == self._lives.keys():
-            return  # in the first case it comes back here once the versions are those that are wanted
+            return  # in the first case the next round comes back here
         self._tidied_for = set(self._lives)
         names = {triton_name(model, version) for model, version in self._lives}
         self._tidying = True

@@ -31,12 +31,12 @@ DRAINING: State = health_pb2.VERSION_STATE_DRAINING
 FAILED: State = health_pb2.VERSION_STATE_FAILED
 
 PROBE_INTERVAL_S = 2.0
-"""A version without a good answer for so long is probed."""
+"""A version that has given no good answer for so long is probed."""
 _GOLDEN_INTERVAL_S = 2.0
 _LATE_PROBES = 3
 _QUICK_ATTEMPTS = 4
 """Attempts at healing without a pause: load, unload and load, restart Triton, load."""
-# A report of a dead process may be the echo of one that has been replaced since.
+# So soon after a start, a report of a dead process may be about one that has been replaced since.
 _ECHO_S = 3.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
@@ -72,7 +72,7 @@ class VersionLife:
         self._parts = parts
         self._prepared: Prepared | None = None
         self._golden: Sequence[GoldenItem] = ()
-        """Samples that are still to be asked."""
+        """Samples that are still to be tested."""
         self._golden_asked_s = float("-inf")
         self._force = 0
         """How hard to load next time: 0 adopt what is loaded, 1 load, 2 unload and load, 3 restart Triton."""
@@ -85,7 +85,7 @@ class VersionLife:
         self._ending: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin. Never raises: what goes wrong stands in `state` and `message`, and is tried again."""
+        """Begin. Never raises: `state` and `message` say what goes wrong, and it is tried again."""
         self._task = run_loop(self._run, name=f"life of {self.model} {self.version}")
 
     @property
@@ -98,7 +98,7 @@ class VersionLife:
         self._wake.set()
 
     def report(self, error: BaseException) -> None:
-        """The data plane met an error that smells of a dead process."""
+        """The data plane met an error that `smells_dead` recognises: probe the version at once."""
         dead = isinstance(error, LeptonError) and error.reason == STUB_DEAD
         if dead and self.state == SERVING and time.monotonic() - self._serving_since_s > _ECHO_S:
             self._force = max(self._force, 1)
@@ -133,19 +133,19 @@ class VersionLife:
                 _log.warning("Version %s of %s: %s", self.version, self.model, error)
                 self._set(FAILED, f"cannot be loaded: the disk of the replica says {type(error).__name__}")
                 await self._pause(attempt, _LONGEST_PAUSE_S)
-            except Exception:  # noqa: BLE001 - a fault of ours; the version must not die of it unseen
+            except Exception:  # noqa: BLE001 - a fault of ours; it must not end the version unseen
                 attempt += 1
                 _log.exception("Version %s of %s met a fault of ours", self.version, self.model)
                 self._set(FAILED, "cannot be loaded: internal fault, see the log of the inference service")
                 await self._pause(attempt, _LONGEST_PAUSE_S)
 
     async def _bring_up(self) -> None:
-        """Everything from nothing to serving, skipping what is there already."""
+        """Take the version from nothing to serving, skipping steps that are done already."""
         watch = self._parts.watch
         self._set_loading("is being loaded")
         prepared = await self._prepare()
         if await self._parts.loader.write(prepared):
-            self._force = max(self._force, 1)  # what Triton has under this name, if anything, is something else
+            self._force = max(self._force, 1)  # what Triton has under this name, if anything, is another model
         if not watch.ready:
             self._set_loading("waits for Triton")
             await watch.until_ready()
@@ -179,7 +179,8 @@ class VersionLife:
         await parts.watch.refresh()
 
     async def _verify(self, loaded: LoadedVersion) -> None:
-        """Real answers before real callers. A path that is away delays the golden samples, not the version."""
+        """Test real answers before callers come. A missing part of the path delays the golden samples, not the
+        version."""
         try:
             await self._parts.prober.warm_up(loaded)
         except DeadlineExceeded as error:
@@ -195,7 +196,7 @@ class VersionLife:
         except (LeptonError, TimeoutError) as error:
             if not path_is_away(error):
                 raise
-            _log.info("Golden samples of %s wait: their path is not there", loaded.triton_name)
+            _log.info("Golden samples of %s wait: a service that they need is missing", loaded.triton_name)
         else:
             self._golden = ()
 
@@ -221,7 +222,7 @@ class VersionLife:
         await self._until_woken(min(max(rest_s, 0.01), self._parts.probe_interval_s))
 
     def _is_lost(self, loaded: LoadedVersion) -> bool:
-        """Whether Triton, seen since the version came up, does not have it: it was restarted between two looks."""
+        """Whether a poll since the version came up does not show it in Triton: then Triton was restarted in between."""
         watch = self._parts.watch
         return watch.seen_at_s > self._serving_since_s and watch.states.get(loaded.triton_name) != READY
 
@@ -240,7 +241,7 @@ class VersionLife:
 
     async def _recover(self, error: LeptonError, attempt: int) -> None:
         if error.reason == TRITON_AWAY:
-            self._force = 0  # what comes back has nothing loaded
+            self._force = 0  # a restarted Triton has nothing loaded
             self._set_loading("waits for Triton")
             await self._parts.watch.refresh()
             await self._pause(1, _FIRST_PAUSE_S)
@@ -281,7 +282,7 @@ class VersionLife:
         ended(self)
 
     def _set_loading(self, message: str) -> None:
-        """A version that has failed stays so while it is tried again, else its state would flicker."""
+        """A version that has failed keeps that state while it is tried again, else its state would flicker."""
         if self.state != FAILED:
             self._set(LOADING, message)
 

@@ -11,7 +11,7 @@ Handler = Callable[[Any, Any, Any], Any]
 
 
 def refuse(name: str) -> Handler:
-    """A handler that says so; gRPC takes a coroutine for every shape of RPC."""
+    """A handler that refuses the RPC `name`; gRPC takes a coroutine for every shape of RPC."""
 
     async def handler(self: Any, request: Any, context: Any) -> NoReturn:
         raise _refusal(name)

@@ -34,7 +34,7 @@ NO_PARAMETERS = Parameters()
 
 _HONOURED = ("timeout", "priority", "top_k", "routing_key")
 _WITHOUT_MEANING = frozenset({"triton_enable_empty_final_response", "binary_data_output"})
-"""What clients send along that says nothing about a single answer over gRPC."""
+"""Parameters that clients send along and that mean nothing for a single answer over gRPC."""
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _TENSORS_WITHOUT_MEANING = frozenset({"binary_data", "binary_data_size", "content_type"})
 """The same of single inputs and outputs: how the content travels over HTTP, and what MLServer's clients made it of."""
@@ -44,8 +44,8 @@ _REFUSED_OF_TENSORS = ("classification", "shared_memory_region", "shared_memory_
 def read_parameters(request: Request) -> Parameters:
     """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k and routing_key.
 
-    Raises InvalidInput for any other and for a wrong value, and Unsupported for a call that belongs to a sequence: what
-    is asked for and not done must not look as if it were done.
+    Raises InvalidInput for any other and for a wrong value, and Unsupported for a call that belongs to a sequence: a
+    wish that is not fulfilled must not look as if it were.
     """
     if not request.parameters:
         return NO_PARAMETERS
@@ -93,7 +93,7 @@ def _unknown(field: str, fix: str) -> InvalidInput:
 
 
 def model_ref(name: str, version: str) -> ModelReference:
-    """A number is a version, any other text an alias, nothing the production route. Raises InvalidInput."""
+    """A number is a version, any other text an alias, an empty text the production route. Raises InvalidInput."""
     if not name:
         raise InvalidInput.of_field("model_name", "is empty", fix="Name a model; `lepton models` lists them.")
     if not version:
@@ -143,7 +143,7 @@ def _wrong_raw(request: Request) -> InvalidInput:
 def is_raw_items(
     tensors: Sequence[NamedTensor], pipeline_inputs: Mapping[str, str], model_inputs: Mapping[str, str]
 ) -> bool:
-    """Whether a request speaks to the pipeline: all its inputs are the pipeline's and none is one of the model's.
+    """Whether a request is meant for the pipeline: all its inputs are the pipeline's and none is one of the model's.
 
     A name that is both is the model's when the dtype says so, else the pipeline's.
     """

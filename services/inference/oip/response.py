@@ -28,7 +28,7 @@ _NO_LABEL = Scored(-1, "", math.nan)
 def label_tensors(rows: Sequence[Labelled]) -> list[NamedTensor]:
     """`labels` (BYTES [N,k], a class without a name as its index) and `scores` (FP32 [N,k]).
 
-    A row with fewer labels than others is filled up with empty ones whose score is NaN. The protocol has no errors of
+    A row with fewer labels than others is filled up with empty ones whose score is NaN. The protocol has no errors for
     single rows: the first one is raised.
     """
     for row in rows:

@@ -113,7 +113,7 @@ def _read_inputs(request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> 
 
 
 def _tensors(result: InferenceResult, wanted: Sequence[str]) -> Sequence[NamedTensor]:
-    """The tensors of the answer. The protocol has no errors of single rows, so the first one fails the call."""
+    """The tensors of the answer. The protocol has no errors for single rows, so the first one fails the call."""
     error = next((outcome.error for outcome in result.outcomes if outcome.error is not None), None)
     if error is not None:
         raise error

@@ -16,7 +16,7 @@ _FLOATS = ("FP16", "FP32", "FP64", "BF16")
 
 
 def note_faults(outcomes: Sequence[Outcome], labels: Sequence[Labelled]) -> list[Labelled]:
-    """Note errors and anomalies of labels at the raw items that they are of; the labels of the items without error.
+    """Note errors and anomalies of labels at their raw items; returns the labels of the items without error.
 
     Raises a single item's error.
     """

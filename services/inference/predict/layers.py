@@ -1,4 +1,4 @@
-"""Layers around a call that has found its version, outermost first; what wraps all calls is added here, once."""
+"""Layers around a call that has found its version, outermost first: the one place for code that wraps all calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RoutedCall:
 
 
 Proceed = Callable[[RoutedCall], Awaitable[InferenceResult]]
-"""The rest of the way."""
+"""Runs the inner layers and then the call itself."""
 Layer = Callable[[Proceed, RoutedCall], Awaitable[InferenceResult]]
 
 

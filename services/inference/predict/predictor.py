@@ -138,7 +138,7 @@ def _checked_rows(runtime: ModelRuntime, made: common_pb2.TensorList) -> Rows:
     ]
     try:
         return runtime.signature.check(tensors, field="preprocess.outputs")
-    except InvalidInput as error:  # Not the caller's fault: its items cannot do this, a wrong package can.
+    except InvalidInput as error:  # Not the caller's fault: only a wrong package can cause this, not its items.
         raise FailedPrecondition(
             f"The model's pipeline does not make what the model takes. {error.message}",
             reason="PIPELINE_MISMATCH",

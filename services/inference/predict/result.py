@@ -25,7 +25,7 @@ class Outcome:
 
     @property
     def busy_us(self) -> int:
-        """All stages together."""
+        """Time of all stages together, in microseconds."""
         return self.preprocess_us + self.queue_us + self.compute_us
 
 

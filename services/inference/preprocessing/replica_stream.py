@@ -73,7 +73,7 @@ class ReplicaStream:
             self._waiting.remove(work)
 
     def retire(self) -> None:
-        """The replica leaves: take nothing more from now on, and end when everything sent is answered."""
+        """The replica leaves: take no more items, and end when everything sent is answered."""
         self._retired = True
         self._wake.set()
 
@@ -86,7 +86,7 @@ class ReplicaStream:
         error: LeptonError = Unavailable("The preprocess replica ended its stream.", reason="STREAM_ENDED")
         call: Any = self._stub.PreprocessStream()
         sender = asyncio.get_running_loop().create_task(self._send(call))
-        # When sending ends in an error the call is over; should it be a bug of ours, this ends it.
+        # When sending fails the call is usually over already; if a bug of ours made it fail, this ends the call.
         sender.add_done_callback(lambda done: None if done.cancelled() or done.exception() is None else call.cancel())
         try:
             await self._receive(call)
@@ -122,7 +122,7 @@ class ReplicaStream:
                 return
 
     def _messages(self) -> Iterator[preprocess_pb2.PreprocessStreamRequest]:
-        """What there is to say now. A batch is what waits when the stream is able to take it, never a timer."""
+        """The messages to send now. A batch is whatever waits when the stream can take it; there is no timer."""
         while self._cancelled or self._waiting:
             if self._cancelled:
                 ids, self._cancelled = self._cancelled, []

@@ -36,7 +36,7 @@ class Preprocessing(Protocol):
 
 
 class Pick(Protocol):
-    """A replica chosen for one item; told how it went, it feeds the balancer."""
+    """A replica chosen for one item; tell it how that went, for the balancer."""
 
     @property
     def address(self) -> str: ...
@@ -132,7 +132,7 @@ class StreamedPreprocessing:
                 return await self._try_one(work, pick, stream, context)
             except _RETRYABLE as error:
                 elsewhere = not self._pool.addresses <= set(tried)
-                # Its replica being full says nothing about the others.
+                # That its replica is full says nothing about the others.
                 wish_s = None if elsewhere else error.retry_after_s
                 pause_s = pause_before_retry(len(tried), end_s=work.deadline, elsewhere=elsewhere, wish_s=wish_s)
                 if pause_s is None or not self._may_retry(stream):

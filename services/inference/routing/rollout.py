@@ -21,7 +21,7 @@ def wanted_aliases(deployment: registry_pb2.Deployment) -> dict[str, tuple[Targe
 def effective_aliases(wanted: Aliases, current: Aliases, serving: Collection[int]) -> dict[str, tuple[Target, ...]]:
     """Where calls go now: an alias moves to what is wanted once all of that serves, and stays where it is until then.
 
-    It stays even while nothing serves there (a crash heals), unless part of what is wanted does serve.
+    It stays even while nothing serves there (crashed versions are healed), unless part of what is wanted does serve.
     """
     return {alias: _effective(targets, current.get(alias, ()), serving) for alias, targets in wanted.items()}
 

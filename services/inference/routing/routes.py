@@ -20,7 +20,7 @@ _RETRY_AFTER_S = 1.0
 
 
 class ModelReference(NamedTuple):
-    """Which model is meant, as callers say it: a version, or an alias; neither is the production route."""
+    """A model as callers name it: by version or by alias; with neither, by its production route."""
 
     name: str
     version: int | None = None
@@ -125,7 +125,7 @@ def _by_alias(routes: ModelRoutes, alias: str, routing_key: str) -> LoadedVersio
 def pick(targets: Sequence[Target], point: float) -> int:
     """The version at `point` (0 ≤ point < 1) of the targets laid side by side by weight.
 
-    They lie in the order of their versions, so that growing the newest one's share moves no key away from it.
+    They lie in the order of their versions, so that no key moves away from the newest one when its share grows.
     """
     ordered = sorted(targets, key=lambda target: target.version)
     remaining = point * sum(target.weight for target in ordered)
@@ -144,7 +144,7 @@ def _point(key: str) -> float:
 def _not_serving(routes: ModelRoutes, versions: Sequence[int]) -> Unavailable:
     reasons = "; ".join(f"version {version} {routes.waiting.get(version, 'is being loaded')}" for version in versions)
     return Unavailable(
-        f"Model {routes.name!r} does not serve now: {reasons}.",
+        f"Model {routes.name!r} does not serve now: {reasons.rstrip('.')}.",
         reason="MODEL_NOT_READY",
         fix="Try again in a moment; `lepton health` shows what each replica serves.",
         retry_after_s=_RETRY_AFTER_S,

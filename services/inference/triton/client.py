@@ -22,8 +22,8 @@ Response = TypeVar("Response")
 _READY_TIMEOUT_S = 1.0
 _REGION_TIMEOUT_S = 1.0
 _UNHEARD_S = 300.0
-"""How long an inference that nobody waits for any more may go on. Only one that hangs needs so much, and whoever looks
-after its model has ended Triton by then."""
+"""How long an inference that nobody waits for any more may go on. Only one that hangs takes so long, and by then the
+code that heals its model has ended Triton."""
 _CLOSE_TIMEOUT_S = 1.0
 # Triton is local: reconnecting must not wait for gRPC's default back-off of up to two minutes.
 _CHANNEL_OPTIONS = (
@@ -58,7 +58,7 @@ class Triton:
     async def infer(
         self, request: service_pb2.ModelInferRequest, *, timeout_s: float, metadata: Metadata = ()
     ) -> service_pb2.ModelInferResponse:
-        """Run one batch. Who is cancelled, or runs out of time, leaves the call to Triton as it is: see `OpenCalls`."""
+        """Run one batch. The call to Triton goes on when the caller is cancelled or out of time: see `OpenCalls`."""
         call = self._stub.ModelInfer(request, timeout=timeout_s + _UNHEARD_S, metadata=tuple(metadata) or None)
         return await self._inferences.answer(_call(call), timeout_s=timeout_s)
 

@@ -1,4 +1,4 @@
-"""Errors of Triton's as errors of Lepton: what happened, without Triton's internal names and paths."""
+"""Turns Triton's errors into Lepton's: they say what happened, without Triton's internal names and paths."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Calls that end when Triton answers, not when somebody stops waiting.
 
-Triton 2.51 dies (SIGSEGV) of inferences whose gRPC call is cancelled or runs into its deadline: of some hundred such
-calls at once, within seconds. Its other calls bear both.
+Triton 2.51 crashes (SIGSEGV) when inferences are cancelled or reach their deadline in gRPC: some hundred such calls at
+once kill it within seconds. Its other calls survive both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class OpenCalls:
-    """The calls of one channel. Who waits may give up at any time; a call goes on, and its answer is thrown away."""
+    """The calls of one channel. A waiter may give up at any time; its call goes on, and the answer is thrown away."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -36,7 +36,7 @@ class OpenCalls:
         return task.result()
 
     async def all_answered(self, *, timeout_s: float) -> bool:
-        """Wait until no call is open, but at most so long; tells whether that is so."""
+        """Wait until no call is open, at most `timeout_s`; returns whether none is."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         return not self._tasks
@@ -44,4 +44,4 @@ class OpenCalls:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # asyncio reports what nobody looks at, and nobody may be waiting any more
+            task.exception()  # asyncio reports errors that nobody looks at, and nobody may be waiting any more

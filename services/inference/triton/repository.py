@@ -65,7 +65,7 @@ class TritonModel:
     weights: Sequence[Path] = ()
     """Files that must lie next to the model's."""
     digest: str = ""
-    """Of the package; what lies under the same name with another digest is another model."""
+    """Digest of the package; the same name with another digest is another model."""
 
     @property
     def triton_name(self) -> str:
@@ -102,7 +102,7 @@ class ModelRepository:
         return name
 
     def holds(self, model: TritonModel) -> bool:
-        """Whether exactly this model lies here, the way this version of Lepton writes it."""
+        """Whether exactly this model is here, as this version of Lepton writes it."""
         with contextlib.suppress(OSError):
             config = (self._directory / model.triton_name / "config.pbtxt").read_text(encoding="utf-8")
             return config == self._config(model)

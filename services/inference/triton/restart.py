@@ -24,13 +24,13 @@ class TritonRestart:
         self._last_s = float("-inf")
 
     async def __call__(self) -> None:
-        """End Triton. Raises FailedPrecondition when it was restarted just now, or its process is not to be found."""
+        """End Triton. Raises FailedPrecondition when it was restarted just before, or its process cannot be found."""
         if time.monotonic() - self._last_s < self._least_interval_s:
             raise FailedPrecondition("Triton was restarted for a model just before.", reason="TRITON_RESTARTED")
         pid = await asyncio.to_thread(self._find)
         self._last_s = time.monotonic()
         _log.warning("Ending Triton, process %d, so that it is started again", pid)
-        os.kill(pid, signal.SIGKILL)  # it hangs, or it would have answered: asking politely takes longer
+        os.kill(pid, signal.SIGKILL)  # it hangs, so SIGTERM would only take longer
 
     def _find(self) -> int:
         try:
@@ -45,7 +45,7 @@ class TritonRestart:
 
 def _not_found() -> FailedPrecondition:
     return FailedPrecondition(
-        "Triton's process is not to be found, so it cannot be restarted.",
+        "Triton's process cannot be found, so it cannot be restarted.",
         reason="TRITON_NOT_FOUND",
         fix="Restart Triton by hand.",
     )

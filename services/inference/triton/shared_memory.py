@@ -1,4 +1,4 @@
-"""Memory that this process writes and its Triton reads: anonymous but for the moment in which Triton opens it."""
+"""Memory that this process writes and its Triton reads; it has a name only until Triton has opened it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SharedMemory:
 
 
 def remove_leftovers(directory: Path = SHARED_MEMORY) -> None:
-    """Remove the names that processes left which were killed while they made a region; those alive hold a lock.
+    """Remove names left by processes that were killed while they made a region; living processes hold a lock on theirs.
 
     A lock rather than a process id in the name: ids are used again, and differ between containers.
     """
@@ -88,4 +88,4 @@ def _create_file(directory: Path) -> tuple[Path, int]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return path, descriptor
-        os.close(descriptor)  # another process that cleaned up took it for a leftover before it was locked
+        os.close(descriptor)  # another process took it for a leftover before it was locked, and removed it

@@ -17,9 +17,9 @@ from services.inference.triton.shared_memory import PREFIX, SHARED_MEMORY, Share
 
 _SMALLEST_BYTES = 256 << 10
 _LARGEST_SHARE = 4
-"""No slot is larger than this part of all."""
+"""No slot is larger than `max_bytes` divided by this."""
 _OLDEST_TRITON = (2, 51)
-"""Earlier ones unregister memory while a request still reads it."""
+"""Earlier versions unregister memory while a request still reads it."""
 _PAUSE_AFTER_FAILURE_S = 60.0
 _PAUSE_WHEN_AWAY_S = 1.0
 _RECLAIM_INTERVAL_S = 0.2
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class RegionRegistry(Protocol):
-    """What is needed of Triton."""
+    """What the pool needs of Triton."""
 
     async def version(self) -> tuple[int, ...]: ...
     async def register_region(self, name: str, size_bytes: int) -> None: ...
@@ -37,10 +37,10 @@ class RegionRegistry(Protocol):
 
 
 class SlotPool:
-    """Slots grow with what is asked for, up to `max_bytes` in all; who finds none free sends its content inline.
+    """Slots are made in the sizes asked for, up to `max_bytes` in all; a batch that gets none goes inside its message.
 
     A slot is used again only after its request was answered. When a request ended otherwise, Triton may still be about
-    to read it: then the slot is never used again, and forgotten when Triton has let go of it.
+    to read it: then the slot is never used again, and is forgotten when Triton has let go of it.
     """
 
     def __init__(self, triton: RegionRegistry, *, max_bytes: int, directory: Path = SHARED_MEMORY) -> None:
@@ -59,7 +59,7 @@ class SlotPool:
 
     @property
     def held_bytes(self) -> int:
-        """Shared memory of all slots, those included that Triton may still read though nobody waits."""
+        """Bytes of all slots, including those that Triton may still read though nobody waits any more."""
         return self._held_bytes
 
     @property
@@ -68,7 +68,7 @@ class SlotPool:
         return len(self._free)
 
     def take(self, size_bytes: int) -> SharedMemory | None:
-        """The smallest free slot that holds so much; None when there is none, and one is made for the next time."""
+        """The smallest free slot that holds so much; None when there is none; then one is made for the next time."""
         fitting = [slot for slot in self._free if slot.size_bytes >= size_bytes]
         if not fitting:
             self._ask_for(size_bytes)
@@ -117,7 +117,7 @@ class SlotPool:
         if busy or capacity > self._max_bytes // _LARGEST_SHARE:
             return
         if self._held_bytes + capacity > self._max_bytes:
-            while self._free:  # they are all too small: make room for one that is not
+            while self._free:  # all are too small: make room for a larger one
                 self.give_up(self._free.pop())
             return
         self._held_bytes += capacity
@@ -128,14 +128,14 @@ class SlotPool:
             await self._prepare()
             self._free.append(await self._make(capacity))
             self._failed = False
-        except Exception as error:  # noqa: BLE001 - whatever it was, batches go inside messages, and it is said once
+        except Exception as error:  # noqa: BLE001 - whatever it is, batches go inside messages, and it is logged once
             self._held_bytes -= capacity
             self._note(error)
         finally:
             self._adding = None
 
     def _note(self, error: Exception) -> None:
-        """Triton's being away is nothing to do with its memory; anything else is said once."""
+        """Log once why memory cannot be shared. An unreachable Triton is no memory fault, and is asked again sooner."""
         if isinstance(error, Unavailable):
             self._may_add_at_s = time.monotonic() + _PAUSE_WHEN_AWAY_S
             return
@@ -146,7 +146,7 @@ class SlotPool:
         self._failed = True
 
     async def _prepare(self) -> None:
-        """Once: whether this Triton can do it, and what killed predecessors left there."""
+        """Once: check that this Triton can share memory, and remove what killed predecessors left there."""
         if self._prepared:
             return
         version = await self._triton.version()
@@ -172,7 +172,7 @@ class SlotPool:
         return slot
 
     async def _reclaim(self, name: str, size_bytes: int) -> None:
-        """Wait until Triton has let go of a slot. A Triton that was started anew does not know it: that counts too."""
+        """Wait until Triton has let go of a slot. A restarted Triton no longer knows the slot, which counts too."""
         while True:
             try:
                 await self._triton.unregister_region(name)

@@ -21,7 +21,7 @@ _LEAST_BYTES = 16 << 10
 
 
 class BatchTransport:
-    """One for a process, as Triton is. Without `slots` everything goes in messages."""
+    """One for each process, which has one Triton. Without `slots` everything goes in messages."""
 
     def __init__(self, backend: InferenceBackend, slots: SlotPool | None = None) -> None:
         self._backend = backend
@@ -41,7 +41,7 @@ class BatchTransport:
                 slots.give_up(slot)
                 if not isinstance(error, LeptonError) or error.reason != REGION_LOST:
                     raise
-                timeout_s = end_s - time.monotonic()  # Triton was started anew: it has not run the request
+                timeout_s = end_s - time.monotonic()  # Triton was restarted: it has not run the request
             else:
                 slots.give_back(slot)
                 return response
@@ -52,7 +52,7 @@ class BatchTransport:
         if self._slots is None:
             return None
         sizes = [sum(len(tensor.data) for tensor in column) for column in _columns(parts)]
-        # A tensor without content cannot lie in a region, and a request is better either here or there.
+        # An empty tensor cannot lie in a region, and a request should not go half one way and half the other.
         if sum(sizes) < _LEAST_BYTES or not all(sizes):
             return None
         return self._slots.take(sum(map(_aligned, sizes)))

@@ -14,8 +14,8 @@ from services.inference.triton.errors import TRITON_AWAY
 
 POLL_INTERVAL_S = 0.5
 _ANSWER_TIMEOUT_S = 1.0
-# Under load an answer may be late; only silence for several polls means that Triton hangs. Ending it costs loading all
-# models again, so that waits longer than sending it nothing more.
+# Under load an answer may be late; only silence for several polls means that Triton hangs. After the first number of
+# late polls it gets no more calls; after the second it is ended, which costs loading all models again.
 _LATE_POLLS = 5
 _HUNG_POLLS = 10
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class TritonWatch:
 
     def _miss(self, error: BaseException) -> None:
         away = isinstance(error, LeptonError) and error.reason == TRITON_AWAY
-        self._late = 0 if away else self._late + 1  # what is away does not hang, and is started by its supervisor
+        self._late = 0 if away else self._late + 1  # a Triton that is away does not hang; its supervisor starts it
         if away or self._late >= _LATE_POLLS:
             if self.ready:
                 _log.warning("Triton does not answer any more: %s", type(error).__name__)
@@ -107,7 +107,8 @@ class TritonWatch:
                 await self._end_hung()
 
     async def _end_hung(self) -> None:
-        """A Triton that aborts may stop in its own signal handler, alive for its supervisor and dead for all others."""
+        """End a Triton that hangs: one that aborts may get stuck in its signal handler, and its supervisor sees it
+        alive."""
         self._late = _LATE_POLLS
         if self._restart is None:
             return

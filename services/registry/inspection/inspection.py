@@ -1,4 +1,4 @@
-"""Has uploaded packages looked into by a process of their own, and brings its verdict back."""
+"""Has a separate process inspect each uploaded package, and brings back its verdict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.registry.inspection.signature import TritonBackend
 
 _LOG = logging.getLogger(__name__)
 _MAX_VERDICT_BYTES = 64 << 10
-_SPARE_S = 2.0  # the process ends itself only when we are not there any more to do it
+_SPARE_S = 2.0  # the process ends itself only when we are no longer there to do it
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Verdict:
 
 
 class Inspection:
-    """Runs the inspector for one package after the other, a few at once."""
+    """Runs the inspector for packages, a few at once."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ def _explain(returncode: int | None) -> LeptonError:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing else of our own environment, which may hold secrets. One thread per library: it has one job."""
+    """Only this of our own environment, which may hold secrets. One thread per library: the inspector has one job."""
     return {
         "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
         "PYTHONDONTWRITEBYTECODE": "1",

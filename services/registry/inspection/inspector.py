@@ -1,7 +1,7 @@
 """The process that looks into one uploaded package: `python -m services.registry.inspection.inspector DIR LIMITS`.
 
-Models come from strangers and their parsers are written in C++, so they are read in a process of their own, which may
-use little, writes nothing and dies with what it reads. It answers with one JSON document on stdout.
+Models come from strangers and their parsers are written in C++, so they are read in a process of their own: it may use
+little, writes nothing, and a bad file crashes it alone. It answers with one JSON document on stdout.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def inspect_package(directory: Path, limits: PackageLimits, *, triton_backend: T
 
 
 def confine(*, timeout_s: int, memory_bytes: int) -> None:
-    """Bound what this process may use from now on. What goes over ends it."""
+    """Limit what this process may use from now on. Going over a limit ends it."""
     for limit, value in (
         (resource.RLIMIT_CPU, timeout_s),
         (resource.RLIMIT_AS, memory_bytes),

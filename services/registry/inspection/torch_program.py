@@ -137,7 +137,7 @@ def _check_pytree(value: Any) -> None:
 
 
 def _is_plain_context(context: Any) -> bool:
-    """The keys of a dict, as JSON in JSON."""
+    """Whether a context is only the keys of a dict, which may be JSON inside JSON."""
     keys = json.loads(context) if isinstance(context, str) else context
     return keys is None or (isinstance(keys, list) and all(isinstance(key, str) for key in keys))
 

@@ -27,7 +27,7 @@ class Blobs(Protocol):
     """Where file contents are kept."""
 
     async def put(self, sha256: str, source: Path) -> None:
-        """Store a file's content durably, in place of a damaged one, too; nothing to do when it is there already.
+        """Store a file's content durably, also in place of damaged content; do nothing when it is there already.
 
         Raises DataLoss for a source with another hash.
         """
@@ -62,7 +62,7 @@ class FileBlobs:
         self._filesystem = filesystem
         self._root = PurePosixPath(root)
         self._whole: dict[str, _Stamp] = {}
-        """What blobs looked like from outside when their content was last found right."""
+        """The file system's description of each blob when its content was last found right."""
 
     @classmethod
     def in_directory(cls, directory: Path) -> FileBlobs:
@@ -117,7 +117,7 @@ class FileBlobs:
             self._whole.pop(sha256, None)
             if not self._has_right_content(sha256):
                 return False
-            self._whole[sha256] = stamp  # of before it was read: what changed meanwhile is read again
+            self._whole[sha256] = stamp  # taken before it was read: what has changed meanwhile is read again
         return True
 
     def _has_right_content(self, sha256: str) -> bool:
@@ -188,7 +188,7 @@ class FileBlobs:
 
     @property
     def _is_local(self) -> bool:
-        """Only a disk needs to be told when content must be safe; object stores answer when it is."""
+        """Whether this is a disk, which must be told to make content safe; object stores answer once it is."""
         return "file" in self._filesystem.protocol
 
     def _sync_file(self, file: IO[bytes]) -> None:

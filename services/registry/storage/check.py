@@ -1,4 +1,4 @@
-"""Reads all that is stored and tells what is missing, damaged, or there for nothing."""
+"""Reads all that is stored and reports what is missing, damaged or unused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StorageCheck:
         self._pinned = pinned
 
     async def run(self) -> AsyncIterator[pb.CheckStorageResponse]:
-        """The faults as they are found, with how far it is."""
+        """The faults as they are found, with the progress so far."""
         # In this order: what is stored by now is pinned by now or recorded when the database is read.
         stored = await self._blobs.sizes()
         pinned = frozenset(self._pinned())

@@ -21,7 +21,7 @@ Runner = Callable[[Feeds], Sequence[Any]]
 
 
 class _NotText(Exception):
-    """A string of the caller's is none."""
+    """A string from the caller is not text."""
 
 
 class TritonPythonModel:

@@ -12,7 +12,7 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.testing import eventually
 from services.inference.triton.backend import READY
 from tests.replica import Replica
-from tests.unit.inference.lifecycle.test_reconciler import World
+from tests.unit.inference.lifecycle.world import World
 
 STEPS = 25
 
