@@ -265,10 +265,11 @@ def _read_labels(content: bytes) -> tuple[str, ...]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Misfit("labels", "the file is not UTF-8 text") from None
-    lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    # Blanks stay: classes of a table may differ in nothing else.
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     if len(lines) > _MAX_CLASSES:
         raise Misfit("labels", f"the file names {len(lines)} classes, at most {_MAX_CLASSES} are allowed")
-    empty = next((number for number, line in enumerate(lines, 1) if not line), None)
+    empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
     if empty is not None:
         raise Misfit("labels", f"line {empty} of the file is empty")
     return tuple(lines)

@@ -1,4 +1,4 @@
-"""Finds the encoding of a text file, where it is certain: UTF-8, UTF-16 and UTF-32 with a mark, or GB18030 with Chinese in it."""
+"""Finds the encoding of a text file where it is certain: UTF-8, UTF-16 or UTF-32 with a mark, GB18030 with Chinese."""
 
 from __future__ import annotations
 

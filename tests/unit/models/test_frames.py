@@ -161,7 +161,8 @@ def test_an_array_of_a_frame_with_gaps_is_one_of_numbers() -> None:
     np.testing.assert_array_equal(rows, np.array([[1, 3], [2, np.nan]]))
 
 
-def test_a_series_is_several_examples() -> None:
+def test_a_series_and_an_array_of_texts_are_several_examples() -> None:
     model = TextClassifier("cnn", max_length=4)
     model.fit(pd.Series(WORDS), LABELS, epochs=1, progress=False, doctor=False)
-    assert len(model.predict(pd.Series(["Wort 1", "Wort 2"]))) == 2
+    for several in (pd.Series(["Wort 1", "Wort 2"]), np.array(["Wort 1", "Wort 2"]), np.array(["Wort 1", "b"], object)):
+        assert len(model.predict(several)) == 2

@@ -142,6 +142,12 @@ def test_a_wrong_number_of_classes_is_named() -> None:
         CNN((16, 16, 3), 3).fit(pictures(16), epochs=1, progress=False)
 
 
+@pytest.mark.parametrize("name", ["", "two\nlines"])
+def test_a_class_without_a_name_of_one_line_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot name a class"):
+        MLP([4]).fit(np.eye(4), ["a", name] * 2, epochs=1, progress=False)
+
+
 def test_one_class_is_not_enough() -> None:
     ones = pictures(32).filter(lambda row: row["label"] == "方")
     alone = ones.with_schema(Schema((Column("照片", "image"), Column("label", "category", "target", ("方",)))))

@@ -182,6 +182,11 @@ def test_the_best_are_those_of_a_full_sort_and_each_row_gets_its_own(rows: Any, 
         assert [row[scored.class_index] for scored in answer.labels] == scores
 
 
+def test_names_keep_the_blanks_in_which_they_differ() -> None:
+    postprocess = Postprocess.load([{"op": "classify", "labels": "l"}], {"l": b"a\r\n a\r\n"})
+    assert [scored.name for scored in postprocess.run({"y": np.array([[1.0, 2.0]])})[0].labels] == [" a", "a"]
+
+
 def test_rows_without_labels_say_that_they_are_no_numbers() -> None:
     outputs = {"x": np.array([[[1.0, 2.0]], [[np.nan, 1.0]], [[3.0, -np.inf]]]), "n": np.array([1, 2, 3])}
     assert [bool(row.anomaly) for row in without_labels(outputs, 3)] == [False, True, True]
