@@ -38,7 +38,8 @@ _WITHOUT_MEANING = frozenset({"triton_enable_empty_final_response", "binary_data
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _TENSORS_WITHOUT_MEANING = frozenset({"binary_data", "binary_data_size", "content_type"})
 """The same of single inputs and outputs: how the content travels over HTTP, and what MLServer's clients made it of."""
-_REFUSED_OF_TENSORS = ("classification", "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
+_CLASSIFICATION = "classification"
+_REFUSED_OF_TENSORS = (_CLASSIFICATION, "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
 
 
 def read_parameters(request: Request) -> Parameters:
@@ -81,7 +82,7 @@ def _check_tensor_parameter(tensor: str, name: str) -> None:
     if name in _REFUSED_OF_TENSORS:
         raise Unsupported(
             f"{tensor}: {name} is not served here.",
-            reason="PARAMETER_UNSUPPORTED",
+            reason="PARAMETER_UNSUPPORTED" if name == _CLASSIFICATION else "SHARED_MEMORY_UNAVAILABLE",
             fix="Send tensors in the message; ask for plain ones, or for the outputs 'labels' and 'scores'.",
         )
     if name not in _TENSORS_WITHOUT_MEANING:
