@@ -17,8 +17,8 @@ import click
 from rich.console import Console
 
 from examples.efficientnet_lite0 import NAME, LabelledPhoto, photos, write_package
+from lepton_ai.cli.answers import prediction_table
 from lepton_ai.cli.platform import client_for
-from lepton_ai.cli.predict import prediction_table
 from lepton_ai.cli.trace_view import render_trace
 from lepton_ai.client import Client
 from lepton_ai.local.stack import find_home

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lepton_ai.errors import InvalidInput, LeptonError
+from lepton_ai.errors import InternalError, InvalidInput, LeptonError
 from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.mesh.errors import from_status
+from lepton_ai.outputs import Outputs
 from lepton_ai.plain import Scalar, nearest_float, plain_value
 from lepton_ai.tensors import Array, checked_text, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
@@ -45,7 +46,7 @@ class Timings:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Outputs):
     """The answer for one example."""
 
     labels: tuple[Label, ...]
@@ -56,6 +57,9 @@ class Prediction:
     """What feedback on this answer refers to."""
     anomalies: tuple[str, ...] = ()
     """What was odd about the input, one sentence each."""
+    outputs: Mapping[str, Array] = field(default_factory=dict, compare=False)  # its id tells it from all others
+    """What the model gave, by name, without the batch dimension: all outputs for models without labels, for others
+    those that were asked for; empty with an error."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +149,14 @@ def _field(name: str) -> str:
 
 
 def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") -> Answer:
-    """A response as plain values."""
+    """A response as plain values. Raises InternalError when its tensors do not belong to its predictions."""
+    tensors = {tensor.name: from_proto(tensor) for tensor in response.tensors}
     return Answer(
         model=response.model_name,
         version=response.model_version,
         alias=response.model_alias,
-        predictions=tuple(_to_prediction(each) for each in response.predictions),
-        tensors={tensor.name: from_proto(tensor) for tensor in response.tensors},
+        predictions=tuple(_to_predictions(response.predictions, tensors)),
+        tensors=tensors,
         prediction_id=response.prediction_id,
         request_id=response.request_id,
         timings=_to_timings(response.timings),
@@ -159,13 +164,37 @@ def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") ->
     )
 
 
-def _to_prediction(message: inference_pb2.Prediction) -> Prediction:
+def _to_predictions(messages: Sequence[inference_pb2.Prediction], tensors: Mapping[str, Array]) -> Iterator[Prediction]:
+    """Predictions with their rows of the tensors, which hold one for each that has no error, in order."""
+    answered = sum(message.WhichOneof("outcome") != "error" for message in messages)
+    _check_rows(tensors if messages else {}, answered)
+    row = 0
+    for message in messages:
+        if message.WhichOneof("outcome") == "error":
+            yield _to_prediction(message, {})
+        else:
+            # The ellipsis keeps a row without dimensions an array.
+            yield _to_prediction(message, {name: array[row, ...] for name, array in tensors.items()})
+            row += 1
+
+
+def _check_rows(tensors: Mapping[str, Array], count: int) -> None:
+    for name, array in tensors.items():
+        if array.shape[:1] != (count,):
+            raise InternalError(
+                f"The answer's output {name!r} has shape {list(array.shape)} for {count} predictions without error.",
+                reason="WRONG_ROW_COUNT",
+            )
+
+
+def _to_prediction(message: inference_pb2.Prediction, outputs: Mapping[str, Array]) -> Prediction:
     labels: Sequence[inference_pb2.Label] = message.classification.labels
     return Prediction(
         labels=tuple(Label(label.index, label.name, label.score) for label in labels),
         error=from_status(message.error) if message.WhichOneof("outcome") == "error" else None,
         prediction_id=message.prediction_id,
         anomalies=tuple(anomaly.message for anomaly in message.anomalies),
+        outputs=outputs,
     )
 
 

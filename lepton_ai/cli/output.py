@@ -115,7 +115,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> 
 
 def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, framed: bool = True) -> RenderableType:
     """The table that `print_table` prints, for a live display. Cells that are strings are shown as they are, markup and
-    all unescaped text included; rich renderables are shown as such."""
+    all unescaped text included, and so are titles; rich renderables are shown as such."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -123,7 +123,8 @@ def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, f
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
         whole = not framed or column.align == "right"  # a number that is cut is another number
-        table.add_column(column.title, justify=column.align, style=column.style, no_wrap=whole, overflow="fold")
+        title = Text(_printable(column.title))
+        table.add_column(title, justify=column.align, style=column.style, no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*(cell if hasattr(cell, "__rich_console__") else Text(_printable(str(cell))) for cell in row))
     return table

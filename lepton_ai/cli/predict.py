@@ -1,19 +1,18 @@
-"""`lepton predict`: files in, labels out."""
+"""`lepton predict`: files in, labels or numbers out."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from lepton_ai.cli.output import Column, console, home_option, json_option, make_table, print_json, print_note
+from lepton_ai.cli.answers import answer_document, prediction_table
+from lepton_ai.cli.output import console, home_option, json_option, print_json, print_note
 from lepton_ai.cli.platform import client_for
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from lepton_ai.prediction import Answer, Input, Prediction
+    from lepton_ai.prediction import Answer, Input
 
 _FILES_A_CALL = 16
 
@@ -62,43 +61,6 @@ def predict(
         console().print(prediction_table(names, predictions, framed=console().is_terminal))
         _print_summary(answers)
     return 1 if any(each.error for each in predictions) else 0
-
-
-def prediction_table(names: list[str], predictions: list[Prediction], *, framed: bool = True) -> RenderableType:
-    """A row for each label, best first, and for what was odd; the input named once."""
-    from rich.text import Text
-
-    rows: list[tuple[object, ...]] = []
-    for name, prediction in zip(names, predictions, strict=True):
-        if prediction.error is not None:
-            rows.append((Path(name).name, Text(str(prediction.error), style="red"), ""))
-        for rank, label in enumerate(prediction.labels):
-            shown = label.name or f"class {label.index}"
-            rows.append((Path(name).name if rank == 0 else "", shown, f"{label.score:.1%}"))
-        for rank, anomaly in enumerate(prediction.anomalies, start=len(prediction.labels)):
-            rows.append((Path(name).name if rank == 0 else "", Text(anomaly, style="yellow"), ""))
-    columns = [Column("Input", style="bold"), Column("Label"), Column("Probability", "right")]
-    return make_table(columns, rows, framed=framed)
-
-
-def answer_document(names: list[str], answers: list[Answer]) -> dict[str, Any]:
-    """The answers for programs."""
-    predictions = [each for answer in answers for each in answer.predictions]
-    return {
-        "model": answers[0].model,
-        "version": answers[0].version,
-        "trace_ids": [answer.trace_id for answer in answers if answer.trace_id],
-        "predictions": [
-            {
-                "input": name,
-                "prediction_id": each.prediction_id,
-                "labels": [{"index": label.index, "name": label.name, "score": label.score} for label in each.labels],
-                "anomalies": list(each.anomalies),
-                "error": None if each.error is None else {"message": each.error.message, "reason": each.error.reason},
-            }
-            for name, each in zip(names, predictions, strict=True)
-        ],
-    }
 
 
 def _print_summary(answers: list[Answer]) -> None:

@@ -96,14 +96,26 @@ class AsyncClient:
         await asyncio.to_thread(self._tracing.shutdown)
         forking.grpc_used_by(self, uses=False)
 
-    async def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
+    async def predict(
+        self,
+        model: str,
+        value: Input,
+        *,
+        top_k: int = 0,
+        outputs: Sequence[str] = (),
+        timeout_s: float | None = None,
+    ) -> Prediction:
         """The model's answer for one example: a file, bytes, a text, a number, or a mapping of inputs by name.
 
         `model` is NAME, NAME@VERSION or NAME@ALIAS. A file is a `pathlib.Path` or a `File`; a plain text is its path
-        only for a model that takes nothing but a picture or a sound, and never in a mapping. Raises LeptonError: the
-        class says what kind of problem it is.
+        only for a model that takes nothing but a picture or a sound, and never in a mapping.
+
+        A model without labels answers with all its outputs: see `value`, `values` and `outputs` of the prediction. Of
+        one with labels, `outputs` asks for some by name as well.
+
+        Raises LeptonError: the class says what kind of problem it is.
         """
-        answer = await self.predict_batch(model, [value], top_k=top_k, timeout_s=timeout_s)
+        answer = await self.predict_batch(model, [value], top_k=top_k, outputs=outputs, timeout_s=timeout_s)
         return answer.predictions[0]
 
     async def predict_batch(

@@ -52,9 +52,18 @@ class Client:
         if engine is not None and self._pid == os.getpid():  # only the process that made it may close it
             engine.close()
 
-    def predict(self, model: str, value: Input, *, top_k: int = 0, timeout_s: float | None = None) -> Prediction:
+    def predict(
+        self,
+        model: str,
+        value: Input,
+        *,
+        top_k: int = 0,
+        outputs: Sequence[str] = (),
+        timeout_s: float | None = None,
+    ) -> Prediction:
         """See AsyncClient.predict."""
-        prediction: Prediction = self._run("predict", model, value, top_k=top_k, timeout_s=timeout_s)
+        options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "timeout_s": timeout_s}
+        prediction: Prediction = self._run("predict", model, value, **options)
         return prediction
 
     def predict_batch(

@@ -12,6 +12,7 @@ from torch import nn
 
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import LeptonError
+from lepton_ai.outputs import Outputs
 from lepton_ai.pipeline import Postprocess, Processed
 from lepton_ai.pipeline.postprocess import without_labels
 from lepton_ai.prediction import Label
@@ -37,7 +38,7 @@ class Evaluation(tuple[float, float]):
 
 
 @dataclass(frozen=True)
-class Predicted:
+class Predicted(Outputs):
     """The answer to one example."""
 
     labels: tuple[Label, ...]

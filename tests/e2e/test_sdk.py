@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lepton_ai as la
 from lepton_ai.datasets import DogsAndCats
-from lepton_ai.models import CNN
+from lepton_ai.models import CNN, LSTM
 from tests.platform import Platform
 
 PICTURES = 8
@@ -38,3 +40,20 @@ async def test_a_trained_model_is_served_with_the_answers_that_it_gives_itself(p
         assert [label.score for label in answer.labels] == pytest.approx(scores, abs=1e-4)
     async with platform.client() as client:
         await client.undeploy("cats-dogs")
+
+
+async def test_a_regression_is_served_with_its_numbers(platform: Platform) -> None:
+    texts = ["好" * length for length in range(1, 41)]
+    model = LSTM(8)
+    model.fit(texts, np.arange(1, 41) * 1.5, epochs=1, progress=False)
+    await asyncio.to_thread(la.deploy, model, name="stars", addresses=platform.addresses)
+    expected = [each.value for each in model.predict(texts[:3])]
+    async with platform.client() as client:
+        served = (await client.predict_batch("stars", texts[:3])).predictions
+        assert [each.value for each in served] == pytest.approx(expected, rel=1e-4)
+        printed = platform.lepton("predict", "stars", "--text", texts[0])
+        assert printed.stdout.split()[:3] == ["Input", "values", texts[0]]
+        assert float(printed.stdout.split()[3]) == pytest.approx(expected[0], rel=1e-4)
+        document = json.loads(platform.lepton("predict", "stars", "--text", texts[0], "--json").stdout)
+        assert document["predictions"][0]["outputs"]["values"] == pytest.approx(expected[:1], rel=1e-4)
+        await client.undeploy("stars")

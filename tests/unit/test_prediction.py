@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lepton_ai.errors import InvalidInput
+from lepton_ai.errors import InternalError, InvalidInput
 from lepton_ai.file import File
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.pipeline.values import Limits, accept, raw_inputs
 from lepton_ai.prediction import takes_only_a_file, to_answer, to_examples, to_item
 from lepton_ai.tensors import from_proto, to_proto
-from lepton_ai.v1 import inference_pb2
+from lepton_ai.v1 import common_pb2, inference_pb2
 
 LOOKS_LIKE_PATHS = ["猫.jpg", "look at holiday.jpg", "收到 发票.png", "C:\\Users\\me\\cat.png", "/etc/passwd", "a.MP3"]
 
@@ -125,6 +125,45 @@ def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:
     assert isinstance(answer.predictions[1].error, InvalidInput)
     assert answer.tensors["logits"].shape == (1, 2)
     assert (answer.version, answer.timings.compute_ms, answer.trace_id) == (3, 1.5, "ab")
+
+
+def response_of(items: str, *tensors: common_pb2.Tensor) -> inference_pb2.PredictResponse:
+    """A response for items that are good ("+") or bad ("-")."""
+    response = inference_pb2.PredictResponse(tensors=tensors)
+    for item in items:
+        prediction = response.predictions.add()
+        if item == "+":
+            prediction.classification.SetInParent()
+        else:
+            prediction.error.CopyFrom(to_status(InvalidInput("no photo")))
+    return response
+
+
+def test_every_prediction_has_its_row_of_all_outputs() -> None:
+    prices, texts = np.array([[1.5], [2.5]], np.float32), np.array([b"a", b"b"], np.object_)
+    answer = to_answer(response_of("++", to_proto("price", prices), to_proto("text", texts)))
+    first, second = (each.outputs for each in answer.predictions)
+    assert (first["price"].tolist(), second["price"].tolist()) == ([1.5], [2.5])
+    assert (first["text"].shape, first["text"].item(), second["text"].item()) == ((), b"a", b"b")
+
+
+@pytest.mark.parametrize("items", ["+-+", "-++", "++-", "--+-+--"])
+def test_the_rows_are_those_of_the_items_without_error_in_order(items: str) -> None:
+    answer = to_answer(response_of(items, to_proto("price", np.array([[1.0], [2.0]]))))
+    good = [each for each in answer.predictions if each.error is None]
+    assert [each.value for each in good] == [1, 2]
+    assert all(each.outputs == {} for each in answer.predictions if each.error is not None)
+
+
+def test_labels_alone_have_no_outputs_and_tensor_calls_no_predictions() -> None:
+    assert [dict(each.outputs) for each in to_answer(response_of("+--")).predictions] == [{}] * 3
+    assert to_answer(response_of("", to_proto("y", np.ones((3, 2))))).predictions == ()
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1, 2), ()])
+def test_rows_that_belong_to_nobody_are_given_to_nobody(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InternalError, match="2 predictions without error"):
+        to_answer(response_of("+-+", to_proto("price", np.ones(shape))))
 
 
 def test_what_is_missing_is_not_sent() -> None:
