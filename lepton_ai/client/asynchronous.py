@@ -17,10 +17,9 @@ from lepton_ai.client import forking
 from lepton_ai.client.model_inputs import ModelInputs
 from lepton_ai.credentials import token_metadata
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, NotFound
-from lepton_ai.mesh.calling.pool import ServicePool, channel_options
+from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_examples, to_item
@@ -39,7 +38,6 @@ from lepton_ai.v1 import (
 
 T = TypeVar("T")
 
-_OPTIONS = channel_options(MAX_MESSAGE_BYTES)
 _PUSH_TIMEOUT_S = 600.0
 _GRACE_S = 2.0
 """How much later than its timeout a call may end before it is given up."""
@@ -73,8 +71,7 @@ class AsyncClient:
         self._timeout_s = timeout_s
         self._tracing = Tracing.create("client", _TraceSettings(self.addresses.otlp, trace_ratio))
         self._traces = trace_ratio > 0
-        self._channels: dict[str, grpc.aio.Channel] = {}
-        self._inference: ServicePool | None = None
+        self._pools: dict[str, ServicePool] = {}
         self._model_inputs = ModelInputs()
         forking.leave_to_parent(self)
         forking.grpc_used_by(self, uses=bool(self.addresses.otlp))
@@ -87,12 +84,9 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections and send the last spans."""
-        if self._inference is not None:
-            await self._inference.close()
-            self._inference = None
-        for channel in self._channels.values():
-            await channel.close()
-        self._channels.clear()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.close()
         await asyncio.to_thread(self._tracing.shutdown)
         forking.grpc_used_by(self, uses=False)
 
@@ -163,10 +157,9 @@ class AsyncClient:
         package = await asyncio.to_thread(Package.read, Path(directory))
         manifest = package.manifest()
         request = registry_pb2.FindMissingFilesRequest(sha256=[file.sha256 for file in manifest.files])
-        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         # The registry may have to read those of the files that it has.
         timeout_s = self._timeout_s + sum(file.size_bytes for file in manifest.files) / _SLOWEST_BYTES_PER_S
-        missing = await _explained(registry.FindMissingFiles(request, timeout=timeout_s), timeout_s)
+        missing = await self._registry(lambda stub, left_s: stub.FindMissingFiles(request, timeout=left_s), timeout_s)
         wanted = set(missing.sha256)
         paths = {file.sha256: package.path(file.path) for file in manifest.files if file.sha256 in wanted}
 
@@ -175,8 +168,11 @@ class AsyncClient:
             async for chunk in read_chunks(paths, on_progress):
                 yield registry_pb2.PushVersionRequest(chunk=chunk)
 
-        call = registry.PushVersion(messages(), timeout=_PUSH_TIMEOUT_S, metadata=self._proof)
-        pushed = await _explained(call, _PUSH_TIMEOUT_S)
+        pushed = await self._registry(
+            lambda stub, left_s: stub.PushVersion(messages(), timeout=left_s, metadata=self._proof),
+            _PUSH_TIMEOUT_S,
+            idempotent=False,
+        )
         return pushed.version
 
     async def download(self, model: str, file: str, path: Path | str) -> Path:
@@ -184,60 +180,72 @@ class AsyncClient:
 
         Raises NotFound for a version that does not exist or has no such file, DataLoss when the registry's is damaged.
         """
-        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.GetVersionRequest(model=parse_model_ref(model))
-        version = await _explained(registry.GetVersion(request, timeout=self._timeout_s), self._timeout_s)
+        version = await self._registry(lambda stub, left_s: stub.GetVersion(request, timeout=left_s), self._timeout_s)
         found = next((each for each in version.manifest.files if each.path == file), None)
         if found is None:
             names = ", ".join(each.path for each in version.manifest.files[:20])
             raise NotFound(
                 f"{version.model}@{version.version} has no {file}.", reason="NO_SUCH_FILE", fix=f"It has {names}."
             )
-        chunks = registry.DownloadFile(registry_pb2.DownloadFileRequest(sha256=found.sha256), timeout=_PUSH_TIMEOUT_S)
-        return await _explained(write_chunks(Path(path), found, chunks), _PUSH_TIMEOUT_S)
+        wanted = registry_pb2.DownloadFileRequest(sha256=found.sha256)
+        return await self._registry(
+            lambda stub, left_s: write_chunks(Path(path), found, stub.DownloadFile(wanted, timeout=left_s)),
+            _PUSH_TIMEOUT_S,
+        )
 
     async def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
         """Have the registry read every file it holds, which takes a while; returns what is damaged, missing or unused.
 
         `on_progress` is called with (bytes read, bytes in all) about every second.
         """
-        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.CheckStorageRequest()
-        reports = registry.CheckStorage(request, timeout=_CHECK_TIMEOUT_S, metadata=self._proof)
-        return await _explained(gather_faults(reports, on_progress), _CHECK_TIMEOUT_S)
+        return await self._registry(
+            lambda stub, left_s: gather_faults(
+                stub.CheckStorage(request, timeout=left_s, metadata=self._proof), on_progress
+            ),
+            _CHECK_TIMEOUT_S,
+            idempotent=False,
+        )
 
     async def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.
 
         Raises FailedPrecondition when the version cannot be served, DeadlineExceeded when it takes longer.
         """
-        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.DeployRequest(model=parse_model_ref(model))
-        call = registry.Deploy(request, timeout=self._timeout_s, metadata=self._proof)
-        deployment = await _explained(call, self._timeout_s)
+        deployment = await self._registry(
+            lambda stub, left_s: stub.Deploy(request, timeout=left_s, metadata=self._proof),
+            self._timeout_s,
+            idempotent=False,
+        )
         if wait_s > 0:
             await self._wait_until_served(deployment, wait_s)
         return deployment
 
     async def undeploy(self, model: str) -> None:
         """Take a model out of service; its versions stay in the registry."""
-        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.UndeployRequest(model=check_name(model, field="model"))
-        call = registry.Undeploy(request, timeout=self._timeout_s, metadata=self._proof)
-        await _explained(call, self._timeout_s)
+        await self._registry(
+            lambda stub, left_s: stub.Undeploy(request, timeout=left_s, metadata=self._proof),
+            self._timeout_s,
+            idempotent=False,
+        )
 
     async def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """All models with their versions, or one of them. Raises NotFound for a name that does not exist."""
-        registry = registry_pb2_grpc.RegistryServiceStub(self._channel("registry"))
         request = registry_pb2.ListModelsRequest(name=check_name(name) if name else "")
-        return list((await _explained(registry.ListModels(request, timeout=self._timeout_s), self._timeout_s)).models)
+        listed = await self._registry(lambda stub, left_s: stub.ListModels(request, timeout=left_s), self._timeout_s)
+        return list(listed.models)
 
     async def status(self) -> health_pb2.PlatformStatus:
         """What is up, what is served and whether predictions work."""
-        health = health_pb2_grpc.HealthServiceStub(self._channel("health"))
-        return await _explained(
-            health.GetStatus(health_pb2.GetStatusRequest(), timeout=self._timeout_s), self._timeout_s
-        )
+        request = health_pb2.GetStatusRequest()
+
+        def get(channel: grpc.aio.Channel, left_s: float) -> Awaitable[health_pb2.PlatformStatus]:
+            return health_pb2_grpc.HealthServiceStub(channel).GetStatus(request, timeout=left_s)
+
+        return await self._call("health", get, self._timeout_s)
 
     async def _input_kinds(self, model: common_pb2.ModelRef, timeout_s: float) -> Mapping[str, str]:
         request = inference_pb2.DescribeModelRequest(model=model)
@@ -246,7 +254,7 @@ class AsyncClient:
             stub = inference_pb2_grpc.InferenceServiceStub(channel)
             return (await stub.DescribeModel(request, timeout=left_s)).input_kinds
 
-        return await self._call_inference(describe, timeout_s)
+        return await self._call("inference", describe, timeout_s)
 
     async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float) -> Answer:
         async def predict(channel: grpc.aio.Channel, left_s: float) -> Answer:
@@ -256,59 +264,70 @@ class AsyncClient:
             trace_id = trailing.get(TRACE_ID_TRAILER, "")
             return to_answer(response, trace_id=trace_id if isinstance(trace_id, str) else trace_id.decode())
 
-        return await self._call_inference(predict, timeout_s)
+        return await self._call("inference", predict, timeout_s)
 
-    async def _call_inference(self, invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]], timeout_s: float) -> T:
-        pool = await self._open_inference()
-        return await _explained(pool.call(invoke, timeout_s=timeout_s), timeout_s)
+    async def _registry(
+        self,
+        invoke: Callable[[registry_pb2_grpc.RegistryServiceAsyncStub, float], Awaitable[T]],
+        timeout_s: float,
+        *,
+        idempotent: bool = True,
+    ) -> T:
+        def call(channel: grpc.aio.Channel, left_s: float) -> Awaitable[T]:
+            return invoke(registry_pb2_grpc.RegistryServiceStub(channel), left_s)
+
+        return await self._call("registry", call, timeout_s, idempotent=idempotent)
+
+    async def _call(
+        self,
+        service: str,
+        invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]],
+        timeout_s: float,
+        *,
+        idempotent: bool = True,
+    ) -> T:
+        pool = await self._open(service)
+        return await _explained(pool.call(invoke, timeout_s=timeout_s, idempotent=idempotent), timeout_s)
 
     async def _wait_until_served(self, deployment: registry_pb2.Deployment, wait_s: float) -> None:
-        wanted = deployment.routes[0].targets[0].version
-        health = health_pb2_grpc.HealthServiceStub(self._channel("health"))
-        message = ""
-        statuses = health.WatchStatus(health_pb2.WatchStatusRequest(), timeout=wait_s)
-        try:
-            async for status in statuses:
-                found = next((model for model in status.models if model.name == deployment.model), None)
-                if found is None or found.production_version != wanted:
-                    continue
-                message = found.message
-                if found.condition == health_pb2.CONDITION_HEALTHY and found.last_probe.model_version == wanted:
-                    return
-                _raise_if_failed(found, wanted)
-        except grpc.aio.AioRpcError as error:
-            if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise from_rpc_error(error) from error
-        finally:
-            statuses.cancel()
+        health = await self._open("health")
+        with health.pick() as pick:
+            stub = health_pb2_grpc.HealthServiceStub(pick.channel)
+            statuses = stub.WatchStatus(health_pb2.WatchStatusRequest(), timeout=wait_s)
+            message = ""
+            try:
+                async for status in statuses:
+                    found = next((model for model in status.models if model.name == deployment.model), None)
+                    if found is None or found.production_version != deployment.routes[0].targets[0].version:
+                        continue
+                    message = found.message
+                    if _is_served(found):
+                        return
+                    _raise_if_failed(found, found.production_version)
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise from_rpc_error(error) from error
+            finally:
+                statuses.cancel()
         raise DeadlineExceeded(
-            f"{deployment.model} version {wanted} is not served after {wait_s:g} s. {message}".rstrip(),
+            f"{deployment.model} version {deployment.routes[0].targets[0].version} is not served after {wait_s:g} s. "
+            f"{message}".rstrip(),
             fix="It is still being worked on: see `lepton health`, or wait longer.",
         )
 
-    async def _open_inference(self) -> ServicePool:
-        """The inference replicas: a call goes to the best of them, and to another one when it fails there."""
+    async def _open(self, service: str) -> ServicePool:
+        """The service's replicas: a call goes to the best of them, and to another one when it fails there."""
         forking.check_grpc()
-        if self._inference is None:
-            address = self._address("inference")
-            replicas = split_addresses(address)
+        if service not in self._pools:
+            replicas = split_addresses(self._address(service))
             # With several addresses, the spans of the pool's calls cannot say which one was called.
             interceptors = self._interceptors(replicas[0] if len(replicas) == 1 else None)
-            pool = ServicePool("inference", fixed_endpoints("inference", replicas), interceptors=interceptors)
+            pool = ServicePool(service, fixed_endpoints(service, replicas), interceptors=interceptors)
             forking.grpc_used_by(self, uses=True)
             # Set before the first await, so that calls made at the same time share one pool.
-            self._inference = pool
+            self._pools[service] = pool
             await pool.start()
-        return self._inference
-
-    def _channel(self, service: str) -> grpc.aio.Channel:
-        forking.check_grpc()
-        if service not in self._channels:
-            address = self._address(service)
-            interceptors = self._interceptors(address)
-            forking.grpc_used_by(self, uses=True)
-            self._channels[service] = grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=interceptors)
-        return self._channels[service]
+        return self._pools[service]
 
     def _interceptors(self, address: str | None) -> Sequence[grpc.aio.ClientInterceptor]:
         return client_interceptors(self._tracing.tracer, address=address) if self._traces else ()
@@ -341,6 +360,13 @@ async def _explained(call: Awaitable[T], timeout_s: float) -> T:
             f"gRPC does not work in this process: after {timeout_s:g} s it gives neither an answer nor an error.",
             fix="If it was forked from one that used gRPC: import lepton_ai before that, or start it with spawn.",
         ) from error
+
+
+def _is_served(model: health_pb2.ModelStatus) -> bool:
+    """Whether predictions with the version in production were seen to work."""
+    return (
+        model.condition == health_pb2.CONDITION_HEALTHY and model.last_probe.model_version == model.production_version
+    )
 
 
 def _raise_if_failed(model: health_pb2.ModelStatus, wanted: int) -> None:

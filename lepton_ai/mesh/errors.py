@@ -23,8 +23,10 @@ from lepton_ai.errors import (
     InternalError,
     InvalidInput,
     LeptonError,
+    ResourceExhausted,
     Unavailable,
 )
+from lepton_ai.mesh.limits import BUSY_RETRY_AFTER_S
 
 DOMAIN = "lepton"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -95,6 +97,8 @@ def from_rpc_error(error: grpc.RpcError) -> LeptonError:
         # A call that we cancel ourselves raises asyncio.CancelledError. Here a server has stopped and dropped a call
         # that it had read but not begun.
         return Unavailable("The service ended the call as it was stopping.", reason="STOPPING", fix="Try again.")
+    if _over_transport_limit(code, _details_of(error)):
+        return _too_many_calls()
     neutral = _NEUTRAL.get(error_class)
     if neutral is None:  # the other side judged the request, so its words are meant for the caller
         return error_class(_clip(_details_of(error)) or code.name)
@@ -119,6 +123,24 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseExceptio
     status = to_status(error)
     trailing = (*(context.trailing_metadata() or ()), (DETAILS_KEY, status.SerializeToString()))
     await context.abort(_CODE_BY_NUMBER[status.code], status.message, trailing)
+
+
+def _over_transport_limit(code: grpc.StatusCode, details: str) -> bool:
+    """Whether gRPC itself refused the call, before any handler saw it, as there are too many of them."""
+    # gRPC core gives no other sign than these texts: HTTP/2's REFUSED_STREAM, for a connection with too many calls, and
+    # that of grpc.aio's server for all its connections together.
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return "RST_STREAM with error code 7" in details
+    return code is grpc.StatusCode.RESOURCE_EXHAUSTED and details.startswith("Concurrent RPC limit exceeded")
+
+
+def _too_many_calls() -> ResourceExhausted:
+    return ResourceExhausted(
+        "The service has more calls to answer than it takes at once.",
+        reason="TOO_MANY_CALLS",
+        fix="Try again shortly, with fewer calls at once, or add replicas.",
+        retry_after_s=BUSY_RETRY_AFTER_S,
+    )
 
 
 def code_number(code: grpc.StatusCode) -> int:

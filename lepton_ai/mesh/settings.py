@@ -12,7 +12,7 @@ from lepton_ai.credentials import read_secret
 from lepton_ai.errors import FailedPrecondition, FieldViolation, InvalidInput
 from lepton_ai.mesh.address import is_address
 from lepton_ai.mesh.discovery.login import EtcdLogin
-from lepton_ai.mesh.limits import DEFAULT_TIMEOUT_S, MAX_MESSAGE_BYTES
+from lepton_ai.mesh.limits import DEFAULT_TIMEOUT_S, MAX_MESSAGE_BYTES, MAX_STREAMS_PER_CONNECTION
 
 MIB = 1 << 20
 _UNIX = "unix:"
@@ -64,8 +64,8 @@ class ServiceSettings(BaseSettings):
     metrics_port: Port | None = None
     """Port of the Prometheus page; 0 takes any free one, unset switches it off."""
     max_message_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=2**31 - 1)
-    max_concurrent_streams: int = Field(default=100, ge=1)
-    """Calls at once on one connection; more wait in the client."""
+    max_concurrent_streams: int = Field(default=MAX_STREAMS_PER_CONNECTION, ge=1)
+    """Calls at once on one connection, answered ones included until gRPC has cleared them away."""
     max_concurrent_rpcs: int = Field(default=1000, ge=1)
     """Calls at once in this process; more are refused with RESOURCE_EXHAUSTED. Health checks do not count."""
     drain_s: Seconds = 10.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,6 +13,7 @@ import grpc
 
 from lepton_ai.errors import DeadlineExceeded, LeptonError, Unavailable
 from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
+from lepton_ai.mesh.calling.link import Link
 from lepton_ai.mesh.discovery.endpoints import EndpointWatch
 from lepton_ai.mesh.errors import as_lepton_error
 from lepton_ai.mesh.latest import Latest
@@ -25,7 +26,6 @@ T = TypeVar("T")
 CLIENT_PING_S = 20
 """How often a client pings a server over an idle connection; servers must permit at least this rate."""
 _PING_TIMEOUT_S = 10
-_RETIRE_MAX_S = 60.0
 
 _OUTCOMES: dict[grpc.StatusCode, Outcome] = {
     grpc.StatusCode.UNAVAILABLE: Outcome.FAILED,
@@ -70,7 +70,7 @@ class Pick:
 
     __slots__ = ("_link", "_ticket", "address", "channel")
 
-    def __init__(self, ticket: Ticket, link: _Link) -> None:
+    def __init__(self, ticket: Ticket, link: Link) -> None:
         self._ticket: Ticket | None = ticket
         self._link = link
         self.address = ticket.address
@@ -88,6 +88,10 @@ class Pick:
     def abandoned(self) -> None:
         """Nobody waits for the answer any more; nothing was learnt."""
         self._finish(Outcome.ABANDONED)
+
+    def turn(self, end_s: float) -> AbstractAsyncContextManager[None]:
+        """Wait until the connection may carry one more call, at most until `end_s`: see `Link.turn`."""
+        return self._link.turn(end_s)
 
     def _finish(self, outcome: Outcome) -> None:
         ticket, self._ticket = self._ticket, None
@@ -134,7 +138,7 @@ class ServicePool:
         self._doubt: asyncio.TimerHandle | None = None
         self._balancer = Balancer()
         self._budget = RetryBudget()
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, Link] = {}
         self._addresses: Latest[frozenset[str]] = Latest(frozenset())
         self._follower: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -169,7 +173,7 @@ class ServicePool:
         self._balancer.update(())
         self._addresses.set(frozenset())
         self._addresses.close()
-        await asyncio.gather(*(link.channel.close() for link in links.values()))
+        await asyncio.gather(*(link.close() for link in links.values()))
 
     def pick(self, exclude: Collection[str] = ()) -> Pick:
         """Choose a replica for one call or one message, none of `exclude`. Raises Unavailable when there is none."""
@@ -191,6 +195,7 @@ class ServicePool:
     ) -> T:
         """Make a call: `invoke(channel, timeout_s)` is tried at up to three replicas within `timeout_s` in all.
 
+        A connection carries MAX_CALLS_PER_CONNECTION calls at once; more wait for their turn, within their own time.
         It retries UNAVAILABLE, and RESOURCE_EXHAUSTED where the server says when to come back: then it waits that long,
         or raises the error when there is no time for that. A call that is not `idempotent` is tried again only when it
         surely did nothing. Raises the LeptonError that the last attempt ended with.
@@ -204,7 +209,8 @@ class ServicePool:
             pick = self._pick_untried(tried)
             try:
                 with pick:
-                    return await invoke(pick.channel, end_s - time.monotonic())
+                    async with pick.turn(end_s):
+                        return await invoke(pick.channel, end_s - time.monotonic())
             except (grpc.aio.AioRpcError, LeptonError) as error:
                 tried = (*tried, pick.address)
                 pause_s = self._pause_before_retry(error, tried, end_s=end_s, idempotent=idempotent)
@@ -243,9 +249,9 @@ class ServicePool:
 
     def _apply(self, addresses: frozenset[str]) -> None:
         for address in addresses - self._links.keys():
-            self._links[address] = _Link(self._open(address))
+            self._links[address] = Link(self._open(address))
         for address in self._links.keys() - addresses:
-            task = asyncio.create_task(_retire(self._links.pop(address), self._linger_s), name=f"retire {address}")
+            task = asyncio.create_task(self._links.pop(address).retire(self._linger_s), name=f"retire {address}")
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
         self._balancer.update(addresses)
@@ -266,38 +272,6 @@ def outcome_of(error: BaseException) -> Outcome:
             return Outcome.REFUSED  # it says itself when to come back, so it lives
         return _OUTCOMES.get(code, Outcome.ANSWERED)
     return Outcome.ABANDONED
-
-
-class _Link:
-    """A channel to one replica and how many picks use it."""
-
-    __slots__ = ("_under_way", "channel", "idle")
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.channel = channel
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self._under_way = 0
-
-    def enter(self) -> None:
-        self._under_way += 1
-        self.idle.clear()
-
-    def leave(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self.idle.set()
-
-
-async def _retire(link: _Link, linger_s: float) -> None:
-    """Close the channel of a replica that left, once its calls have ended and the holders of streams have been told."""
-    try:
-        await asyncio.sleep(linger_s)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_RETIRE_MAX_S):
-                await link.idle.wait()
-    finally:
-        await link.channel.close()
 
 
 def _may_retry(error: grpc.aio.AioRpcError | LeptonError, known: LeptonError, *, idempotent: bool) -> bool:

@@ -19,6 +19,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from lepton_ai.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import abort, as_lepton_error
+from lepton_ai.mesh.limits import BUSY_RETRY_AFTER_S
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.deadline import given_deadline
 from lepton_ai.mesh.serving.handlers import Behavior, Layer, LayeredInterceptor, Rpc, ServicerContext
@@ -37,7 +38,6 @@ from lepton_ai.mesh.tracing.marks import mark_code
 logger = logging.getLogger(__name__)
 
 _OUR_FAULT = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS})
-_RETRY_AFTER_S = 0.1
 
 
 def server_interceptors(
@@ -153,7 +153,7 @@ def admission_layer(max_concurrent_rpcs: int) -> Layer:
                     f"This replica is already working on {max_concurrent_rpcs} calls.",
                     reason="TOO_MANY_CALLS",
                     fix="Try again shortly, with fewer calls at once, or add replicas.",
-                    retry_after_s=_RETRY_AFTER_S,
+                    retry_after_s=BUSY_RETRY_AFTER_S,
                 )
             in_flight += 1
             try:

@@ -24,6 +24,7 @@ from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import EndpointWatch, register, watch_endpoints
 from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.discovery.state import Publication
+from lepton_ai.mesh.limits import MAX_CALLS_PER_CONNECTION
 from lepton_ai.testing.eventually import eventually
 from lepton_ai.testing.memory_store import MemoryStore
 from tests.integration.mesh.replicas import Replica, failing, running_replicas, say, slow
@@ -312,6 +313,23 @@ async def test_a_cancelled_call_speaks_against_nobody() -> None:
         await eventually(
             lambda: all(replica.under_way == 0 for replica in fleet.replicas), description="the servers have stopped"
         )
+
+
+async def test_a_replica_has_so_many_calls_of_a_pool_at_once_and_more_follow() -> None:
+    async with _fleet(1) as fleet:
+        replica = fleet.replicas[0]
+        most = 0
+
+        async def watched(request: bytes) -> bytes:
+            nonlocal most
+            most = max(most, replica.under_way)
+            await asyncio.sleep(0.01)
+            return request
+
+        replica.answer = watched
+        answers = await asyncio.gather(*(fleet.pool.call(say, timeout_s=30) for _ in range(500)))
+        assert answers == [b"hello"] * 500
+        assert most == MAX_CALLS_PER_CONNECTION
 
 
 async def test_changes_of_the_addresses_can_be_followed() -> None:

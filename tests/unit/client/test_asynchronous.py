@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from lepton_ai.addresses import Addresses
 from lepton_ai.client import AsyncClient
 from lepton_ai.credentials import token_metadata
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.mesh.calling.pool import ServicePool
 from services.registry.servicer import OPEN_METHODS
 
 
@@ -20,7 +21,7 @@ class Called(Exception):
 
 
 class Registry:
-    """A channel that notes the first call and what it carries."""
+    """A pool of one channel that notes the first call and what it carries."""
 
     def __init__(self) -> None:
         self.method = ""
@@ -34,6 +35,9 @@ class Registry:
     def _note(self, path: str, request: Any, *, timeout: float, metadata: Any = None) -> NoReturn:
         self.method, self.metadata = path.rpartition("/")[2], metadata
         raise Called
+
+    async def call(self, invoke: Callable[[Any, float], Awaitable[Any]], *, timeout_s: float, idempotent: bool) -> Any:
+        return await invoke(self, timeout_s)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -50,7 +54,7 @@ CHANGES: dict[str, Callable[[AsyncClient], Awaitable[Any]]] = {
 async def test_what_the_registry_does_not_do_for_everybody_shows_the_token(method: str) -> None:
     registry = Registry()
     async with AsyncClient(Addresses(registry="127.0.0.1:1", token="secret")) as client:
-        client._channels["registry"] = registry  # type: ignore[assignment]
+        client._pools["registry"] = cast("ServicePool", registry)
         with pytest.raises(Called):
             await CHANGES[method](client)
     assert registry.method == method

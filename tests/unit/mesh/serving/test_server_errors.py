@@ -10,7 +10,15 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 
-from lepton_ai.errors import ERROR_BY_CODE, FieldViolation, InternalError, InvalidInput, LeptonError, Unavailable
+from lepton_ai.errors import (
+    ERROR_BY_CODE,
+    FieldViolation,
+    InternalError,
+    InvalidInput,
+    LeptonError,
+    ResourceExhausted,
+    Unavailable,
+)
 from lepton_ai.mesh.errors import DETAILS_KEY, as_lepton_error, from_rpc_error, from_status, to_status
 
 _EVERY_CLASS = sorted(ERROR_BY_CODE.values(), key=lambda each: each.__name__)
@@ -85,6 +93,27 @@ def test_connection_failures_say_what_to_do_and_not_where() -> None:
     assert isinstance(error, Unavailable)
     assert error.fix
     assert "10.1.2.3" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "Stream removed (Received RST_STREAM with error code 7 (RST_STREAM))"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"),
+    ],
+)
+def test_what_grpc_refuses_as_there_are_too_many_calls_is_a_limit_with_a_time_to_come_back(
+    code: grpc.StatusCode, details: str
+) -> None:
+    error = from_rpc_error(rpc_error(code, details))
+    assert isinstance(error, ResourceExhausted)
+    assert (error.reason, error.retry_after_s) == ("TOO_MANY_CALLS", 0.1)
+    assert "fewer calls at once" in error.fix
+
+
+def test_a_stream_that_was_reset_for_another_reason_is_no_limit() -> None:
+    error = from_rpc_error(rpc_error(grpc.StatusCode.UNAVAILABLE, "Received RST_STREAM with error code 2"))
+    assert isinstance(error, Unavailable)
 
 
 def test_what_another_server_says_about_the_request_is_kept() -> None:

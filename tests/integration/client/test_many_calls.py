@@ -1,0 +1,65 @@
+"""However many calls one client makes at once, a healthy platform answers all of them, on a real server's limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lepton_ai import Addresses, AsyncClient, Client
+from lepton_ai.errors import LeptonError
+from tests.integration.inference.served_colours import ServedColours, served_colours
+from tests.unit.inference.colours import COLOURS, RED
+
+LIMIT_S = 120.0
+ALL_RED = {COLOURS[0]}
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[ServedColours]:
+    async with served_colours() as served:
+        yield served
+
+
+def failures(outcomes: list[object]) -> Counter[str]:
+    return Counter(f"{type(each).__name__}: {each}" for each in outcomes if isinstance(each, BaseException))
+
+
+async def test_two_thousand_calls_of_an_asyncio_client_are_all_answered(served: ServedColours) -> None:
+    async with AsyncClient(Addresses(inference=served.address), timeout_s=LIMIT_S) as client:
+        predictions = await asyncio.gather(*(client.predict("colours", RED) for _ in range(2000)))
+    assert {each.labels[0].name for each in predictions} == ALL_RED
+
+
+async def test_two_hundred_threads_with_one_client_are_all_answered(served: ServedColours) -> None:
+    loop = asyncio.get_running_loop()
+    with (
+        Client(Addresses(inference=served.address), timeout_s=LIMIT_S) as client,
+        ThreadPoolExecutor(200) as threads,
+    ):
+        work = (loop.run_in_executor(threads, client.predict, "colours", RED) for _ in range(1000))
+        predictions = await asyncio.gather(*work)
+    assert {each.labels[0].name for each in predictions} == ALL_RED
+
+
+async def test_calls_for_which_there_was_no_time_say_so_and_never_that_nobody_is_there(served: ServedColours) -> None:
+    async with AsyncClient(Addresses(inference=served.address)) as client:
+        await client.predict("colours", RED)
+        work = (client.predict("colours", RED, timeout_s=0.1) for _ in range(1000))
+        outcomes = await asyncio.gather(*work, return_exceptions=True)
+        reasons = {each.reason for each in outcomes if isinstance(each, LeptonError)}
+        assert reasons <= {"NO_TURN", "DEADLINE_EXCEEDED", "TOO_MANY_CALLS"}, failures(list(outcomes))
+        assert "NO_TURN" in reasons
+        assert (await client.predict("colours", RED)).labels[0].name in ALL_RED
+
+
+async def test_when_a_client_was_closed_amid_calls_all_of_them_have_ended(served: ServedColours) -> None:
+    async with AsyncClient(Addresses(inference=served.address)) as client:
+        await client.predict("colours", RED)
+        calls = [asyncio.ensure_future(client.predict("colours", RED)) for _ in range(500)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    assert all(call.done() for call in calls), "what ends later finds its loop closed, and says so in the log"
+    assert {each.labels[0].name for each in (call.result() for call in calls if not call.cancelled())} == ALL_RED
