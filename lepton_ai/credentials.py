@@ -40,7 +40,16 @@ def find_token(environ: Mapping[str, str]) -> str:
 
 
 def token_metadata(token: str) -> Metadata:
-    """What a call carries to show a token; nothing for an empty one."""
+    """What a call carries to show a token; nothing for an empty one.
+
+    Raises FailedPrecondition for a token that cannot be sent: no header of a call holds other characters.
+    """
+    if not (token.isascii() and token.isprintable()):
+        raise FailedPrecondition(
+            "The platform's token holds line breaks or characters beyond ASCII.",
+            reason="NO_SECRET",
+            fix="Set LEPTON_TOKEN to what stands in secrets/token of the run directory, and to nothing else.",
+        )
     return ((_KEY, f"{_SCHEME}{token}"),) if token else ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,21 @@ def takes_only_a_file(kinds: Mapping[str, str]) -> bool:
     return len(kinds) == 1 and all(kind in FILE_KINDS for kind in kinds.values())
 
 
+def to_examples(values: Iterable[Input]) -> list[Input]:
+    """The examples of a batch one by one. Raises InvalidInput for what is a single one, or holds none.
+
+    A text is not the list of its letters, and a data frame not that of its columns.
+    """
+    is_single = isinstance(values, str | bytes | bytearray | Mapping) or hasattr(values, "columns")
+    if isinstance(values, Iterable) and not is_single and getattr(values, "ndim", 1) > 0:
+        return list(values)
+    raise InvalidInput.of_field(
+        "values",
+        f"is a {type(values).__name__}, not a list of examples",
+        fix='Send a list, [value] for a single one; the rows of a data frame are frame.to_dict("records").',
+    )
+
+
 def to_item(value: Input, *, item_id: str = "", texts_are_paths: bool = False) -> common_pb2.Item:
     """An example as a message. Raises InvalidInput for files that cannot be read and types that cannot be sent.
 
@@ -112,7 +127,7 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
     if isinstance(value, bool | np.bool_):
         return common_pb2.Value(boolean=bool(value))
     if isinstance(value, int | np.integer):
-        return _whole_number(int(value), name)
+        return whole_number(int(value), name)
     if isinstance(value, float | np.floating):
         return common_pb2.Value(number=float(value))
     if isinstance(value, np.ndarray):
@@ -120,7 +135,7 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
     raise InvalidInput.of_field(_field(name), f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
 
 
-def _whole_number(value: int, name: str) -> common_pb2.Value:
+def whole_number(value: int, name: str) -> common_pb2.Value:
     """An integer where it fits; else an unsigned one as the array without dimensions that can hold it, else a float."""
     if -(1 << 63) <= value < 1 << 63:
         return common_pb2.Value(integer=value)

@@ -22,7 +22,7 @@ from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
-from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_item
+from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_examples, to_item
 from lepton_ai.references import check_name, parse_model_ref
 from lepton_ai.storage_faults import gather_faults
 from lepton_ai.tensors import checked_text, to_proto
@@ -127,6 +127,7 @@ class AsyncClient:
         """
         end_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
         request = inference_pb2.PredictRequest(model=parse_model_ref(model))
+        values = to_examples(values)
 
         async def describe() -> Mapping[str, str]:
             return await self._input_kinds(request.model, end_s - time.monotonic())
@@ -200,7 +201,9 @@ class AsyncClient:
         """
         request = registry_pb2.CheckStorageRequest()
         return await self._registry(
-            lambda stub, left_s: gather_faults(stub.CheckStorage(request, timeout=left_s), on_progress),
+            lambda stub, left_s: gather_faults(
+                stub.CheckStorage(request, timeout=left_s, metadata=self._proof), on_progress
+            ),
             _CHECK_TIMEOUT_S,
             idempotent=False,
         )

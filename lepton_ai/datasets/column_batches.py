@@ -15,6 +15,7 @@ from lepton_ai.file import FILE_KINDS
 from lepton_ai.pipeline.columns import Categories, Numbers, Row, Unusual, categories_of, column_of
 from lepton_ai.pipeline.columns import Column as PipelineColumn
 from lepton_ai.pipeline.reading import NO_READINGS, Reading
+from lepton_ai.pipeline.values import as_read
 
 _BATCH_ROWS = 8192
 
@@ -36,8 +37,11 @@ class ArrowRows:
     def columns(
         self, kinds: Mapping[str, str], readings: Mapping[str, Reading] = NO_READINGS
     ) -> dict[str, PipelineColumn]:
-        """Cells of a table were read when the table was, or are read as its schema says."""
-        return {each.name: _column(self.batch.column(each.name), each, kinds[each.name]) for each in self.described}
+        """Numbers were read when the table was, or are read as its schema says; texts of categories are read here."""
+        return {
+            each.name: _column(self.batch.column(each.name), each, kinds[each.name], readings.get(each.name))
+            for each in self.described
+        }
 
 
 def column_batches(data: Dataset, names: Sequence[str]) -> Iterator[ArrowRows]:
@@ -49,12 +53,12 @@ def column_batches(data: Dataset, names: Sequence[str]) -> Iterator[ArrowRows]:
         first_row += batch.num_rows
 
 
-def _column(array: pa.Array, column: Column, kind: str) -> PipelineColumn:
+def _column(array: pa.Array, column: Column, kind: str, reading: Reading | None) -> PipelineColumn:
     if column.kind in FILE_KINDS:
         raise Unusual
     if kind == "number":
         return _numbers(array, column)
-    return _categories(array, column)
+    return _categories(array, column, reading)
 
 
 def _numbers(array: pa.Array, column: Column) -> PipelineColumn:
@@ -66,13 +70,13 @@ def _numbers(array: pa.Array, column: Column) -> PipelineColumn:
     return Numbers(array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False), missing)
 
 
-def _categories(array: pa.Array, column: Column) -> Categories | PipelineColumn:
+def _categories(array: pa.Array, column: Column, reading: Reading | None) -> Categories | PipelineColumn:
     kind = array.type
     if cells.is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         array = array.dictionary_encode()
     elif not pa.types.is_dictionary(kind) or len(array.dictionary) > len(array):
-        return column_of(cells.values(array, column), "category")
-    names = list(cells.values(array.dictionary, column))
+        return column_of([as_read(cell, "category", reading) for cell in cells.values(array, column)], "category")
+    names = [as_read(name, "category", reading) for name in cells.values(array.dictionary, column)]
     codes = array.indices.cast(pa.int64())
     if codes.null_count:
         codes = codes.fill_null(len(names))

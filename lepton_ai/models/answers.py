@@ -13,7 +13,8 @@ from torch import nn
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import LeptonError
 from lepton_ai.outputs import Outputs
-from lepton_ai.pipeline import Labelled, Postprocess, Processed
+from lepton_ai.pipeline import Postprocess, Processed
+from lepton_ai.pipeline.postprocess import without_labels
 from lepton_ai.prediction import Label
 from lepton_ai.tensors import Array
 from lepton_ai.training.evaluation import run_network
@@ -62,7 +63,7 @@ def answer_rows(network: nn.Module, task: Task, rows: Sequence[Processed], *, to
     for start in range(0, len(rows), _BATCH_SIZE):
         chunk = rows[start : start + _BATCH_SIZE]
         outputs = _run(network, task, chunk)
-        labelled = [Labelled(())] * len(chunk) if post is None else post.run(outputs, top_k)
+        labelled = without_labels(outputs, len(chunk)) if post is None else post.run(outputs, top_k)
         for index, (row, given) in enumerate(zip(chunk, labelled, strict=True)):
             labels = tuple(Label(scored.class_index, scored.name, scored.score) for scored in given.labels)
             answer = {name: values[index] for name, values in outputs.items()}

@@ -64,7 +64,7 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
         inputs = inputs.to_list()
     if isinstance(inputs, Tensor):
         inputs = inputs.detach().cpu().numpy()
-    if isinstance(inputs, np.ndarray) and inputs.ndim == _dimensions(pipeline) + 1:
+    if isinstance(inputs, np.ndarray) and (inputs.ndim == _dimensions(pipeline) + 1 or _is_texts(inputs, pipeline)):
         inputs = list(inputs)
     paths = takes_only_a_file(pipeline.inputs)
     if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes):
@@ -75,6 +75,12 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
 def _is_named(series: Any, pipeline: Pipeline) -> bool:
     """Whether a series is one row of a data frame, and so bears the names of inputs."""
     return any(str(name) in pipeline.inputs for name in getattr(series, "index", ()))
+
+
+def _is_texts(array: np.ndarray[Any, Any], pipeline: Pipeline) -> bool:
+    """Whether an array holds several texts or files, and not one example that is an array."""
+    is_list = array.ndim == 1 and "tensor" not in pipeline.inputs.values()
+    return is_list and (array.dtype.kind in "US" or isinstance(next(iter(array), None), str | bytes))
 
 
 def _dimensions(pipeline: Pipeline) -> int:
@@ -107,7 +113,8 @@ def _frame_rows(frame: Any, pipeline: Pipeline) -> list[Mapping[str, RawValue]]:
     columns = [Column(name, kind) for name, kind in pipeline.inputs.items() if name in given]  # type: ignore[arg-type]
     if not columns:
         raise unknown_column(next(iter(pipeline.inputs)), tuple(given))
-    return list(Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns))))
+    data = Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns)))
+    return list(as_declared(data, pipeline))
 
 
 def _from_examples(data: Any) -> Dataset:

@@ -65,6 +65,7 @@ class Preprocess(_Part):
     """The pipeline from raw inputs to the model's tensors; its steps are checked by `lepton_ai.pipeline`."""
 
     inputs: Annotated[dict[str, JsonValue], Field(min_length=1, max_length=1000)]
+    readings: Annotated[dict[str, JsonValue], Field(max_length=1000)] = {}
     steps: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=1000)]
 
 

@@ -88,7 +88,7 @@ class Package:
     def pipeline_document(self) -> dict[str, Any] | None:
         """The preprocess section, for `lepton_ai.pipeline.Pipeline.load`."""
         section = self.description.preprocess
-        return None if section is None else section.model_dump(mode="json")
+        return None if section is None else section.model_dump(mode="json", exclude_defaults=True)
 
     def pipeline_files(self) -> dict[str, bytes]:
         """Content of the files that preprocess steps name. Raises ResourceExhausted for one over 16 MiB."""

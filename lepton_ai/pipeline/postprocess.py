@@ -235,6 +235,16 @@ class Postprocess:
         return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
 
 
+def without_labels(outputs: Mapping[str, Array], count: int) -> list[Labelled]:
+    """What becomes of `count` rows of a model that has no labels: an anomaly where an output is NaN or infinite."""
+    sound = np.ones(count, dtype=np.bool_)
+    for array in outputs.values():
+        if array.dtype.kind == "f" and array.size:
+            sound &= np.isfinite(array.reshape(count, -1)).all(axis=1)
+    odd = "The model's outputs for this input are not all numbers."
+    return [Labelled((), anomaly="" if each else odd) for each in sound.tolist()]
+
+
 def post_file_names(steps: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Names of the files that postprocess steps read, sorted. Raises InvalidInput for invalid steps."""
     parsed = parse_steps(steps, POST_OPERATIONS)
@@ -255,10 +265,11 @@ def _read_labels(content: bytes) -> tuple[str, ...]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Misfit("labels", "the file is not UTF-8 text") from None
-    lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    # Blanks stay: classes of a table may differ in nothing else.
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     if len(lines) > _MAX_CLASSES:
         raise Misfit("labels", f"the file names {len(lines)} classes, at most {_MAX_CLASSES} are allowed")
-    empty = next((number for number, line in enumerate(lines, 1) if not line), None)
+    empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
     if empty is not None:
         raise Misfit("labels", f"line {empty} of the file is empty")
     return tuple(lines)

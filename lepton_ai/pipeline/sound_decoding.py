@@ -170,6 +170,8 @@ def _joined(sounds: list[Sound], call: Call) -> Sound:
 
 def _flag_endings(parts: list[SoundPart], sound: Sound, call: Call) -> None:
     endings = {part.ending for part in parts}
+    if parts[0].lacks_beginning:
+        call.flag("CUT_SOUND", "The beginning is cut off, within a frame: what follows was read.")
     if "cut" in endings:
         call.flag("CUT_SOUND", f"The end is cut off: the {sound.seconds:.2f} s that the file holds were read.")
     if "unfinished" in endings:

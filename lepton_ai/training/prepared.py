@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lepton_ai.datasets.batch import Batch
+from lepton_ai.datasets.cells import holds_texts
 from lepton_ai.datasets.column_batches import column_batches
 from lepton_ai.errors import InvalidInput
 from lepton_ai.file import FILE_KINDS
@@ -73,13 +74,21 @@ class Prepared:
 
 
 def as_declared(data: Dataset, pipeline: Pipeline) -> Dataset:
-    """The rows with texts left as they are wherever the pipeline takes no files, however much they look like paths."""
-    kinds: dict[str, Any] = {
-        name: kind
-        for name, kind in pipeline.inputs.items()
-        if kind not in FILE_KINDS and name in data.schema and data.schema[name].kind in FILE_KINDS
-    }
-    return data.with_schema(data.schema.with_kinds(**kinds)) if kinds else data
+    """The rows with their texts read as the pipeline's table was, whatever they would be taken for on their own.
+
+    Where the pipeline takes no files, texts stay as they are, however much they look like paths.
+    """
+    schema = data.schema
+    for name in filter(schema.__contains__, pipeline.inputs):
+        kind: Any = pipeline.inputs[name]
+        reading = pipeline.readings.get(name)
+        column = schema[name]
+        if column.kind in FILE_KINDS and kind not in FILE_KINDS:
+            column = replace(column, kind=kind, categories=())
+        if reading is not None and holds_texts(data.arrow_schema.field(name).type):
+            column = replace(column, kind=kind, reading=reading, categories=())
+        schema = schema.with_column(column)
+    return data if schema == data.schema else data.with_schema(schema)
 
 
 def prepare_inputs(data: Dataset, pipeline: Pipeline, memory_bytes: int = _MAX_MEMORY_BYTES) -> dict[str, Array]:

@@ -92,6 +92,13 @@ class Classification(Task):
                 reason="ONE_CLASS",
                 fix="Add rows of another class, or train an Autoencoder to find what is unlike them.",
             )
+        unfit = next((name for name in classes if not name.strip() or "\n" in name or name.endswith("\r")), None)
+        if unfit is not None:
+            raise InvalidInput(
+                f"{unfit[:64]!r} cannot name a class: it is blank or holds a line break.",
+                reason="WRONG_CLASS",
+                fix="Rename it in the target column.",
+            )
         self.classes = tuple(classes)
         self.label_smoothing = label_smoothing
         self.class_weights = dict(class_weights or {})

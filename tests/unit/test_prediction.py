@@ -14,7 +14,7 @@ from lepton_ai.errors import InternalError, InvalidInput
 from lepton_ai.file import File
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.pipeline.values import Limits, accept, raw_inputs
-from lepton_ai.prediction import takes_only_a_file, to_answer, to_item
+from lepton_ai.prediction import takes_only_a_file, to_answer, to_examples, to_item
 from lepton_ai.tensors import from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
@@ -37,6 +37,19 @@ def test_what_says_that_it_is_a_file_is_sent_as_its_content(secret: Path) -> Non
 def test_a_text_is_sent_as_text_whatever_it_looks_like(text: str) -> None:
     assert to_item(text).inputs[""].text == text
     assert to_item({"words": text}).inputs["words"].text == text
+
+
+@pytest.mark.parametrize(
+    "values", ["a text", b"bytes", Path("cat.jpg"), File("cat.jpg"), {"x": 1}, np.array("a"), None]
+)
+def test_a_single_example_is_not_a_batch(values: Any) -> None:
+    with pytest.raises(InvalidInput, match="not a list of examples"):
+        to_examples(values)
+
+
+def test_a_batch_may_be_had_only_once() -> None:
+    assert to_examples(text for text in LOOKS_LIKE_PATHS) == LOOKS_LIKE_PATHS
+    assert to_examples(np.array(LOOKS_LIKE_PATHS)) == LOOKS_LIKE_PATHS
 
 
 def test_a_text_that_names_a_file_is_not_that_file(secret: Path) -> None:

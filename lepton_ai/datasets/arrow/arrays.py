@@ -104,12 +104,17 @@ def _without_nan(values: list[Any]) -> pa.Array:
 
 
 def _as_numbers(values: list[Any]) -> pa.Array:
-    """Whole numbers that are too large for 64 bits with a sign as such without one, else as floats."""
+    """Whole numbers that are too large for 64 bits with a sign as such without one, else as floats.
+
+    As texts where floats do not tell them apart: then they are ids.
+    """
     there = [value for value in values if value is not None]
     if not all(type(value) in (int, float) for value in there):
         raise TypeError
     if all(type(value) is int and 0 <= value < 1 << 64 for value in there):
         return pa.array(values, pa.uint64())
+    if len({nearest_float(value) for value in there}) < len(set(there)):
+        return pa.array([None if value is None else str(value) for value in values])
     return pa.array([None if value is None else nearest_float(value) for value in values])
 
 

@@ -1,4 +1,4 @@
-"""Finds the encoding of a text file, where it is certain: UTF-8, UTF-16 with a mark, or GB18030 with Chinese in it."""
+"""Finds the encoding of a text file where it is certain: UTF-8, UTF-16 or UTF-32 with a mark, GB18030 with Chinese."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pyarrow as pa
 
 from lepton_ai.errors import InvalidInput
 
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like that of UTF-16
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _SCAN_BYTES = 1024 * 1024
 _MOST_COUNTED = 1_000_000
 

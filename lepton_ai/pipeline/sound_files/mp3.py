@@ -22,6 +22,8 @@ _LAME_BYTES, _LAME_DELAY = 36, 21
 """Length of the tag behind Xing's, and where in it 12 bits of delay and 12 of padding lie."""
 _DECODER_DELAY = 529
 """Samples that every decoder is late; mpg123 leaves them out behind a tag, and only there."""
+_LARGEST_FRAME_BYTES = 1441
+_SURE_FRAMES = 3
 _FRAUNHOFER_TAG = 36
 """Where in its frame a VBRI tag lies."""
 
@@ -57,6 +59,21 @@ def is_sync(data: bytes, offset: int) -> bool:
     head = big(data, offset, 4)
     version, layer, bit_rate, rate = head >> 19 & 3, head >> 17 & 3, head >> 12 & 15, head >> 10 & 3
     return head >> 21 == 0x7FF and version != 1 and layer == 1 and bit_rate not in (0, 15) and rate != 3
+
+
+def first_whole_frame(data: bytes, start: int) -> int | None:
+    """Where the frames begin when the first one lacks its head, as in a piece of a stream; None when there are none.
+
+    Two more frames of the same rate must follow, so that nothing else is taken for a sound.
+    """
+    for offset in range(start + 1, min(start + _LARGEST_FRAME_BYTES, len(data))):
+        following, rates_hz = offset, list[int]()
+        while len(rates_hz) < _SURE_FRAMES and is_sync(data, following):
+            frame = _frame(data, following)
+            following, rates_hz = following + frame.size_bytes, [*rates_hz, frame.rate_hz]
+        if len(rates_hz) == _SURE_FRAMES and len(set(rates_hz)) == 1:
+            return offset
+    return None
 
 
 def read(data: bytes, start: int) -> SoundPart:

@@ -42,6 +42,8 @@ class SoundPart:
     """Cut: the file ends before the sound does. Unfinished: the header's length was never filled in."""
     says_where_it_ends: bool = True
     """Whether it is complete whatever lies behind it; where it is not, something unknown there may be damaged sound."""
+    lacks_beginning: bool = False
+    """Whether what lies in front of it is the rest of a frame."""
     left_out: int = 0
     """Samples at the beginning, all but silent, that a decoder leaves out because of a repaired header."""
 

@@ -6,6 +6,7 @@ Sources: id3.org's ID3v2.4 and ID3v1, the APEv2 and Lyrics3 descriptions that pl
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from lepton_ai.pipeline.sound_files import flac, mp3, ogg, wave
 from lepton_ai.pipeline.sound_files.part import BrokenHeader, SoundPart, TooManySounds, UnknownFormat, big, little
@@ -26,7 +27,7 @@ def read_parts(data: bytes) -> list[SoundPart]:
     """
     offset, parts = _after_tags(data, 0), list[SoundPart]()
     while offset < len(data):
-        part = _read_part(data, offset)
+        part = _read_part(data, offset) or (None if parts else _read_piece(data, offset))
         if part is None:
             if parts and parts[-1].says_where_it_ends:
                 break
@@ -48,6 +49,12 @@ def _read_part(data: bytes, start: int) -> SoundPart | None:
     if data.startswith(ogg.MAGIC, start):
         return ogg.read(data, start)
     return mp3.read(data, start) if mp3.is_sync(data, start) else None
+
+
+def _read_piece(data: bytes, start: int) -> SoundPart | None:
+    """A piece of an MP3 stream, which seldom begins with a whole frame."""
+    begin = mp3.first_whole_frame(data, start)
+    return None if begin is None else replace(mp3.read(data, begin), lacks_beginning=True)
 
 
 def _after_tags(data: bytes, offset: int) -> int:

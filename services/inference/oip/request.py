@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lepton_ai.errors import InvalidInput, Unsupported
+from lepton_ai.prediction import whole_number
 from lepton_ai.tensors import check_content, decode_bytes, from_wire
 from lepton_ai.v1 import common_pb2
 from services.inference.call import Priority
@@ -35,6 +36,10 @@ _HONOURED = ("timeout", "priority", "top_k", "routing_key")
 _WITHOUT_MEANING = frozenset({"triton_enable_empty_final_response", "binary_data_output"})
 """Parameters that clients send along and that mean nothing for a single answer over gRPC."""
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
+_TENSORS_WITHOUT_MEANING = frozenset({"binary_data", "binary_data_size", "content_type"})
+"""The same of single inputs and outputs: how the content travels over HTTP, and what MLServer's clients made it of."""
+_CLASSIFICATION = "classification"
+_REFUSED_OF_TENSORS = (_CLASSIFICATION, "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
 
 
 def read_parameters(request: Request) -> Parameters:
@@ -62,9 +67,30 @@ def _refuse_others(request: Request) -> None:
                     fix="Send all that an answer depends on in one call.",
                 )
         elif name not in _HONOURED and name not in _WITHOUT_MEANING:
-            fix = f"Known are {', '.join(_HONOURED)}."
-            problem = "is not known here"
-            raise InvalidInput.of_field(f"parameters[{name[:64]}]", problem, reason="UNKNOWN_PARAMETER", fix=fix)
+            raise _unknown(f"parameters[{name[:64]}]", f"Known are {', '.join(_HONOURED)}.")
+
+
+def check_tensor_parameters(request: Request) -> None:
+    """Raises Unsupported or InvalidInput for wishes about single inputs and outputs, of which none is honoured."""
+    for field, tensors in (("inputs", request.inputs), ("outputs", request.outputs)):
+        for tensor in tensors:
+            for name in tensor.parameters:
+                _check_tensor_parameter(f"{field}[{tensor.name[:64]}]", name)
+
+
+def _check_tensor_parameter(tensor: str, name: str) -> None:
+    if name in _REFUSED_OF_TENSORS:
+        raise Unsupported(
+            f"{tensor}: {name} is not served here.",
+            reason="PARAMETER_UNSUPPORTED" if name == _CLASSIFICATION else "SHARED_MEMORY_UNAVAILABLE",
+            fix="Send tensors in the message; ask for plain ones, or for the outputs 'labels' and 'scores'.",
+        )
+    if name not in _TENSORS_WITHOUT_MEANING:
+        raise _unknown(f"{tensor}.parameters[{name[:64]}]", "Leave it out.")
+
+
+def _unknown(field: str, fix: str) -> InvalidInput:
+    return InvalidInput.of_field(field, "is not known here", reason="UNKNOWN_PARAMETER", fix=fix)
 
 
 def model_ref(name: str, version: str) -> ModelReference:
@@ -94,14 +120,7 @@ def read_tensors(request: Request) -> list[NamedTensor]:
 
 
 def _typed_tensor(tensor: Any) -> NamedTensor:
-    field = f"inputs[{tensor.name}]"
-    if "shared_memory_region" in tensor.parameters:
-        raise Unsupported(
-            f"{field}: shared memory is not served here.",
-            reason="SHARED_MEMORY_UNAVAILABLE",
-            fix="Send the content in the message.",
-        )
-    data = raw_from_typed(tensor.datatype, tensor.contents, field=field)
+    data = raw_from_typed(tensor.datatype, tensor.contents, field=f"inputs[{tensor.name}]")
     return NamedTensor(tensor.name, tensor.datatype, tuple(tensor.shape), data)
 
 
@@ -134,9 +153,14 @@ def is_raw_items(
     )
 
 
-def read_items(tensors: Sequence[NamedTensor], kinds: Mapping[str, str]) -> list[common_pb2.Item]:
-    """One raw item for every row. Raises InvalidInput when rows or contents do not fit."""
-    columns = {tensor.name: _column(tensor, kinds[tensor.name]) for tensor in tensors}
+def read_items(
+    tensors: Sequence[NamedTensor], kinds: Mapping[str, str], readings: Collection[str] = ()
+) -> list[common_pb2.Item]:
+    """One raw item for every row. Raises InvalidInput when rows or contents do not fit.
+
+    `readings` names the inputs whose texts the pipeline itself reads, as its table was read.
+    """
+    columns = {tensor.name: _column(tensor, kinds[tensor.name], tensor.name in readings) for tensor in tensors}
     counts = {len(column) for column in columns.values()}
     if len(counts) != 1 or len(columns) != len(tensors):
         raise InvalidInput.of_field("inputs", "differ in their number of rows", reason="SHAPE_MISMATCH")
@@ -146,7 +170,7 @@ def read_items(tensors: Sequence[NamedTensor], kinds: Mapping[str, str]) -> list
     return [common_pb2.Item(inputs={name: column[row] for name, column in columns.items()}) for row in range(count)]
 
 
-def _column(tensor: NamedTensor, kind: str) -> list[common_pb2.Value]:
+def _column(tensor: NamedTensor, kind: str, is_read: bool) -> list[common_pb2.Value]:
     field = f"inputs[{tensor.name}]"
     if kind == "tensor":
         return _tensor_column(tensor, field)
@@ -156,7 +180,7 @@ def _column(tensor: NamedTensor, kind: str) -> list[common_pb2.Value]:
         )
     if tensor.dtype == "BYTES":
         elements = decode_bytes(tensor.data, expected=tensor.shape[0], field=field)
-        return [_bytes_value(element, kind, field) for element in elements]
+        return [_bytes_value(element, field, is_number=kind == "number" and not is_read) for element in elements]
     if kind not in ("number", "category"):
         raise InvalidInput.of_field(
             field, f"dtype is {tensor.dtype[:32]}, a raw {kind} is BYTES", reason="DTYPE_MISMATCH"
@@ -165,8 +189,8 @@ def _column(tensor: NamedTensor, kind: str) -> list[common_pb2.Value]:
     return [_number_value(value) for value in values]
 
 
-def _bytes_value(element: bytes, kind: str, field: str) -> common_pb2.Value:
-    if kind != "number":
+def _bytes_value(element: bytes, field: str, *, is_number: bool) -> common_pb2.Value:
+    if not is_number:
         return common_pb2.Value(data=element)
     try:
         return common_pb2.Value(number=float(element))
@@ -177,9 +201,9 @@ def _bytes_value(element: bytes, kind: str, field: str) -> common_pb2.Value:
 def _number_value(value: float | bool) -> common_pb2.Value:
     if isinstance(value, bool):
         return common_pb2.Value(boolean=value)
-    if isinstance(value, int) and value < 1 << 63:
-        return common_pb2.Value(integer=value)
-    return common_pb2.Value(number=float(value))
+    if isinstance(value, int):
+        return whole_number(value, "")
+    return common_pb2.Value(number=value)
 
 
 def _tensor_column(tensor: NamedTensor, field: str) -> list[common_pb2.Value]:

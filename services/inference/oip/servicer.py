@@ -9,7 +9,7 @@ import grpc
 from opentelemetry import context as otel_context
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lepton_ai.errors import NotFound, Unavailable, Unsupported
+from lepton_ai.errors import NotFound, Unavailable
 from lepton_ai.mesh.serving.deadline import remaining_s
 from services.inference.call import Call
 from services.inference.oip import request as oip_request
@@ -85,11 +85,12 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
 
     async def ModelInfer(self, request: Any, context: _Context) -> Any:  # noqa: N802
         parameters = oip_request.read_parameters(request)
+        oip_request.check_tensor_parameters(request)
         timeout_s = remaining_s(context)
         if parameters.timeout_s is not None:
             timeout_s = min(timeout_s, parameters.timeout_s)
         call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=parameters.priority)
-        wanted = _outputs_asked_for(request)
+        wanted = [output.name for output in request.outputs]
         asked = InferenceRequest(
             model=oip_request.model_ref(request.model_name, request.model_version),
             read=lambda runtime: _read_inputs(request, wanted, runtime),
@@ -106,7 +107,8 @@ def _read_inputs(request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> 
     runtime.signature.check_outputs(wanted, also=also, field="outputs")
     tensors = oip_request.read_tensors(request)
     if oip_request.is_raw_items(tensors, runtime.pipeline_inputs, runtime.signature.input_dtypes):
-        return Inputs("rows", items=oip_request.read_items(tensors, runtime.pipeline_inputs))
+        items = oip_request.read_items(tensors, runtime.pipeline_inputs, runtime.pipeline_readings)
+        return Inputs("rows", items=items)
     return Inputs("inputs", tensors=tensors)
 
 
@@ -123,15 +125,3 @@ def _tensors(result: InferenceResult, wanted: Sequence[str]) -> Sequence[NamedTe
         made += label_tensors(result.labels)
     by_name = {tensor.name: tensor for tensor in made}
     return [by_name[name] for name in wanted if name in by_name]
-
-
-def _outputs_asked_for(request: Any) -> list[str]:
-    """Names of the outputs asked for; empty for all tensors of the model. Raises Unsupported for other wishes."""
-    for output in request.outputs:
-        for refused in ("classification", "shared_memory_region"):
-            if refused in output.parameters:
-                raise Unsupported(
-                    f"outputs[{output.name[:64]}]: {refused} is not served here.",
-                    fix=f"Ask for the outputs {LABELS!r} and {SCORES!r} of a model with labels, or for plain tensors.",
-                )
-    return [output.name for output in request.outputs]

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lepton_ai.pipeline.postprocess import NOT_A_NUMBER, Labelled, Postprocess
+from lepton_ai.pipeline.postprocess import NOT_A_NUMBER, Labelled, Postprocess, without_labels
 from lepton_ai.tensors import Array, from_wire
 from lepton_ai.v1 import preprocess_pb2
 from services.inference.predict.result import Outcome
 from services.inference.rows import NamedTensor, Rows, join
+
+_FLOATS = ("FP16", "FP32", "FP64", "BF16")
 
 
 def note_faults(outcomes: Sequence[Outcome], labels: Sequence[Labelled]) -> list[Labelled]:
@@ -25,6 +27,15 @@ def note_faults(outcomes: Sequence[Outcome], labels: Sequence[Labelled]) -> list
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
     return [row for row in labels if row.error is None]
+
+
+def note_odd_outputs(outcomes: Sequence[Outcome]) -> None:
+    """Note at the raw items of a model without labels which of their outputs are no numbers."""
+    for outcome in outcomes:
+        if outcome.rows is not None:
+            numbers = {tensor.name: _array(tensor) for tensor in outcome.rows.tensors if tensor.dtype in _FLOATS}
+            odd = [anomaly for row in without_labels(numbers, outcome.rows.count) for anomaly in anomalies_of(row)]
+            outcome.anomalies = [*outcome.anomalies, *odd]
 
 
 def anomalies_of(row: Labelled) -> list[preprocess_pb2.InputAnomaly]:

@@ -11,7 +11,7 @@ from lepton_ai.errors import FailedPrecondition, FieldViolation, InvalidInput, L
 from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from services.inference.call import Call, gather_all
-from services.inference.predict.labels import label_rows, note_faults
+from services.inference.predict.labels import label_rows, note_faults, note_odd_outputs
 from services.inference.predict.layers import RoutedCall, wrap
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
@@ -55,6 +55,8 @@ class Predictor:
         else:
             outcomes = [await self._run_tensors(runtime, inputs, routed.call)]
         postprocess = runtime.loaded.postprocess
+        if postprocess is None and inputs.items:
+            note_odd_outputs(outcomes)
         if postprocess is None or not request.labelled:
             return InferenceResult(routed.resolved, outcomes)
         started_at = time.monotonic()

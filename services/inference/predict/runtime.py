@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from services.inference.batching.batcher import Batcher
 from services.inference.call import Call, gather_all
@@ -19,8 +20,11 @@ class ModelRuntime:
     def __init__(self, loaded: LoadedVersion, batcher: Batcher) -> None:
         self.loaded = loaded
         self.signature = Signature(loaded.description)
-        self.pipeline_inputs = _pipeline_inputs(loaded)
+        pipeline = {} if loaded.pipeline_proto is None else json.loads(loaded.pipeline_proto.document_json)
+        self.pipeline_inputs = _kinds(pipeline.get("inputs", {}))
         """Name → kind ("image", "text", …); empty without a pipeline."""
+        self.pipeline_readings = frozenset(pipeline.get("readings", {}))
+        """Names of the inputs whose texts the pipeline reads as its table was read."""
         self.batcher = batcher
 
     async def run(self, rows: Rows, call: Call) -> Answer:
@@ -80,8 +84,5 @@ class Runtimes:
                 del self._runtimes[loaded]
 
 
-def _pipeline_inputs(loaded: LoadedVersion) -> Mapping[str, str]:
-    if loaded.pipeline_proto is None:
-        return {}
-    declared = json.loads(loaded.pipeline_proto.document_json)["inputs"]
+def _kinds(declared: Mapping[str, Any]) -> Mapping[str, str]:
     return {name: kind["kind"] if isinstance(kind, dict) else kind for name, kind in declared.items()}

@@ -29,7 +29,7 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-32"])
 def test_chinese_files_are_read_in_the_encodings_they_come_in(tmp_path: Path, encoding: str) -> None:
     data = read_table(write(tmp_path / "城市.csv", CSV, encoding))
     assert data.schema.names == ("城市", "人口", "标签")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import uuid
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lepton_ai.datasets import from_arrays
+from lepton_ai.datasets import from_arrays, read_table
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models import MLP, TextClassifier
 from lepton_ai.models.data import as_dataset
@@ -65,6 +66,19 @@ def test_a_frame_and_its_rows_get_the_same_answers(what: str) -> None:
     np.testing.assert_allclose(answers(model.predict(row.to_dict()) for row in rows), whole, atol=1e-5)
     np.testing.assert_allclose(answers(model.predict(row) for row in rows), whole, atol=1e-5)
     np.testing.assert_allclose(answers(model.predict(frame[["x", "spalte"]])), whole, atol=1e-5)
+
+
+def test_texts_of_a_frame_are_read_as_those_that_were_learned_from(tmp_path: Path) -> None:
+    texts = {"price": ["1.234,50", "12,5"] * (ROWS // 2), "paid": ["True", "false", "n/a", "TRUE"] * (ROWS // 4)}
+    pd.DataFrame({**texts, "label": LABELS}).to_csv(tmp_path / "prices.csv", sep=";", index=False)
+    model = MLP([4])
+    model.fit(read_table(tmp_path / "prices.csv"), epochs=1, validation=None, progress=False, doctor=False)
+    # on their own, these would be 12500 dollars and "True" a category
+    frame = pd.DataFrame({"price": ["12,500"] * ROWS, "paid": ["True"] * ROWS})
+    row = model.predict({"price": 12.5, "paid": True})
+    np.testing.assert_allclose(answers(model.predict(frame)), answers([row] * ROWS), atol=1e-5)
+    right = float(np.mean([label == row.label for label in LABELS]))
+    assert model.evaluate(frame, LABELS)[1] == pytest.approx(right)
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT, Decimal("NaN"), np.datetime64("NaT")], ids=repr)
@@ -147,7 +161,8 @@ def test_an_array_of_a_frame_with_gaps_is_one_of_numbers() -> None:
     np.testing.assert_array_equal(rows, np.array([[1, 3], [2, np.nan]]))
 
 
-def test_a_series_is_several_examples() -> None:
+def test_a_series_and_an_array_of_texts_are_several_examples() -> None:
     model = TextClassifier("cnn", max_length=4)
     model.fit(pd.Series(WORDS), LABELS, epochs=1, progress=False, doctor=False)
-    assert len(model.predict(pd.Series(["Wort 1", "Wort 2"]))) == 2
+    for several in (pd.Series(["Wort 1", "Wort 2"]), np.array(["Wort 1", "Wort 2"]), np.array(["Wort 1", "b"], object)):
+        assert len(model.predict(several)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from PIL import Image
 
 import lepton_ai
-from lepton_ai.datasets import Column, Dataset, Schema, from_rows
+from lepton_ai.datasets import Column, Dataset, Schema, from_rows, read_table
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models import CNN, MLP
+from lepton_ai.package import Package
+from lepton_ai.pipeline import Pipeline
 from tests.unit.models.served import assert_served_alike
 
 LABELLED = Schema((Column("照片", "image"), Column("label", "category", "target")))
@@ -139,6 +142,12 @@ def test_a_wrong_number_of_classes_is_named() -> None:
         CNN((16, 16, 3), 3).fit(pictures(16), epochs=1, progress=False)
 
 
+@pytest.mark.parametrize("name", ["", "two\nlines"])
+def test_a_class_without_a_name_of_one_line_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot name a class"):
+        MLP([4]).fit(np.eye(4), ["a", name] * 2, epochs=1, progress=False)
+
+
 def test_one_class_is_not_enough() -> None:
     ones = pictures(32).filter(lambda row: row["label"] == "方")
     alone = ones.with_schema(Schema((Column("照片", "image"), Column("label", "category", "target", ("方",)))))
@@ -182,6 +191,24 @@ def test_numbers_are_predicted_in_their_own_units(tmp_path: Path) -> None:
     _, mae = model.evaluate(rows(400, target="number"))
     assert mae < 15  # of values around 250, a tenth of the rows without their age
     assert_served_alike(model, rows(20, target="number"), tmp_path)
+
+
+def test_a_package_reads_texts_as_the_table_was_read(tmp_path: Path) -> None:
+    lines = [
+        f"{'12,5' if index % 2 else '-1.234,00'} €;{'n/a' if index % 3 else 'true'};{index % 2}" for index in range(60)
+    ]
+    (tmp_path / "prices.csv").write_text("\n".join(["price;paid;label", *lines]), encoding="utf-8")
+    data = read_table(tmp_path / "prices.csv")
+    model = MLP((8,))
+    model.fit(data, epochs=1, progress=False)
+    assert_served_alike(model, data, tmp_path)
+    document = Package.read(tmp_path / "package").pipeline_document()
+    assert document is not None
+    assert model.pipeline is not None
+    assert document == json.loads(model.pipeline.document_json)
+    served = Pipeline.load(document, Package.read(tmp_path / "package").pipeline_files())
+    features = [served.run(row).tensors["features"].tolist() for row in ({"price": "12,5 €"}, {"price": 12.5})]
+    assert features[0] == features[1]
 
 
 def test_a_gap_in_a_row_is_filled_and_flagged() -> None:

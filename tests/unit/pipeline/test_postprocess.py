@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as numpy_st
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.pipeline import Postprocess, post_file_names
+from lepton_ai.pipeline.postprocess import without_labels
 
 CLASSIFY: list[dict[str, Any]] = [
     {"op": "softmax", "input": "logits"},
@@ -179,3 +180,13 @@ def test_the_best_are_those_of_a_full_sort_and_each_row_gets_its_own(rows: Any, 
         scores = [scored.score for scored in answer.labels]
         assert scores == sorted(row.tolist(), reverse=True)[:top_k]
         assert [row[scored.class_index] for scored in answer.labels] == scores
+
+
+def test_names_keep_the_blanks_in_which_they_differ() -> None:
+    postprocess = Postprocess.load([{"op": "classify", "labels": "l"}], {"l": b"a\r\n a\r\n"})
+    assert [scored.name for scored in postprocess.run({"y": np.array([[1.0, 2.0]])})[0].labels] == [" a", "a"]
+
+
+def test_rows_without_labels_say_that_they_are_no_numbers() -> None:
+    outputs = {"x": np.array([[[1.0, 2.0]], [[np.nan, 1.0]], [[3.0, -np.inf]]]), "n": np.array([1, 2, 3])}
+    assert [bool(row.anomaly) for row in without_labels(outputs, 3)] == [False, True, True]

@@ -138,6 +138,12 @@ class TestMp3:
         samples, reasons = decoded(b"".join(frames)[:-10])
         assert (len(samples), reasons) == (576 * (len(frames) - 1), ["CUT_SOUND"])
 
+    def test_a_piece_of_a_stream_is_read_from_its_first_whole_frame(self) -> None:
+        frames = mp3_frames(encoded(NOISE, "MP3"))[10:]
+        for missing in (1, 7, len(frames[0]) - 1):
+            samples, reasons = decoded(b"".join(frames)[missing:])
+            assert (len(samples), reasons) == (576 * (len(frames) - 1), ["CUT_SOUND"])
+
     def test_of_a_variable_bit_rate_without_a_tag_is_read_whole(self) -> None:
         quiet_in_the_middle = np.concatenate([NOISE, np.zeros(64_000, np.float32), NOISE])
         frames = mp3_frames(encoded(quiet_in_the_middle, "MP3"))

@@ -149,6 +149,7 @@ def test_whole_decimals_that_a_float_would_round_keep_all_digits() -> None:
         ([2**63, -1], [2.0**63, -1.0]),
         ([10**400, 0.5], [math.inf, 0.5]),
         ([2**60 + 1, 0.5], [2.0**60, 0.5]),
+        ([2**64, None, 2**64 + 1], ["18446744073709551616", None, "18446744073709551617"]),
         ([np.str_("a"), np.str_("b")], ["a", "b"]),
         ([np.bool_(True), None], [True, None]),
         ([uuid.UUID(int=1)], ["00000000-0000-0000-0000-000000000001"]),

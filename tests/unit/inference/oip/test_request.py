@@ -12,7 +12,14 @@ from lepton_ai.errors import InvalidInput, Unsupported
 from lepton_ai.pipeline import raw_inputs
 from lepton_ai.tensors import Array, encode_bytes
 from services.inference.call import Priority
-from services.inference.oip.request import Parameters, is_raw_items, model_ref, read_items, read_parameters
+from services.inference.oip.request import (
+    Parameters,
+    check_tensor_parameters,
+    is_raw_items,
+    model_ref,
+    read_items,
+    read_parameters,
+)
 from services.inference.routing.routes import ModelReference
 from services.inference.rows import NamedTensor
 from tests.unit.inference.parts import named
@@ -37,6 +44,19 @@ def test_every_row_becomes_an_item_with_all_its_inputs() -> None:
     window = second["window"]
     assert isinstance(window, np.ndarray)
     assert window.tolist() == [3.0, 4.0, 5.0]
+
+
+def test_a_text_is_left_to_the_pipeline_where_that_reads_it_as_its_table_was_read() -> None:
+    (item,) = read_items(
+        [texts("price", b"12.500"), texts("age", b"41")], {"price": "number", "age": "number"}, {"price"}
+    )
+    assert (item.inputs["price"].data, item.inputs["age"].number) == (b"12.500", 41)
+
+
+def test_whole_numbers_of_64_bits_are_not_rounded() -> None:
+    largest = (1 << 64) - 1
+    (item,) = read_items([named("id", np.array([largest], np.uint64))], {"id": "category"})
+    assert raw_inputs(item)["id"] == largest
 
 
 @pytest.mark.parametrize(
@@ -126,6 +146,22 @@ def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named() -> None:
         read_parameters(with_parameters({"temperature": 3}))
     assert error.value.reason == "UNKNOWN_PARAMETER"
     assert error.value.fix == "Known are timeout, priority, top_k, routing_key."
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_wish_about_a_single_tensor_is_refused_as_well(side: str) -> None:
+    request = service_pb2.ModelInferRequest()
+    tensor = getattr(request, side).add(name="x")
+    for harmless in ("binary_data", "binary_data_size", "content_type"):
+        tensor.parameters[harmless].bool_param = True
+    check_tensor_parameters(request)
+    tensor.parameters["scale"].int64_param = 2
+    with pytest.raises(InvalidInput, match=side + r"\[x\]\.parameters\[scale\]: is not known here"):
+        check_tensor_parameters(request)
+    del tensor.parameters["scale"]
+    tensor.parameters["shared_memory_region"].string_param = "r"
+    with pytest.raises(Unsupported, match=side + r"\[x\]: shared_memory_region is not served here"):
+        check_tensor_parameters(request)
 
 
 def test_a_routing_key_that_is_no_text_is_refused() -> None:

@@ -287,6 +287,16 @@ async def test_a_package_may_have_an_anomaly_instead() -> None:
     assert not good.anomalies
 
 
+async def test_a_model_without_labels_says_which_items_have_no_numbers() -> None:
+    version = colours_version()
+    version.postprocess = None
+    plane = await data_plane(version)
+    plane.triton.compute = not_a_number
+    response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED), item(BLUE)]), plane.call())
+    assert [[each.reason for each in row.anomalies] for row in response.predictions] == [["NOT_A_NUMBER"], []]
+    assert np.isnan(tensors.from_proto(response.tensors[0])).all(axis=1).tolist() == [True, False]
+
+
 async def test_tensors_hold_what_is_not_a_number_as_it_is() -> None:
     plane = await data_plane()
     plane.triton.compute = not_a_number
