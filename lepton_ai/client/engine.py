@@ -105,6 +105,6 @@ def open_engine(options: ClientOptions) -> Engine:
     """An engine in a thread, which is quicker, or in a fresh process where a fork has broken gRPC."""
     if not forking.grpc_is_lost():
         return LoopThread(options)
-    from lepton_ai.client.helper import HelperProcess
+    from lepton_ai.client.engine_process import EngineProcess
 
-    return HelperProcess(options)
+    return EngineProcess(options)

@@ -78,7 +78,7 @@ def nested() -> list[Any]:
     return [ask(), in_child(ask), ask()]
 
 
-def helper_killed() -> list[Any]:
+def engine_process_killed() -> list[Any]:
     before = ask()
     os.kill(CLIENT._engine._process.pid, signal.SIGKILL)  # type: ignore[union-attr] # the engine of a forked process
     return [before, told(ask), ask()]
@@ -133,7 +133,7 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "made in the child": lambda: in_child(ask_with_own),
     "asyncio in the child": lambda: in_child(ask_async),
     "child of a child": lambda: in_child(nested),
-    "helper killed": lambda: in_child(helper_killed),
+    "engine process killed": lambda: in_child(engine_process_killed),
     "bad input": lambda: in_child(bad_input),
     "another directory": lambda: in_child(elsewhere),
     "prefork": prefork,

@@ -73,8 +73,8 @@ async def test_errors_are_those_of_any_client(tmp_path: Path) -> None:
     assert unsendable.startswith("InvalidInput")
 
 
-async def test_a_helper_that_is_killed_is_told_and_replaced(tmp_path: Path) -> None:
-    before, then, after = await outcome("helper killed", tmp_path)
+async def test_an_engine_process_that_is_killed_is_told_and_replaced(tmp_path: Path) -> None:
+    before, then, after = await outcome("engine process killed", tmp_path)
     assert (before, after) == (SEEN, SEEN)
     assert then.startswith("Unavailable")
 

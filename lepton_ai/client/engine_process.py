@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lepton_ai.client.asynchronous import AsyncClient
     from lepton_ai.package.transfer import OnProgress
 
-_FIX = "Start this process with the method spawn, or before anything is called, so that it needs no helper."
+_FIX = "Start this process with the method spawn, or before anything is called: then it calls by itself."
 _END_S = 5.0
 
 
@@ -40,7 +40,7 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Told:
-    """What the helper says about a request: an answer, an error, or how far it has come."""
+    """What the process says about a request: an answer, an error, or how far it has come."""
 
     number: int
     answer: Any = None
@@ -48,8 +48,8 @@ class _Told:
     progress: tuple[int, int] | None = None
 
 
-class HelperProcess:
-    """The helper as the forked process sees it. It ends with this process, however that ends."""
+class EngineProcess:
+    """The engine as the forked process sees it. It ends with this process, however that ends."""
 
     def __init__(self, options: ClientOptions) -> None:
         """Raises DeadlineExceeded or FailedPrecondition when it does not start within the timeout of a call."""
@@ -65,7 +65,7 @@ class HelperProcess:
             self._end()
             raise
         forking.leave_to_parent(self)
-        self._reader = threading.Thread(target=self._read, name="lepton-helper", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="lepton-engine", daemon=True)
         self._reader.start()
 
     def run(self, call: Call, on_progress: OnProgress | None = None) -> Any:
@@ -145,8 +145,8 @@ class HelperProcess:
 
 def _start() -> tuple[subprocess.Popen[bytes], Connection]:
     mine, its = socket.socketpair()
-    program = "from lepton_ai.client.helper import main; main()"
-    # -P and the path of this process: the helper imports the same Lepton, whatever lies in the working directory.
+    program = "from lepton_ai.client.engine_process import main; main()"
+    # -P and the path of this process: the new process imports the same Lepton, whatever lies in the working directory.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     with its:
         process = subprocess.Popen(
@@ -160,7 +160,7 @@ def _gone() -> Unavailable:
 
 
 def main() -> None:
-    """Run the helper: answer requests from the connection until it closes."""
+    """Run the engine: answer requests from the connection until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that it serves; it ends with that one
     connection = Connection(int(sys.argv[1]))
     asyncio.run(_serve(connection, connection.recv()))
