@@ -115,11 +115,11 @@ class Deployments:
         try:
             await request
         except Unavailable as error:
+            # It does not say when to come back: clients would wait for that, while a person waits for the answer.
             raise Unavailable(
                 f"etcd does not answer at {self._state_address}; nothing was changed.",
                 reason="ETCD_UNAVAILABLE",
                 fix="Try again when it is back. What is deployed goes on being served meanwhile.",
-                retry_after_s=2.0,
             ) from error
 
 
