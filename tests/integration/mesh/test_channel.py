@@ -319,14 +319,17 @@ async def test_a_replica_has_so_many_calls_of_a_pool_at_once_and_more_follow() -
     async with _fleet(1) as fleet:
         replica = fleet.replicas[0]
         most = 0
+        full = asyncio.Event()
 
-        async def watched(request: bytes) -> bytes:
+        async def held(request: bytes) -> bytes:
             nonlocal most
             most = max(most, replica.under_way)
-            await asyncio.sleep(0.01)
+            if most >= MAX_CALLS_PER_CONNECTION:
+                full.set()
+            await full.wait()
             return request
 
-        replica.answer = watched
+        replica.answer = held
         answers = await asyncio.gather(*(fleet.pool.call(say, timeout_s=30) for _ in range(500)))
         assert answers == [b"hello"] * 500
         assert most == MAX_CALLS_PER_CONNECTION
