@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lepton_ai.errors import FieldViolation, InvalidInput
 from lepton_ai.package.description import TensorSpec
 from lepton_ai.package.golden import GoldenItem
-from lepton_ai.pipeline import Pipeline, Postprocess, raw_inputs
+from lepton_ai.pipeline import Pipeline, raw_inputs
 
 if TYPE_CHECKING:
     from lepton_ai.package.directory import Package
