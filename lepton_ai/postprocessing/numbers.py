@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -44,7 +45,7 @@ class NameNumbers(ValuesStep):
 
     def answers(self, outputs: Mapping[str, Array], options: Options) -> list[Answered]:
         array = self.numeric_rows(outputs)
-        flat = array.reshape(len(array), -1)
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
         names = self._captions(flat.shape[1], self.input or next(iter(outputs)))
         units = self.units or ("",) * len(names)
         return [
@@ -97,7 +98,8 @@ class NameSeries(ValuesStep):
             raise FailedPrecondition(
                 f"A series is [rows, steps, variables], the model gives {list(array.shape)}.", reason="OUTPUT_SHAPE"
             )
-        values = array.reshape(*array.shape[:2], -1).astype(array.dtype if array.dtype.kind == "f" else np.float64)
+        columns = array if array.ndim == 3 else array[:, :, np.newaxis]
+        values = columns.astype(array.dtype if array.dtype.kind == "f" else np.float64)
         output = self.input or next(iter(outputs))
         count = values.shape[2]
         names = self.names or ((output,) if count == 1 else tuple(f"{output}[{index}]" for index in range(count)))
@@ -127,7 +129,7 @@ class TakeEmbedding(ValuesStep):
 
     def answers(self, outputs: Mapping[str, Array], options: Options) -> list[Answered]:
         array = self.numeric_rows(outputs)
-        vectors = array.reshape(len(array), -1)
+        vectors = array.reshape(len(array), math.prod(array.shape[1:]))
         if self.normalize:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

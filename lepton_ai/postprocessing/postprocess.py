@@ -12,14 +12,23 @@ from lepton_ai.pipeline.document import parse_steps
 from lepton_ai.pipeline.operation import Misfit, Parameters
 from lepton_ai.postprocessing.answers import Answered
 from lepton_ai.postprocessing.labels import Argmax, Classify, LabelStep, Multilabel
+from lepton_ai.postprocessing.masks import NameRegions
 from lepton_ai.postprocessing.numbers import NameNumbers, NameSeries, TakeEmbedding
 from lepton_ai.postprocessing.scores import ScoreStep, Sigmoid, Softmax, output_scores
 from lepton_ai.postprocessing.step import AnswerStep, Options, OutputSpec
+from lepton_ai.postprocessing.texts import DecodeCtc, JoinTokens
 from lepton_ai.tensors import Array
 
 STEPS: dict[str, type[Parameters]] = {
-    step.name: step for step in (Softmax, Sigmoid, Classify, Argmax, Multilabel, NameNumbers, NameSeries, TakeEmbedding)
-}
+    step.name: step
+    for step in (
+        Softmax, Sigmoid,
+        Classify, Argmax, Multilabel,
+        NameNumbers, NameSeries, TakeEmbedding,
+        DecodeCtc, JoinTokens,
+        NameRegions,
+    )
+}  # fmt: skip
 _NO_OPTIONS = Options()
 
 

@@ -54,7 +54,7 @@ def output_scores(outputs: Mapping[str, Array], name: str | None, step: str) -> 
     array = np.asarray(only_output(outputs, name, step))
     if array.ndim < 2 or array.shape[-1] == 0 or array.dtype.kind not in "fiub":
         raise FailedPrecondition(
-            f"Postprocessing needs numbers, one a class; {name or 'the output'!r} is {array.dtype} {list(array.shape)}.",
+            f"Scores are numbers, one a class; {name or 'the output'!r} is {array.dtype} {list(array.shape)}.",
             reason="OUTPUT_SHAPE",
             fix="Give the output of the model that holds one score a class.",
         )

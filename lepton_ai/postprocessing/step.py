@@ -138,7 +138,7 @@ def finite_rows(array: Array) -> Iterator[bool]:
     """For each row whether all its elements are numbers."""
     if array.dtype.kind != "f":
         return iter([True] * len(array))
-    return iter(np.isfinite(array.reshape(len(array), -1)).all(axis=1).tolist())
+    return iter(np.isfinite(array).all(axis=tuple(range(1, array.ndim))).tolist())
 
 
 def not_numbers(what: str = "outputs") -> FailedPrecondition:
