@@ -133,9 +133,7 @@ class TakeEmbedding(ValuesStep):
         if self.normalize:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-        return [
-            self.answered(Embedding(row), sound) for row, sound in zip(vectors, finite_rows(vectors), strict=True)
-        ]
+        return [self.answered(Embedding(row), sound) for row, sound in zip(vectors, finite_rows(vectors), strict=True)]
 
     def describe_answer(self) -> str:
         return "a vector of length 1" if self.normalize else "a vector"
