@@ -67,7 +67,7 @@ def verdict(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
     for name, expected in sample.outputs.items():
         if problem := _problem(expected, tensors.get(name)):
             return f"output {name!r} is not what the package expects: {problem}"
-    return _label_problem(sample, answer)
+    return _label_problem(sample, answer) or _reading_problem(sample, answer)
 
 
 def _request(model: common_pb2.ModelRef, *, top_k: int = 0) -> inference_pb2.PredictRequest:
@@ -125,6 +125,15 @@ def _label_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) ->
         return ""
     found = ", ".join(labels) or "none"
     return f"the golden sample's label {sample.label!r} is not among the best {sample.top_k}: {found}"
+
+
+def _reading_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    if sample.text is None:
+        return ""
+    read = answer.predictions[0].text.text if answer.predictions else ""
+    if read == sample.text:
+        return ""
+    return f"the golden sample's text is {_shown(sample.text.encode())}, the model reads {_shown(read.encode())}"
 
 
 def _labels(answer: inference_pb2.PredictResponse) -> list[str]:
