@@ -77,7 +77,10 @@ class ExpectedOutput(_Part):
 
 
 class Expectation(_Part):
-    """What a right answer looks like: a label among the `top_k` best ones, a text, or output values."""
+    """What a right answer looks like: a label among the `top_k` best ones, a text, or output values.
+
+    In a mask the labels are those of its areas, largest first.
+    """
 
     label: str | None = None
     text: str | None = None

@@ -37,13 +37,17 @@ def _check_answers(steps: Sequence[Mapping[str, Any]], package: Package) -> str:
     return postprocess.kind
 
 
+_EXPECTED = {"label": ("labels", "boxes", "mask"), "text": ("text",)}
+"""What a golden sample may expect, and the kinds of answers that hold it."""
+
+
 def _check_expected(kind: str, package: Package) -> None:
-    """Check that the golden samples expect answers of this kind."""
+    """Check that the golden samples expect answers of this kind. Raises InvalidInput."""
     for index, sample in enumerate(package.description.golden):
-        expected = {"labels": sample.expect.label, "text": sample.expect.text}
-        for wrong in (each for each, value in expected.items() if value is not None and each != kind):
-            field = f"golden[{index}].expect.{wrong.removesuffix('s')}"
-            raise InvalidInput.of_field(field, f"is for {wrong}, the postprocess section gives {kind}")
+        expected = {"label": sample.expect.label, "text": sample.expect.text}
+        for wrong in (each for each, value in expected.items() if value is not None and kind not in _EXPECTED[each]):
+            field = f"golden[{index}].expect.{wrong}"
+            raise InvalidInput.of_field(field, f"is for {', '.join(_EXPECTED[wrong])}; postprocess gives {kind}")
 
 
 def _check_outputs(pipeline: Pipeline, inputs: tuple[TensorSpec, ...]) -> None:

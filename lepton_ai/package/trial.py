@@ -7,6 +7,7 @@ and judge here, so that what one accepts the other does not refuse.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -137,4 +138,15 @@ def _reading_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) 
 
 
 def _labels(answer: inference_pb2.PredictResponse) -> list[str]:
-    return [label.name for label in answer.predictions[0].classification.labels] if answer.predictions else []
+    """Names of what was recognised in the first row, best first, or of the areas of its mask, largest first."""
+    if not answer.predictions:
+        return []
+    first = answer.predictions[0]
+    return [*(label.name for label in first.classification.labels), *_areas(first.mask)]
+
+
+def _areas(mask: inference_pb2.Mask) -> list[str]:
+    sizes: Counter[int] = Counter()
+    for index, length in zip(mask.runs[::2], mask.runs[1::2], strict=True):
+        sizes[index] += length
+    return [mask.names[index] for index, _ in sizes.most_common() if index < len(mask.names)]

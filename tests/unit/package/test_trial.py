@@ -113,3 +113,9 @@ class TestVerdict:
         assert wrong == "the golden sample's text is '高可用', the model reads '高司用'"
         assert verdict(sample(text=""), reading("")) == ""
         assert "the model reads ''" in verdict(sample(text="高可用"), inference_pb2.PredictResponse())
+
+    def test_a_label_may_be_that_of_an_area_of_a_mask_largest_first(self) -> None:
+        mask = inference_pb2.Mask(width=4, height=1, runs=[0, 1, 1, 2, 0, 1], names=["背景", "路", "车"])
+        seen = inference_pb2.PredictResponse(predictions=[inference_pb2.Prediction(mask=mask)])
+        assert verdict(sample(label="路", top_k=2), seen) == ""
+        assert "is not among the best 3: 背景, 路" in verdict(sample(label="树", top_k=3), seen)
