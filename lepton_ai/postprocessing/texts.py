@@ -107,10 +107,11 @@ class JoinTokens(OneOutputStep):
     kind: ClassVar[str] = "text"
     file_parameters: ClassVar[tuple[str, ...]] = ("vocabulary",)
     vocabulary: FileName = Field(description="File with one token a line, UTF-8; the line's number from 0 is the id.")
-    level: Literal["word", "char", "subword"] = Field(
+    level: Literal["word", "char", "subword", "byte"] = Field(
         default="word",
         description="How tokens join, as they were split: words with spaces, except between Chinese or Japanese ones "
-        "(word); characters without (char); words of pieces, ## in front of all but the first (subword).",
+        "(word); characters without (char); words of pieces, ## in front of all but the first (subword); a letter for "
+        "each byte of UTF-8, as in GPT-2's vocabulary, where Ġ is a space (byte).",
     )
     special: Annotated[tuple[Token, ...], Field(max_length=1000)] = Field(
         default=(), description="Tokens to leave out, for instance [PAD] and [CLS]."
@@ -180,4 +181,20 @@ def _of_subwords(pieces: Sequence[str]) -> str:
     return _spaced(words)
 
 
-_JOINED = {"word": _spaced, "char": "".join, "subword": _of_subwords}
+def _byte_letters() -> dict[str, int]:
+    """GPT-2's letter for each byte: its own in Latin-1 where that can be seen, else the next one from U+0100 on."""
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {chr(256 + place): byte for place, byte in enumerate(hidden)}
+
+
+_BYTES = _byte_letters()
+
+
+def _of_bytes(pieces: Sequence[str]) -> str:
+    """Letters that stand for no byte, as those of special tokens, are themselves; half a character is U+FFFD."""
+    encoded = (bytes([_BYTES[letter]]) if letter in _BYTES else letter.encode() for letter in "".join(pieces))
+    return b"".join(encoded).decode("utf-8", "replace").strip()
+
+
+_JOINED = {"word": _spaced, "char": "".join, "subword": _of_subwords, "byte": _of_bytes}

@@ -200,3 +200,12 @@ def test_a_text_that_was_split_into_pieces_comes_back(words: list[str]) -> None:
     text = read(joined.run({"ids": ids[np.newaxis]})[0]).text
     assert split_words(text) == words
     assert split.run({"text": text}).tensors["ids"].tolist() == ids.tolist()
+
+
+def test_pieces_of_bytes_become_text_in_any_script() -> None:
+    vocabulary = {"v": "ĠHello\n,\nĠä½\nł\nå¥½\n<|end|>\nä½".encode()}
+    step = {**TOKENS, "level": "byte", "end": "<|end|>"}
+    ids = np.array([[0, 1, 2, 3, 4, 5, 0], [6, 5, 0, 0, 0, 0, 0]])
+    whole, half = Postprocess.load([step], vocabulary).run({"ids": ids})
+    assert read(whole).text == "Hello, 你好"
+    assert read(half).text == "\ufffd"
