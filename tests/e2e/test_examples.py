@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from examples import ocr
+from examples import ocr, speech
 from lepton_ai.datasets import FashionMNIST
 from lepton_ai.errors import NotFound
 from tests.platform import Platform, running_platform
@@ -47,7 +47,9 @@ def need_fashion_mnist() -> None:
         pytest.skip(str(missing))
 
 
-def run(name: str, *arguments: str, field: Platform, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    name: str, *arguments: str, field: Platform, folder: Path, timeout_s: float = 170
+) -> subprocess.CompletedProcess[str]:
     """The example with these arguments, in this folder, on this platform."""
     python_path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     done = subprocess.run(
@@ -56,7 +58,7 @@ def run(name: str, *arguments: str, field: Platform, folder: Path) -> subprocess
         env={**os.environ, "LEPTON_HOME": str(field.home), "PYTHONPATH": python_path},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=timeout_s,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -89,6 +91,14 @@ def test_lines_and_pages_of_chinese_and_english_are_read(field: Platform, tmp_pa
     areas = field.lepton("predict", ocr.FINDER, str(page), "--json")
     mask = json.loads(areas.stdout)["predictions"][0]["mask"]
     assert (mask["width"], mask["height"], sorted(mask["areas"])) == (*picture_size(page), ["background", "text"])
+
+
+@pytest.mark.timeout(300)  # the network is converted, then 150 MB are pushed and loaded
+def test_what_is_said_is_written_down(field: Platform, tmp_path: Path) -> None:
+    assert run("speech", field=field, folder=tmp_path, timeout_s=250).stdout == f"{speech.SENTENCE}\n"
+    sound = tmp_path / "声音.wav"
+    sound.write_bytes(speech.say("Thank you very much for your help."))
+    assert "Thank you very much for your help." in field.lepton("predict", "speech", str(sound)).stdout
 
 
 def picture_size(path: Path) -> tuple[int, int]:
