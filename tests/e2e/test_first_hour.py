@@ -57,7 +57,7 @@ class Walk:
     def step(self, name: str) -> Iterator[None]:
         begin_s = time.monotonic()
         yield
-        print(f"| {name} | {time.monotonic() - begin_s:.1f} |")
+        print(f"| {name} | {time.monotonic() - begin_s:.1f} |")  # noqa: T201 - shown with -s
 
     def python(self, script: str, *arguments: str) -> str:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LEPTON_")}
