@@ -91,7 +91,9 @@ def walk(platform: Platform, tmp_path: Path) -> Iterator[Walk]:
     lines = ["年龄,城市,消费,结果"]
     for _ in range(400):
         age, city = dice.randint(18, 80), dice.choice(["北京", "上海", "深圳"])
-        lines.append(f"{age},{city},{dice.lognormvariate(5, 1):.2f},{'流失' if age > 50 and city != '北京' else '留存'}")
+        lines.append(
+            f"{age},{city},{dice.lognormvariate(5, 1):.2f},{'流失' if age > 50 and city != '北京' else '留存'}"
+        )
     (tmp_path / "客户.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "row.json").write_text('{"年龄": 20, "城市": "北京", "消费": 50}', encoding="utf-8")
     yield Walk(tmp_path, platform)
