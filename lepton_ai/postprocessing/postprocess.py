@@ -11,6 +11,7 @@ from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.document import parse_steps
 from lepton_ai.pipeline.operation import Misfit, Parameters
 from lepton_ai.postprocessing.answers import Answered
+from lepton_ai.postprocessing.boxes import Detect
 from lepton_ai.postprocessing.labels import Argmax, Classify, LabelStep, Multilabel, score_rows
 from lepton_ai.postprocessing.numbers import NameNumbers, NameSeries, TakeEmbedding
 from lepton_ai.postprocessing.scores import ScoreStep, Sigmoid, Softmax
@@ -18,7 +19,8 @@ from lepton_ai.postprocessing.step import AnswerStep, Options, OutputSpec
 from lepton_ai.tensors import Array
 
 STEPS: dict[str, type[Parameters]] = {
-    step.name: step for step in (Softmax, Sigmoid, Classify, Argmax, Multilabel, NameNumbers, NameSeries, TakeEmbedding)
+    step.name: step
+    for step in (Softmax, Sigmoid, Classify, Argmax, Multilabel, NameNumbers, NameSeries, TakeEmbedding, Detect)
 }
 _NO_OPTIONS = Options()
 
@@ -60,7 +62,7 @@ class Postprocess:
     @property
     def class_count(self) -> int | None:
         """How many classes the labels file names, if there is one."""
-        return self._last.class_count if isinstance(self._last, LabelStep) else None
+        return self._last.class_count if isinstance(self._last, LabelStep | Detect) else None
 
     def describe(self) -> str:
         """What callers get, in a few words."""
