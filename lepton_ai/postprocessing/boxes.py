@@ -209,16 +209,15 @@ class Detect(AnswerStep):
             first, second = first - second / 2, first + second / 2
         corners = np.concatenate((first, second), axis=1)
         if self.units == "fractions" and self.size is not None:
-            corners *= [*self.size, *self.size]
+            corners *= np.array([*self.size, *self.size], dtype=np.float64)
         return corners
 
     def _placed(self, boxes: npt.NDArray[np.float64], frame: Frame | None) -> npt.NDArray[np.float64]:
         """The boxes in the picture as it was sent and within it; without a frame, in the model's."""
         if frame is not None:
             shift, scale = [frame.shift_x, frame.shift_y] * 2, [frame.scale_x, frame.scale_y] * 2
-            sent: npt.NDArray[np.float64] = (boxes - shift) / scale
-            return np.clip(sent, 0, [frame.width, frame.height] * 2)
-        return boxes if self.size is None else np.clip(boxes, 0, [*self.size, *self.size])
+            return _within((boxes - shift) / scale, (frame.width, frame.height))
+        return boxes if self.size is None else _within(boxes, self.size)
 
     def _named(
         self, boxes: npt.NDArray[np.float64], scores: Floats, classes: npt.NDArray[np.integer[Any]], sound: bool
@@ -255,6 +254,12 @@ def read_anchors(content: bytes) -> Floats:
             "anchors", "the file holds sizes that are not positive numbers", fix="Write centre and size of each."
         )
     return np.asarray(anchors, dtype=np.float32)
+
+
+def _within(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """The boxes cut to a picture of this size."""
+    cut: npt.NDArray[np.float64] = boxes.clip(0, np.array([*size, *size]))
+    return cut
 
 
 def _unknown_class(index: int, count: int) -> FailedPrecondition:
