@@ -1,4 +1,4 @@
-"""What a model's outputs mean: declarative steps from outputs to answers of every kind, the same in training and serving."""
+"""What a model's outputs mean: declarative steps to answers of every kind, the same in training and serving."""
 
 from lepton_ai.postprocessing.answers import (
     Answered,

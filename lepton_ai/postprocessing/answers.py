@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from lepton_ai.tensors import Array
 class Label(NamedTuple):
     """A class that the model recognised, with its probability (or the model's raw score)."""
 
-    index: int
+    index: int  # type: ignore[assignment] # of tuple's own `index` nobody thinks here
     """Of the class among those of the model, from 0."""
     name: str
     """Empty when the package names no classes."""
@@ -41,7 +41,7 @@ class Box(NamedTuple):
     top: float
     right: float
     bottom: float
-    index: int
+    index: int  # type: ignore[assignment] # as of Label
     """Of its class among those of the model, from 0."""
 
 
@@ -65,8 +65,8 @@ class Series:
 
     names: Sequence[str]
     """Of the variables, one a column of `values`."""
-    values: npt.NDArray[np.floating[Any]] = field(compare=False)
-    """[steps, variables]."""
+    values: Array = field(compare=False)
+    """[steps, variables], floating point."""
     unit: str = ""
     step: str = ""
     """Time from one value to the next, such as "1 h"; empty when the package does not say."""

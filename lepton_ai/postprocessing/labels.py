@@ -229,5 +229,3 @@ def _best(rows: Scores, count: int) -> npt.NDArray[np.intp]:
 def _row_numbers(rows: Scores) -> npt.NDArray[np.intp]:
     """[[0], [1], …]: with columns, the index of elements in each row; take_along_axis does this, slower."""
     return np.arange(len(rows))[:, np.newaxis]
-
-

@@ -11,7 +11,15 @@ from pydantic import Field
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.pipeline.operation import Misfit, Name
 from lepton_ai.postprocessing.answers import Answered, Embedding, Number, Numbers, RowAnswer, Series
-from lepton_ai.postprocessing.step import AnswerStep, NotANumber, Options, OutputSpec, finite_rows, not_numbers, only_output
+from lepton_ai.postprocessing.step import (
+    AnswerStep,
+    NotANumber,
+    Options,
+    OutputSpec,
+    finite_rows,
+    not_numbers,
+    only_output,
+)
 from lepton_ai.tensors import Array
 
 Caption = Annotated[str, Field(min_length=1, max_length=128)]
@@ -159,9 +167,7 @@ class TakeEmbedding(_ValuesStep):
         if self.normalize:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-        return [
-            self._answered(Embedding(row), sound) for row, sound in zip(vectors, finite_rows(vectors), strict=True)
-        ]
+        return [self._answered(Embedding(row), sound) for row, sound in zip(vectors, finite_rows(vectors), strict=True)]
 
     def describe_answer(self) -> str:
         return "a vector of length 1" if self.normalize else "a vector"

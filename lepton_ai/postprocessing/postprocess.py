@@ -78,7 +78,9 @@ class Postprocess:
         missing = sorted((self.inputs or frozenset()) - declared.keys())
         if missing:
             raise InvalidInput.of_field(
-                "steps[0]", f"reads {missing[0]!r}, which is not an output of the model", fix=f"It has {', '.join(declared)}."
+                "steps[0]",
+                f"reads {missing[0]!r}, which is not an output of the model",
+                fix=f"It has {', '.join(declared)}.",
             )
         taken = declared if self.inputs is None else {name: declared[name] for name in declared if name in self.inputs}
         try:
@@ -103,7 +105,7 @@ class Postprocess:
 
 
 def without_meaning(outputs: Mapping[str, Array], count: int) -> list[Answered]:
-    """What becomes of `count` rows of a model that declares no answer: an anomaly where an output is NaN or infinite."""
+    """What becomes of `count` rows of a model that declares no answer: an anomaly where an output is no number."""
     sound = np.ones(count, dtype=np.bool_)
     for array in outputs.values():
         if array.dtype.kind == "f" and array.size:

@@ -14,9 +14,9 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.pipeline.frames import Frame
 from lepton_ai.pipeline.operation import Misfit, Parameters
 from lepton_ai.postprocessing.answers import Answered
-from lepton_ai.pipeline.frames import Frame
 from lepton_ai.tensors import Array
 
 NOT_A_NUMBER = "NOT_A_NUMBER"

@@ -41,8 +41,13 @@ def test_rows_become_labels_with_probabilities_best_first() -> None:
 def test_the_callers_top_k_goes_before_the_packages_and_never_beyond_the_classes() -> None:
     postprocess = Postprocess.load(CLASSIFY, LABELS)
     logits = np.zeros((1, 3), dtype=np.float32)
-    assert [len(postprocess.run({"logits": logits}, Options(top_k=top_k))[0].labels) for top_k in (0, 1, 3, 50)] == [2, 1, 3, 3]
-    assert (postprocess.inputs, postprocess.class_count) == ({"logits"}, 3)
+    assert [len(postprocess.run({"logits": logits}, Options(top_k=top_k))[0].labels) for top_k in (0, 1, 3, 50)] == [
+        2,
+        1,
+        3,
+        3,
+    ]
+    assert (postprocess.inputs, postprocess.class_count) == (frozenset({"logits"}), 3)
 
 
 def test_softmax_holds_for_huge_logits() -> None:
@@ -63,7 +68,9 @@ def test_a_single_sigmoid_is_no_and_yes() -> None:
 
 
 def test_argmax_gives_one_label_with_the_models_own_score() -> None:
-    answers = Postprocess.load([{"op": "argmax", "labels": "标签.txt"}], LABELS).run({"y": np.array([[3, 9, 4]])}, Options(top_k=3))
+    answers = Postprocess.load([{"op": "argmax", "labels": "标签.txt"}], LABELS).run(
+        {"y": np.array([[3, 9, 4]])}, Options(top_k=3)
+    )
     assert [list(row.labels) for row in answers] == [[(1, "狗", 9.0)]]
 
 
