@@ -23,7 +23,7 @@ import yaml
 from onnx import TensorProto, helper
 
 from examples.efficientnet_lite0 import package_directory
-from examples.stack import deploy_if_running
+from examples.stack import client_if_running
 from examples.tfjs import GraphModel, OnnxGraph
 
 NAME = "detector"
@@ -147,7 +147,7 @@ def description() -> dict[str, object]:
             "inputs": {"photo": "image"},
             "steps": [
                 {"op": "decode_image", "input": "photo"},
-                {"op": "resize", "size": [SIDE, SIDE]},
+                {"op": "letterbox", "size": SIDE, "fill": 0},
                 {"op": "to_tensor", "output": "image", "dtype": "UINT8", "layout": "HWC"},
             ],
         },
@@ -168,3 +168,25 @@ def write_package(directory: Path) -> Path:
     text = yaml.safe_dump(description(), sort_keys=False, allow_unicode=True)
     (directory / "lepton.yaml").write_text(text, encoding="utf-8")
     return directory
+
+
+def main() -> None:
+    """Write the package; without a directory also deploy it, and draw what it finds in three photos."""
+    if len(sys.argv) > 1:
+        print(write_package(Path(sys.argv[1])))
+        return
+    client = client_if_running()
+    if client is None:
+        return
+    with client, TemporaryDirectory() as temporary:
+        version = client.push(write_package(Path(temporary) / NAME))
+        deployment = client.deploy(f"{NAME}@{version.version}")
+        print(f"Deployed as {deployment.model}.")
+        for name in PHOTOS:
+            prediction = client.predict(NAME, photo(name))
+            print(name, *(f"{box.name} {box.score:.0%}" for box in prediction.boxes), sep="  ")
+            prediction.draw(photo(name)).save(f"{Path(name).stem}-objects.jpg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """Pictures with what a model found in them."""
 
 from lepton_ai.drawing.boxes import Picture, draw_boxes
+from lepton_ai.drawing.saving import save_drawn
 
-__all__ = ["Picture", "draw_boxes"]
+__all__ = ["Picture", "draw_boxes", "save_drawn"]

@@ -128,4 +128,8 @@ def _label_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) ->
 
 
 def _labels(answer: inference_pb2.PredictResponse) -> list[str]:
-    return [label.name for label in answer.predictions[0].classification.labels] if answer.predictions else []
+    """Names of what was recognised in the first row, or found in its picture, best first."""
+    if not answer.predictions:
+        return []
+    first = answer.predictions[0]
+    return [label.name for label in (*first.classification.labels, *(box.label for box in first.detection.boxes))]

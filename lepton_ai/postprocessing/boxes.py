@@ -207,7 +207,7 @@ class Detect(AnswerStep):
             second = first + second
         elif self._order in ("cxcywh", "cycxhw"):
             first, second = first - second / 2, first + second / 2
-        corners = np.concatenate((first, second), axis=1)
+        corners: npt.NDArray[np.float64] = np.concatenate((first, second), axis=1)
         if self.units == "fractions" and self.size is not None:
             corners *= np.array([*self.size, *self.size], dtype=np.float64)
         return corners
@@ -227,8 +227,10 @@ class Detect(AnswerStep):
             return Answered(None, error=_unknown_class(int(classes.max()), count))
         answer = Boxes(
             [
-                Box(self._names[index] if count else "", score, *corners, index)
-                for corners, score, index in zip(boxes.tolist(), scores.tolist(), classes.tolist(), strict=True)
+                Box(self._names[index] if count else "", score, left, top, right, bottom, index)
+                for (left, top, right, bottom), score, index in zip(
+                    boxes.tolist(), scores.tolist(), classes.tolist(), strict=True
+                )
             ]
         )
         return Answered(answer, anomaly="" if sound else "The model's outputs for this picture are not all numbers.")

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from lepton_ai.drawing import draw_boxes
-from lepton_ai.errors import InvalidInput
-from lepton_ai.postprocessing import Box
+from lepton_ai.drawing import draw_boxes, save_drawn
+from lepton_ai.errors import FailedPrecondition, InvalidInput, LeptonError
+from lepton_ai.outputs import Outputs
+from lepton_ai.postprocessing import Box, Boxes, Labels, RowAnswer
 
 BOX = Box("cat", 0.87, 20, 60, 80, 120, 3)
 GREY = (90, 90, 90)
@@ -70,3 +71,33 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         assert raised.value.reason == reason
     with pytest.raises(InvalidInput):
         draw_boxes(np.zeros((3, 4, 4), np.float32), [])
+
+
+class Found(Outputs):
+    def __init__(self, answer: RowAnswer | None, error: LeptonError | None = None) -> None:
+        self.answer, self.error, self.outputs = answer, error, {}
+
+
+def test_predictions_draw_what_they_found(tmp_path: Path) -> None:
+    picture = np.full((150, 200, 3), 90, np.uint8)
+    assert changed(Found(Boxes([BOX])).draw(picture)).any()
+    with pytest.raises(FailedPrecondition, match="no boxes"):
+        Found(Labels([])).draw(picture)
+    with pytest.raises(InvalidInput, match="its own"):
+        Found(None, InvalidInput("its own")).draw(picture)
+
+
+def test_drawn_pictures_are_saved_under_a_name_or_in_a_folder(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "猫.png" for name in "abc"]
+    for path in paths:
+        path.parent.mkdir()
+        Image.new("RGB", (200, 150), GREY).save(path)
+    found = [Found(Boxes([BOX])), Found(None, InvalidInput("broken")), Found(Boxes([]))]
+    assert save_drawn(tmp_path / "out.jpg", paths[:1], found) == [tmp_path / "out.jpg"]
+    folder = tmp_path / "new" / "folder"
+    assert save_drawn(folder, paths, found) == [folder / "猫.jpg", folder / "猫-3.jpg"]
+    with Image.open(folder / "猫.jpg") as saved:
+        assert saved.size == (200, 150)
+    for target, count in [("out.jpg", 2), ("out.txt", 1), ("out", 1), ("out.jpg", 0)]:
+        with pytest.raises(InvalidInput, match="draw"):
+            save_drawn(tmp_path / target, paths[:count], found)

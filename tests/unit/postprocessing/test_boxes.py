@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.pipeline.frames import Frame
 from lepton_ai.postprocessing import NOT_A_NUMBER, Box, Boxes, Options, Postprocess
 from lepton_ai.postprocessing.answers import Answered
+from lepton_ai.postprocessing.box_layouts import Floats
 from lepton_ai.postprocessing.suppression import suppress
 from lepton_ai.tensors import Array
 
@@ -38,7 +40,7 @@ def detect(**parameters: Any) -> Postprocess:
     return Postprocess.load([{"op": "detect", "labels": "labels.txt", **parameters}], files)
 
 
-def centres(boxes: Array) -> Array:
+def centres(boxes: Floats) -> Floats:
     return np.concatenate(((boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]), axis=-1)
 
 
@@ -47,7 +49,7 @@ def boxes_of(answered: Answered) -> list[Box]:
     return list(answered.answer.boxes)
 
 
-def assert_found(postprocess: Postprocess, outputs: dict[str, Array], expected: Any = FOUND) -> None:
+def assert_found(postprocess: Postprocess, outputs: Mapping[str, Array], expected: Any = FOUND) -> None:
     """The same for one picture and for several at once."""
     for count in (1, 3):
         answers = postprocess.run(
@@ -60,7 +62,7 @@ def assert_found(postprocess: Postprocess, outputs: dict[str, Array], expected: 
             np.testing.assert_allclose([box[2:6] for box in got], [corners for *_, corners in expected], atol=0.02)
 
 
-def logits(probabilities: Array) -> Array:
+def logits(probabilities: Floats) -> Floats:
     return np.asarray(np.log(probabilities / (1 - probabilities)))
 
 
