@@ -44,6 +44,11 @@ class TensorSpec(_Part):
     dtype: str
     shape: Annotated[tuple[Dimension, ...], Field(min_length=1, max_length=16)]
 
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """The shape in the model itself."""
+        return self.shape
+
     @field_validator("dtype")
     @classmethod
     def _known(cls, dtype: str) -> str:
@@ -59,6 +64,16 @@ class TensorSpec(_Part):
         if 0 in shape:
             raise ValueError("dimensions are positive, or -1 for free ones")
         return shape
+
+
+class OutputSpec(TensorSpec):
+    """A named output; `batched: false` for a model that gives it without the batch dimension, which Lepton adds."""
+
+    batched: bool = True
+
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        return self.shape if self.batched else self.shape[1:]
 
 
 class Preprocess(_Part):
@@ -104,7 +119,7 @@ class Description(_Part):
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
     model: ModelFile
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=256)]
-    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=256)]
+    outputs: Annotated[tuple[OutputSpec, ...], Field(min_length=1, max_length=256)]
     max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
     instances: Annotated[int, Field(ge=0, le=256)] = 0
     preprocess: Preprocess | None = None
@@ -128,6 +143,11 @@ class Description(_Part):
             raise InvalidInput.of_field(DESCRIPTION_FILE, "holds values that JSON cannot") from error
         description._check_names()
         return description
+
+    @property
+    def unbatched_outputs(self) -> frozenset[str]:
+        """Names of the outputs that the model gives without the batch dimension."""
+        return frozenset(spec.name for spec in self.outputs if not spec.batched)
 
     def input_kind(self, name: str) -> str:
         """The kind that the pipeline declares for an input ("image", "text", …); "tensor" without a pipeline."""
@@ -156,6 +176,8 @@ class Description(_Part):
             for index, name in enumerate(names):
                 if name in names[:index]:
                     raise InvalidInput.of_field(f"{field}[{index}].name", "is used twice")
+        for index, output in enumerate(self.outputs):
+            self._check_unbatched(output, f"outputs[{index}]")
         if self.preprocess is not None and not self.golden:
             raise InvalidInput.of_field(
                 "golden",
@@ -164,6 +186,16 @@ class Description(_Part):
             )
         for index, sample in enumerate(self.golden):
             self._check_golden(sample, f"golden[{index}]")
+
+    def _check_unbatched(self, output: OutputSpec, field: str) -> None:
+        if output.batched:
+            return
+        if self.max_batch_size != 1:
+            fix = "Say max_batch_size: 1, or export the model with a batch dimension in all outputs."
+            raise InvalidInput.of_field(f"{field}.batched", "is false, so the model takes one input at a time", fix=fix)
+        if len(output.shape) < 2:
+            fix = "Give its shape with the batch, which is -1, first, as callers get it."
+            raise InvalidInput.of_field(f"{field}.shape", "has no dimension beside the batch", fix=fix)
 
     def _check_golden(self, sample: Golden, field: str) -> None:
         known = set(self.preprocess.inputs) if self.preprocess else {spec.name for spec in self.inputs}

@@ -91,14 +91,9 @@ class Rows(BoxLayout):
     def check(self, outputs: Mapping[str, OutputSpec], class_count: int | None) -> None:
         for spec in outputs.values():
             shape = tuple(spec.shape)
-            if len(shape) == 2 and shape[1] == 7:
-                raise Misfit(
-                    "input",
-                    f"output {spec.name} is {list(shape)}: [picture, box, class, score] of all pictures in one list",
-                    fix="Declare it with `batched: false` and max_batch_size 1.",
-                )
             if len(shape) != 3 or shape[2] not in (-1, 6, 7):
-                raise _misfit("input", spec, "rows of [four numbers of the box, score, class] are [pictures, boxes, 6]")
+                wanted = "rows of [four numbers of the box, score, class] are [pictures, boxes, 6]"
+                raise _misfit("input", spec, wanted, dimensions=3)
 
     def found(self, outputs: Mapping[str, Array], class_count: int | None) -> Found:
         rows = _numbers(outputs, self.input, (None, None, None))
@@ -125,16 +120,18 @@ class Separate(BoxLayout):
     def check(self, outputs: Mapping[str, OutputSpec], class_count: int | None) -> None:
         boxes = outputs[self.boxes]
         if not _fits(boxes, (-1, -1, 4)):
-            raise _misfit("boxes", boxes, "boxes are [pictures, boxes, 4]")
+            raise _misfit("boxes", boxes, "boxes are [pictures, boxes, 4]", dimensions=3)
         if self.classes is None:
             _check_class_scores(outputs[self.scores_output], self.scores, class_count)
         else:
             for parameter, name in (("scores", self.scores_output), ("classes", self.classes)):
                 if not _fits(outputs[name], (-1, boxes.shape[1])):
                     hint = "Leave `classes` out when the scores are [pictures, boxes, classes]."
-                    raise _misfit(parameter, outputs[name], "one number a box is [pictures, boxes]", fix=hint)
+                    raise _misfit(
+                        parameter, outputs[name], "one number a box is [pictures, boxes]", dimensions=2, fix=hint
+                    )
         if self.count is not None and not (_fits(outputs[self.count], (-1,)) or _fits(outputs[self.count], (-1, 1))):
-            raise _misfit("count", outputs[self.count], "how many boxes there are is [pictures]")
+            raise _misfit("count", outputs[self.count], "how many boxes there are is [pictures]", dimensions=1)
 
     def found(self, outputs: Mapping[str, Array], class_count: int | None) -> Found:
         boxes = _numbers(outputs, self.boxes, (None, None, 4))
@@ -177,7 +174,7 @@ class Yolo(BoxLayout):
             shape = tuple(spec.shape)
             if len(shape) != 3 or (self._axis(shape, class_count) is None and -1 not in shape[1:]):
                 fix = "Pack the labels file that belongs to the model; `objectness` says whether there is such a score."
-                raise _misfit("input", spec, self._wanted(class_count), fix=fix)
+                raise _misfit("input", spec, self._wanted(class_count), dimensions=3, fix=fix)
 
     def found(self, outputs: Mapping[str, Array], class_count: int | None) -> Found:
         head = _numbers(outputs, self.input, (None, None, None))
@@ -220,7 +217,7 @@ class Ssd(BoxLayout):
     def check(self, outputs: Mapping[str, OutputSpec], class_count: int | None) -> None:
         boxes = outputs[self.boxes]
         if not _fits(boxes, (-1, -1, 4)):
-            raise _misfit("boxes", boxes, "offsets from anchors are [pictures, anchors, 4]")
+            raise _misfit("boxes", boxes, "offsets from anchors are [pictures, anchors, 4]", dimensions=3)
         if boxes.shape[1] not in (-1, len(self.anchors)):
             problem = f"are {len(self.anchors)}, output {boxes.name} has {boxes.shape[1]} boxes"
             raise Misfit("anchors", problem, fix="Pack the anchors that belong to the model.")
@@ -260,8 +257,15 @@ def _fits(spec: OutputSpec, wanted: tuple[int, ...]) -> bool:
     )
 
 
-def _misfit(parameter: str, spec: OutputSpec, wanted: str, *, fix: str = "") -> Misfit:
-    return Misfit(parameter, f"output {spec.name} is {list(spec.shape)}; {wanted}", fix=fix or "See `layout`.")
+def _misfit(parameter: str, spec: OutputSpec, wanted: str, *, dimensions: int = 0, fix: str = "") -> Misfit:
+    """The refusal of a declared output. Where it should have so many dimensions, one too few is most likely the batch."""
+    shape = list(spec.shape)
+    if len(shape) == dimensions - 1:
+        fix = (
+            f"If the model gives this output for one picture, without the batch dimension, declare its shape as "
+            f"{[-1, *shape]} with `batched: false`, and max_batch_size: 1. Better, export it with a batch dimension."
+        )
+    return Misfit(parameter, f"output {spec.name} is {shape}; {wanted}", fix=fix or "Choose the `layout` that fits.")
 
 
 def _numbers(outputs: Mapping[str, Array], name: str | None, wanted: tuple[int | None, ...] | None = None) -> Floats:
