@@ -34,6 +34,7 @@ _STRIDE = 4
 """Pixels of the picture a step of the heat map."""
 _BOXES = 100
 _GOLDEN_PHOTO = "golden/photo.png"
+_GOLDEN_BOX = {"label": "person", "box": [40, 15, 400, 512]}
 PHOTOS = {"astronaut.png": "person", "coffee.png": "cup", "motorcycle_left.png": "motorcycle"}
 """Photos of scikit-image, and what is the most striking in each."""
 
@@ -152,7 +153,7 @@ def description() -> dict[str, object]:
             ],
         },
         "postprocess": [{"op": "detect", "layout": "rows", "labels": "labels.txt", "threshold": 0.35, "iou": 0.5}],
-        "golden": [{"inputs": {"photo": _GOLDEN_PHOTO}, "expect": {"label": "person"}}],
+        "golden": [{"inputs": {"photo": _GOLDEN_PHOTO}, "expect": {"boxes": [_GOLDEN_BOX]}}],
     }
 
 

@@ -91,11 +91,29 @@ class ExpectedOutput(_Part):
     tolerance: Annotated[float, Field(ge=0)] = 1e-3
 
 
+class ExpectedBox(_Part):
+    """An object that must be found, and about where."""
+
+    label: str
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom in pixels of the picture as it is sent."""
+    overlap: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Least intersection over union of the box that is found with this one."""
+
+    @field_validator("box")
+    @classmethod
+    def _with_an_area(cls, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        if not (box[0] < box[2] and box[1] < box[3]):
+            raise ValueError("must be [left, top, right, bottom]")
+        return box
+
+
 class Expectation(_Part):
-    """What a right answer looks like: a label among the `top_k` best ones, or output values, or both."""
+    """What a right answer looks like: a label among the `top_k` best ones, boxes, output values, or several."""
 
     label: str | None = None
     top_k: Annotated[int, Field(ge=1, le=1000)] = 1
+    boxes: Annotated[tuple[ExpectedBox, ...], Field(max_length=100)] = ()
     outputs: Annotated[dict[str, ExpectedOutput], Field(max_length=100)] = {}
 
 
@@ -207,8 +225,10 @@ class Description(_Part):
                 raise InvalidInput.of_field(f"{field}.expect.outputs.{name}", "is not an output of the model")
         if sample.expect.label is not None and self.postprocess is None:
             raise InvalidInput.of_field(f"{field}.expect.label", "needs a postprocess section that gives labels")
-        if sample.expect.label is None and not sample.expect.outputs:
-            raise InvalidInput.of_field(f"{field}.expect", "must name a label or outputs")
+        if sample.expect.boxes and self.postprocess is None:
+            raise InvalidInput.of_field(f"{field}.expect.boxes", "needs a postprocess section that gives boxes")
+        if sample.expect.label is None and not (sample.expect.outputs or sample.expect.boxes):
+            raise InvalidInput.of_field(f"{field}.expect", "must name a label, boxes or outputs")
 
 
 def _invalid(error: ValidationError) -> InvalidInput:

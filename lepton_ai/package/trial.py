@@ -36,7 +36,7 @@ class InputSpec(Protocol):
 
 def golden_request(model: common_pb2.ModelRef, sample: GoldenItem, *, piped: bool) -> inference_pb2.PredictRequest:
     """The sample as a call: a raw item when a pipeline takes it (`piped`), else tensors with a batch of one."""
-    request = _request(model, top_k=sample.top_k)
+    request = _request(model, top_k=0 if sample.boxes else sample.top_k)  # of boxes all, to look for those wanted
     request.options.outputs.extend(sample.outputs)
     if piped:
         request.items.append(sample.item)
@@ -67,7 +67,7 @@ def verdict(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
     for name, expected in sample.outputs.items():
         if problem := _problem(expected, tensors.get(name)):
             return f"output {name!r} is not what the package expects: {problem}"
-    return _label_problem(sample, answer)
+    return _label_problem(sample, answer) or _box_problem(sample, answer)
 
 
 def _request(model: common_pb2.ModelRef, *, top_k: int = 0) -> inference_pb2.PredictRequest:
@@ -125,6 +125,25 @@ def _label_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) ->
         return ""
     found = ", ".join(labels) or "none"
     return f"the golden sample's label {sample.label!r} is not among the best {sample.top_k}: {found}"
+
+
+def _box_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    found = answer.predictions[0].detection.boxes if answer.predictions else ()
+    for wanted in sample.boxes:
+        overlaps = [_overlap(wanted.box, box) for box in found if box.label.name == wanted.label]
+        best = max(overlaps, default=0.0)
+        if best < wanted.overlap:
+            names = ", ".join(dict.fromkeys(box.label.name for box in found)) or "nothing"
+            seen = f"the nearest overlaps it by {best:.2f}" if overlaps else f"found is {names}"
+            return f"no {wanted.label!r} is found at {list(wanted.box)}: {seen}, {wanted.overlap:g} is wanted"
+    return ""
+
+
+def _overlap(wanted: tuple[float, float, float, float], box: inference_pb2.Box) -> float:
+    """Intersection over union."""
+    left, top, right, bottom = wanted
+    shared = max(0, min(right, box.right) - max(left, box.left)) * max(0, min(bottom, box.bottom) - max(top, box.top))
+    return shared / ((right - left) * (bottom - top) + (box.right - box.left) * (box.bottom - box.top) - shared)
 
 
 def _labels(answer: inference_pb2.PredictResponse) -> list[str]:

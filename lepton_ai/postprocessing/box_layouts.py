@@ -258,7 +258,7 @@ def _fits(spec: OutputSpec, wanted: tuple[int, ...]) -> bool:
 
 
 def _misfit(parameter: str, spec: OutputSpec, wanted: str, *, dimensions: int = 0, fix: str = "") -> Misfit:
-    """The refusal of a declared output. Where it should have so many dimensions, one too few is most likely the batch."""
+    """The refusal of a declared output. With one of its `dimensions` too few, that is most likely the batch."""
     shape = list(spec.shape)
     if len(shape) == dimensions - 1:
         fix = (

@@ -1,4 +1,4 @@
-"""resize, crops, pad, letterbox, to_tensor, normalize: geometry, layouts, and what is refused at load or for one item."""
+"""resize, crops, pad, letterbox, to_tensor, normalize: geometry, layouts, what is refused at load or for one item."""
 
 from __future__ import annotations
 
