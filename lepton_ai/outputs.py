@@ -24,9 +24,7 @@ from lepton_ai.postprocessing.answers import (
 from lepton_ai.tensors import Array
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from lepton_ai.drawing import Picture
+    from lepton_ai.drawing import Image, Picture
 
 _NUMBERS = "fiub"
 """The kinds of numpy types that hold numbers; truth values count as 0 and 1."""

@@ -29,8 +29,9 @@ class Found(NamedTuple):
     """[N, num, 4], four numbers as the model gives them."""
     scores: Floats
     """[N, num], of the best class of each box."""
-    classes: npt.NDArray[np.integer[Any]]
-    """[N, num], the best class of each box."""
+    classes: npt.NDArray[np.integer[Any]] | Floats
+    """[N, num], the class of each box, less than 0 for no object; or [N, num, classes], the scores of all classes: few
+    boxes are taken, and only for these it is worth while to look which class is the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,14 @@ class ClassScores:
         """Classes of objects among so many columns."""
         return columns - (self.background is not None)
 
-    def best(self, raw: Floats) -> tuple[Floats, npt.NDArray[np.integer[Any]]]:
-        """Score and index of the best class of [N, num, columns], the background left out of both."""
+    def best(self, raw: Floats) -> tuple[Floats, Floats]:
+        """The best score of [N, num, columns], and what ranks the classes; the background left out of both."""
         # Only softmax needs the scores of all classes; a sigmoid keeps their order, so it runs on the best alone.
-        scores = softmax(raw) if self.activation == "softmax" else raw
+        ranks = softmax(raw) if self.activation == "softmax" else raw
         if self.background is not None:
-            scores = np.delete(scores, self.background, axis=-1)
-        classes = scores.argmax(axis=-1)
-        best: Floats = np.take_along_axis(scores, classes[..., np.newaxis], axis=-1)[..., 0]
-        return (sigmoid(best) if self.activation == "sigmoid" else best), classes
+            ranks = np.delete(ranks, self.background, axis=-1)
+        best: Floats = ranks.max(axis=-1)
+        return (sigmoid(best) if self.activation == "sigmoid" else best), ranks
 
     def shifted(self, classes: Array) -> npt.NDArray[np.integer[Any]]:
         """Classes that a model names, counted without the background, which becomes -1: no object."""
@@ -135,6 +135,7 @@ class Separate(BoxLayout):
 
     def found(self, outputs: Mapping[str, Array], class_count: int | None) -> Found:
         boxes = _numbers(outputs, self.boxes, (None, None, 4))
+        classes: npt.NDArray[np.integer[Any]] | Floats
         if self.classes is None:
             raw = _numbers(outputs, self.scores_output, (*boxes.shape[:2], None))
             scores, classes = self.scores.best(raw)

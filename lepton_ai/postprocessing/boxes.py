@@ -183,15 +183,16 @@ class Detect(AnswerStep):
         sound = bool(np.isfinite(found.scores).all() and np.isfinite(found.boxes).all())
         if not sound and self.not_a_number == "error":
             return Answered(None, error=not_numbers())
-        chosen = np.flatnonzero((found.scores >= self.threshold) & (found.scores < np.inf) & (found.classes >= 0))
+        chosen = np.flatnonzero((found.scores >= self.threshold) & (found.scores < np.inf))
         chosen = chosen[np.argsort(-found.scores[chosen], kind="stable")][:_MAX_CANDIDATES]
+        classes = found.classes[chosen] if found.classes.ndim == 1 else found.classes[chosen].argmax(axis=1)
         boxes = self._in_pixels(found.boxes[chosen])
         placed = self._placed(boxes, frame)
         # Without an area are those that lie in the border that the pipeline padded.
-        visible = np.isfinite(boxes).all(axis=1) & (placed[:, 2:] > placed[:, :2]).all(axis=1)
-        chosen, boxes, placed = chosen[visible], boxes[visible], placed[visible]
-        kept = suppress(boxes, found.classes[chosen], self._iou, most)
-        return self._named(placed[kept], found.scores[chosen[kept]], found.classes[chosen[kept]], sound)
+        objects = (classes >= 0) & np.isfinite(boxes).all(axis=1) & (placed[:, 2:] > placed[:, :2]).all(axis=1)
+        chosen, classes, boxes, placed = chosen[objects], classes[objects], boxes[objects], placed[objects]
+        kept = suppress(boxes, classes, self._iou, most)
+        return self._named(placed[kept], found.scores[chosen[kept]], classes[kept], sound)
 
     @property
     def _iou(self) -> float:
@@ -222,12 +223,12 @@ class Detect(AnswerStep):
     def _named(
         self, boxes: npt.NDArray[np.float64], scores: Floats, classes: npt.NDArray[np.integer[Any]], sound: bool
     ) -> Answered:
-        count = self.class_count
+        names, count = self._names, self.class_count
         if count is not None and (classes >= count).any():
             return Answered(None, error=_unknown_class(int(classes.max()), count))
         answer = Boxes(
             [
-                Box(self._names[index] if count else "", score, left, top, right, bottom, index)
+                Box(names[index] if count else "", score, left, top, right, bottom, index)
                 for (left, top, right, bottom), score, index in zip(
                     boxes.tolist(), scores.tolist(), classes.tolist(), strict=True
                 )

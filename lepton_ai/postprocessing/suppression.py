@@ -17,6 +17,8 @@ def suppress(boxes: Floats, classes: npt.NDArray[np.integer[Any]], limit: float,
     `boxes` [num, 4] are left, top, right, bottom, best first. One that overlaps a kept one of its class by more than
     `limit` (intersection over union) is dropped.
     """
+    if limit >= 1:
+        return np.arange(min(len(boxes), most))
     areas = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
     left = np.arange(len(boxes))
     kept: list[int] = []
