@@ -40,7 +40,8 @@ def draw_boxes(picture: Picture, boxes: Sequence[Box]) -> Image.Image:
     line, letters = max(2, round(shorter / 200)), max(12, round(shorter / 30))
     for box in sorted(boxes, key=lambda each: each.score):  # the best lie on top
         colour = _COLOURS[box.index % len(_COLOURS)]
-        draw.rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=colour, width=line)
+        corner = max(box.left, box.right - 1), max(box.top, box.bottom - 1)  # the last pixels within
+        draw.rectangle((box.left, box.top, *corner), outline=colour, width=line)
     for box in sorted(boxes, key=lambda each: each.score):
         _letter(draw, box, image.size, letters)
     return image

@@ -42,6 +42,10 @@ def test_the_plate_stays_within_the_picture(box: tuple[int, int, int, int]) -> N
     assert image.size == (200, 150) and plate.sum() > 500
 
 
+def test_a_box_may_be_smaller_than_a_pixel() -> None:
+    assert changed(draw_boxes(Image.new("RGB", (9, 9), GREY), [Box("x", 0.5, 4.2, 4.2, 4.3, 4.3, 0)])).any()
+
+
 def test_names_of_any_script_are_drawn_or_written_as_codes() -> None:
     for name in ("猫", "котёнок", "", "a" * 200):
         assert changed(draw_boxes(np.full((150, 200, 3), 90, np.uint8), [BOX._replace(name=name)])).any()
