@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import re
 import uuid
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 Scalar = decimal.Decimal | datetime.date | datetime.time | datetime.timedelta | uuid.UUID
 """What databases hand over beside texts, bytes and numbers; a datetime is a date."""
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PANDAS_MISSING = ("NAType", "NaTType")
 _PANDAS_SPANS = ("Period", "Interval")
 _LARGEST_EXACT = 1 << 53
@@ -85,3 +87,8 @@ def plain_value(value: Any) -> Any:
 def _is_of_pandas(value: Any, names: tuple[str, ...]) -> bool:
     kind = type(value)
     return kind.__name__ in names and kind.__module__.startswith("pandas")
+
+
+def name_of(value: Any) -> str:
+    """A function or an object in words that are the same in the next process: without its place in memory."""
+    return _ADDRESS.sub("", str(value))
