@@ -183,7 +183,8 @@ class _JsonSpan:
         return bool(self._fields.get("status", {}).get("code") == Status.STATUS_CODE_ERROR)
 
     def attribute(self, name: str) -> str:
-        value = next((pair["value"] for pair in self._fields.get("attributes", ()) if pair["key"] == name), {})
+        pairs = self._fields.get("attributes", ())
+        value: Mapping[str, Any] = next((pair["value"] for pair in pairs if pair["key"] == name), {})
         return str(next(iter(value.values()), ""))
 
     @property
