@@ -26,9 +26,7 @@ class ProgressBar(Callback):
     def __init__(self, *, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._interactive = self._console.is_terminal or self._console.is_jupyter
-        self._has_bar = self._console.is_terminal or (
-            self._console.is_jupyter and find_spec("ipywidgets") is not None
-        )
+        self._has_bar = self._console.is_terminal or (self._console.is_jupyter and find_spec("ipywidgets") is not None)
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._shown_s = 0.0

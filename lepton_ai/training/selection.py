@@ -20,7 +20,7 @@ _EXPLODED = 100.0
 class Selection:
     """Watches one figure over the epochs and keeps the weights of the best one.
 
-    An epoch whose validation loss exploded is worse than every one whose loss did not, whatever else it reaches by luck.
+    An epoch whose validation loss exploded is worse than every one whose loss did not, whatever it reaches by luck.
     """
 
     def __init__(self, monitor: str, *, higher_is_better: bool, patience: int | None, keeps_weights: bool) -> None:

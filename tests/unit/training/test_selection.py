@@ -42,9 +42,7 @@ def accuracy() -> Selection:
         ([(0.8, 0.4), (0.9, 39.0)], 2),  # sure of its mistakes
     ],
 )
-def test_an_epoch_that_exploded_is_not_the_best(
-    epochs: list[tuple[float, float]], best: int, restored: bool
-) -> None:
+def test_an_epoch_that_exploded_is_not_the_best(epochs: list[tuple[float, float]], best: int, restored: bool) -> None:
     assert best_of(epochs, restored=restored) == best
 
 
