@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -179,8 +180,7 @@ def with_ratings(data: Dataset) -> Dataset:
             fix='Call it "rating", or data.with_schema(data.schema.with_roles(COLUMN="target")). Rows without ratings '
             'train Recommender("ranking").',
         )
-    schema = data.schema.with_roles(**{found: "target"})
-    return data.with_schema(schema.with_kinds(**{found: "number"}))
+    return data.with_schema(data.schema.with_column(replace(data.schema[found], role="target", kind="number")))
 
 
 def names_in(data: Dataset, column: str) -> tuple[str, ...]:
