@@ -57,7 +57,7 @@ def test_the_example_of_the_documentation_is_what_the_model_must_answer(tmp_path
     (golden,) = written.golden_items()
 
     def answered(factor: float) -> str:
-        y = factor * from_proto(golden.item.inputs["x"].tensor)[np.newaxis]
+        y = np.multiply(factor, from_proto(golden.item.inputs["x"].tensor))[np.newaxis]
         return verdict(golden, inference_pb2.PredictResponse(tensors=[to_proto("y", y)]))
 
     assert answered(2.0) == answered(2.002) == ""
