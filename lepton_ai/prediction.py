@@ -13,7 +13,7 @@ from lepton_ai.errors import InternalError, InvalidInput, LeptonError
 from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.outputs import Outputs
-from lepton_ai.plain import Scalar, nearest_float, plain_value
+from lepton_ai.plain import Scalar, nearest_float, picture_file, plain_value
 from lepton_ai.postprocessing.answers import RowAnswer
 from lepton_ai.postprocessing.messages import read_answer
 from lepton_ai.tensors import Array, checked_text, from_proto, to_proto
@@ -124,6 +124,8 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
         return common_pb2.Value(number=float(value))
     if isinstance(value, np.ndarray):
         return common_pb2.Value(tensor=to_proto(name, value))
+    if (picture := picture_file(value)) is not None:
+        return common_pb2.Value(data=picture)
     raise InvalidInput.of_field(_field(name), f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
 
 

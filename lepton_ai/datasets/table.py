@@ -237,11 +237,24 @@ def _matching(pattern: Path) -> list[Path]:
 _ENDINGS_FIX = f"Use one of {' '.join(_ENDINGS)}, also compressed: {' '.join(_COMPRESSED)}."
 
 
+_SHEETS_FIX = (
+    "Save the sheet as CSV (UTF-8), or read it with pandas.read_excel(PATH) and give the data frame to "
+    "lepton_ai.datasets.from_arrays or to fit."
+)
+_CONVERT = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), _SHEETS_FIX),
+    ".json": "Write one JSON object a line into a file that ends with .jsonl; pandas does it with "
+    "frame.to_json(PATH, orient='records', lines=True).",
+}
+"""What to do with tables that other programs write."""
+
+
 def table_format(file: Path) -> str:
     """ "csv", "parquet", "jsonl" or "arrow", by ending. Raises InvalidInput for others."""
     ending = _ending(file)
     if ending not in _ENDINGS:
-        raise InvalidInput(f"{file.name} has an ending that is not known.", reason="UNKNOWN_FORMAT", fix=_ENDINGS_FIX)
+        fix = _CONVERT.get(ending, _ENDINGS_FIX)
+        raise InvalidInput(f"{file.name} has an ending that is not known.", reason="UNKNOWN_FORMAT", fix=fix)
     return _ENDINGS[ending]
 
 

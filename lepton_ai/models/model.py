@@ -204,10 +204,10 @@ class Model(ABC):
         return f"{type(self).__name__}({config})"
 
     def _callbacks(self, settings: FitSettings) -> list[Any]:
-        bar = None if settings.progress is False else ProgressBar(always=settings.progress is True)
+        bar = None if settings.progress is False else ProgressBar()
         callbacks: list[Any] = [] if bar is None else [bar]
         if settings.doctor:
-            report = bar.say if bar is not None and bar.shows else None
+            report = None if bar is None else bar.say
             loss_falls = self.task is None or self.task.has_falling_loss
             callbacks.append(Doctor(auto=settings.auto, report=report, loss_falls=loss_falls))
         return callbacks

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.plain import name_of
 from lepton_ai.training.callbacks import Callback
 from lepton_ai.training.settings import FitSettings
 
@@ -30,6 +31,8 @@ _RARE_CLASSES = (
 )
 _DIFFERENT = dict.fromkeys(("class_weight", "class_weights", "sample_weight"), _RARE_CLASSES)
 """What other libraries have and is done otherwise here."""
+_OF_THIS_RUN = ("callbacks", "checkpoint", "checkpoint_steps", "progress")
+"""Settings that do not decide what is learned."""
 _NUMBERS = {"int": Integral, "float": Real}
 
 
@@ -52,11 +55,11 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 
 def plain_settings(settings: FitSettings) -> dict[str, Any]:
-    """Settings as JSON data, for the lineage; what is not plain is left to its name."""
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    values.pop("callbacks")
+    """What decides the outcome, as JSON data for the lineage; what is not plain is left to its name."""
+    names = [field.name for field in fields(settings) if field.name not in _OF_THIS_RUN]
+    values = {name: getattr(settings, name) for name in names}
     plain = (str, int, float, bool, type(None))
-    return {name: value if isinstance(value, plain) else str(value) for name, value in values.items()}
+    return {name: value if isinstance(value, plain) else name_of(value) for name, value in values.items()}
 
 
 def _check_number(name: str, value: Any, annotation: str) -> None:

@@ -56,7 +56,9 @@ def write_model_package(model: Model, directory: Path, *, name: str, description
     files[_MODEL_FILE] = export_onnx(model.network, example_batch(inputs), [each.name for each in inputs], names)
     with tempfile.TemporaryDirectory(prefix="lepton-") as place:
         if is_first_process():  # no other one saves
-            files[TRAINED_FILE] = save_model(model, Path(place) / TRAINED_FILE)
+            # The same run again is the same package, however long it took.
+            history = model.history.without_clock()
+            files[TRAINED_FILE] = save_model(model, Path(place) / TRAINED_FILE, history=history)
         return write_package(directory, document, files)
 
 

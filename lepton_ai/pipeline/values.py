@@ -44,11 +44,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """Something odd about an input that could be processed all the same. The message never holds the value."""
+    """Something odd about an input that could be processed all the same; never told with the value itself."""
 
     input: str
     reason: str
-    message: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        """What was odd about which input, for people."""
+        return f"{self.input}: {self.problem}"
 
 
 @dataclass(frozen=True)

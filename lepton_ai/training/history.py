@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from lepton_ai.datasets.show import Sheet
 
 
-_OF_THE_RUN = ("learning_rate", "duration_s")
+_OF_THE_CLOCK = ("duration_s",)
+_FINDINGS_OF_THE_CLOCK = ("data starvation",)
+_OF_THE_RUN = ("learning_rate", *_OF_THE_CLOCK)
 
 
 @dataclass(repr=False)
@@ -20,8 +22,8 @@ class History:
     """Figures of every epoch, notes of what was done about trouble, and how the run ended."""
 
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """Per epoch: "loss", "learning_rate", "duration_s"; of validation data "validation_loss" and each of the task's
-    metrics as "validation_…"."""
+    """Per epoch: "loss", "learning_rate", "duration_s" (not in packages); of validation data "validation_loss" and each
+    of the task's metrics as "validation_…"."""
     notes: list[dict[str, Any]] = field(default_factory=list)
     """What callbacks found and did: "epoch", "step", "finding", "advice", "action"."""
     best_epoch: int | None = None
@@ -56,6 +58,12 @@ class History:
         from lepton_ai.training.curves import plot_history
 
         return plot_history(self, path)
+
+    def without_clock(self) -> History:
+        """What the same data, settings and seed give again on any day: no durations, no finding about the time."""
+        epochs = [{name: value for name, value in epoch.items() if name not in _OF_THE_CLOCK} for epoch in self.epochs]
+        notes = [note for note in self.notes if note["finding"] not in _FINDINGS_OF_THE_CLOCK]
+        return History(epochs, notes, self.best_epoch, self.ended)
 
     def document(self) -> dict[str, Any]:
         """As JSON data; what is not finite becomes null."""
