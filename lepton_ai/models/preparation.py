@@ -78,8 +78,7 @@ def picture_steps(data: Dataset, shape: tuple[int, int, int]) -> tuple[Column, l
         is_turned = first.shape == (shape[2], *shape[:2])
         raise InvalidInput.of_field(
             column.name,
-            f"holds {first.dtype} {list(first.shape)}; this model takes {list(shape)}, as uint8 from 0 to 255 or as "
-            "floats from 0 to 1",
+            f"holds {first.dtype} {list(first.shape)}; this model takes uint8 {list(shape)}, 0 to 255, or floats to 1",
             reason="WRONG_SHAPE",
             fix="Put the channels last: x.transpose(0, 2, 3, 1)."
             if is_turned
