@@ -131,7 +131,7 @@ def _check(answers: Mapping[str, Any], learned: str, *, rows: int, task: Purpose
             raise InvalidInput(f"The module answers two tensors for {name!r}.", reason="MODULE_MISFIT")
     values = answers.get(learned)
     shape = tuple(values.shape) if isinstance(values, Tensor) else None
-    fitting = [(rows, task.width)]
+    fitting: list[tuple[int, ...]] = [(rows, task.width)]
     if task.width == 1 or (isinstance(task, Classification) and task.width == 2):
         fitting += [(rows,), (rows, 1)]
     if shape not in fitting:

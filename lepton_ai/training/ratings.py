@@ -51,6 +51,9 @@ class Rating(Regression):
         losses = torch.nn.functional.mse_loss(outputs["rating"], batch.targets["values"], reduction="none")
         return mean_over_rows(losses, batch)
 
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        return [{"op": "numbers", "input": "rating", "names": ["rating"]}], {}
+
     def document(self) -> dict[str, Any]:
         return {**super().document(), "least": self.least, "greatest": self.greatest}
 

@@ -253,6 +253,9 @@ class Regression(Task):
             "r2": RSquared(self.width),
         }
 
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        return ([{"op": "numbers", "input": "values", "names": list(self.names)}], {}) if self.names else None
+
     def document(self) -> dict[str, Any]:
         return {"name": self.name, "mean": self.mean, "std": self.std} | ({"names": self.names} if self.names else {})
 

@@ -93,7 +93,7 @@ class MultiLabel(Task):
     def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
         steps: list[dict[str, Any]] = [
             {"op": "sigmoid", "input": "logits"},
-            {"op": "classify", "labels": "labels.txt", "top_k": min(self.width, 1000)},
+            {"op": "multilabel", "labels": "labels.txt"},
         ]
         return steps, {"labels.txt": ("\n".join(self.classes) + "\n").encode()}
 

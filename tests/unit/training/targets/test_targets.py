@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import r2_score
@@ -19,6 +18,7 @@ from lepton_ai.training.targets.figures import RSquared
 from lepton_ai.training.targets.multilabel import MultiLabel
 from lepton_ai.training.tasks import Classification, Regression, task_from_document
 
+pd: Any = pytest.importorskip("pandas")  # comes with the packages of the ready data sets
 X = np.zeros((4, 2))
 LISTS = [["鸟", "猫"], ["猫"], [], ["狗", "鸟"]]
 MARKS = np.array([[0, 1, 1], [0, 1, 0], [0, 0, 0], [1, 0, 1]])
