@@ -12,7 +12,7 @@ from lepton_ai.cli.output import console, home_option, json_option, print_json, 
 from lepton_ai.cli.platform import client_for
 
 if TYPE_CHECKING:
-    from lepton_ai.prediction import Answer, Input
+    from lepton_ai.prediction import Answer, Input, Prediction
 
 _FILES_A_CALL = 16
 
@@ -27,6 +27,9 @@ _FILES_A_CALL = 16
 @click.option(
     "-k", "--top", "top_k", default=0, metavar="N", help="How many labels to show; default: what the model says."
 )
+@click.option(
+    "--draw", "drawing", type=click.Path(path_type=Path), help="Picture to write with the boxes found; or a folder."
+)
 @click.option("--trace", is_flag=True, help="Trace the request from here into Triton, and say how to see it.")
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for an answer.")
 @json_option
@@ -37,6 +40,7 @@ def predict(
     *,
     texts: tuple[str, ...],
     top_k: int,
+    drawing: Path | None,
     trace: bool,
     timeout_s: float,
     as_json: bool,
@@ -60,7 +64,16 @@ def predict(
     else:
         console().print(prediction_table(names, predictions, framed=console().is_terminal))
         _print_summary(answers)
+    if drawing is not None:
+        _draw(drawing, files, predictions)
     return 1 if any(each.error for each in predictions) else 0
+
+
+def _draw(drawing: Path, files: tuple[Path, ...], predictions: list[Prediction]) -> None:
+    from lepton_ai.drawing import save_drawn  # Pillow only where something is drawn
+
+    for path in save_drawn(drawing, files, predictions):
+        print_note(f"Drawn: {path}")
 
 
 def _print_summary(answers: list[Answer]) -> None:
