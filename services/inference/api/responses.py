@@ -20,7 +20,10 @@ _NO_LABELS = Labelled(())
 def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelResponse:
     """The inputs that a version's raw items consist of."""
     return inference_pb2.DescribeModelResponse(
-        model_name=runtime.loaded.model, model_version=runtime.loaded.version, input_kinds=runtime.pipeline_inputs
+        model_name=runtime.loaded.model,
+        model_version=runtime.loaded.version,
+        input_kinds=runtime.pipeline_inputs,
+        read_inputs=sorted(runtime.pipeline_readings),
     )
 
 
