@@ -47,7 +47,7 @@ def deploy(model: str, *, wait_s: float, as_json: bool, home: Path) -> None:
     spinner = console(stderr=True).status(f"Loading, warming and testing {model}") if show else nullcontext()
     with client_for(home) as client, spinner:
         deployment = client.deploy(model, wait_s=wait_s)
-    version = deployment.routes[0].targets[0].version
+    version = deployment.version
     if as_json:
         print_json({"model": deployment.model, "version": version, "generation": deployment.generation})
         return

@@ -81,9 +81,7 @@ class Deployments:
                 await _record(writing, actor, "undeploy", before=before, after=None)
             await self._reach(self._state.delete(deployment_key(model)))
 
-    async def _set_alias(
-        self, ref: common_pb2.ModelRef, alias: str, actor: str, *, is_deleted: bool = False
-    ) -> None:
+    async def _set_alias(self, ref: common_pb2.ModelRef, alias: str, actor: str, *, is_deleted: bool = False) -> None:
         async with self._store.writing() as writing:
             version = await resolve(writing, ref)
             model, number = version.model, None if is_deleted else version.version
