@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.cli.output import Column, make_table
@@ -22,10 +21,9 @@ _FIRST = 3
 
 def prediction_table(names: Sequence[str], predictions: Sequence[Prediction], *, framed: bool = True) -> RenderableType:
     """Labels where there are any, else the outputs, with what was odd or went wrong; each input is named once."""
-    shown = [Path(name).name for name in names]
     if any(prediction.labels for prediction in predictions):
-        return _label_table(shown, predictions, framed=framed)
-    return _output_table(shown, predictions, framed=framed)
+        return _label_table(names, predictions, framed=framed)
+    return _output_table(names, predictions, framed=framed)
 
 
 def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str, Any]:
@@ -33,14 +31,14 @@ def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str
     predictions = [each for answer in answers for each in answer.predictions]
     return {
         "model": answers[0].model,
-        "version": answers[0].version,
+        "version": next((answer.version for answer in answers if answer.version), 0),
         "trace_ids": [answer.trace_id for answer in answers if answer.trace_id],
         "predictions": [
             {
                 "input": name,
                 "prediction_id": each.prediction_id,
                 "labels": [{"index": label.index, "name": label.name, "score": label.score} for label in each.labels],
-                "outputs": {output: _elements(array) for output, array in each.outputs.items()},
+                "outputs": {output: elements(array) for output, array in each.outputs.items()},
                 "anomalies": list(each.anomalies),
                 "error": None if each.error is None else {"message": each.error.message, "reason": each.error.reason},
             }
@@ -108,12 +106,12 @@ def _shown(element: object) -> str:
     return _text(element) if isinstance(element, bytes) else str(element)
 
 
-def _elements(array: Array) -> Any:
+def elements(array: Array) -> Any:
     """Nested lists of numbers or texts; the bare element of an array without dimensions."""
     if array.dtype.kind != "O":
         return array.tolist()
     if array.ndim:
-        return [_elements(each) for each in (array[index, ...] for index in range(len(array)))]
+        return [elements(each) for each in (array[index, ...] for index in range(len(array)))]
     return _text(array.item())
 
 

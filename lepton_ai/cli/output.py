@@ -164,11 +164,13 @@ def style_state(state: str) -> RenderableType:
     return Text(state, style=_STATE_STYLES.get(state.lower(), ""))
 
 
-def print_error(error: LeptonError, *, as_json: bool = False) -> None:
-    """Say what went wrong and what to do, on standard error."""
+def print_error(error: LeptonError, *, as_json: bool = False, traced: bool = False) -> None:
+    """Say what went wrong and what to do, on standard error; with `traced` also how to see the call's trace."""
     if as_json:
         fields = [{"field": violation.field, "description": violation.description} for violation in error.fields]
         document = {"message": error.message, "reason": error.reason, "code": error.code.name, "fix": error.fix}
+        if error.trace_id:
+            document["trace_id"] = error.trace_id
         click.echo(json_text({"error": {**document, "fields": fields}}), err=True)
         return
     from rich.text import Text
@@ -180,6 +182,8 @@ def print_error(error: LeptonError, *, as_json: bool = False) -> None:
             out.print(Text(f"  {violation.field}: {violation.description}"))
     if error.fix:
         out.print(Text.assemble(("What to do: ", "bold"), error.fix))
+    if traced and error.trace_id:
+        out.print(f"See what happened: lepton trace {error.trace_id}")
 
 
 def format_duration_s(duration_s: float) -> str:

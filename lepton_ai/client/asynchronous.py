@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
-from lepton_ai.client.batches import CALLS_AT_ONCE, Given, all_failed, in_calls, join, with_failed
+from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
 from lepton_ai.client.connections import Connections
 from lepton_ai.client.deployments import Deployment, wait_until_served
 from lepton_ai.client.model_inputs import (
@@ -24,6 +24,7 @@ from lepton_ai.client.model_inputs import (
     listed_examples,
     table_examples,
 )
+from lepton_ai.client.patience import PredictItems, predict_parts, predict_patiently
 from lepton_ai.client.streams import predictions_of
 from lepton_ai.credentials import token_metadata
 from lepton_ai.errors import InvalidInput, LeptonError, NotFound
@@ -133,18 +134,8 @@ class AsyncClient:
             examples = listed_examples(values)
         paths = await self._texts_are_paths(model, examples, end_s)
         parts = list(in_calls([to_item(each, texts_are_paths=paths) for each in examples]))
-        room = asyncio.Semaphore(CALLS_AT_ONCE)
-
-        async def call(items: Sequence[common_pb2.Item]) -> Answer:
-            async with room:
-                try:
-                    return await self._predict_items(model, items, top_k, outputs, end_s - time.monotonic())
-                except InvalidInput as error:
-                    if len(items) == 1 < len(parts):  # one example among several, which happens to be alone in its call
-                        return all_failed(model, [error])
-                    raise
-
-        return await call(parts[0]) if len(parts) == 1 else join(await _gather(map(call, parts)))
+        predict = self._predicting(model, top_k, outputs, end_s)
+        return await (predict(parts[0]) if len(parts) == 1 else predict_parts(parts, predict, end_s))
 
     async def predict_many(
         self,
@@ -322,6 +313,7 @@ class AsyncClient:
         self, model: str, batch: Sequence[Given], *, paths: bool, timeout_s: float | None, **options: Any
     ) -> Answer:
         """One call for a part of a stream, whose failure is that of its examples."""
+        end_s = time.monotonic() + self._timeout(timeout_s)
         items: list[common_pb2.Item] = []
         failed: dict[int, LeptonError] = {}
         for index, example in enumerate(batch):
@@ -334,7 +326,8 @@ class AsyncClient:
         try:
             if not items:
                 return all_failed(model, failed.values())
-            answer = await self._predict_items(model, items, timeout_s=self._timeout(timeout_s), **options)
+            predict = self._predicting(model, end_s=end_s, **options)
+            answer = await predict_patiently(items, predict, end_s)
         except LeptonError as error:
             return all_failed(model, [failed.get(index, error) for index in range(len(batch))])
         return with_failed(answer, failed)
@@ -342,13 +335,17 @@ class AsyncClient:
     def _timeout(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else timeout_s
 
-    async def _predict_items(
-        self, model: str, items: Sequence[common_pb2.Item], top_k: int, outputs: Sequence[str], timeout_s: float
-    ) -> Answer:
-        request = inference_pb2.PredictRequest(model=parse_model_ref(model), items=items)
-        request.options.top_k = _checked_top_k(top_k)
-        request.options.outputs.extend(checked_text(name, "outputs") for name in outputs)
-        return await self._predict(request, timeout_s)
+    def _predicting(self, model: str, top_k: int, outputs: Sequence[str], end_s: float) -> PredictItems:
+        """Calls with these options, for parts of one batch."""
+        options = inference_pb2.PredictOptions(top_k=_checked_top_k(top_k))
+        options.outputs.extend(checked_text(name, "outputs") for name in outputs)
+        reference = parse_model_ref(model)
+
+        async def predict(items: Sequence[common_pb2.Item]) -> Answer:
+            request = inference_pb2.PredictRequest(model=reference, items=items, options=options)
+            return await self._predict(request, end_s - time.monotonic())
+
+        return predict
 
     async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float) -> Answer:
         async def predict(channel: grpc.aio.Channel, left_s: float) -> Answer:
@@ -371,16 +368,6 @@ class AsyncClient:
             return invoke(registry_pb2_grpc.RegistryServiceStub(channel), left_s)
 
         return await self._connections.call("registry", call, timeout_s, idempotent=idempotent)
-
-
-async def _gather(calls: Iterable[Awaitable[Answer]]) -> list[Answer]:
-    """All answers, in order. When one call fails the others are cancelled."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _checked_version(version: int) -> int:

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from lepton_ai.errors import FieldViolation, InvalidInput, LeptonError
+from lepton_ai.errors import FieldViolation, InvalidInput, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.file import File
 from lepton_ai.prediction import Answer, Input, Prediction, Timings
 from lepton_ai.v1 import common_pb2
 
 ROWS_A_CALL = 64
 """More rows make a call hardly cheaper a row, and its first answer later."""
-CALLS_AT_ONCE = 8
-"""Enough to keep a replica busy while answers travel."""
+CALLS_AT_ONCE = 4
+"""Enough to keep a replica busy while answers travel, with few enough rows to leave room for other callers."""
 _BYTES_A_CALL = 4 << 20
-_MOST_ROWS = 1024
-_MOST_BYTES = 32 << 20
+_ONE_CALL_ROWS = 1024
+_ONE_CALL_BYTES = 32 << 20
+"""What servers take at once by default."""
 
 Given = Input | LeptonError
 """An example, or why there is none: what could not be read has its place among the answers all the same."""
@@ -52,13 +53,17 @@ class Batch:
 
 
 def in_calls(items: Sequence[common_pb2.Item]) -> Iterator[Sequence[common_pb2.Item]]:
-    """The items of one batch as few calls, each of a size that servers take."""
+    """The items of one batch: in one call where servers take that, else in many."""
+    sizes = [item.ByteSize() for item in items]
+    if len(items) <= _ONE_CALL_ROWS and sum(sizes) <= _ONE_CALL_BYTES:
+        yield items
+        return
     begin, size_bytes = 0, 0
-    for index, item in enumerate(items):
-        size_bytes += item.ByteSize()
-        if index > begin and (index - begin >= _MOST_ROWS or size_bytes > _MOST_BYTES):
+    for index, size in enumerate(sizes):
+        if index > begin and (index - begin >= ROWS_A_CALL or size_bytes + size > _BYTES_A_CALL):
             yield items[begin:index]
-            begin, size_bytes = index, item.ByteSize()
+            begin, size_bytes = index, 0
+        size_bytes += size
     yield items[begin:]
 
 
@@ -88,6 +93,23 @@ def join(answers: Sequence[Answer]) -> Answer:
         tensors={name: np.concatenate([answer.tensors[name] for answer in answers]) for name in shared},
         timings=max((answer.timings for answer in answers), key=lambda timings: timings.total_ms),
     )
+
+
+def refused_rows(answer: Answer) -> dict[int, float]:
+    """The rows that a replica had no room for, which it may have later, with the seconds after which to come back."""
+    return {
+        index: each.error.retry_after_s
+        for index, each in enumerate(answer.predictions)
+        if isinstance(each.error, ResourceExhausted | Unavailable) and each.error.retry_after_s is not None
+    }
+
+
+def with_later(answer: Answer, rows: Iterable[int], later: Answer) -> Answer:
+    """The answer with what those rows were answered in a later call."""
+    predictions = list(answer.predictions)
+    for row, prediction in zip(rows, later.predictions, strict=True):
+        predictions[row] = prediction
+    return replace(answer, predictions=tuple(predictions))
 
 
 def with_failed(answer: Answer, failed: Mapping[int, LeptonError]) -> Answer:

@@ -88,7 +88,10 @@ def _read(batches: AsyncGenerator[list[Given]]) -> asyncio.Task[Sequence[Given]]
     """The next examples; none at the end."""
 
     async def read() -> Sequence[Given]:
-        return await anext(batches, ())
+        try:
+            return await anext(batches)
+        except StopAsyncIteration:
+            return ()
 
     return asyncio.ensure_future(read())
 
