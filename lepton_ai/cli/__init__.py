@@ -35,7 +35,11 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         "push": LazyCommand("lepton_ai.cli.models:push", "Upload a model package as a new version."),
         "deploy": LazyCommand("lepton_ai.cli.models:deploy", "Serve a version of a model."),
         "undeploy": LazyCommand("lepton_ai.cli.models:undeploy", "Stop serving a model."),
-        "models": LazyCommand("lepton_ai.cli.models:models", "List models, their versions and what is served."),
+        "models": LazyCommand(
+            "lepton_ai.cli.models:models", "List models; of one its versions, inputs and how to call it."
+        ),
+        "alias": LazyCommand("lepton_ai.cli.catalogue.alias:alias", "Name a version of a model, such as staging."),
+        "download": LazyCommand("lepton_ai.cli.models:download", "Fetch a file of a pushed version."),
         "registry": LazyCommand("lepton_ai.cli.registry:registry", "check: whether every stored file is whole."),
         "predict": LazyCommand(
             "lepton_ai.cli.predict:predict", "Send files, rows or values to a model, print its answers."

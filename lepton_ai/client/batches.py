@@ -86,13 +86,19 @@ def _weight(value: Any) -> int:
 def join(answers: Sequence[Answer]) -> Answer:
     """The answers to parts of one batch as one: ids and version of the first, timings of the slowest."""
     first = next((answer for answer in answers if answer.version), answers[0])
-    shared = [name for name in first.tensors if all(name in answer.tensors for answer in answers)]
+    shared = [name for name in first.tensors if _fits_in_all(name, answers)]
     return replace(
         first,
         predictions=tuple(each for answer in answers for each in answer.predictions),
         tensors={name: np.concatenate([answer.tensors[name] for answer in answers]) for name in shared},
         timings=max((answer.timings for answer in answers), key=lambda timings: timings.total_ms),
     )
+
+
+def _fits_in_all(name: str, answers: Sequence[Answer]) -> bool:
+    """Whether an output of all answers has rows of one shape."""
+    shapes = {answer.tensors[name].shape[1:] if name in answer.tensors else None for answer in answers}
+    return len(shapes) == 1
 
 
 def refused_rows(answer: Answer) -> dict[int, float]:

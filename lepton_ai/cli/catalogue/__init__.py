@@ -1,0 +1,1 @@
+"""Commands and pages about single models of the registry."""
