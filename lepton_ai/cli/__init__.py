@@ -40,7 +40,9 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         ),
         "alias": LazyCommand("lepton_ai.cli.catalogue.alias:alias", "Name a version of a model, such as staging."),
         "download": LazyCommand("lepton_ai.cli.models:download", "Fetch a file of a pushed version."),
-        "registry": LazyCommand("lepton_ai.cli.registry:registry", "check: whether every stored file is whole."),
+        "registry": LazyCommand(
+            "lepton_ai.cli.catalogue.registry:registry", "check: whether every stored file is whole."
+        ),
         "predict": LazyCommand(
             "lepton_ai.cli.predict:predict", "Send files, rows or values to a model, print its answers."
         ),

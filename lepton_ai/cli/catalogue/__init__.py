@@ -1,1 +1,1 @@
-"""Commands and pages about single models of the registry."""
+"""Commands and pages about what the registry keeps."""
