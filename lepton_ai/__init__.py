@@ -20,18 +20,23 @@ if TYPE_CHECKING:
     from lepton_ai.file import File
     from lepton_ai.models.wrap import wrap
     from lepton_ai.package import Package
-    from lepton_ai.prediction import Answer, Label, Prediction
+    from lepton_ai.postprocessing.answers import Box, Label, Mask, Number, Series
+    from lepton_ai.prediction import Answer, Prediction
 
 __all__ = [
     "Addresses",
     "Answer",
     "AsyncClient",
+    "Box",
     "Client",
     "File",
     "Label",
     "LeptonError",
+    "Mask",
+    "Number",
     "Package",
     "Prediction",
+    "Series",
     "deploy",
     "load",
     "pull",
@@ -42,12 +47,16 @@ _HOMES = {
     "Addresses": "lepton_ai.addresses",
     "Answer": "lepton_ai.prediction",
     "AsyncClient": "lepton_ai.client",
+    "Box": "lepton_ai.postprocessing.answers",
     "Client": "lepton_ai.client",
     "File": "lepton_ai.file",
-    "Label": "lepton_ai.prediction",
+    "Label": "lepton_ai.postprocessing.answers",
     "LeptonError": "lepton_ai.errors",
+    "Mask": "lepton_ai.postprocessing.answers",
+    "Number": "lepton_ai.postprocessing.answers",
     "Package": "lepton_ai.package",
     "Prediction": "lepton_ai.prediction",
+    "Series": "lepton_ai.postprocessing.answers",
     "deploy": "lepton_ai.deployment",
     "load": "lepton_ai.deployment",
     "pull": "lepton_ai.deployment",

@@ -1,28 +1,92 @@
-"""The outputs of one answer by name, and the one array or number that most answers have."""
+"""What answers have in common: what the model's outputs mean, and the outputs themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.postprocessing.answers import (
+    Box,
+    Boxes,
+    Embedding,
+    Label,
+    Labels,
+    Mask,
+    Number,
+    Numbers,
+    RowAnswer,
+    Series,
+    Text,
+)
 from lepton_ai.tensors import Array
 
 _NUMBERS = "fiub"
 """The kinds of numpy types that hold numbers; truth values count as 0 and 1."""
+_NUMERIC = (Numbers, Series, Embedding)
 
 
 class Outputs:
-    """What answers have in common that hold the model's outputs, without the batch dimension."""
+    """What a model gave for one example."""
 
+    answer: RowAnswer | None
+    """What the outputs mean, as the package declares it; None where it declares nothing, and with an error."""
     outputs: Mapping[str, Array]
     error: LeptonError | None
 
     @property
-    def values(self) -> Array:
-        """The array of the only output: a forecast's steps, an embedding, logits.
+    def labels(self) -> tuple[Label, ...]:
+        """Classes, best first; empty for models without, or where none reaches its threshold."""
+        return tuple(self.answer.labels) if isinstance(self.answer, Labels) else ()
 
-        Raises FailedPrecondition where there are several outputs or none, and the example's own error where it failed.
+    @property
+    def label(self) -> str:
+        """Name of the best class; empty for models without classes."""
+        return self.labels[0].name if self.labels else ""
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """Numbers with their names and units; empty for models whose package names none."""
+        return tuple(self.answer.numbers) if isinstance(self.answer, Numbers) else ()
+
+    @property
+    def series(self) -> Series | None:
+        """Values over time, of a model that forecasts."""
+        return self.answer if isinstance(self.answer, Series) else None
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Objects in a picture, best first; empty for models that look for none, or where none was found."""
+        return tuple(self.answer.boxes) if isinstance(self.answer, Boxes) else ()
+
+    @property
+    def text(self) -> str | None:
+        """What was read or heard, of a model that writes."""
+        return self.answer.text if isinstance(self.answer, Text) else None
+
+    @property
+    def mask(self) -> Mask | None:
+        """A class for every pixel, of a model that divides pictures into areas."""
+        return self.answer if isinstance(self.answer, Mask) else None
+
+    @property
+    def embedding(self) -> Array | None:
+        """A vector [dimensions], of a model that makes inputs comparable."""
+        return self.answer.values if isinstance(self.answer, Embedding) else None
+
+    @property
+    def values(self) -> Array:
+        """The numbers of the answer: those that the package names, a forecast [steps, variables], an embedding.
+
+        Else the array of the only output. Raises FailedPrecondition where there are several outputs or none, and the
+        example's own error where it failed.
         """
+        match self.answer:
+            case Numbers(numbers):
+                return np.array([number.value for number in numbers])
+            case Series(values=values) | Embedding(values=values):
+                return values
         return self.outputs[self._only()]
 
     @property
@@ -31,12 +95,12 @@ class Outputs:
 
         Raises FailedPrecondition where it is not, and the example's own error where it failed.
         """
-        name = self._only()
-        array = self.outputs[name]
+        array = self.values
         if array.size != 1 or array.dtype.kind not in _NUMBERS:
             content = "text" if array.dtype.kind == "O" else array.dtype
+            what = "it" if isinstance(self.answer, _NUMERIC) else f"output {self._only()!r}"
             raise FailedPrecondition(
-                f"The answer is no single number: output {name!r} is {content} {list(array.shape)}.",
+                f"The answer is no single number: {what} is {content} {list(array.shape)}.",
                 reason="NOT_ONE_NUMBER",
                 fix="Take the whole array: `values`.",
             )
@@ -52,7 +116,7 @@ class Outputs:
                 fix=f"Take one by its name: outputs[{next(iter(self.outputs))!r}].",
             )
         raise self.error or FailedPrecondition(
-            "The answer has labels and no outputs.",
+            "The answer has no numbers of its own and no outputs.",
             reason="NO_OUTPUTS",
-            fix='Take `labels`, or ask for outputs by name: predict(model, value, outputs=["…"]).',
+            fix='Take `labels`, `boxes` or `text`, or ask for outputs by name: predict(model, value, outputs=["…"]).',
         )

@@ -14,6 +14,8 @@ from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.outputs import Outputs
 from lepton_ai.plain import Scalar, nearest_float, plain_value
+from lepton_ai.postprocessing.answers import RowAnswer
+from lepton_ai.postprocessing.messages import read_answer
 from lepton_ai.tensors import Array, checked_text, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
@@ -23,15 +25,6 @@ Input = RawInput | Mapping[str, RawInput | None]
 """One example: a value for a pipeline with a single input, else values by input name; None for a missing one."""
 
 _SENDABLE = "Send a text, a number, a boolean, bytes, a path or a NumPy array."
-
-
-@dataclass(frozen=True)
-class Label:
-    """A class that the model recognised, with its probability (or the model's raw score)."""
-
-    index: int
-    name: str
-    score: float
 
 
 @dataclass(frozen=True)
@@ -49,8 +42,7 @@ class Timings:
 class Prediction(Outputs):
     """The answer for one example."""
 
-    labels: tuple[Label, ...]
-    """Best first; empty for models without classes."""
+    answer: RowAnswer | None
     error: LeptonError | None
     """Why there is no answer, for one example among several."""
     prediction_id: str
@@ -58,8 +50,8 @@ class Prediction(Outputs):
     anomalies: tuple[str, ...] = ()
     """What was odd about the input, one sentence each."""
     outputs: Mapping[str, Array] = field(default_factory=dict, compare=False)  # its id tells it from all others
-    """What the model gave, by name, without the batch dimension: all outputs for models without labels, for others
-    those that were asked for; empty with an error."""
+    """What the model gave, by name, without the batch dimension: all outputs for models whose outputs are the answer,
+    for others those that were asked for; empty with an error."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +167,8 @@ def _to_predictions(messages: Sequence[inference_pb2.Prediction], tensors: Mappi
     for message in messages:
         if message.WhichOneof("outcome") == "error":
             yield _to_prediction(message, {})
+        elif message.outputs:  # which differ in shape from those of the others
+            yield _to_prediction(message, {tensor.name: from_proto(tensor) for tensor in message.outputs})
         else:
             # The ellipsis keeps a row without dimensions an array.
             yield _to_prediction(message, {name: array[row, ...] for name, array in tensors.items()})
@@ -191,9 +185,8 @@ def _check_rows(tensors: Mapping[str, Array], count: int) -> None:
 
 
 def _to_prediction(message: inference_pb2.Prediction, outputs: Mapping[str, Array]) -> Prediction:
-    labels: Sequence[inference_pb2.Label] = message.classification.labels
     return Prediction(
-        labels=tuple(Label(label.index, label.name, label.score) for label in labels),
+        answer=read_answer(message),
         error=from_status(message.error) if message.WhichOneof("outcome") == "error" else None,
         prediction_id=message.prediction_id,
         anomalies=tuple(anomaly.message for anomaly in message.anomalies),

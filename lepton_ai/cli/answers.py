@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lepton_ai.cli.output import Column, make_table
+from lepton_ai.postprocessing.answers import Boxes, Embedding, Labels, Mask, Numbers, Series, Text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lepton_ai.prediction import Answer, Prediction
     from lepton_ai.tensors import Array
+
+_Line = tuple[object, ...]
 
 _WHOLE = 6
 """Up to how many elements of an output are all shown."""
@@ -20,10 +25,19 @@ _FIRST = 3
 
 
 def prediction_table(names: Sequence[str], predictions: Sequence[Prediction], *, framed: bool = True) -> RenderableType:
-    """Labels where there are any, else the outputs, with what was odd or went wrong; each input is named once."""
-    if any(prediction.labels for prediction in predictions):
-        return _label_table(names, predictions, framed=framed)
-    return _output_table(names, predictions, framed=framed)
+    """A table that suits the kind of answer, with what was odd or went wrong; each input is named once."""
+    kind = next((type(each.answer) for each in predictions if each.answer is not None), None)
+    described = _KINDS.get(kind) if kind is not None else None
+    if described is None:
+        return _output_table(names, predictions, framed=framed)
+    columns, cells_of = described
+    rows: list[tuple[object, ...]] = []
+    for name, prediction in zip(names, predictions, strict=True):
+        lines = [] if prediction.answer is None else cells_of(prediction.answer)
+        blank = ("",) * (len(columns) - 1)
+        lines = [*lines, *((note, *blank) for note in _notes(prediction))] or [("nothing found", *blank)]
+        rows += [(name if rank == 0 else "", *each) for rank, each in enumerate(lines)]
+    return make_table([Column("Input", style="bold"), *columns], rows, framed=framed)
 
 
 def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str, Any]:
@@ -37,7 +51,8 @@ def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str
             {
                 "input": name,
                 "prediction_id": each.prediction_id,
-                "labels": [{"index": label.index, "name": label.name, "score": label.score} for label in each.labels],
+                "labels": [label._asdict() for label in each.labels],
+                **meaning(each),
                 "outputs": {output: elements(array) for output, array in each.outputs.items()},
                 "anomalies": list(each.anomalies),
                 "error": None if each.error is None else {"message": each.error.message, "reason": each.error.reason},
@@ -47,17 +62,85 @@ def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str
     }
 
 
-def _label_table(names: Sequence[str], predictions: Sequence[Prediction], *, framed: bool) -> RenderableType:
-    """A row for each label, best first, and for what was odd."""
-    rows: list[tuple[object, ...]] = []
-    for name, prediction in zip(names, predictions, strict=True):
-        cells: list[tuple[object, str]] = [
-            (label.name or f"class {label.index}", f"{label.score:.1%}") for label in prediction.labels
-        ]
-        cells += [(note, "") for note in _notes(prediction)]
-        rows += [(name if rank == 0 else "", *each) for rank, each in enumerate(cells)]
-    columns = [Column("Input", style="bold"), Column("Label"), Column("Probability", "right")]
-    return make_table(columns, rows, framed=framed)
+def meaning(prediction: Prediction) -> dict[str, Any]:
+    """What is not labels, under the name of its kind."""
+    match prediction.answer:
+        case Numbers(numbers):
+            return {"numbers": [number._asdict() for number in numbers]}
+        case Series() as series:
+            document = {"names": list(series.names), "unit": series.unit, "step": series.step}
+            return {"series": {**document, "values": series.values.tolist()}}
+        case Boxes(boxes):
+            return {"boxes": [box._asdict() for box in boxes]}
+        case Text(text, score):
+            return {"text": text, "score": score}
+        case Mask() as mask:
+            height, width = mask.classes.shape
+            areas = {str(name): share for name, share in _mask_lines(mask)}
+            return {"mask": {"width": width, "height": height, "areas": areas}}
+        case Embedding(values):
+            return {"embedding": values.tolist()}
+    return {}
+
+
+def _label_lines(answer: Labels) -> list[_Line]:
+    return [(label.name or f"class {label.index}", f"{label.score:.1%}") for label in answer.labels]
+
+
+def _number_lines(answer: Numbers) -> list[_Line]:
+    return [(number.name, f"{number.value:.6g}", number.unit) for number in answer.numbers]
+
+
+def _series_lines(answer: Series) -> list[_Line]:
+    """A line for each variable: its first values and its last."""
+    columns = [_shortened(answer.values[:, index]).partition("  shape")[0] for index in range(answer.values.shape[1])]
+    return [
+        (name, str(len(answer.values)), values, answer.unit) for name, values in zip(answer.names, columns, strict=True)
+    ]
+
+
+def _box_lines(answer: Boxes) -> list[_Line]:
+    return [
+        (
+            box.name or f"class {box.index}",
+            f"{box.score:.1%}",
+            f"{box.left:.0f}, {box.top:.0f}",
+            f"{box.right - box.left:.0f} × {box.bottom - box.top:.0f}",
+        )
+        for box in answer.boxes
+    ]
+
+
+def _text_lines(answer: Text) -> list[_Line]:
+    return [(answer.text, "" if answer.score is None else f"{answer.score:.1%}")]
+
+
+def _mask_lines(answer: Mask) -> list[_Line]:
+    """A line for each class that is there, greatest area first."""
+    classes, counts = np.unique(answer.classes, return_counts=True)
+    return [
+        (answer.names[index] if index < len(answer.names) else f"class {index}", f"{count / answer.classes.size:.1%}")
+        for count, index in sorted(zip(counts.tolist(), classes.tolist(), strict=True), reverse=True)
+    ]
+
+
+def _embedding_lines(answer: Embedding) -> list[_Line]:
+    return [(_shortened(answer.values),)]
+
+
+_KINDS: dict[type, tuple[Sequence[Column], Callable[[Any], list[_Line]]]] = {
+    Labels: ((Column("Label"), Column("Probability", "right")), _label_lines),
+    Numbers: ((Column("Number"), Column("Value", "right"), Column("Unit")), _number_lines),
+    Series: ((Column("Series"), Column("Steps", "right"), Column("Values"), Column("Unit")), _series_lines),
+    Boxes: (
+        (Column("Object"), Column("Probability", "right"), Column("Left, top", "right"), Column("Size", "right")),
+        _box_lines,
+    ),
+    Text: ((Column("Text"), Column("Probability", "right")), _text_lines),
+    Mask: ((Column("Area"), Column("Share", "right")), _mask_lines),
+    Embedding: ((Column("Embedding"),), _embedding_lines),
+}
+"""For each kind of answer its columns, and the lines for one answer."""
 
 
 def _output_table(names: Sequence[str], predictions: Sequence[Prediction], *, framed: bool) -> RenderableType:

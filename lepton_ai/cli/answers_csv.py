@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_ai.cli.answers import elements
+from lepton_ai.cli.answers import elements, meaning
 from lepton_ai.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -58,16 +58,22 @@ def _told_apart(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_of_answer(name: str) -> bool:
-    return name in ("input", "anomalies", "error") or name.startswith(("label", "score", "output."))
+    return name in ("input", "anomalies", "error") or name.startswith(("label", "score", "output.", "number."))
 
 
 def _answer(prediction: Prediction) -> dict[str, Any]:
-    """Labels and scores, best first, then outputs; an array as JSON."""
+    """Labels and scores, best first, or what else the answer is, then outputs; an array as JSON."""
     cells: dict[str, Any] = {}
     for rank, label in enumerate(prediction.labels, start=1):
         place = "" if rank == 1 else f"_{rank}"
         cells[f"label{place}"] = label.name or label.index
         cells[f"score{place}"] = label.score
+    for kind, content in meaning(prediction).items():
+        cells |= (
+            {f"number.{each['name']}": each["value"] for each in content}
+            if kind == "numbers"
+            else {kind: _cell(content)}
+        )
     for name, array in prediction.outputs.items():
         cells[f"output.{name}"] = elements(array.reshape(())) if array.size == 1 else _json(elements(array))
     cells["anomalies"] = "; ".join(prediction.anomalies)

@@ -159,4 +159,4 @@ def of_one(error: LeptonError) -> LeptonError:
 
 
 def _failure(error: LeptonError) -> Prediction:
-    return Prediction(labels=(), error=of_one(error), prediction_id="")
+    return Prediction(answer=None, error=of_one(error), prediction_id="")

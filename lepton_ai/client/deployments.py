@@ -26,6 +26,9 @@ class Deployment:
     versions: Sequence[registry_pb2.DeployedVersion] = field(repr=False)
     """All versions that are asked to be served."""
 
+    def __str__(self) -> str:
+        return f"{self.model} version {self.version} is deployed."
+
     @classmethod
     def of(cls, message: registry_pb2.Deployment) -> Deployment:
         """The registry's answer as a value."""

@@ -18,7 +18,7 @@ _MAX_PATH_CHARS = 4096
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a served version takes."""
+    """What a served version takes and answers."""
 
     model: str
     version: int
@@ -27,11 +27,22 @@ class ModelDescription:
     tensors alone."""
     read_inputs: frozenset[str] = field(default_factory=frozenset)
     """Inputs whose texts the model's pipeline reads as the table was written that it learned from."""
+    answer_kind: str = ""
+    """labels, numbers, series, boxes, text, mask or embedding; empty when the outputs are the answer."""
+    answer: str = ""
+    """What the answer holds, in a few words: "the 5 best of 1,000 classes"."""
 
     @classmethod
     def of(cls, message: inference_pb2.DescribeModelResponse) -> ModelDescription:
         """The platform's description as a value."""
-        return cls(message.model_name, message.model_version, dict(message.input_kinds), frozenset(message.read_inputs))
+        return cls(
+            message.model_name,
+            message.model_version,
+            dict(message.input_kinds),
+            frozenset(message.read_inputs),
+            message.answer_kind,
+            message.answer_description,
+        )
 
 
 Describe = Callable[[], Awaitable[ModelDescription]]

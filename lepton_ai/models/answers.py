@@ -13,9 +13,9 @@ from torch import nn
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import LeptonError
 from lepton_ai.outputs import Outputs
-from lepton_ai.pipeline import Postprocess, Processed
-from lepton_ai.pipeline.postprocess import without_labels
-from lepton_ai.prediction import Label
+from lepton_ai.pipeline import Processed
+from lepton_ai.pipeline.frames import only_frame
+from lepton_ai.postprocessing import Options, Postprocess, RowAnswer, without_meaning
 from lepton_ai.tensors import Array
 from lepton_ai.training.evaluation import run_network
 from lepton_ai.training.tasks import Task
@@ -41,19 +41,13 @@ class Evaluation(tuple[float, float]):
 class Predicted(Outputs):
     """The answer to one example."""
 
-    labels: tuple[Label, ...]
-    """Best first; empty for models without classes."""
+    answer: RowAnswer | None
     outputs: Mapping[str, Array]
     """What the network gave, by name, without the batch dimension."""
     anomalies: tuple[str, ...] = ()
     """What was odd about the input, one sentence each."""
     error: LeptonError | None = None
-    """Why there are no labels, for one example among several: the model's scores are no numbers."""
-
-    @property
-    def label(self) -> str:
-        """Name of the best class; empty for models without classes."""
-        return self.labels[0].name if self.labels else ""
+    """Why there is no answer, for one example among several: the model's outputs are no numbers."""
 
 
 def answer_rows(network: nn.Module, task: Task, rows: Sequence[Processed], *, top_k: int = 0) -> list[Predicted]:
@@ -63,12 +57,12 @@ def answer_rows(network: nn.Module, task: Task, rows: Sequence[Processed], *, to
     for start in range(0, len(rows), _BATCH_SIZE):
         chunk = rows[start : start + _BATCH_SIZE]
         outputs = _run(network, task, chunk)
-        labelled = without_labels(outputs, len(chunk)) if post is None else post.run(outputs, top_k)
-        for index, (row, given) in enumerate(zip(chunk, labelled, strict=True)):
-            labels = tuple(Label(scored.class_index, scored.name, scored.score) for scored in given.labels)
+        options = Options(top_k, [only_frame(row.frames) for row in chunk])
+        meanings = without_meaning(outputs, len(chunk)) if post is None else post.run(outputs, options)
+        for index, (row, given) in enumerate(zip(chunk, meanings, strict=True)):
             answer = {name: values[index] for name, values in outputs.items()}
             odd = [anomaly.message for anomaly in row.anomalies] + [given.anomaly] * bool(given.anomaly)
-            answers.append(Predicted(labels, answer, tuple(odd), given.error))
+            answers.append(Predicted(given.answer, answer, tuple(odd), given.error))
     return answers
 
 

@@ -15,7 +15,7 @@ from lepton_ai.models.data import Data, as_dataset
 from lepton_ai.models.model import Model
 from lepton_ai.models.recommend_network import Matcher, RankingNetwork, RatingNetwork
 from lepton_ai.pipeline import Pipeline
-from lepton_ai.prediction import Label
+from lepton_ai.postprocessing import Label
 from lepton_ai.training.evaluation import evaluate
 from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lepton_ai.errors import FieldViolation, InvalidInput
 from lepton_ai.package.description import TensorSpec
 from lepton_ai.package.golden import GoldenItem
-from lepton_ai.pipeline import Pipeline, Postprocess, raw_inputs
+from lepton_ai.pipeline import Pipeline, raw_inputs
+from lepton_ai.postprocessing import Postprocess
 
 if TYPE_CHECKING:
     from lepton_ai.package.directory import Package
@@ -26,7 +27,11 @@ def check_pipelines(package: Package) -> None:
             _check_golden(pipeline, index, golden)
     steps = package.postprocess_document()
     if steps is not None:
-        _within("postprocess", lambda: Postprocess.load(steps, package.postprocess_files()))
+        _within("postprocess", lambda: _check_answers(steps, package))
+
+
+def _check_answers(steps: Sequence[Mapping[str, Any]], package: Package) -> None:
+    Postprocess.load(steps, package.postprocess_files()).check(package.description.outputs)
 
 
 def _check_outputs(pipeline: Pipeline, inputs: tuple[TensorSpec, ...]) -> None:

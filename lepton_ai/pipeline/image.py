@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from lepton_ai.pipeline.frames import Frame
 from lepton_ai.pipeline.operation import UNKNOWN, Call, Misfit, Spec, ValueOperation, expect
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class DecodeImage(ValueOperation):
 
         return (pixels.decode(values[0], call, mode=self.mode, orient=self.orient, background=self.background),)
 
+    def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame:
+        return Frame(after.width, after.height)
+
 
 class Resize(ValueOperation):
     """Scales an image to a size, or so that one side has a length and the proportions stay."""
@@ -60,7 +64,7 @@ class Resize(ValueOperation):
         if isinstance(self.size, tuple):
             width, height = self.size
         elif UNKNOWN not in (width, height):
-            width, height = self._target(width, height)
+            width, height = self.target_of(width, height)
         else:
             width = height = UNKNOWN
         return (Spec("image", "UINT8", (height, width, channels)),)
@@ -69,9 +73,12 @@ class Resize(ValueOperation):
         image: Image = values[0]
         return (image.resize(self.target(image.size, call), FILTERS[self.filter]),)
 
+    def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame | None:
+        return frame and frame.scaled(after.width / before.width, after.height / before.height)
+
     def target(self, size: Size, call: Call) -> Size:
         """Width and height that an image of this size gets. Raises InvalidInput when that is too large."""
-        width, height = self._target(*size)
+        width, height = self.target_of(*size)
         if width * height > call.limits.max_pixels:
             raise call.refusal(
                 f"would be resized to {width}×{height} pixels, at most {call.limits.max_pixels} are allowed",
@@ -80,8 +87,11 @@ class Resize(ValueOperation):
             )
         return width, height
 
-    def _target(self, width: int, height: int) -> tuple[int, int]:
-        """The other side is truncated, as in torchvision, so that models trained with it see the same pixels."""
+    def target_of(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that an image of this size gets.
+
+        The other side is truncated, as in torchvision, so that models trained with it see the same pixels.
+        """
         if isinstance(self.size, tuple):
             return self.size
         measured = min(width, height) if self.side == "shorter" else max(width, height)
@@ -111,9 +121,18 @@ class CenterCrop(ValueOperation):
         width, height = _pair(self.size)
         if _exceeds((width, height), size):
             raise _too_small(size, (width, height), call)
-        # rounds as torchvision's CenterCrop does
-        left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+        left, top = self.corner(size)
         return left, top, left + width, top + height
+
+    def corner(self, size: Size) -> tuple[int, int]:
+        """Left and top of the rectangle in an image of this size."""
+        width, height = _pair(self.size)
+        # rounds as torchvision's CenterCrop does
+        return round((size[0] - width) / 2), round((size[1] - height) / 2)
+
+    def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame | None:
+        left, top = self.corner(before.size)
+        return frame and frame.shifted(-left, -top)
 
 
 class Crop(ValueOperation):
@@ -140,6 +159,13 @@ class Crop(ValueOperation):
         if _exceeds(self.box[2:], size):
             raise _too_small(size, self.box[2:], call)
         return self.box
+
+    def corner(self, size: Size) -> tuple[int, int]:
+        """Left and top of the rectangle."""
+        return self.box[0], self.box[1]
+
+    def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame | None:
+        return frame and frame.shifted(-self.box[0], -self.box[1])
 
 
 class Pad(ValueOperation):
@@ -171,6 +197,9 @@ class Pad(ValueOperation):
             )
         fill = (self.fill,) * 3 if isinstance(self.fill, int) and image.mode == "RGB" else self.fill
         return (pixels.padded(image, size=wanted, fill=fill),)
+
+    def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame | None:
+        return frame and frame.shifted((after.width - before.width) // 2, (after.height - before.height) // 2)
 
 
 def _pair(size: Size | int) -> Size:

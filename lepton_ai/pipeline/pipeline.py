@@ -21,6 +21,7 @@ from lepton_ai.pipeline.columns import (
     Unusual,
     check_sizes,
 )
+from lepton_ai.pipeline.frames import Frame
 from lepton_ai.pipeline.operation import Call
 from lepton_ai.pipeline.plan import plan
 from lepton_ai.pipeline.values import Limits, Processed, RawValue, accept, size_bytes
@@ -49,6 +50,7 @@ class Pipeline:
         """Whether `run_batch` may go column by column: numbers and categories, and only steps that can."""
         self.outputs: tuple[Output, ...] = wired.outputs
         """Name, dtype and shape of each tensor that an item becomes."""
+        self._has_pictures = "image" in parsed.inputs.values()
         self.inputs: Mapping[str, str] = parsed.inputs
         """Kind of each input by name."""
         self.readings = parsed.readings
@@ -94,6 +96,7 @@ class Pipeline:
         """Process one item. Raises InvalidInput naming the input ("inputs.photo") that cannot be processed."""
         values: dict[str, Any] = accept(inputs, kinds=self.inputs, limits=limits, readings=self.readings)
         call = Call(limits)
+        frames: dict[str, Frame] = {}
         for step in self._steps:
             call.origins, call.given = step.origins, step.given
             taken = tuple([values[name] for name in step.reads])
@@ -103,9 +106,11 @@ class Pipeline:
                 with observe(step.runnable.name):
                     made = step.runnable.apply(taken, call)
             values.update(zip(step.writes, made, strict=True))
+            if self._has_pictures:
+                step.follow(frames, taken, made)
         tensors = {output.name: values[output.name] for output in self.outputs}
         _check_total(tensors, limits)
-        return Processed(tensors, call.anomalies)
+        return Processed(tensors, call.anomalies, {name: frames[name] for name in tensors if name in frames})
 
     def run_batch(self, batch: RowBatch, *, limits: Limits = _DEFAULT_LIMITS) -> ProcessedRows | None:
         """Process many rows at once, with what `run` makes of each, several times faster.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lepton_ai.pipeline.frames import Frame, Reframing
 from lepton_ai.pipeline.operation import Call, Spec
 from lepton_ai.pipeline.resized_crop import ResizedCrop
 from lepton_ai.pipeline.wiring import Step
@@ -28,6 +29,17 @@ class PlannedStep:
     writes: tuple[str, ...]
     origins: tuple[str, ...]
     given: tuple[Spec, ...]
+    reframing: Reframing | None = None
+    """What it runs, if that moves the pixels of a picture."""
+
+    def follow(self, frames: dict[str, Frame], before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
+        """Note the frame of what the step made of a picture, or of a tensor that was made of one."""
+        if self.reframing is not None:
+            frame = self.reframing.reframed(frames.get(self.reads[0]), before[0], after[0])
+        else:
+            frame = frames.get(self.reads[0]) if len(self.reads) == len(self.writes) == 1 else None
+        if frame is not None:
+            frames[self.writes[0]] = frame
 
 
 def plan(steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
@@ -38,7 +50,9 @@ def plan(steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
         step = steps[index]
         joined = _joined(steps[index : index + 2], later=steps[index + 2 :])
         last = steps[index + 1] if joined else step
-        planned.append(PlannedStep(joined or step.operation, step.reads, last.writes, step.origins, step.given))
+        runnable = joined or step.operation
+        reframing = runnable if isinstance(runnable, Reframing) else None
+        planned.append(PlannedStep(runnable, step.reads, last.writes, step.origins, step.given, reframing))
         index += 2 if joined else 1
     return tuple(planned)
 

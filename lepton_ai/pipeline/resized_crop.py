@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
+from lepton_ai.pipeline.frames import Frame
 from lepton_ai.pipeline.image import FILTERS, Box, CenterCrop, Crop, Resize
 from lepton_ai.pipeline.operation import Call, Operation
 
@@ -50,6 +51,12 @@ class ResizedCrop:
         if made != wanted:
             resized = resized.crop((wanted[0] - left, wanted[1] - top, wanted[2] - left, wanted[3] - top))
         return (resized,)
+
+    def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame | None:
+        """The frame of what `apply` made."""
+        scaled = self.resize.target_of(*before.size)
+        left, top = self.crop.corner(scaled)
+        return frame and frame.scaled(scaled[0] / before.width, scaled[1] / before.height).shifted(-left, -top)
 
 
 def _to_compute(wanted: Box, size: tuple[int, int], scaled: tuple[int, int]) -> Box:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lepton_ai import tensors
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.file import FILE_KINDS
+from lepton_ai.pipeline.frames import Frame
 from lepton_ai.pipeline.reading import NO_READINGS, Reading
 from lepton_ai.tensors import Array
 from lepton_ai.v1 import common_pb2 as pb
@@ -56,6 +57,8 @@ class Processed:
 
     tensors: dict[str, Array]
     anomalies: list[Anomaly]
+    frames: Mapping[str, Frame] = field(default_factory=dict)
+    """Of the tensors that were made of one picture, how its pixels were moved."""
 
 
 def raw_inputs(item: pb.Item) -> dict[str, RawValue]:

@@ -76,6 +76,9 @@ class Forecast(Task):
             metrics[f"naive_{name}"].update(naive, future)
         metrics["skill"].update(forecast, naive, future)
 
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        return [{"op": "series", "input": "forecast", "names": list(self.series)}], {}
+
     def document(self) -> dict[str, Any]:
         return {"name": self.name, "inputs": list(self.inputs), "series": list(self.series), "std": list(self.std)}
 

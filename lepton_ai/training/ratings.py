@@ -44,6 +44,9 @@ class Rating(Regression):
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         return torch.nn.functional.mse_loss(outputs["rating"], batch.targets["values"])
 
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        return [{"op": "numbers", "input": "rating", "names": ["rating"]}], {}
+
     def document(self) -> dict[str, Any]:
         return {**super().document(), "least": self.least, "greatest": self.greatest}
 

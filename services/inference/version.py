@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from lepton_ai.v1 import preprocess_pb2
 
 if TYPE_CHECKING:
-    from lepton_ai.pipeline.postprocess import Postprocess
+    from lepton_ai.postprocessing import Postprocess
 
 
 class TensorDescription(Protocol):

@@ -107,3 +107,5 @@ def _fill(result: preprocess_pb2.ItemResult, processed: Processed) -> None:
         tensors.add_to(result.tensors, name, array)
     for each in processed.anomalies:
         result.anomalies.add(input=each.input, reason=each.reason, message=each.message)
+    for name, frame in processed.frames.items():
+        result.frames.append(frame.to_proto(name))

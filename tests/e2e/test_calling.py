@@ -34,7 +34,7 @@ def customers(platform: Platform) -> Iterator[MLP]:
     leaves = np.where(table["年龄"] > 50, "流失", "留存")
     model.fit(from_arrays(table, leaves, target="结果"), epochs=5, progress=False, doctor=False)
     deployment = la.deploy(model, name="churn", addresses=platform.addresses)
-    assert str(deployment).splitlines() == ["Deployment(model='churn', version=1, generation=1)"]
+    assert str(deployment) == "churn version 1 is deployed."
     yield model
     with la.Client(platform.addresses) as client:
         client.undeploy("churn")

@@ -17,7 +17,7 @@ TEXT = np.array([b"hello"], np.object_)
 
 def answers(error: LeptonError | None = None, **outputs: Any) -> tuple[Outputs, Outputs]:
     """The same answer of the platform and of a model in Python."""
-    return Prediction((), error, "", outputs=outputs), Predicted((), outputs, error=error)
+    return Prediction(None, error, "", outputs=outputs), Predicted(None, outputs, error=error)
 
 
 @pytest.mark.parametrize(

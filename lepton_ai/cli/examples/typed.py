@@ -47,7 +47,7 @@ def check_texts(described: ModelDescription) -> None:
 def _value(name: str, text: str, described: ModelDescription) -> Any:
     kind = described.inputs[name]
     if kind == "number":
-        return text if name in described.read_inputs else _number(name, text)
+        return text if name in described.read_inputs else _number(text)
     if kind == "tensor":
         try:
             return json_value(parse_json(text), kind, Path(), name)
@@ -56,13 +56,12 @@ def _value(name: str, text: str, described: ModelDescription) -> Any:
     return json_value(text, kind, Path(), name)
 
 
-def _number(name: str, text: str) -> float | None:
+def _number(text: str) -> float | str | None:
+    """What is no number goes on as a text, which the platform refuses by its name."""
     if _PLAIN.is_missing(text):
         return None
     number = _PLAIN.number(text)
-    if number is None:
-        raise InvalidInput.of_field(name, f"{text[:64]!r} is not a number", fix="Write it as 1234.5.")
-    return number
+    return text if number is None else number
 
 
 def _unknown(name: str, described: ModelDescription) -> InvalidInput:

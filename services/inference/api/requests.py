@@ -24,7 +24,7 @@ def read_request(request: inference_pb2.PredictRequest) -> InferenceRequest:
     return InferenceRequest(
         model=read_reference(request.model),
         read=lambda runtime: _read_inputs(request, runtime),
-        labelled=bool(request.items) or top_k > 0,
+        answered=bool(request.items) or top_k > 0,
         top_k=top_k,
         routing_key=request.options.routing_key,
     )

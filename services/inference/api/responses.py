@@ -1,4 +1,4 @@
-"""Writes a PredictResponse of lepton.v1: labels, the tensors asked for, ids and timings."""
+"""Writes a PredictResponse of lepton.v1: answers, the tensors asked for, ids and timings."""
 
 from __future__ import annotations
 
@@ -6,31 +6,35 @@ import time
 from collections.abc import Collection, Sequence
 
 from lepton_ai.mesh.errors import to_status
-from lepton_ai.pipeline.postprocess import Labelled
+from lepton_ai.postprocessing import Answered
+from lepton_ai.postprocessing.messages import write_answer
 from lepton_ai.v1 import common_pb2, inference_pb2
 from services.inference.call import Call, make_id
-from services.inference.predict.labels import anomalies_of
+from services.inference.predict.answers import anomalies_of
 from services.inference.predict.result import InferenceResult
 from services.inference.predict.runtime import ModelRuntime
 from services.inference.rows import NamedTensor
 
-_NO_LABELS = Labelled(())
+_NO_ANSWER = Answered(None)
 
 
 def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelResponse:
-    """The inputs that a version's raw items consist of."""
+    """What a version takes as raw items, and what it answers."""
+    postprocess = runtime.loaded.postprocess
     return inference_pb2.DescribeModelResponse(
         model_name=runtime.loaded.model,
         model_version=runtime.loaded.version,
         input_kinds=runtime.pipeline_inputs,
         read_inputs=sorted(runtime.pipeline_readings),
+        answer_kind=postprocess.kind if postprocess is not None else "",
+        answer_description=postprocess.describe() if postprocess is not None else "",
     )
 
 
 def write_response(
     request: inference_pb2.PredictRequest, result: InferenceResult, call: Call
 ) -> inference_pb2.PredictResponse:
-    """The answer to a request: a prediction for every item, and tensors if asked for or if there are no labels."""
+    """The answer to a request: a prediction for every item, and tensors if asked for or if they are the answer."""
     response = inference_pb2.PredictResponse(
         request_id=request.request_id or make_id(),
         prediction_id=make_id(),
@@ -42,10 +46,10 @@ def write_response(
         _add_predictions(response, request, result)
     else:
         _add_row_predictions(response, result)
-    # Without labels the outputs are the only answer there is.
-    if request.options.outputs or request.tensors or result.resolved.loaded.postprocess is None:
-        rows = result.rows()
-        _add_tensors(response, rows.tensors if rows is not None else (), request.options.outputs)
+    postprocess = result.resolved.loaded.postprocess
+    are_the_answer = postprocess is None or postprocess.keeps_outputs
+    if request.options.outputs or request.tensors or are_the_answer:
+        _add_outputs(response, result, request.options.outputs)
     _add_timings(response.timings, result, call)
     return response
 
@@ -53,39 +57,55 @@ def write_response(
 def _add_predictions(
     response: inference_pb2.PredictResponse, request: inference_pb2.PredictRequest, result: InferenceResult
 ) -> None:
-    labels = iter(result.labels)
+    answers = iter(result.answers)
     for index, (item, outcome) in enumerate(zip(request.items, result.outcomes, strict=True)):
         prediction = response.predictions.add(item_id=item.id, prediction_id=f"{response.prediction_id}-{index}")
         prediction.anomalies.extend(outcome.anomalies)
         if outcome.error is not None:
             prediction.error.CopyFrom(to_status(outcome.error))
         else:
-            _add_labels(prediction.classification, next(labels, _NO_LABELS))
+            _add_answer(prediction, next(answers, _NO_ANSWER))
 
 
 def _add_row_predictions(response: inference_pb2.PredictResponse, result: InferenceResult) -> None:
-    for index, row in enumerate(result.labels):
+    for index, row in enumerate(result.answers):
         prediction = response.predictions.add(prediction_id=f"{response.prediction_id}-{index}")
         prediction.anomalies.extend(anomalies_of(row))
         if row.error is not None:
             prediction.error.CopyFrom(to_status(row.error))
         else:
-            _add_labels(prediction.classification, row)
+            _add_answer(prediction, row)
 
 
-def _add_tensors(
-    response: inference_pb2.PredictResponse, tensors: Sequence[NamedTensor], wanted: Collection[str]
-) -> None:
-    for tensor in tensors:
-        if not wanted or tensor.name in wanted:
-            dtype = common_pb2.DataType.Value(f"DATA_TYPE_{tensor.dtype}")
-            response.tensors.add(name=tensor.name, dtype=dtype, shape=tensor.shape, data=tensor.data)
+def _add_answer(prediction: inference_pb2.Prediction, row: Answered) -> None:
+    if row.answer is not None:
+        write_answer(row.answer, prediction)
 
 
-def _add_labels(classification: inference_pb2.Classification, row: Labelled) -> None:
-    classification.SetInParent()
-    for label in row.labels:
-        classification.labels.add(index=label.class_index, name=label.name, score=label.score)
+def _add_outputs(response: inference_pb2.PredictResponse, result: InferenceResult, wanted: Collection[str]) -> None:
+    """The outputs as tensors of all rows, or each item's own where they differ in shape."""
+    if not result.is_ragged:
+        rows = result.rows()
+        response.tensors.extend(_messages(rows.tensors if rows is not None else (), wanted))
+        return
+    for prediction, outcome in zip(response.predictions, result.outcomes, strict=True):
+        if outcome.rows is not None and outcome.error is None:
+            for message in _messages(outcome.rows.tensors, wanted):
+                del message.shape[0]  # the batch of one
+                prediction.outputs.append(message)
+
+
+def _messages(tensors: Sequence[NamedTensor], wanted: Collection[str]) -> list[common_pb2.Tensor]:
+    return [
+        common_pb2.Tensor(
+            name=tensor.name,
+            dtype=common_pb2.DataType.Value(f"DATA_TYPE_{tensor.dtype}"),
+            shape=tensor.shape,
+            data=tensor.data,
+        )
+        for tensor in tensors
+        if not wanted or tensor.name in wanted
+    ]
 
 
 def _add_timings(timings: common_pb2.Timings, result: InferenceResult, call: Call) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lepton_ai.errors import LeptonError
 from lepton_ai.package import GoldenItem, Package
 from lepton_ai.pipeline.pipeline import Pipeline
-from lepton_ai.pipeline.postprocess import Postprocess
+from lepton_ai.postprocessing import Postprocess
 from lepton_ai.v1 import registry_pb2
 from services.inference.lifecycle.packages import PackageCache
 from services.inference.triton.backend import InferenceBackend

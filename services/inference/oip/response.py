@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from lepton_ai.pipeline.postprocess import Labelled, Scored
+from lepton_ai.postprocessing import Answered, Label
 from lepton_ai.tensors import encode_bytes
 from services.inference.oip.typed_contents import has_typed_form, typed_from_raw
 from services.inference.predict.runtime import ModelRuntime
@@ -22,10 +22,10 @@ EXTENSIONS = ("lepton_pipeline_inputs", "lepton_label_outputs", "lepton_model_al
 aliases in place of version numbers."""
 
 _PLATFORM = "lepton_triton"
-_NO_LABEL = Scored(-1, "", math.nan)
+_NO_LABEL = Label(-1, "", math.nan)
 
 
-def label_tensors(rows: Sequence[Labelled]) -> list[NamedTensor]:
+def label_tensors(rows: Sequence[Answered]) -> list[NamedTensor]:
     """`labels` (BYTES [N,k], a class without a name as its index) and `scores` (FP32 [N,k]).
 
     A row with fewer labels than others is filled up with empty ones whose score is NaN. The protocol has no errors for
@@ -37,11 +37,15 @@ def label_tensors(rows: Sequence[Labelled]) -> list[NamedTensor]:
     width = max((len(row.labels) for row in rows), default=0)
     shape = (len(rows), width)
     cells = [[*row.labels, *[_NO_LABEL] * (width - len(row.labels))] for row in rows]
-    names = encode_bytes(
-        "" if cell is _NO_LABEL else cell.name or str(cell.class_index) for row in cells for cell in row
-    )
+    names = encode_bytes("" if cell is _NO_LABEL else cell.name or str(cell.index) for row in cells for cell in row)
     scores = np.array([[cell.score for cell in row] for row in cells], dtype="<f4")
     return [NamedTensor(LABELS, "BYTES", shape, names), NamedTensor(SCORES, "FP32", shape, scores.tobytes())]
+
+
+def has_labels(runtime: ModelRuntime) -> bool:
+    """Whether answers of the model can be asked for as labels. Other kinds of answers are not of this protocol."""
+    postprocess = runtime.loaded.postprocess
+    return postprocess is not None and postprocess.kind == "labels"
 
 
 def infer_response(request: Any, version: int, tensors: Sequence[NamedTensor]) -> service_pb2.ModelInferResponse:
@@ -68,7 +72,7 @@ def model_metadata(runtime: ModelRuntime, versions: Sequence[int]) -> service_pb
         metadata.inputs.add(name=name, datatype="BYTES", shape=[-1])
     for declared in runtime.signature.outputs:
         metadata.outputs.add(name=declared.name, datatype=declared.dtype, shape=declared.shape)
-    if runtime.loaded.postprocess is not None:
+    if has_labels(runtime):
         metadata.outputs.add(name=LABELS, datatype="BYTES", shape=[-1, -1])
         metadata.outputs.add(name=SCORES, datatype="FP32", shape=[-1, -1])
     return metadata

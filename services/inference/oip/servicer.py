@@ -18,6 +18,7 @@ from services.inference.oip.response import (
     EXTENSIONS,
     LABELS,
     SCORES,
+    has_labels,
     infer_response,
     label_tensors,
     model_metadata,
@@ -94,7 +95,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         asked = InferenceRequest(
             model=oip_request.model_ref(request.model_name, request.model_version),
             read=lambda runtime: _read_inputs(request, wanted, runtime),
-            labelled=LABELS in wanted or SCORES in wanted,
+            answered=LABELS in wanted or SCORES in wanted,
             top_k=parameters.top_k,
             routing_key=parameters.routing_key,
         )
@@ -103,7 +104,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
 
 
 def _read_inputs(request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> Inputs:
-    also = (LABELS, SCORES) if runtime.loaded.postprocess is not None else ()
+    also = (LABELS, SCORES) if has_labels(runtime) else ()
     runtime.signature.check_outputs(wanted, also=also, field="outputs")
     tensors = oip_request.read_tensors(request)
     if oip_request.is_raw_items(tensors, runtime.pipeline_inputs, runtime.signature.input_dtypes):
@@ -121,7 +122,7 @@ def _tensors(result: InferenceResult, wanted: Sequence[str]) -> Sequence[NamedTe
     made = list(rows.tensors) if rows is not None else []
     if not wanted:
         return made
-    if result.labels:
-        made += label_tensors(result.labels)
+    if result.answers:
+        made += label_tensors(result.answers)
     by_name = {tensor.name: tensor for tensor in made}
     return [by_name[name] for name in wanted if name in by_name]

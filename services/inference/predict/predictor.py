@@ -1,4 +1,4 @@
-"""The path of one call, in plain values: route, preprocess raw items, batch, Triton, labels."""
+"""The path of one call, in plain values: route, preprocess raw items, batch, Triton, what the outputs mean."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from opentelemetry import trace
 
 from lepton_ai.errors import FailedPrecondition, FieldViolation, InvalidInput, LeptonError, ResourceExhausted
+from lepton_ai.pipeline.frames import only_frame, read_frames
 from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from services.inference.call import Call, gather_all
-from services.inference.predict.labels import label_rows, note_faults, note_odd_outputs
+from services.inference.predict.answers import answer_rows, note_faults, note_odd_outputs
 from services.inference.predict.layers import RoutedCall, wrap
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
@@ -57,14 +58,16 @@ class Predictor:
         postprocess = runtime.loaded.postprocess
         if postprocess is None and inputs.items:
             note_odd_outputs(outcomes)
-        if postprocess is None or not request.labelled:
+        if postprocess is None or not request.answered:
             return InferenceResult(routed.resolved, outcomes)
         started_at = time.monotonic()
-        rows = [outcome.rows for outcome in outcomes if outcome.rows is not None]
-        labels = label_rows(postprocess, rows, request.top_k)
+        answered = [outcome for outcome in outcomes if outcome.rows is not None]
+        rows = [outcome.rows for outcome in answered if outcome.rows is not None]
+        frames = [outcome.frame for outcome in answered] if inputs.items else ()
+        answers = answer_rows(postprocess, rows, request.top_k, frames)
         if inputs.items:
-            labels = note_faults(outcomes, labels)
-        return InferenceResult(routed.resolved, outcomes, labels, _since_us(started_at))
+            answers = note_faults(outcomes, answers)
+        return InferenceResult(routed.resolved, outcomes, answers, _since_us(started_at))
 
     async def _run_tensors(self, runtime: ModelRuntime, inputs: Inputs, call: Call) -> Outcome:
         """Raises InvalidInput naming the tensor that is not what the model declares."""
@@ -97,6 +100,8 @@ class Predictor:
             result = await self._preprocessing.process(pipeline, item, deadline=call.deadline, context=call.context)
             outcome.preprocess_us = _since_us(started_at)
             outcome.anomalies = result.anomalies
+            if result.frames:
+                outcome.frame = only_frame(read_frames(result.frames))
             answer = await runtime.run(_checked_rows(runtime, result.tensors), call)
         except LeptonError as error:
             outcome.error = error

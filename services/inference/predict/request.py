@@ -31,10 +31,10 @@ class InferenceRequest:
     model: ModelReference
     read: Callable[[ModelRuntime], Inputs]
     """Gives the inputs once it is known what the model takes. Raises InvalidInput for what does not fit it."""
-    labelled: bool = True
-    """Whether the caller wants labels, from a model that has them."""
+    answered: bool = True
+    """Whether the caller wants to know what the outputs mean, from a model whose package declares it."""
     top_k: int = 0
-    """Labels a row; 0: as many as the package says."""
+    """Labels or boxes a row; 0: as many as the package says."""
     routing_key: str = ""
 
 

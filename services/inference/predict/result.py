@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
-from lepton_ai.pipeline.postprocess import Labelled
+from lepton_ai.pipeline.frames import Frame
+from lepton_ai.postprocessing import Answered
 from lepton_ai.v1 import preprocess_pb2
 from services.inference.routing.routes import Resolved
 from services.inference.rows import Rows, join
@@ -19,6 +20,8 @@ class Outcome:
     rows: Rows | None = None
     error: LeptonError | None = None
     anomalies: Sequence[preprocess_pb2.InputAnomaly] = ()
+    frame: Frame | None = None
+    """How the pixels of its picture were moved, where the model takes one."""
     preprocess_us: int = 0
     queue_us: int = 0
     compute_us: int = 0
@@ -36,8 +39,8 @@ class InferenceResult:
     resolved: Resolved
     outcomes: Sequence[Outcome]
     """One for every raw item, in order; a single one for tensors."""
-    labels: Sequence[Labelled] = ()
-    """Of every row that was answered, in order; empty when none were asked for or the model has none."""
+    answers: Sequence[Answered] = ()
+    """Of every row that was answered, in order; empty when none were asked for or the model's package declares none."""
     postprocess_us: int = 0
 
     @property
@@ -45,10 +48,20 @@ class InferenceResult:
         """The outcome that took longest."""
         return max(self.outcomes, key=lambda outcome: outcome.busy_us)
 
+    @property
+    def parts(self) -> Sequence[Rows]:
+        """The rows that were answered, outcome by outcome."""
+        return [outcome.rows for outcome in self.outcomes if outcome.rows is not None and outcome.error is None]
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether the outputs of the outcomes differ in shape, so that they do not make one tensor."""
+        return len({part.layout for part in self.parts}) > 1
+
     def rows(self) -> Rows | None:
         """All rows that were answered, as one; None when there are none. Raises FailedPrecondition (RAGGED_OUTPUTS)."""
-        parts = [outcome.rows for outcome in self.outcomes if outcome.rows is not None and outcome.error is None]
-        if len(parts) > 1 and len({part.layout for part in parts}) > 1:
+        parts = self.parts
+        if len(parts) > 1 and self.is_ragged:
             raise FailedPrecondition(
                 "The outputs of these items differ in shape, so they do not make one tensor.",
                 reason="RAGGED_OUTPUTS",

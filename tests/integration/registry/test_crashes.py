@@ -111,12 +111,17 @@ async def test_killed_while_pushing(tmp_path: Path) -> None:
 
 
 async def deploy_until_killed(process: RegistryProcess, after_s: float) -> None:
+    """Kill it so long after its first deployment, while it goes on to deploy."""
+    begun = asyncio.Event()
+
     async def flip() -> None:
         for number in range(10_000):
             ref = ModelRef(name="doubler", version=1 + number % 2)
             await process.stub.Deploy(pb.DeployRequest(model=ref), timeout=TIMEOUT_S)
+            begun.set()
 
     flipping = asyncio.create_task(flip())
+    await asyncio.wait_for(begun.wait(), TIMEOUT_S)
     await asyncio.sleep(after_s)
     await process.kill()
     with contextlib.suppress(grpc.aio.AioRpcError):

@@ -12,13 +12,14 @@ import pytest
 from lepton_ai.cli.answers import answer_document, prediction_table
 from lepton_ai.cli.output import console, json_text
 from lepton_ai.errors import InvalidInput
-from lepton_ai.prediction import Answer, Label, Prediction, Timings
+from lepton_ai.postprocessing import Label, Labels
+from lepton_ai.prediction import Answer, Prediction, Timings
 
-FAILED = Prediction((), InvalidInput("no photo"), "p")
+FAILED = Prediction(None, InvalidInput("no photo"), "p")
 
 
 def numbers(anomalies: tuple[str, ...] = (), /, **outputs: Any) -> Prediction:
-    return Prediction((), None, "p", anomalies, outputs)
+    return Prediction(None, None, "p", anomalies, outputs)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *predictions: Prediction) -> list[list[str]]:
@@ -37,7 +38,7 @@ def document(*predictions: Prediction) -> Sequence[Any]:
 
 
 def test_labels_are_shown_with_their_probabilities(capsys: pytest.CaptureFixture[str]) -> None:
-    labelled = Prediction((Label(0, "猫", 0.75), Label(4, "", 0.25)), None, "p")
+    labelled = Prediction(Labels((Label(0, "猫", 0.75), Label(4, "", 0.25))), None, "p")
     assert printed(capsys, labelled, FAILED) == [
         ["Input", "Label", "Probability"],
         ["0.jpg", "猫", "75.0%"],

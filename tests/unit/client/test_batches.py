@@ -9,11 +9,12 @@ import pytest
 
 from lepton_ai.client.batches import all_failed, in_calls, join, of_one, with_failed
 from lepton_ai.errors import InvalidInput, NotFound, Unavailable
-from lepton_ai.prediction import Answer, Label, Prediction, to_item
+from lepton_ai.postprocessing.answers import Label, Labels
+from lepton_ai.prediction import Answer, Prediction, to_item
 
 
 def answer(*names: str, version: int = 1) -> Answer:
-    predictions = tuple(Prediction((Label(0, name, 1.0),), None, name) for name in names)
+    predictions = tuple(Prediction(Labels((Label(0, name, 1.0),)), None, name) for name in names)
     tensors = {"y": np.arange(len(names), dtype=float), f"only {names[0]}": np.zeros(len(names))}
     return replace(all_failed("m", []), version=version, predictions=predictions, tensors=tensors)
 

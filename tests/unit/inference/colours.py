@@ -15,7 +15,7 @@ from lepton_ai.mesh.errors import to_status
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.mesh.tracing.context import EMPTY
 from lepton_ai.pipeline import Pipeline, raw_inputs
-from lepton_ai.pipeline.postprocess import Postprocess
+from lepton_ai.postprocessing import Postprocess
 from lepton_ai.tensors import Array, to_proto
 from lepton_ai.testing.fake_triton import FakeTriton
 from lepton_ai.v1 import common_pb2, inference_pb2, preprocess_pb2

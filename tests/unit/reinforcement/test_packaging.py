@@ -11,7 +11,8 @@ import pytest
 
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.package import Package
-from lepton_ai.pipeline import Pipeline, Postprocess
+from lepton_ai.pipeline import Pipeline
+from lepton_ai.postprocessing import Postprocess
 from lepton_ai.reinforcement import DQN, Agent, QLearning
 from tests.unit.reinforcement.corridor import FIRST, Corridor
 
@@ -26,7 +27,7 @@ def run(package: Package, observations: Any) -> Any:
 def label(package: Package, values: Any) -> str:
     steps = package.postprocess_document()
     assert steps is not None
-    return Postprocess.load(steps, package.postprocess_files()).run({"action_values": values}, 0)[0].labels[0].name
+    return Postprocess.load(steps, package.postprocess_files()).run({"action_values": values})[0].labels[0].name
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from lepton_ai.errors import (
     Unavailable,
 )
 from lepton_ai.mesh.errors import from_status
-from lepton_ai.pipeline.postprocess import Postprocess
+from lepton_ai.postprocessing import Postprocess
 from lepton_ai.v1 import common_pb2, inference_pb2
 from tests.unit.inference.colours import (
     BLUE,
@@ -123,7 +123,7 @@ async def test_without_postprocessing_raw_items_get_the_outputs() -> None:
     plane = await data_plane(colours_version(labelled=False))
     response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
     assert [tensor.name for tensor in response.tensors] == ["logits"]
-    assert response.predictions[0].WhichOneof("outcome") == "classification"
+    assert response.predictions[0].WhichOneof("outcome") is None
 
 
 async def test_timings_add_up() -> None:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.pipeline import Postprocess, post_file_names
-from lepton_ai.pipeline.postprocess import without_labels
+from lepton_ai.postprocessing import Options, Postprocess, without_meaning
 
 CLASSIFY: list[dict[str, Any]] = [
     {"op": "softmax", "input": "logits"},
@@ -42,8 +41,13 @@ def test_rows_become_labels_with_probabilities_best_first() -> None:
 def test_the_callers_top_k_goes_before_the_packages_and_never_beyond_the_classes() -> None:
     postprocess = Postprocess.load(CLASSIFY, LABELS)
     logits = np.zeros((1, 3), dtype=np.float32)
-    assert [len(postprocess.run({"logits": logits}, top_k)[0].labels) for top_k in (0, 1, 3, 50)] == [2, 1, 3, 3]
-    assert (postprocess.input, postprocess.class_count) == ("logits", 3)
+    assert [len(postprocess.run({"logits": logits}, Options(top_k=top_k))[0].labels) for top_k in (0, 1, 3, 50)] == [
+        2,
+        1,
+        3,
+        3,
+    ]
+    assert (postprocess.inputs, postprocess.class_count) == (frozenset({"logits"}), 3)
 
 
 def test_softmax_holds_for_huge_logits() -> None:
@@ -55,7 +59,7 @@ def test_sigmoid_scores_every_class_by_itself_without_overflow() -> None:
     answers = Postprocess.load([{"op": "sigmoid"}, {"op": "classify"}]).run(
         {"y": np.array([[-1e4, 0, 1e4]], np.float32)}
     )
-    assert [(scored.class_index, scored.score) for scored in answers[0].labels] == [(2, 1), (1, 0.5), (0, 0)]
+    assert [(scored.index, scored.score) for scored in answers[0].labels] == [(2, 1), (1, 0.5), (0, 0)]
 
 
 def test_a_single_sigmoid_is_no_and_yes() -> None:
@@ -64,13 +68,15 @@ def test_a_single_sigmoid_is_no_and_yes() -> None:
 
 
 def test_argmax_gives_one_label_with_the_models_own_score() -> None:
-    answers = Postprocess.load([{"op": "argmax", "labels": "标签.txt"}], LABELS).run({"y": np.array([[3, 9, 4]])}, 3)
+    answers = Postprocess.load([{"op": "argmax", "labels": "标签.txt"}], LABELS).run(
+        {"y": np.array([[3, 9, 4]])}, Options(top_k=3)
+    )
     assert [list(row.labels) for row in answers] == [[(1, "狗", 9.0)]]
 
 
 def test_equal_scores_come_in_the_order_of_their_index() -> None:
     answers = Postprocess.load([{"op": "classify", "top_k": 4}]).run({"y": np.zeros((2, 4))})
-    assert [[scored.class_index for scored in row.labels] for row in answers] == [[0, 1, 2, 3]] * 2
+    assert [[scored.index for scored in row.labels] for row in answers] == [[0, 1, 2, 3]] * 2
 
 
 def test_an_empty_batch_gives_no_rows() -> None:
@@ -89,7 +95,7 @@ def test_scores_that_are_no_numbers_are_an_error_of_their_row_alone(
 ) -> None:
     answers = Postprocess.load([*first, {"op": last}]).run({"y": np.array([[0, 9, 0], scores, [9, 0, 0]])})
     assert [row.error is None for row in answers] == [True, False, True]
-    assert [row.labels[0].class_index for row in (answers[0], answers[2])] == [1, 0]
+    assert [row.labels[0].index for row in (answers[0], answers[2])] == [1, 0]
     (good, bad, _) = answers
     assert isinstance(bad.error, FailedPrecondition)
     assert (bad.error.reason, bad.labels, bad.anomaly) == ("NOT_A_NUMBER", (), "")
@@ -102,18 +108,18 @@ def test_a_package_may_have_them_as_an_anomaly_and_no_label_whose_score_is_none(
     odd, good = postprocess.run({"y": np.array([scores, [0, 9, 0]])})
     assert (odd.error, good.error, good.anomaly) == (None, None, "")
     assert "not all numbers" in odd.anomaly
-    assert sorted(each.class_index for each in odd.labels) == [i for i, each in enumerate(scores) if np.isfinite(each)]
+    assert sorted(each.index for each in odd.labels) == [i for i, each in enumerate(scores) if np.isfinite(each)]
 
 
 def test_a_sigmoid_of_infinity_is_a_number_and_one_of_nan_is_none() -> None:
     answers = Postprocess.load([{"op": "sigmoid"}, {"op": "classify"}]).run({"y": np.array([[INF, -INF], [NAN, 1]])})
-    assert [(each.class_index, each.score) for each in answers[0].labels] == [(0, 1), (1, 0)]
+    assert [(each.index, each.score) for each in answers[0].labels] == [(0, 1), (1, 0)]
     assert answers[1].error is not None
 
 
 def test_a_class_that_is_ruled_out_by_minus_infinity_is_never_named() -> None:
     (row,) = Postprocess.load([{"op": "classify"}]).run({"y": np.array([[-INF, 3, 1]])})
-    assert [each.class_index for each in row.labels] == [1, 2]
+    assert [each.index for each in row.labels] == [1, 2]
     assert (row.error, row.anomaly) == (None, "")
 
 
@@ -164,10 +170,6 @@ def test_wrong_steps_are_refused_at_load_with_their_path(steps: Any, field: str)
     assert refusal(steps, {"empty line": b"a\n\nb", "latin": b"\xe9"}).fields[0].field == field
 
 
-def test_file_names_are_told_without_the_files() -> None:
-    assert post_file_names(CLASSIFY) == ("标签.txt",)
-
-
 @given(
     rows=numpy_st.arrays(
         np.float32, st.tuples(st.integers(1, 6), st.integers(1, 40)), elements=st.floats(-50, 50, width=32)
@@ -175,11 +177,11 @@ def test_file_names_are_told_without_the_files() -> None:
     top_k=st.integers(1, 45),
 )
 def test_the_best_are_those_of_a_full_sort_and_each_row_gets_its_own(rows: Any, top_k: int) -> None:
-    answers = Postprocess.load([{"op": "classify"}]).run({"y": rows}, top_k)
+    answers = Postprocess.load([{"op": "classify"}]).run({"y": rows}, Options(top_k=top_k))
     for row, answer in zip(rows, answers, strict=True):
         scores = [scored.score for scored in answer.labels]
         assert scores == sorted(row.tolist(), reverse=True)[:top_k]
-        assert [row[scored.class_index] for scored in answer.labels] == scores
+        assert [row[scored.index] for scored in answer.labels] == scores
 
 
 def test_names_keep_the_blanks_in_which_they_differ() -> None:
@@ -189,4 +191,4 @@ def test_names_keep_the_blanks_in_which_they_differ() -> None:
 
 def test_rows_without_labels_say_that_they_are_no_numbers() -> None:
     outputs = {"x": np.array([[[1.0, 2.0]], [[np.nan, 1.0]], [[3.0, -np.inf]]]), "n": np.array([1, 2, 3])}
-    assert [bool(row.anomaly) for row in without_labels(outputs, 3)] == [False, True, True]
+    assert [bool(row.anomaly) for row in without_meaning(outputs, 3)] == [False, True, True]
