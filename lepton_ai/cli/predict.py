@@ -80,7 +80,8 @@ def predict(
         from lepton_ai.cli.answers_csv import write_answers
 
         write_answers(csv_path, sent.examples, sent.predictions)
-        print_note(f"{len(sent.examples)} answers are in {csv_path}." if str(csv_path) != "-" else "")
+        if str(csv_path) != "-":
+            print_note(f"{len(sent.examples)} answers are in {csv_path}.")
     if as_json:
         print_json(answer_document([each.name for each in sent.examples], sent.answers))
     elif csv_path is None:

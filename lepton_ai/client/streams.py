@@ -28,35 +28,69 @@ AnswerEach = Callable[[Sequence[Given]], Awaitable[Answer]]
 async def predictions_of(examples: Any, answer: AnswerEach) -> AsyncGenerator[Prediction]:
     """The predictions for examples of an iterable, also an asynchronous one, in order.
 
-    Of an iterable without length, calls grow while they have to wait for earlier ones: a few examples are answered at
-    once, and many quickly. An error of the iterable is raised after the answers to what came before it.
+    While a call may be made, all examples that are there go with it: those that come one by one are answered at once,
+    and many quickly. An error of the iterable is raised after the answers to what came before it.
     """
     under_way: deque[asyncio.Task[Answer]] = deque()
-    faults: list[Exception] = []
-    source = examples if isinstance(examples, AsyncIterable) else many_examples(examples)
-    batches = _async_batches(source, _rows_a_call(source, under_way), faults)
-    reading: asyncio.Task[Sequence[Given]] | None = _read(batches)
+    source = _Source(examples if isinstance(examples, AsyncIterable) else many_examples(examples))
     try:
-        while reading is not None or under_way:
-            if under_way and (reading is None or len(under_way) >= CALLS_AT_ONCE or under_way[0].done()):
-                for prediction in (await under_way.popleft()).predictions:
+        while under_way or not source.has_ended:
+            if source.batch.examples and len(under_way) < CALLS_AT_ONCE:
+                under_way.append(asyncio.ensure_future(answer(source.take())))
+            elif under_way and under_way[0].done():
+                for prediction in under_way.popleft().result().predictions:
                     yield by_itself(prediction)
-                continue
-            assert reading is not None  # noqa: S101 - else a call is under way
-            await asyncio.wait({reading, *list(under_way)[:1]}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                batch = reading.result()
-                reading = _read(batches) if batch else None
-                if batch:
-                    under_way.append(asyncio.ensure_future(answer(batch)))
-        if faults:
-            raise faults[0]
+            else:
+                await source.wait(under_way)
+        source.raise_fault()
     finally:
-        tasks = [*under_way, *([reading] if reading is not None else [])]
-        for task in tasks:
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await batches.aclose()
+        await asyncio.gather(source.close(), *under_way, return_exceptions=True)
+
+
+class _Source:
+    """Reads an iterable into the next call's batch, and waits while that is full."""
+
+    def __init__(self, examples: Iterable[Given] | AsyncIterable[Given]) -> None:
+        self.batch = Batch()
+        self._changed, self._room = asyncio.Event(), asyncio.Event()
+        self._reader = asyncio.ensure_future(self._read(examples))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether everything was taken."""
+        return self._reader.done() and not self.batch.examples
+
+    def take(self) -> Sequence[Given]:
+        """What there is."""
+        self._room.set()
+        return self.batch.take()
+
+    async def wait(self, calls: Iterable[asyncio.Task[Answer]]) -> None:
+        """Until there are more examples, or none any more, or a call is over."""
+        self._changed.clear()
+        changed = asyncio.ensure_future(self._changed.wait())
+        reader = () if self._reader.done() else (self._reader,)
+        await asyncio.wait({changed, *reader, *list(calls)[:1]}, return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+
+    def raise_fault(self) -> None:
+        """Raise what the iterable raised."""
+        self._reader.result()
+
+    async def close(self) -> None:
+        """Read no more."""
+        self._reader.cancel()
+        await asyncio.wait([self._reader])
+
+    async def _read(self, examples: Iterable[Given] | AsyncIterable[Given]) -> None:
+        async for example in _each(examples):
+            self.batch.add(example)
+            self._changed.set()
+            while self.batch.is_full(ROWS_A_CALL):
+                self._room.clear()
+                await self._room.wait()
 
 
 def answers_of(examples: Any, answer: Callable[[Sequence[Given]], Answer]) -> Generator[Answer]:
@@ -78,22 +112,10 @@ def answers_of(examples: Any, answer: Callable[[Sequence[Given]], Answer]) -> Ge
         threads.shutdown(cancel_futures=True)
 
 
-def _rows_a_call(source: Any, under_way: Sequence[Any]) -> Callable[[], int]:
-    """How many examples the next call takes, as many calls being under way as there are now."""
+def _rows_a_call(source: Any, under_way: Iterable[Future[Answer]]) -> Callable[[], int]:
+    """How many examples the next call takes: one where nothing is under way, so that it is answered at once."""
     is_there = isinstance(source, Sequence)
-    return lambda: ROWS_A_CALL if is_there or len(under_way) >= CALLS_AT_ONCE else 1
-
-
-def _read(batches: AsyncGenerator[list[Given]]) -> asyncio.Task[Sequence[Given]]:
-    """The next examples; none at the end."""
-
-    async def read() -> Sequence[Given]:
-        try:
-            return await anext(batches)
-        except StopAsyncIteration:
-            return ()
-
-    return asyncio.ensure_future(read())
+    return lambda: ROWS_A_CALL if is_there or not all(call.done() for call in under_way) else 1
 
 
 def _batches(examples: Iterable[Given], rows: Callable[[], int], faults: list[Exception]) -> Generator[list[Given]]:
@@ -101,21 +123,6 @@ def _batches(examples: Iterable[Given], rows: Callable[[], int], faults: list[Ex
     batch = Batch()
     try:
         for example in examples:
-            batch.add(example)
-            if batch.is_full(rows()):
-                yield batch.take()
-    except Exception as error:  # noqa: BLE001 - of the caller's iterable, raised when its turn comes
-        faults.append(error)
-    if batch.examples:
-        yield batch.take()
-
-
-async def _async_batches(
-    examples: Iterable[Given] | AsyncIterable[Given], rows: Callable[[], int], faults: list[Exception]
-) -> AsyncGenerator[list[Given]]:
-    batch = Batch()
-    try:
-        async for example in _each(examples):
             batch.add(example)
             if batch.is_full(rows()):
                 yield batch.take()
