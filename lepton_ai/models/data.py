@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lepton_ai.datasets import Cleaned, Column, Dataset, Schema, from_arrays, from_rows
+from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
 from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
 from lepton_ai.datasets.inference import infer_column
-from lepton_ai.datasets.schema import unknown_column
+from lepton_ai.datasets.model_rows import ModelRow, model_rows
 from lepton_ai.errors import InvalidInput
+from lepton_ai.file import File
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
 from lepton_ai.prediction import Input, takes_only_a_file, to_item
-from lepton_ai.training.prepared import as_declared
 
 Data = Dataset | tuple[Any, Any] | Mapping[str, Any] | Iterable[Any]
 """A data set; a pair of inputs and targets; a data frame; arrays by column name; records or pairs one by one."""
@@ -58,12 +57,11 @@ def as_dataset(data: Data, targets: Any = None) -> Dataset:
 def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str, RawValue]], bool]:
     """Raw inputs for a pipeline, and whether they were several examples rather than one.
 
-    An array with one dimension more than an example has holds several. Raises InvalidInput for what cannot be sent.
+    An array with one dimension more than an example has holds several. Columns of tables that the model does not take
+    are passed over. Raises InvalidInput for what cannot be sent, and for a column that is lacking.
     """
-    if isinstance(inputs, Dataset):
-        return list(as_declared(inputs, pipeline).rows(tuple(pipeline.inputs))), True
-    if is_frame(inputs):
-        return _frame_rows(inputs, pipeline), True
+    if isinstance(inputs, Dataset) or is_frame(inputs):
+        return [_contents(row) for row in model_rows(inputs, pipeline.inputs, pipeline.readings)], True
     if hasattr(inputs, "to_list") and not _is_named(inputs, pipeline):  # a series of pandas or Polars: examples
         inputs = inputs.to_list()
     if isinstance(inputs, Tensor):
@@ -137,14 +135,8 @@ def _are_vectors(targets: Sequence[Any]) -> bool:
     )
 
 
-def _frame_rows(frame: Any, pipeline: Pipeline) -> list[Mapping[str, RawValue]]:
-    """The rows of a data frame, its values read as they were read for training; other columns are passed over."""
-    given = frame_columns(frame)
-    columns = [Column(name, kind) for name, kind in pipeline.inputs.items() if name in given]  # type: ignore[arg-type]
-    if not columns:
-        raise unknown_column(next(iter(pipeline.inputs)), tuple(given))
-    data = Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns)))
-    return list(as_declared(data, pipeline))
+def _contents(row: ModelRow) -> dict[str, RawValue]:
+    return {name: value.read() if isinstance(value, File) else value for name, value in row.items()}
 
 
 def _from_examples(data: Any) -> Dataset:

@@ -13,12 +13,8 @@ import torch
 from torch import nn
 
 from lepton_ai.errors import InvalidInput
-<<<<<<< HEAD:lepton_ai/models/options.py
-from lepton_ai.plain import name_of
-from lepton_ai.training.callbacks import Callback
-=======
 from lepton_ai.models.fitting.habits import FIT
->>>>>>> habits:lepton_ai/models/fitting/options.py
+from lepton_ai.plain import name_of
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
 
@@ -37,19 +33,9 @@ _METRICS = {
     "mean_absolute_error": "mae",
     "r2_score": "r2",
 }
-<<<<<<< HEAD:lepton_ai/models/options.py
-"""What other libraries call it."""
-_RARE_CLASSES = (
-    'Use loss="focal", loss=torch.nn.CrossEntropyLoss(weight=…), or repeat the rows of rare classes after the split: '
-    "lepton_ai.datasets.augment.oversample(train)."
-)
-_DIFFERENT = dict.fromkeys(("class_weight", "class_weights", "sample_weight"), _RARE_CLASSES)
-"""What other libraries have and is done otherwise here."""
+"""What other libraries call it; of a squared error the root is shown."""
 _OF_THIS_RUN = ("callbacks", "checkpoint", "checkpoint_steps", "progress")
 """Settings that do not decide what is learned."""
-=======
-"""What other libraries call it; of a squared error the root is shown."""
->>>>>>> habits:lepton_ai/models/fitting/options.py
 _NUMBERS = {"int": Integral, "float": Real}
 
 
