@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lepton_ai.archive import read_kind
-from lepton_ai.client import Client
+from lepton_ai.client import Client, Deployment
 from lepton_ai.models.saving import TRAINED_FILE, load_model
 
 if TYPE_CHECKING:
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
     from lepton_ai.models.model import Model
     from lepton_ai.reinforcement import Agent
-    from lepton_ai.v1 import registry_pb2
 
 
-def load(path: Path | str) -> Model:
-    """Read a model that `save` wrote. Raises NotFound, InvalidInput for another kind of file, DataLoss."""
-    return load_model(path)
+def load(path: Path | str) -> Any:
+    """Read what `save` wrote: a model of `lepton_ai.models`, or an agent of `lepton_ai.reinforcement`.
+
+    Raises NotFound, InvalidInput for another kind of file, DataLoss for a damaged one.
+    """
+    if read_kind(path) != "agent":
+        return load_model(path)
+    from lepton_ai.reinforcement import load as load_agent
+
+    return load_agent(path)
 
 
 def deploy(
@@ -31,12 +37,13 @@ def deploy(
     description: str = "",
     addresses: Addresses | None = None,
     wait_s: float = 120.0,
-) -> registry_pb2.Deployment:
+) -> Deployment:
     """Pack a trained model or agent, or the file of one, push it as the next version of `name`, wait until it serves.
 
-    Without addresses, the platform is found as `Client` finds it. Raises LeptonError: the class says what went wrong.
+    What it returns prints as one line. Without addresses, the platform is found as `Client` finds it. Raises
+    LeptonError: the class says what went wrong.
     """
-    trained = _read(model) if isinstance(model, str | Path) else model
+    trained: Model | Agent = load(model) if isinstance(model, str | Path) else model
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
         trained.package(Path(directory) / "package", name=name, description=description)
         version = client.push(Path(directory) / "package")
@@ -51,12 +58,3 @@ def pull(model: str, *, module: nn.Module | None = None, addresses: Addresses | 
     """
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
         return load_model(client.download(model, TRAINED_FILE, Path(directory) / TRAINED_FILE), module=module)
-
-
-def _read(path: Path | str) -> Model | Agent:
-    if read_kind(path) != "agent":
-        return load_model(path)
-    from lepton_ai.reinforcement import load as load_agent
-
-    agent: Agent = load_agent(path)
-    return agent

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import io
 import math
+import re
 import uuid
 from typing import Any
 
@@ -16,6 +18,8 @@ import numpy as np
 Scalar = decimal.Decimal | datetime.date | datetime.time | datetime.timedelta | uuid.UUID
 """What databases hand over beside texts, bytes and numbers; a datetime is a date."""
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _PANDAS_MISSING = ("NAType", "NaTType")
 _PANDAS_SPANS = ("Period", "Interval")
 _LARGEST_EXACT = 1 << 53
@@ -85,3 +89,21 @@ def plain_value(value: Any) -> Any:
 def _is_of_pandas(value: Any, names: tuple[str, ...]) -> bool:
     kind = type(value)
     return kind.__name__ in names and kind.__module__.startswith("pandas")
+
+
+def picture_file(value: Any) -> bytes | None:
+    """A picture of Pillow as a file that holds the same pixels; None for everything else.
+
+    Pillow is not imported to know its pictures.
+    """
+    if not any((base.__module__, base.__name__) == ("PIL.Image", "Image") for base in type(value).__mro__):
+        return None
+    file = io.BytesIO()
+    picture = value if value.mode in _PNG_MODES else value.convert("RGB")
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def name_of(value: Any) -> str:
+    """A function or an object in words that are the same in the next process: without its place in memory."""
+    return _ADDRESS.sub("", str(value))

@@ -13,7 +13,7 @@ from lepton_ai.errors import InternalError, InvalidInput, LeptonError
 from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.outputs import Outputs
-from lepton_ai.plain import Scalar, nearest_float, plain_value
+from lepton_ai.plain import Scalar, nearest_float, picture_file, plain_value
 from lepton_ai.postprocessing.answers import RowAnswer
 from lepton_ai.postprocessing.messages import read_answer
 from lepton_ai.tensors import Array, checked_text, from_proto, to_proto
@@ -88,7 +88,7 @@ def to_examples(values: Iterable[Input]) -> list[Input]:
     raise InvalidInput.of_field(
         "values",
         f"is a {type(values).__name__}, not a list of examples",
-        fix='Send a list, [value] for a single one; the rows of a data frame are frame.to_dict("records").',
+        fix="Send a list, [value] for a single one, or a data frame.",
     )
 
 
@@ -124,6 +124,8 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
         return common_pb2.Value(number=float(value))
     if isinstance(value, np.ndarray):
         return common_pb2.Value(tensor=to_proto(name, value))
+    if (picture := picture_file(value)) is not None:
+        return common_pb2.Value(data=picture)
     raise InvalidInput.of_field(_field(name), f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
 
 
@@ -143,11 +145,14 @@ def _field(name: str) -> str:
 def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") -> Answer:
     """A response as plain values. Raises InternalError when its tensors do not belong to its predictions."""
     tensors = {tensor.name: from_proto(tensor) for tensor in response.tensors}
+    predictions = tuple(_to_predictions(response.predictions, tensors))
+    for error in (each.error for each in predictions if each.error is not None):
+        error.trace_id = trace_id
     return Answer(
         model=response.model_name,
         version=response.model_version,
         alias=response.model_alias,
-        predictions=tuple(_to_predictions(response.predictions, tensors)),
+        predictions=predictions,
         tensors=tensors,
         prediction_id=response.prediction_id,
         request_id=response.request_id,

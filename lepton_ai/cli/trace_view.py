@@ -94,10 +94,11 @@ class TraceView:
     def _bar(self, line: _Line, cells: int) -> Text:
         if line.duration_us is None or cells <= 0:
             return Text()
-        scale = cells / max(1, self._tree.duration_us)
+        scale = cells / max(1, self._tree.scale_us)
         first = min(max(0, int((line.start_us - self._tree.start_us) * scale)), cells - 1)
-        last = min(max(first + 1, round((line.start_us - self._tree.start_us + line.duration_us) * scale)), cells)
-        return Text.assemble(" " * first, (line.bar * (last - first), line.style))
+        end = max(first + 1, round((line.start_us - self._tree.start_us + line.duration_us) * scale))
+        bar = line.bar * (end - first) if end <= cells else line.bar * (cells - first - 1) + "…"
+        return Text.assemble(" " * first, (bar, line.style))
 
 
 def clean(text: str) -> str:
@@ -126,6 +127,8 @@ def _label(span: SpanView, colour: str) -> Text:
     label.append(f" {clean(span.operation) or '(no name)'}", "red" if span.error else "")
     if (size := span.tag("lepton.batch.size")) is not None:
         label.append(f" ×{clean(str(size))}", "bold")
+    if span.left:
+        label.append(" (caller left)", "dim")
     if span.links:
         label.append(f" ({_counted(len(span.links), 'link')})", "dim")
     if span.error and (message := span.tag("otel.status_description")):

@@ -83,7 +83,8 @@ def values(array: pa.Array, column: Column) -> Sequence[Any]:
         return [_time_text(value) for value in _python_times(array)]
     cells = array.to_pylist()
     if is_list(kind):
-        return [None if cell is None else np.asarray(cell) for cell in cells]
+        dtype = np.uint8 if _holds_bytes(array) else None
+        return [None if cell is None else np.asarray(cell, dtype) for cell in cells]
     if pa.types.is_decimal(kind):
         return [None if cell is None else decimal_number(cell) for cell in cells]
     if column.kind == "number":
@@ -91,6 +92,13 @@ def values(array: pa.Array, column: Column) -> Sequence[Any]:
     if column.kind == "category":
         return [one_form(cell) if isinstance(cell, str) else cell for cell in cells]
     return cells  # type: ignore[no-any-return]  # pyarrow has no types
+
+
+def _holds_bytes(array: pa.Array) -> bool:
+    """Whether lists are of pixels; all others are of Python's own numbers."""
+    while is_list(array.type):
+        array = array.flatten()
+    return bool(array.type == pa.uint8() and not array.null_count)
 
 
 def fixed_tensors(array: pa.Array) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,6 +14,7 @@ from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation
 from lepton_ai.models.data import Data, as_dataset
+from lepton_ai.models.fitting.habits import EVALUATE, taking
 from lepton_ai.models.model import Model
 from lepton_ai.models.recommend_network import Matcher, RankingNetwork, RatingNetwork
 from lepton_ai.pipeline import Pipeline
@@ -19,6 +22,7 @@ from lepton_ai.postprocessing import Label
 from lepton_ai.training.evaluation import evaluate
 from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material
+from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.ratings import Ranking, Rating
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task, class_name
@@ -26,11 +30,14 @@ from lepton_ai.training.tasks import Task, class_name
 _USERS, _ITEMS = "users.txt", "items.txt"
 _MAX_SEEN_CELLS = 64 << 20
 _HIGHEST_RATED = 10
+_RATING_NAMES = ("rating", "ratings", "stars", "score", "评分", "打分", "星级", "分数")
+"""Columns that hold ratings where the data set names no target, in this order; case does not matter."""
 
 
 class Recommender(Model):
     """Learns from (user, item) rows: with objective "rating" the number in the target column, with "ranking" the item.
 
+    Without a target column, ratings are those of the column `rating`, `stars`, `score`, 评分 or the like.
     `kind` "factors" is matrix factorisation with biases (Koren et al. 2009); "two_tower" puts layers over both vectors,
     and for "ranking" makes the user's of what that user took so far. Users and items are columns found under the names
     `user` and `item`; other columns are not looked at. Someone unknown gets what is right for everybody. Served,
@@ -84,7 +91,7 @@ class Recommender(Model):
         items = names_in(data, self.config["item"])
         if self.config["objective"] == "ranking":
             return Ranking(items, column=self.config["item"])
-        return Rating.of(data)
+        return Rating.of(with_ratings(data))
 
     def build_network(self) -> nn.Module:
         if self.pipeline is None or self.task is None:
@@ -106,6 +113,9 @@ class Recommender(Model):
             )
         return RankingNetwork(matcher, users, items, excludes=self.config["exclude_seen"], by_history=bool(layers))
 
+    def _prepared(self, data: Dataset) -> Prepared:
+        return super()._prepared(with_ratings(data) if isinstance(self.task, Rating) else data)
+
     @property
     def items(self) -> tuple[str, ...]:
         """All items that were there to learn from."""
@@ -120,6 +130,7 @@ class Recommender(Model):
             network.note(users, torch.from_numpy(material.train.targets["item"]))
         return super().train(material, settings)
 
+    @taking(EVALUATE)
     def evaluate(self, data: Data, targets: Any = None, *, batch_size: int = 256) -> Evaluation:
         """As every model; for "ranking" also "popularity_hit_rate": that of recommending what most people took."""
         _, task = self._trained()
@@ -129,6 +140,11 @@ class Recommender(Model):
             popular = evaluate(self.network.by_popularity(), task, rows, batch_size=batch_size)
             figures["popularity_hit_rate"] = popular["hit_rate"]
         return Evaluation(figures, main_metric=task.main_metric)
+
+    def report(self, path: Path | str, data: Data | None = None) -> Path:
+        """As every model."""
+        rows = self._held_out if data is None else as_dataset(data)
+        return super().report(path, with_ratings(rows) if rows is not None and isinstance(self.task, Rating) else rows)
 
     def recommend(self, user: str, n: int = _HIGHEST_RATED) -> list[Label]:
         """The `n` items that suit a user best, best first: with the expected rating, or a probability, as score.
@@ -151,6 +167,22 @@ class Recommender(Model):
     def _names(self, file: str) -> tuple[str, ...]:
         pipeline, _ = self._trained()
         return tuple(pipeline.to_proto().files[file].decode().removesuffix("\n").split("\n"))
+
+
+def with_ratings(data: Dataset) -> Dataset:
+    """The data with its ratings as the target. Raises InvalidInput when it has neither a target nor a usual name."""
+    if data.schema.target is not None:
+        return data
+    lowered = {name.strip().lower(): name for name in reversed(data.schema.names)}
+    found = next((lowered[name] for name in _RATING_NAMES if name in lowered), None)
+    if found is None:
+        raise InvalidInput(
+            f"There is no column of ratings among {', '.join(data.schema.names)}.",
+            reason="NO_TARGET",
+            fix='Call it "rating", or data.with_schema(data.schema.with_roles(COLUMN="target")). Rows without ratings '
+            'train Recommender("ranking").',
+        )
+    return data.with_schema(data.schema.with_column(replace(data.schema[found], role="target", kind="number")))
 
 
 def names_in(data: Dataset, column: str) -> tuple[str, ...]:

@@ -29,9 +29,10 @@ TRAINED_FILE = "trained.pth"
 _GOLDEN, _PIPELINE = "golden/", "pipeline/"
 
 
-def save_model(model: Model, path: Path | str) -> Path:
+def save_model(model: Model, path: Path | str, *, history: History | None = None) -> Path:
     """Write a trained model; of several processes that train together only the first one does.
 
+    `history` takes the place of the model's own.
     Raises FailedPrecondition for an untrained model, ResourceExhausted for a full disk.
     """
     if model.pipeline is None or model.task is None:
@@ -47,7 +48,7 @@ def save_model(model: Model, path: Path | str) -> Path:
         "config": model.config,
         "pipeline": json.loads(model.pipeline.document_json),
         "task": model.task.document(),
-        "history": model.history.document(),
+        "history": (model.history if history is None else history).document(),
         "lineage": model.lineage,
         "golden": golden,
     }

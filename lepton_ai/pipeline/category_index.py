@@ -16,8 +16,7 @@ from lepton_ai.pipeline.vocabulary import read_vocabulary
 UNKNOWN_INDEX = 0
 """Stands for every category that the file does not name."""
 
-
-_UNKNOWN = ("UNKNOWN_CATEGORY", "The category is not a known one.")
+_UNKNOWN = ("UNKNOWN_CATEGORY", "is not a known category")
 
 
 class CategoryIndex(ValueOperation):

@@ -81,10 +81,10 @@ class ColumnsCall:
     effects: list[Callable[[], None]] = field(default_factory=list)
     """What steps want done when all steps have gone well: a batch that goes row by row must not be learned twice."""
 
-    def flag(self, rows: Mask, reason: str, message: str, *, which: int = 0) -> None:
+    def flag(self, rows: Mask, reason: str, problem: str, *, which: int = 0) -> None:
         """Note an anomaly of the `which`-th value that the step reads, in these rows."""
         if rows.any():
-            self.flags.append((np.flatnonzero(rows), Anomaly(self.origins[which], reason, message)))
+            self.flags.append((np.flatnonzero(rows), Anomaly(self.origins[which], reason, problem)))
 
 
 @runtime_checkable

@@ -73,9 +73,9 @@ class Call:
     given: tuple[Spec, ...] = ()
     """For each value that the current step reads, what was known about it at load."""
 
-    def flag(self, reason: str, message: str, *, which: int = 0) -> None:
+    def flag(self, reason: str, problem: str, *, which: int = 0) -> None:
         """Note an anomaly of the `which`-th value that the step reads."""
-        self.anomalies.append(Anomaly(self.origins[which], reason, message))
+        self.anomalies.append(Anomaly(self.origins[which], reason, problem))
 
     def check_tensor(self, elements: int, element_bytes: int) -> None:
         """Check that a tensor that is about to be made is not too large. Raises InvalidInput."""

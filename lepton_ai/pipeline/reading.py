@@ -23,8 +23,8 @@ FORMATS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 """Ways to write numbers, (decimal sign, thousands), the plainest first."""
 
-_PLAIN = str.maketrans("０１２３４５６７８９，．％−－＋’\u00a0\u202f\u2009", "0123456789,.%--+'   ")
-_CURRENCY = r"(?:[€$£¥₹₽₩₺₫元]|EUR|USD|GBP|CHF|CNY|RMB|JPY)"
+_PLAIN = str.maketrans("０１２３４５６７８９，．％−－＋’￥＄￡￦\u00a0\u202f\u2009", "0123456789,.%--+'¥$£₩   ")
+_CURRENCY = r"(?:[€$£¥₹₽₩₺₫元円]|EUR|USD|GBP|CHF|CNY|RMB|JPY)"
 _NUMBER = re.compile(
     rf"([+-]?)\s*({_CURRENCY})?\s*([+-]?)(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?\s*({_CURRENCY})?\s*(%)?", re.IGNORECASE
 )

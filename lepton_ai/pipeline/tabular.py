@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,10 +21,10 @@ from lepton_ai.pipeline.values import one_form
 
 _T = TypeVar("_T")
 
-_MISSING_FILLED = ("MISSING_VALUE", "The value is missing and was filled in.")
-_NOT_FINITE_FILLED = ("NOT_FINITE", "The value is not a finite number and was replaced.")
-_UNKNOWN_CATEGORY = ("UNKNOWN_CATEGORY", "The category is not a known one and was left out.")
-_BEYOND_FP32 = ("NOT_FINITE", "The joined vector holds a number that FP32 cannot hold.")
+_UNKNOWN_CATEGORY = ("UNKNOWN_CATEGORY", "is not a known category and was left out")
+_BEYOND_FP32 = ("NOT_FINITE", "is a number that FP32 cannot hold")
+_SHOWN_CHARACTERS = 40
+"""Of a category in a message."""
 
 PerColumn = float | dict[str, float]
 Categories = Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(min_length=1, max_length=4096)]
@@ -58,25 +59,22 @@ class Impute(ColumnOperation):
         return one_form(fill) if isinstance(fill, str) else fill
 
     def _filled(self, value: float | str | None, which: int, call: Call) -> float | str:
-        if value is None:
-            call.flag(*_MISSING_FILLED, which=which)
-        elif isinstance(value, float) and not math.isfinite(value):
-            call.flag(*_NOT_FINITE_FILLED, which=which)
-        else:
+        if value is not None and (isinstance(value, str) or math.isfinite(value)):
             return value
-        return self._fill(self.on[which])
+        fill = self._fill(self.on[which])
+        call.flag(*(_missing_filled(fill) if value is None else _not_finite_filled(fill)), which=which)
+        return fill
 
     def _filled_column(self, column: Numbers | CategoryColumn, which: int, call: ColumnsCall) -> Column:
         fill = self._fill(self.on[which])
         if isinstance(column, CategoryColumn):
-            call.flag(column.spread((name is None for name in column.names), np.bool_), *_MISSING_FILLED, which=which)
+            missing = column.spread((name is None for name in column.names), np.bool_)
+            call.flag(missing, *_missing_filled(fill), which=which)
             return CategoryColumn(column.codes, [str(fill) if name is None else name for name in column.names])
         bad = ~np.isfinite(column.values)
-        if column.missing is not None:
-            call.flag(column.missing, *_MISSING_FILLED, which=which)
-            call.flag(bad & ~column.missing, *_NOT_FINITE_FILLED, which=which)
-        else:
-            call.flag(bad, *_NOT_FINITE_FILLED, which=which)
+        missing = np.zeros_like(bad) if column.missing is None else column.missing
+        call.flag(missing, *_missing_filled(fill), which=which)
+        call.flag(bad & ~missing, *_not_finite_filled(fill), which=which)
         return Numbers(np.where(bad, float(fill), column.values))
 
 
@@ -245,27 +243,29 @@ class Concat(ColumnOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         parts: list[float] = []
+        ends = []
         for which, value in enumerate(values):
             if isinstance(value, np.ndarray):
                 parts.extend(value.tolist())
             else:
                 parts.append(_finite(value, which, call))
+            ends.append(len(parts))
         with np.errstate(over="ignore"):  # beyond FP32: flagged below
             vector = np.asarray(parts, dtype=np.float32)
         if not np.isfinite(vector).all():
-            call.flag(*_BEYOND_FP32)
+            for which, (begin, end) in enumerate(pairwise([0, *ends])):
+                if not np.isfinite(vector[begin:end]).all():
+                    call.flag(*_BEYOND_FP32, which=which)
         return (vector,)
 
     def apply_columns(self, columns: tuple[Any, ...], call: ColumnsCall) -> tuple[Column, ...]:
         widths = [1 if isinstance(column, Numbers) else column.shape[1] for column in columns]
         vectors = np.empty((call.count, sum(widths)), dtype=np.float32)
-        begin = 0
-        for column, width in zip(columns, widths, strict=True):
+        for which, (column, (begin, end)) in enumerate(zip(columns, pairwise([0, *accumulate(widths)]), strict=True)):
             part = column.finite()[:, np.newaxis] if isinstance(column, Numbers) else column
             with np.errstate(over="ignore"):  # beyond FP32: flagged below
-                vectors[:, begin : begin + width] = part
-            begin += width
-        call.flag(~np.isfinite(vectors).all(axis=1), *_BEYOND_FP32)
+                vectors[:, begin:end] = part
+            call.flag(~np.isfinite(vectors[:, begin:end]).all(axis=1), *_BEYOND_FP32, which=which)
         return (vectors,)
 
 
@@ -290,8 +290,22 @@ def _for_column(value: _T | dict[str, _T], column: str, *, parameter: str) -> _T
     return value[column]
 
 
+def _missing_filled(fill: float | str) -> tuple[str, str]:
+    return "MISSING_VALUE", f"was missing, filled with {_short(fill)}"
+
+
+def _not_finite_filled(fill: float | str) -> tuple[str, str]:
+    return "NOT_FINITE", f"was not a finite number, replaced by {_short(fill)}"
+
+
+def _short(fill: float | str) -> str:
+    if not isinstance(fill, str):
+        return f"{fill:.6g}"
+    return fill if len(fill) <= _SHOWN_CHARACTERS else fill[: _SHOWN_CHARACTERS - 1] + "…"
+
+
 def _out_of_range(low: float, high: float) -> tuple[str, str]:
-    return "OUT_OF_RANGE", f"The value is outside {low:g} to {high:g} and was clipped."
+    return "OUT_OF_RANGE", f"is outside {low:g} to {high:g} and was clipped"
 
 
 def _no_entry(column: str, *, parameter: str) -> Misfit:

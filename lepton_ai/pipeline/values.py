@@ -44,11 +44,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """Something odd about an input that could be processed all the same. The message never holds the value."""
+    """Something odd about an input that could be processed all the same; never told with the value itself."""
 
     input: str
     reason: str
-    message: str
+    problem: str
+
+    @property
+    def message(self) -> str:
+        """What was odd about which input, for people."""
+        return f"{self.input}: {self.problem}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,13 @@ def accept(
     """
     if set(inputs) == {""} and len(kinds) == 1:  # the only input may go without its name
         inputs = {next(iter(kinds)): inputs[""]}
+    if "" in inputs:
+        raise InvalidInput.of_field(
+            "inputs",
+            "a single value without a name, and the model takes several",
+            reason="UNKNOWN_INPUT",
+            fix=f"Send them by name: {', '.join(kinds)}.",
+        )
     for name in inputs:
         if name not in kinds:
             raise InvalidInput.of_field(

@@ -18,7 +18,8 @@ from lepton_ai.reinforcement.tabular import QLearning, Sarsa
 
 if TYPE_CHECKING:
     from lepton_ai.reinforcement.deep import DQN
+    from lepton_ai.reinforcement.saving import load
 
-__all__ = ["DQN", "Agent", "Evaluation", "History", "QLearning", "Sarsa", "Schedule"]
+__all__ = ["DQN", "Agent", "Evaluation", "History", "QLearning", "Sarsa", "Schedule", "load"]
 
-__getattr__ = lazily(__name__, {"DQN": "lepton_ai.reinforcement.deep"})
+__getattr__ = lazily(__name__, {"DQN": "lepton_ai.reinforcement.deep", "load": "lepton_ai.reinforcement.saving"})

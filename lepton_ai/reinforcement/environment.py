@@ -119,7 +119,7 @@ def _recipe_of(spec: EnvSpec | None) -> Recipe | None:
 def _unknown(name: str, error: Exception) -> LeptonError:
     said = str(error).rstrip(".")
     return NotFound(
-        f"There is no environment {name[:100]!r}: {said}.",
+        f"There is no environment {name[:100]!r}: {said}{'' if said.endswith('?') else '.'}",
         reason="UNKNOWN_ENVIRONMENT",
         fix="See gymnasium.envs.registry for the names, and install the package that brings the environment.",
     )

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _KIND, _FORMAT = "agent", 1
+_GIVE_ONE = (
+    "Make the environment yourself and give it to lepton_ai.reinforcement.load(PATH, environment=…); what that gives "
+    "can be deployed, too."
+)
 _HISTORY = ("rewards", "lengths", "epsilons")
 
 
@@ -55,13 +59,10 @@ def load(path: Path | str, *, environment: Env | None = None) -> Agent:
 def _make(document: Mapping[str, Any], environment: Env | None) -> Agent:
     made = document["environment"]
     if environment is None and made is None:
-        raise InvalidInput("The agent's environment has no registered name.", fix="Give load an `environment`.")
+        raise InvalidInput("The agent's environment has no registered name.", reason="NO_ENVIRONMENT", fix=_GIVE_ONE)
     # "module:Name-v0" makes Gymnasium import a module, which a file may not ask for.
     if environment is None and ":" in made["name"]:
-        raise InvalidInput(
-            "The agent's environment names a module to import.",
-            fix="Import it yourself, make the environment and give it to load as `environment`.",
-        )
+        raise InvalidInput("The agent's environment names a module to import.", reason="NO_ENVIRONMENT", fix=_GIVE_ONE)
     settings = {**document["settings"], "action_names": document["action_names"]}
     make = _class(document["class"])
     if environment is not None:

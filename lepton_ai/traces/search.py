@@ -11,7 +11,7 @@ from typing import Any, cast
 from lepton_ai.traces.jaeger import Json, jaeger_trace, span_kind
 from lepton_ai.traces.query import TraceQuery
 from lepton_ai.traces.reader import TraceReader
-from lepton_ai.traces.spans import duration_us
+from lepton_ai.traces.spans import duration_us, was_left
 from lepton_ai.traces.stored import StoredSpan
 
 _MAX_TAG_CANDIDATES = 20_000
@@ -38,6 +38,10 @@ class TraceSummary:
     spans: int
     errors: int
     services: tuple[str, ...]
+    models: tuple[str, ...]
+    """As NAME@VERSION, those that the request was about."""
+    left: bool
+    """Whether it ended because its caller went: how long it took then says nothing of the platform."""
 
 
 def services(reader: TraceReader) -> list[str]:
@@ -156,6 +160,13 @@ def _summary(spans: Sequence[StoredSpan]) -> TraceSummary:
         start_us=start_us,
         duration_us=max(ends_us) - start_us,
         spans=len(spans),
-        errors=sum(span.error for span in spans),
+        errors=sum(span.error and not was_left(span.attribute) for span in spans),
         services=tuple(sorted({span.source.service for span in spans})),
+        models=tuple(sorted(set(filter(None, map(_model, spans))))),
+        left=was_left(first.attribute),
     )
+
+
+def _model(span: StoredSpan) -> str:
+    name, version = span.attribute("lepton.model.name"), span.attribute("lepton.model.version")
+    return f"{name}@{version}" if name and version else name

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 NO_SERVICE_NAME = "OTLPResourceNoServiceName"
 """What Jaeger calls the service of a resource without service.name."""
 
+_CODES_OF_LEAVING = (("rpc.response.status_code", "CANCELLED"), ("rpc.grpc.status_code", "1"))
+"""As today's and yesterday's conventions of OpenTelemetry have them."""
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8
 NO_TRACE_ID = bytes(_TRACE_ID_BYTES)
@@ -42,3 +46,11 @@ def why_rejected(span: Span, *, max_span_bytes: int | None) -> str:
 def duration_us(start_ns: int, end_ns: int) -> int:
     """A span's duration in µs; 0 when its end is missing or before its start (a clock that was set back)."""
     return max(0, end_ns - start_ns) // 1000
+
+
+def was_left(tag: Callable[[str], object]) -> bool:
+    """Whether a call ended because its caller went, which is how watches end, and no failure whoever marks it as one.
+
+    `tag` gives the span's tag of a name.
+    """
+    return any(str(tag(name)) == code for name, code in _CODES_OF_LEAVING)

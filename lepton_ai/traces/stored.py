@@ -50,6 +50,9 @@ class StoredSpan(Protocol):
     def end_ns(self) -> int: ...
     @property
     def error(self) -> bool: ...
+    def attribute(self, name: str) -> str:
+        """An attribute as text; empty when the span has none of that name."""
+
     @property
     def message(self) -> Span:
         """All of it."""
@@ -122,6 +125,11 @@ class _ProtobufSpan:
     def error(self) -> bool:
         return self.message.status.code == Status.STATUS_CODE_ERROR
 
+    def attribute(self, name: str) -> str:
+        value = next((pair.value for pair in self.message.attributes if pair.key == name), None)
+        kind = None if value is None else value.WhichOneof("value")
+        return "" if kind is None else str(getattr(value, kind))
+
 
 class _JsonSource:
     def __init__(self, resource_spans: Mapping[str, Any], scope_spans: Mapping[str, Any]) -> None:
@@ -173,6 +181,11 @@ class _JsonSpan:
     @property
     def error(self) -> bool:
         return bool(self._fields.get("status", {}).get("code") == Status.STATUS_CODE_ERROR)
+
+    def attribute(self, name: str) -> str:
+        pairs = self._fields.get("attributes", ())
+        value: Mapping[str, Any] = next((pair["value"] for pair in pairs if pair["key"] == name), {})
+        return str(next(iter(value.values()), ""))
 
     @property
     def message(self) -> Span:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lepton_ai.traces.segments import Moments, Segment, segments_of
+from lepton_ai.traces.spans import was_left
 
 Json = Mapping[str, Any]
 Tag = tuple[str, Any]
+
+_SPOILING = 10
+"""How many times longer than all else a call that was left must be to run out of the picture."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class SpanView:
     def end_us(self) -> int:
         return self.start_us + self.duration_us
 
+    @property
+    def left(self) -> bool:
+        """Whether it ended because its caller went."""
+        return was_left(self.tag)
+
     def tag(self, key: str) -> Any:
         """The value of a tag, None when the span has none of that name."""
         return next((value for name, value in self.tags if name == key), None)
@@ -66,6 +75,8 @@ class Row:
     missing_id: str
     children: int
     segments: tuple[Segment, ...]
+    failed_below: int = 0
+    """Spans with an error anywhere below: what folding the row would hide."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,13 @@ class TraceTree:
         return sum(span.error for span in self.spans)
 
     @property
+    def scale_us(self) -> int:
+        """How much time a picture should show. Watches, which last until their caller leaves, may run out of it."""
+        end_us = max((span.end_us for span in self.spans if not span.left), default=self.start_us)
+        scale_us = end_us - self.start_us
+        return scale_us if 0 < scale_us * _SPOILING < self.duration_us else self.duration_us
+
+    @property
     def missing_ids(self) -> tuple[str, ...]:
         """Ids of parents that are referred to and not here."""
         return tuple(row.missing_id for row in self.rows if row.missing_id)
@@ -99,7 +117,7 @@ def build_tree(trace: Json) -> TraceTree:
     parents is cut at its earliest span, and clocks that disagree only shift bars.
     """
     spans = sorted((span_view(span, trace) for span in trace["spans"]), key=_display_order)
-    rows = tuple(_rows(spans))
+    rows = _with_failures(list(_rows(spans)))
     start_us = min((span.start_us for span in spans), default=0)
     return TraceTree(
         trace_id=str(trace["traceID"]),
@@ -140,7 +158,7 @@ def span_view(span: Json, trace: Json) -> SpanView:
         start_us=span["startTime"],
         duration_us=max(0, span["duration"]),
         # Jaeger's own stores may hand the tag out as text.
-        error=any(key == "error" and value in (True, "true") for key, value in tags),
+        error=any(key == "error" and value in (True, "true") for key, value in tags) and not was_left(dict(tags).get),
         tags=tags,
         process_tags=_pairs(process.get("tags")),
         events=tuple(sorted(map(_event, span.get("logs") or ()), key=lambda event: event.time_us)),
@@ -182,6 +200,17 @@ def _rows(spans: Sequence[SpanView]) -> Iterator[Row]:
     for span in spans:
         if span.span_id not in drawn:  # only reachable in a circle
             yield from _subtree(span, children, drawn, depth=0)
+
+
+def _with_failures(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows, each with how many fail below it; backwards, as children come after their parent."""
+    waiting: dict[int, int] = defaultdict(int)  # depth → failures there and deeper, whose parent comes further up
+    counted = []
+    for row in reversed(rows):
+        below = waiting.pop(row.depth + 1, 0)
+        waiting[row.depth] += below + (row.span is not None and row.span.error)
+        counted.append(replace(row, failed_below=below))
+    return tuple(reversed(counted))
 
 
 def _subtree(root: SpanView, children: Mapping[str, list[SpanView]], drawn: set[str], *, depth: int) -> Iterator[Row]:

@@ -18,6 +18,7 @@ def waterfall(trace: Mapping[str, Any]) -> Json:
         "traceID": tree.trace_id,
         "startUs": tree.start_us,
         "durationUs": tree.duration_us,
+        "scaleUs": tree.scale_us,
         "services": tree.services,
         "errors": tree.error_count,
         "spans": sum(1 for _ in tree.spans),
@@ -30,6 +31,7 @@ def _row(row: Row, origin_us: int) -> Json:
         "depth": row.depth,
         "children": row.children,
         "missingID": row.missing_id,
+        "failedBelow": row.failed_below,
         "segments": [
             {"name": part.name, "startUs": part.start_us - origin_us, "durationUs": part.duration_us}
             for part in row.segments
@@ -47,6 +49,7 @@ def _span(span: SpanView, origin_us: int) -> Json:
         "startUs": span.start_us - origin_us,
         "durationUs": span.duration_us,
         "error": span.error,
+        "left": span.left,
         "tags": span.tags,
         "processTags": span.process_tags,
         "events": [

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from lepton_ai.datasets.show import Sheet
 
 
-_OF_THE_RUN = ("learning_rate", "duration_s")
+_OF_THE_CLOCK = ("duration_s",)
+_FINDINGS_OF_THE_CLOCK = ("data starvation",)
+_OF_THE_RUN = ("learning_rate", *_OF_THE_CLOCK)
+_VALIDATION, _OF_KERAS = "validation_", "val_"
 
 
 @dataclass(repr=False)
@@ -20,8 +23,8 @@ class History:
     """Figures of every epoch, notes of what was done about trouble, and how the run ended."""
 
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """Per epoch: "loss", "learning_rate", "duration_s"; of validation data "validation_loss" and each of the task's
-    metrics as "validation_…"."""
+    """Per epoch: "loss", "learning_rate", "duration_s" (not in packages); of validation data "validation_loss" and each
+    of the task's metrics as "validation_…"."""
     notes: list[dict[str, Any]] = field(default_factory=list)
     """What callbacks found and did: "epoch", "step", "finding", "advice", "action"."""
     best_epoch: int | None = None
@@ -29,8 +32,14 @@ class History:
     """Why the run ended before its last epoch; empty when it did not."""
 
     def __getitem__(self, name: str) -> list[float]:
-        """One figure over the epochs that have it."""
+        """One figure over the epochs that have it; Keras's "val_…" is our "validation_…"."""
+        name = _VALIDATION + name.removeprefix(_OF_KERAS) if name.startswith(_OF_KERAS) else name
         return [epoch[name] for epoch in self.epochs if name in epoch]
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Every figure over the epochs, by the names that Keras has for them."""
+        return {name: self[name] for name in keras_names(dict.fromkeys(self.names, 0.0))}
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -57,6 +66,12 @@ class History:
 
         return plot_history(self, path)
 
+    def without_clock(self) -> History:
+        """What the same data, settings and seed give again on any day: no durations, no finding about the time."""
+        epochs = [{name: value for name, value in epoch.items() if name not in _OF_THE_CLOCK} for epoch in self.epochs]
+        notes = [note for note in self.notes if note["finding"] not in _FINDINGS_OF_THE_CLOCK]
+        return History(epochs, notes, self.best_epoch, self.ended)
+
     def document(self) -> dict[str, Any]:
         """As JSON data; what is not finite becomes null."""
         values = {"epochs": self.epochs, "notes": self.notes, "best_epoch": self.best_epoch, "ended": self.ended}
@@ -72,3 +87,8 @@ class History:
             document.get("best_epoch"),
             str(document.get("ended", "")),
         )
+
+
+def keras_names(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures of an epoch as Keras calls them."""
+    return {name.replace(_VALIDATION, _OF_KERAS): value for name, value in figures.items()}

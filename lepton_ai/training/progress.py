@@ -20,22 +20,20 @@ _FEWEST = 3
 class ProgressBar(Callback):
     """A bar for the running epoch and a line for every finished one. Silent in other processes than the first.
 
-    In a notebook without ipywidgets there are only the lines.
+    Where there is no terminal, and in a notebook without ipywidgets, there are only the lines.
     """
 
-    def __init__(self, *, always: bool = False, console: Console | None = None) -> None:
-        """`always` prints the lines also when nobody is at a terminal."""
+    def __init__(self, *, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._interactive = self._console.is_terminal or self._console.is_jupyter
-        self._has_bar = not self._console.is_jupyter or find_spec("ipywidgets") is not None
-        self.shows = always or self._interactive
+        self._has_bar = self._console.is_terminal or (self._console.is_jupyter and find_spec("ipywidgets") is not None)
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._shown_s = 0.0
         self._begin_s, self._done, self._losses = 0.0, 0, 0.0
 
     def on_epoch_begin(self, state: TrainingState) -> None:
-        if not (self.shows and self._interactive and self._has_bar and state.is_first):
+        if not (self._has_bar and state.is_first):
             return
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -65,7 +63,7 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, state: TrainingState) -> None:
         self._stop()
-        if self.shows and state.is_first:
+        if state.is_first:
             line = Text(f"Epoch {state.epoch:>{len(str(state.settings.epochs))}}/{state.settings.epochs}  ")
             best = "  best" if state.history.best_epoch == state.epoch else ""
             width = self._console.width - len(line) - len(best) if self._interactive else None
@@ -74,7 +72,7 @@ class ProgressBar(Callback):
 
     def on_fit_end(self, state: TrainingState) -> None:
         self._stop()
-        if self.shows and state.is_first and state.stop_reason:
+        if state.is_first and state.stop_reason:
             self._console.print(f"Ended: {state.stop_reason}", markup=False, soft_wrap=True)
 
     def say(self, text: str) -> None:

@@ -13,15 +13,20 @@ from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
 
 _VALIDATION = "validation_"
+_EXPLODED = 100.0
+"""A validation loss of more than so many times the least one (or 1, where that is less) belongs to no good epoch."""
 
 
 class Selection:
-    """Watches one figure over the epochs and keeps the weights of the best one."""
+    """Watches one figure over the epochs and keeps the weights of the best one.
+
+    An epoch whose validation loss exploded is worse than every one whose loss did not, whatever it reaches by luck.
+    """
 
     def __init__(self, monitor: str, *, higher_is_better: bool, patience: int | None, keeps_weights: bool) -> None:
         self.monitor = monitor
         self.best: float | None = None
-        self._best_loss = math.inf
+        self._best_loss = self._least_loss = math.inf
         self.best_epoch: int | None = None
         self.weights: dict[str, Tensor] = {}
         self._higher = higher_is_better
@@ -33,6 +38,8 @@ class Selection:
         """Take an epoch into account. True when it is the best so far."""
         value = figures.get(self.monitor, math.nan)
         loss = figures.get("validation_loss", math.inf)
+        if loss < self._least_loss:
+            self._least_loss = loss
         if not (math.isfinite(value) and self._improves(value, loss)):
             self._waited += 1
             return False
@@ -45,9 +52,14 @@ class Selection:
         """Of epochs that are equally good, the one with the smaller validation loss."""
         if self.best is None:
             return True
+        if self._has_exploded(loss) != self._has_exploded(self._best_loss):
+            return self._has_exploded(self._best_loss)
         if value == self.best:
             return loss < self._best_loss
         return value > self.best if self._higher else value < self.best
+
+    def _has_exploded(self, loss: float) -> bool:
+        return math.isfinite(self._least_loss) and not loss <= _EXPLODED * max(1.0, self._least_loss)
 
     @property
     def is_over(self) -> bool:
@@ -56,13 +68,15 @@ class Selection:
 
     def document(self) -> dict[str, Any]:
         """What `restore` needs beside the weights, as JSON data."""
-        loss = self._best_loss if math.isfinite(self._best_loss) else None
-        return {"best": self.best, "best_loss": loss, "best_epoch": self.best_epoch, "waited": self._waited}
+        losses = {"best_loss": self._best_loss, "least_loss": self._least_loss}
+        finite = {name: loss if math.isfinite(loss) else None for name, loss in losses.items()}
+        return {"best": self.best, **finite, "best_epoch": self.best_epoch, "waited": self._waited}
 
     def restore(self, document: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
         """Go on where `document` was taken."""
         self.best, self.best_epoch, self._waited = document["best"], document["best_epoch"], document["waited"]
-        self._best_loss = math.inf if document["best_loss"] is None else document["best_loss"]
+        losses = [document["best_loss"], document.get("least_loss")]
+        self._best_loss, self._least_loss = (math.inf if loss is None else loss for loss in losses)
         self.weights = weights
 
 

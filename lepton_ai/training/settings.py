@@ -65,8 +65,8 @@ class FitSettings:
     """Let the doctor act (lower the rate, clip, go back to the last good step) rather than only warn."""
     doctor: bool = True
     """Watch the run and say what goes wrong; see `lepton_ai.training.doctor`."""
-    progress: bool | None = None
-    """Show progress; None: when a person is there to see it."""
+    progress: bool = True
+    """Print a line for every epoch, with a bar in between where there is a terminal; False prints nothing."""
     callbacks: Sequence[Callback] = field(default=())
 
     def __post_init__(self) -> None:

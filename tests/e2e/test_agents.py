@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lepton_ai as la
 from lepton_ai.reinforcement import DQN, Agent, QLearning
 from lepton_ai.reinforcement.packaging import visited
 from tests.platform import Platform, running_platform
@@ -43,6 +45,18 @@ async def test_a_served_table_does_in_every_state_what_the_agent_does(field: Pla
     expected = [agent.predict(state) for state in range(16)]
     assert [each.labels[0].index for each in answer.predictions] == expected
     assert [each.labels[0].name for each in answer.predictions] == [agent.action_names[action] for action in expected]
+
+
+async def test_the_file_of_an_agent_is_deployed_and_again_only_once(field: Platform, tmp_path: Path) -> None:
+    agent = QLearning("FrozenLake-v1", is_slippery=False)
+    agent.fit(200, seed=0)
+    path = agent.save(tmp_path / "lake.agent")
+    for _ in range(2):
+        await asyncio.to_thread(la.deploy, path, name="lake-file", addresses=field.addresses)
+    async with field.client() as client:
+        answer = await client.predict("lake-file", 0)
+        assert answer.labels[0].index == agent.predict(0)
+        assert (await client.predict_batch("lake-file", [0])).version == 1
 
 
 async def test_what_is_no_state_spoils_nothing_for_others(field: Platform, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import decimal
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ import pyarrow as pa
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.file import File
-from lepton_ai.plain import decimal_number, is_missing, nearest_float, python_scalar
+from lepton_ai.plain import decimal_number, is_missing, name_of, nearest_float, picture_file, python_scalar
 from lepton_ai.tensors import checked_text
 
 _ARROW_UNITS = ("s", "ms", "us", "ns")
 _COARSE_UNITS = ("Y", "M", "W")
+_ROWS = {list, tuple, dict}
+_ONE_TYPE = "Give all its values one type."
 
 
 def to_arrow(name: str, values: Any) -> pa.Array:
@@ -81,7 +83,7 @@ def _storable(dtype: np.dtype[Any]) -> npt.DTypeLike:
 
 
 def _from_list(name: str, values: list[Any]) -> pa.Array:
-    values = [_plain(value) for value in values]
+    values = [_plain(name, value) for value in values]
     first = next((value for value in values if value is not None), None)
     if isinstance(first, np.ndarray):
         return _from_arrays(name, values)
@@ -92,9 +94,14 @@ def _from_list(name: str, values: list[Any]) -> pa.Array:
             return convert(values)
     for value in values:
         checked_text(value if isinstance(value, str) else "", name)
-    types = sorted({type(value).__name__ for value in values if not is_missing(value)})
-    raise InvalidInput.of_field(
-        name, f"holds {', '.join(types)}", fix="Give all its values one type.", reason="MIXED_TYPES"
+    raise _mixed(name, values)
+
+
+def _mixed(name: str, values: list[Any]) -> InvalidInput:
+    types = {type(value) for value in values if not is_missing(value)}
+    fix = "Give rows as records, as a data frame, or as arrays by column name." if types & _ROWS else _ONE_TYPE
+    return InvalidInput.of_field(
+        name, f"holds {', '.join(sorted(each.__name__ for each in types))}", fix=fix, reason="MIXED_TYPES"
     )
 
 
@@ -127,14 +134,28 @@ def _as_datetime(value: Any) -> Any:
 
 def _from_arrays(name: str, values: list[Any]) -> pa.Array:
     arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if not all(value is None or isinstance(value, np.ndarray | list | tuple) for value in values):
+        raise _mixed(name, values)
     is_even = len(arrays) == len(values) and len({(array.shape, array.dtype) for array in arrays}) == 1
     if is_even and arrays[0].size and arrays[0].dtype != np.object_:
         return tensor_array(np.stack(arrays)) if arrays[0].ndim else _from_numpy(name, np.stack(arrays))
-    return _from_list(name, [value.tolist() if isinstance(value, np.ndarray) else value for value in values])
+    lists = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
+    kinds = {(array.dtype, array.ndim) for array in arrays}
+    if len(arrays) == len(values) and len(kinds) == 1 and arrays[0].dtype.kind in "biuf":
+        return _from_uneven(name, arrays, lists)
+    return _from_list(name, lists)
 
 
-def _plain(value: Any) -> Any:
-    """What Arrow has no type for, as what it has."""
+def _from_uneven(name: str, arrays: list[np.ndarray[Any, Any]], lists: list[Any]) -> pa.Array:
+    """Arrays of several shapes keep the type of their numbers: pictures of several sizes stay bytes."""
+    kind = pa.from_numpy_dtype(np.dtype(_storable(arrays[0].dtype)))
+    for _ in range(arrays[0].ndim):
+        kind = pa.list_(kind)
+    return pa.array(lists, kind)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """What Arrow has no type for, as what it has. Raises InvalidInput for objects that are no value of a table."""
     if is_missing(value) and not isinstance(value, float | np.floating):  # NaN among numbers stays what it is
         return None
     if isinstance(value, np.generic):
@@ -150,7 +171,15 @@ def _plain(value: Any) -> Any:
     plain = (str, bytes, int, float, complex, bool, list, tuple, dict, np.ndarray, datetime.date, datetime.time)
     if value is None or isinstance(value, (*plain, datetime.timedelta)):
         return value
-    return str(value)  # a path, a UUID, an address
+    if (picture := picture_file(value)) is not None:
+        return picture
+    text = str(value)  # a path, a UUID, an address
+    if isinstance(value, Set) or name_of(value) != text:
+        fix = "Give numbers, texts, times, bytes, pictures or arrays."
+        raise InvalidInput.of_field(
+            name, f"holds {type(value).__name__}, which is no value of a table", fix=fix, reason="NO_VALUE"
+        )
+    return text
 
 
 def rows_table(columns: Iterable[tuple[str, pa.ChunkedArray]]) -> pa.Table:

@@ -15,6 +15,7 @@ from lepton_ai.datasets.augment.texts import TokenDropout, TokenSwap
 from lepton_ai.datasets.augment.warp import Rotate, Scale, join_warps
 from lepton_ai.datasets.batch import Augment, Batch
 from lepton_ai.errors import InvalidInput
+from lepton_ai.plain import name_of
 
 Wanted = Augment | Sequence[Augment] | str | None
 """What a person may give: one, several, the name of a preset, or none."""
@@ -44,7 +45,7 @@ class Compose:
         return batch
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self.steps))
+        return ", ".join(map(name_of, self.steps))
 
 
 def make_augment(wanted: Wanted) -> Augment | None:

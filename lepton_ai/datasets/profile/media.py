@@ -146,7 +146,7 @@ def _call() -> Call:
 
 
 def _doubts(call: Call) -> tuple[str, ...]:
-    return tuple(anomaly.message for anomaly in call.anomalies)
+    return tuple(anomaly.problem for anomaly in call.anomalies)
 
 
 def _reason(error: InvalidInput) -> str:

@@ -40,6 +40,9 @@ _ISO: dict[str, pa.DataType] = {
 }
 """Times that Arrow reads, each kind with the type that holds it; a later type holds what an earlier one does."""
 _GROUP_LIKE = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
+_WITH_POINTS = ("¥", "元", "円", "$", "£", "₩", "₹", "CNY", "RMB", "JPY", "USD", "GBP")
+"""Currencies whose countries write decimal points: "￥8,000" is eight thousand."""
+_COMMA_FIX = "read_table(decimal=',') decides otherwise"
 _MAX_OTHER_WORDS = 2
 _MAX_OTHER_SHARE = 0.05
 _EXACT_DIGITS = 15
@@ -250,17 +253,21 @@ class NumberSurvey:
             return Found(
                 "text", note="numbers written in several ways are kept as texts; read_table(decimal=…) decides"
             )
+        unit = next(iter(self._units - {""}), "")
+        separator = next((each for each in self._groups if self._is_open(each, formats)), None)
+        points = [each for each in formats if each[0] == "."]
         chosen = formats[0]
         told = [self._how(chosen)]
-        separator = next((each for each in self._groups if self._is_open(each, formats)), None)
-        if separator is not None:
+        if separator == "," and decimal is None and unit in _WITH_POINTS and points:
+            chosen = points[0]
+            told = [self._how(chosen), f"{self._groups[separator]!r} is read so; {_COMMA_FIX}"]
+        elif separator is not None:
             example = self._groups[separator]
             read = Written.of(example)
             ways = sorted({f"{read.value(*each)}" for each in formats if read is not None and read.fits(*each)})
             if separator == ",":
                 return Found("undecided", note=f"{example!r} can be {' or '.join(ways)}: kept as text; {_DECIMAL_FIX}")
-            told.insert(0, f"{example!r} is read with a decimal point; read_table(decimal=',') decides otherwise")
-        unit = next(iter(self._units - {""}), "")
+            told.insert(0, f"{example!r} is read with a decimal point; {_COMMA_FIX}")
         reading = Reading(*chosen, unit=unit)  # type: ignore[arg-type] # FORMATS holds no other signs
         is_whole = self._is_whole and chosen[0] not in self._groups
         return Found("number", reading, pa.int64() if is_whole else pa.float64(), _joined(*told))

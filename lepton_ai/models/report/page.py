@@ -83,7 +83,8 @@ def _tiles(model: Model) -> str:
     if history.best_epoch:
         figures["best epoch"] = str(history.best_epoch)
     figures["weights"] = f"{sum(weight.numel() for weight in model.network.parameters()):,}"
-    figures["of training"] = _duration(sum(history["duration_s"]))
+    if durations_s := history["duration_s"]:
+        figures["of training"] = _duration(sum(durations_s))
     tiles = "".join(
         f"<div class='tile'><b>{escape(text)}</b><span>{name}</span></div>" for name, text in figures.items()
     )

@@ -1,9 +1,11 @@
 // The list of recent traces: filter by service, errors in red, one bar a trace, kept up to date while "live" is ticked.
 
-import { ask, chip, duration, element, openById, tell } from "./shared.js";
+import { ask, chip, duration, element, openById, short, tell } from "./shared.js";
 
 const LIMIT = 100;
+const LONG = 20; // times the median; longer bars run out of the picture, so that the others can be told apart
 const REFRESH_MS = 3000;
+const MODELS = 2; // named in a line
 
 const service = document.getElementById("service");
 const onlyErrors = document.getElementById("errors");
@@ -21,19 +23,25 @@ function line(trace, longest) {
   const row = element("tr", trace.errors ? "failed" : "");
   const href = `/trace/${trace.trace_id}`;
   const name = element("td", "name");
-  const link = element("a", "", `${trace.service}: ${trace.operation || "(no name)"}`);
+  const link = element("a", "", `${trace.service}: ${short(trace.operation)}`);
   link.href = href;
-  name.append(link, element("small", "", trace.trace_id));
+  link.title = trace.operation;
+  const about = element("div", "about");
+  if (trace.errors) about.append(element("span", "badge", `${trace.errors} failed`));
+  if (trace.left) about.append(element("span", "extra", "caller left"));
+  about.append(...trace.models.slice(0, MODELS).map((model) => element("span", "model", model)));
+  if (trace.models.length > MODELS) about.append(element("span", "model", `and ${trace.models.length - MODELS} more`));
+  about.append(element("small", "", trace.trace_id));
+  name.append(link, about);
   const services = element("td", "services");
   const chips = element("div", "chips");
   chips.append(...trace.services.map(chip));
   services.append(chips);
-  const spans = element("td", "number", String(trace.spans));
-  if (trace.errors) spans.prepend(element("span", "badge", `${trace.errors} failed`), " ");
+  const spans = element("td", "number spans", String(trace.spans));
   const length = element("td", "length");
   const track = element("div", "track");
-  const bar = element("i");
-  bar.style.width = `${(100 * trace.duration_us) / Math.max(longest, 1)}%`;
+  const bar = element("i", trace.duration_us > longest ? "cut" : "");
+  bar.style.width = `${Math.min(100, (100 * trace.duration_us) / Math.max(longest, 1))}%`;
   track.append(bar);
   length.append(track);
   row.append(element("td", "time", started(trace.start_us)), name, services, spans);
@@ -44,9 +52,17 @@ function line(trace, longest) {
   return row;
 }
 
+// What a whole bar stands for: the longest trace, but neither a watch that lasted until its caller left nor a giant.
+function scale(traces) {
+  const stayed = traces.filter((trace) => !trace.left);
+  const durations = (stayed.length ? stayed : traces).map((trace) => trace.duration_us).sort((a, b) => a - b);
+  if (!durations.length) return 0;
+  return Math.min(durations.at(-1), LONG * durations[Math.floor(durations.length / 2)]);
+}
+
 function draw(traces) {
   const wanted = onlyErrors.checked ? traces.filter((trace) => trace.errors) : traces;
-  const longest = Math.max(...wanted.map((trace) => trace.duration_us), 0);
+  const longest = scale(wanted);
   table.tBodies[0].replaceChildren(...wanted.map((trace) => line(trace, longest)));
   table.hidden = wanted.length === 0;
   document.getElementById("count").textContent = wanted.length ? `newest ${wanted.length}` : "";

@@ -26,6 +26,11 @@ function trimmed(value) {
   return value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0);
 }
 
+// The method with its service, without the package: "InferenceService/Predict".
+export function short(operation) {
+  return operation.replace(/^(?:[\w-]+\.)+(?=[\w-]+\/)/, "") || "(no name)";
+}
+
 // Hues far apart from one another and from the red of errors; a service keeps its hue on every page.
 const HUES = [232, 28, 168, 286, 200, 52, 322, 96];
 const KNOWN = { client: 200, inference: 232, preprocess: 168, triton: 92, registry: 28, health: 286 };

@@ -1,9 +1,9 @@
 // One trace as a waterfall. The rows come worked out from the server (tree order, depth, segments); this only draws them.
 
-import { ask, chip, duration, element, hue, openById, tell } from "./shared.js";
+import { ask, chip, duration, element, hue, openById, short, tell } from "./shared.js";
 
 const TICKS = 4;
-const OPEN_AT_FIRST = 500; // rows; a longer trace starts folded below the second level
+const OPEN_AT_FIRST = 500; // rows; a longer trace starts folded below the second level, but for what leads to a failure
 const LABEL_LEFT_FROM = 0.85; // a bar that ends beyond this part of the width has its duration on the left
 
 const holder = document.getElementById("rows");
@@ -19,7 +19,7 @@ function place(node, startUs, durationUs, totalUs) {
 
 function timeCell(startUs, durationUs, totalUs, barClass, note = "") {
   const cell = element("div", "time-cell");
-  const bar = element("div", `bar ${barClass}`);
+  const bar = element("div", `bar ${barClass}${startUs + durationUs > totalUs ? " cut" : ""}`);
   const [from, to] = place(bar, startUs, durationUs, totalUs);
   const label = element("span", "duration", duration(durationUs) + note);
   if (to > LABEL_LEFT_FROM && from > 0.12) label.style.right = `${(1 - from) * 100}%`;
@@ -52,12 +52,13 @@ function nameCell(row) {
   }
   const dot = element("span", "dot");
   cell.append(dot, element("span", "service", row.span.service));
-  const operation = element("span", "operation", row.span.operation || "(no name)");
+  const operation = element("span", "operation", short(row.span.operation));
   operation.title = row.span.operation;
   cell.append(operation);
   const batch = row.span.tags.find(([key]) => key === "lepton.batch.size");
   if (batch) cell.append(element("span", "extra", `batch of ${batch[1]}`));
   if (row.span.links.length) cell.append(element("span", "extra", `${row.span.links.length} linked`));
+  if (row.span.left) cell.append(element("span", "extra", "caller left"));
   if (row.span.error) cell.append(element("span", "badge", "error"));
   return cell;
 }
@@ -129,10 +130,12 @@ function drawRow(data, index, totalUs) {
   node.style.setProperty("--hue", span ? hue(span.service) : 220);
   node.setAttribute("role", "treeitem");
   node.setAttribute("aria-level", data.depth + 1);
-  node.setAttribute("aria-label", span ? `${span.service} ${span.operation}, ${duration(span.durationUs)}${span.error ? ", error" : ""}` : `missing parent ${data.missingID}`);
+  node.setAttribute("aria-label", span ? `${span.service} ${span.operation}, ${duration(span.durationUs)}${said(data)}` : `missing parent ${data.missingID}`);
   node.tabIndex = index === 0 ? 0 : -1;
   const line = element("div", "line");
-  line.append(nameCell(data));
+  const name = nameCell(data);
+  if (data.failedBelow) name.append(element("span", "badge below", `${data.failedBelow} failed below`));
+  line.append(name);
   if (span) {
     const cell = timeCell(span.startUs, span.durationUs, totalUs, "");
     cell.querySelector(".bar").append(...marks(span, totalUs));
@@ -147,6 +150,11 @@ function drawRow(data, index, totalUs) {
     else toggle(row);
   });
   return row;
+}
+
+function said(data) {
+  const failures = data.failedBelow ? `, ${data.failedBelow} failed below` : "";
+  return `${data.span.error ? ", error" : data.span.left ? ", caller left" : ""}${failures}`;
 }
 
 function toggle(row) {
@@ -217,6 +225,12 @@ function drawTicks(totalUs) {
   }
 }
 
+function modelsOf(trace) {
+  const tags = trace.rows.filter((row) => row.span).map((row) => new Map(row.span.tags));
+  const named = tags.filter((tag) => tag.has("lepton.model.name"));
+  return [...new Set(named.map((tag) => [tag.get("lepton.model.name"), tag.get("lepton.model.version")].filter((part) => part !== undefined).join("@")))];
+}
+
 function drawSummary(trace) {
   const first = trace.rows.find((row) => row.span)?.span;
   const title = first ? `${first.service}: ${first.operation}` : trace.traceID;
@@ -231,6 +245,8 @@ function drawSummary(trace) {
   const id = element("span", "", "trace ");
   id.append(element("code", "", trace.traceID));
   facts.append(id, fact("started", new Date(trace.startUs / 1000).toLocaleString()), fact("took", duration(trace.durationUs)), fact("spans", String(trace.spans)));
+  const models = modelsOf(trace);
+  if (models.length) facts.append(fact(models.length > 1 ? "models" : "model", models.join(", ")));
   if (trace.errors) facts.append(element("span", "badge", `${trace.errors} failed`));
   document.getElementById("legend").append(...trace.services.map((name) => {
     const item = element("li");
@@ -252,11 +268,11 @@ function showTarget() {
 }
 
 function draw(trace) {
-  const totalUs = Math.max(trace.durationUs, 1);
+  const totalUs = Math.max(trace.scaleUs, 1);
   drawSummary(trace);
   drawTicks(totalUs);
   rows = trace.rows.map((data, index) => drawRow(data, index, totalUs));
-  if (rows.length > OPEN_AT_FIRST) for (const row of rows) row.folded = row.data.depth >= 1 && row.data.children > 0;
+  if (rows.length > OPEN_AT_FIRST) for (const row of rows) row.folded = row.data.depth >= 1 && row.data.children > 0 && !row.data.failedBelow;
   holder.append(...rows.map((row) => row.node));
   refold();
   for (const id of ["summary", "waterfall", "hint"]) document.getElementById(id).hidden = false;

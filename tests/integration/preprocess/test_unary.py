@@ -47,6 +47,7 @@ async def test_a_batch_is_answered_in_order_with_anomalies_and_errors_of_single_
     assert values == [[30, 0, 1], [40, 1, 0], None, [1, 0, 0]]
     reasons = [[anomaly.reason for anomaly in result.anomalies] for result in answer.results]
     assert reasons == [[], ["MISSING_VALUE"], [], ["UNKNOWN_CATEGORY"]]
+    assert answer.results[1].anomalies[0].message == "age: was missing, filled with 40"
     assert from_status(answer.results[2].error).fields[0].field == "inputs.city"
 
 

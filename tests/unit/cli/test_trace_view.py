@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from lepton_ai.cli.trace_view import format_duration_us, render_trace
-from tests.unit.traces.samples import FAILED, PREDICTION, Sample
+from tests.unit.traces.samples import FAILED, PREDICTION, WATCHED, Sample
 from tests.unit.traces.test_tree import trace_of
 
 
@@ -53,6 +53,12 @@ def test_a_prediction_from_the_client_into_triton() -> None:
 
 def test_errors_are_marked_and_explained_and_long_names_are_cut_at_their_width() -> None:
     assert printed(*FAILED, width=80) == FAILED_AT_80
+
+
+def test_a_watch_runs_out_of_the_picture_and_its_end_is_no_error() -> None:
+    _, deploy, watch = printed(*WATCHED, width=100).splitlines()
+    assert deploy.endswith("━━━━━━━━━━━━━━━━━━━━━") and "30.0 ms" in deploy
+    assert "(caller left)" in watch and watch.endswith("━…") and "✗" not in watch
 
 
 def test_a_missing_parent_is_said() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import errno
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 
 from lepton_ai.datasets import Schema, from_arrays, from_rows, read_folder
 from lepton_ai.datasets.spool import Spool, collect
 from lepton_ai.errors import InvalidInput, NotFound, ResourceExhausted
 from lepton_ai.file import File
+from lepton_ai.prediction import to_item
 
 
 def fill(root: Path, *names: str) -> Path:
@@ -72,11 +75,48 @@ def test_a_data_frame_becomes_columns_without_its_index() -> None:
     assert from_arrays(frame[["age"]], frame["label"], target="churn").schema.names == ("age", "churn")
 
 
+def objects(*values: Any) -> np.ndarray[Any, Any]:
+    array = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        array[index] = value
+    return array
+
+
+def test_pictures_of_several_sizes_stay_bytes() -> None:
+    data = from_arrays(objects(np.full((2, 3, 3), 200, np.uint8), np.full((4, 2, 3), 7, np.uint8)), ["a", "b"])
+    pictures = [np.asarray(row["x"]) for row in data.rows()]
+    assert [(str(picture.dtype), picture.shape, int(picture.max())) for picture in pictures] == [
+        ("uint8", (2, 3, 3), 200),
+        ("uint8", (4, 2, 3), 7),
+    ]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_pictures_of_pillow_are_images(mode: str) -> None:
+    picture: Any = Image.new(mode, (5, 4))
+    data = from_arrays([picture, picture], ["a", "b"])
+    assert data.schema["x"].kind == "image"
+    content = data.row(0)["x"]
+    assert isinstance(content, bytes)
+    opened = Image.open(io.BytesIO(content))
+    assert opened.size == (5, 4) and np.array_equal(np.asarray(opened), np.asarray(picture.convert(opened.mode)))
+    assert to_item(picture).inputs[""].data == content
+
+
 def test_arrays_that_cannot_be_columns_name_the_column() -> None:
     with pytest.raises(InvalidInput, match="differ in length: x 3, y 2"):
         from_arrays(np.zeros(3), [1, 2])
     with pytest.raises(InvalidInput, match=r"a: holds int, str"):
         from_arrays({"a": [1, "x"]})
+    with pytest.raises(InvalidInput, match=r"a: holds ndarray, str"):
+        from_arrays({"a": objects(np.zeros((2, 2), np.uint8), "猫")})
+    with pytest.raises(InvalidInput, match=r"x: is an array of values of several types"):
+        from_arrays(np.array([[1, "x"]] * 3, dtype=object))
+    with pytest.raises(InvalidInput, match=r"x: holds tuple\. Give rows as records"):
+        from_arrays([(1, "x")] * 3)
+    for value in ({1, 2}, object()):
+        with pytest.raises(InvalidInput, match=r"a: holds (set|object), which is no value of a table"):
+            from_arrays({"a": [value] * 3})
     with pytest.raises(InvalidInput, match="complex"):
         from_arrays({"a": np.zeros(3, complex)})
     with pytest.raises(InvalidInput, match="no column"):

@@ -154,7 +154,10 @@ def test_wrong_paths_and_endings(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="read_listing"):
         read_table("https://example.org/a.csv")
     with pytest.raises(InvalidInput, match="ending that is not known"):
-        read_table(write(tmp_path / "a.xlsx", "x"))
+        read_table(write(tmp_path / "a.xyz", "x"))
+    for ending, advice in (("xlsx", "read_excel"), ("xls", "read_excel"), ("json", "jsonl")):
+        with pytest.raises(InvalidInput, match=advice):
+            read_table(write(tmp_path / f"a.{ending}", "x"))
     with pytest.raises(InvalidInput, match="not a whole Parquet file"):
         read_table(write(tmp_path / "a.parquet", "PAR1"))
     with pytest.raises(InvalidInput, match="no tables"):

@@ -112,6 +112,22 @@ def test_what_somebody_takes_again_is_a_miss_and_does_not_swamp_the_loss() -> No
     assert figures["loss"] == pytest.approx(model.evaluate(from_rows([fresh], schema=SCHEMA)).metrics["loss"])
 
 
+@pytest.mark.parametrize("name", ["Rating", "评分"])
+def test_ratings_are_found_under_usual_names(name: str, tmp_path: Path) -> None:
+    rows = {"user": ["安", "博", "安", "陈"] * 15, "item": ["茶", "书", "笔", "茶"] * 15, name: [5, 3, 1, 4] * 15}
+    model = Recommender("rating", size=4)
+    model.fit(rows, epochs=2, **FIT)
+    assert model.evaluate(rows).metrics.keys() >= {"rmse"}
+    assert 1 <= float(model.predict({"user": "安", "item": "茶"}).outputs["rating"][0]) <= 5
+    assert model.report(tmp_path / "report.html").stat().st_size
+    assert_served_alike(model, from_rows([{"user": "安", "item": "茶"}] * 3), tmp_path)
+
+
+def test_rows_without_ratings_say_what_to_do() -> None:
+    with pytest.raises(InvalidInput, match=r'no column of ratings among user, item, price.*Recommender\("ranking"\)'):
+        Recommender().fit({"user": ["a", "b"] * 9, "item": ["x", "y"] * 9, "price": [1.0, 2.0] * 9}, progress=False)
+
+
 def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="objective"):
         Recommender("stars")  # type: ignore[arg-type]

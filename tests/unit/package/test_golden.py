@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Package
 from lepton_ai.package.description import Description, Expectation, ExpectedOutput, Golden
 from lepton_ai.package.golden import build_golden
-from lepton_ai.tensors import from_proto, proto_dtype
+from lepton_ai.package.trial import verdict
+from lepton_ai.tensors import from_proto, proto_dtype, to_proto
+from lepton_ai.v1 import inference_pb2
 from tests.sample_packages import onnx_package
 
 _FILES = {"a.jpg": b"jpeg", "音.wav": b"wave", "文.txt": b"text"}
@@ -44,6 +48,20 @@ def test_tensors_are_items_without_the_batch_in_the_models_dtype(tmp_path: Path)
     assert sent.tolist() == [1, 2, 3, 4]
     assert golden.outputs["y"].tolerance == 0.5
     np.testing.assert_array_equal(golden.outputs["y"].values, [2, 4, 6, 8])
+
+
+def test_the_example_of_the_documentation_is_what_the_model_must_answer(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs/packages.md").read_text(encoding="utf-8")
+    (example,) = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if block.startswith("golden:")]
+    written = onnx_package(tmp_path / "doubler", **yaml.safe_load(example))
+    (golden,) = written.golden_items()
+
+    def answered(factor: float) -> str:
+        y = np.multiply(factor, from_proto(golden.item.inputs["x"].tensor))[np.newaxis]
+        return verdict(golden, inference_pb2.PredictResponse(tensors=[to_proto("y", y)]))
+
+    assert answered(2.0) == answered(2.002) == ""
+    assert "output 'y'" in answered(2.01)
 
 
 def test_each_kind_of_input_is_sent_as_what_it_is(tmp_path: Path) -> None:

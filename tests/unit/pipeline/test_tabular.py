@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline import Pipeline, Processed
+from lepton_ai.pipeline.columns import ListedRows
 
 CHURN = {
     "inputs": {"年龄": "number", "income": "number", "city": "category", "vip": "category"},
@@ -66,6 +67,38 @@ def test_what_is_out_of_range_is_clipped_and_flagged_without_showing_the_value()
     assert processed.tensors["row"][0] == 5
     assert flags(processed) == [("年龄", "OUT_OF_RANGE")]
     assert "123456" not in processed.anomalies[0].message
+
+
+def test_what_was_odd_names_its_column_and_what_became_of_it() -> None:
+    processed = run(**{"年龄": None, "income": math.inf, "city": "Atlantis", "vip": False})
+    assert [anomaly.message for anomaly in processed.anomalies] == [
+        "年龄: was missing, filled with 40",
+        "income: was not a finite number, replaced by 1000",
+        "city: is not a known category and was left out",
+    ]
+    assert [anomaly.message for anomaly in run(**{"年龄": 123, "city": None, "income": 0, "vip": True}).anomalies] == [
+        "city: was missing, filled with 上海",
+        "年龄: is outside 18 to 90 and was clipped",
+    ]
+
+
+def test_what_was_filled_in_is_told_in_few_characters() -> None:
+    means = {"op": "impute", "on": ["n"], "value": 40.96153846153846}
+    names = {"op": "impute", "on": ["c"], "value": "长" * 200}
+    row = {"op": "concat", "on": ["n", "c"], "output": "row"}
+    one_hot = {"op": "one_hot", "on": ["c"], "categories": ["长" * 200]}
+    number, category = load({"n": "number", "c": "category"}, means, names, one_hot, row).run({}).anomalies
+    assert number.message == "n: was missing, filled with 40.9615"
+    assert category.message == f"c: was missing, filled with {'长' * 39}…"
+
+
+def test_a_number_that_is_too_large_for_the_vector_is_told_by_its_column() -> None:
+    pipeline = load({"a": "number", "b": "number"}, {"op": "concat", "on": ["a", "b"], "output": "row"})
+    row = {"a": 1.0, "b": 1e300}
+    (alone,) = pipeline.run(row).anomalies
+    processed = pipeline.run_batch(ListedRows([row]))
+    assert processed is not None and processed.anomalies == [[alone]]
+    assert alone.message == "b: is a number that FP32 cannot hold"
 
 
 def test_an_unknown_category_becomes_zeros_and_is_flagged_or_is_refused() -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load as load_tensors
 
+import lepton_ai
 from lepton_ai.archive import Archive
 from lepton_ai.errors import DataLoss, InvalidInput, NotFound, ResourceExhausted
-from lepton_ai.reinforcement import DQN, Agent, QLearning, Sarsa
+from lepton_ai.reinforcement import DQN, Agent, QLearning, Sarsa, load
 from tests.unit.reinforcement.corridor import FIRST, RIGHT, Corridor
 
 
@@ -100,6 +101,12 @@ def test_a_missing_a_cut_and_another_file_are_told_apart(lake: QLearning, tmp_pa
         Agent.load(tmp_path / "other.zip")
 
 
+def test_what_reads_models_reads_agents_too(lake: QLearning, tmp_path: Path) -> None:
+    path = lake.save(tmp_path / "lake.agent")
+    for loaded in (lepton_ai.load(path), load(path)):
+        assert isinstance(loaded, QLearning) and loaded.predict(0) == lake.predict(0)
+
+
 def test_an_agent_of_another_kind_is_refused(lake: QLearning, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="was saved by QLearning, not by Sarsa"):
         Sarsa.load(lake.save(tmp_path / "lake.agent"))
@@ -141,8 +148,9 @@ def test_an_environment_without_a_name_is_given_again(tmp_path: Path) -> None:
     agent = QLearning(Corridor())
     agent.fit(200, seed=0)
     path = agent.save(tmp_path / "corridor.agent")
-    with pytest.raises(InvalidInput, match="no registered name"):
-        QLearning.load(path)
+    with pytest.raises(InvalidInput, match=r"no registered name.*reinforcement\.load\(PATH, environment=…\)"):
+        lepton_ai.load(path)
+    assert load(path, environment=Corridor()).predict(FIRST) == RIGHT
     assert QLearning.load(path, environment=Corridor()).predict(FIRST) == RIGHT
 
 

@@ -149,3 +149,13 @@ FAILED = (
     Sample("pre", "preprocess", 1_500, 2_200, "serve", "decode_image", error="猫.jpg is not an image <b>&</b>"),
 )
 """A prediction that failed in preprocessing."""
+
+LEFT: Mapping[str, Value] = {"rpc.response.status_code": "CANCELLED"}
+WATCHED = (
+    Sample("deploy", "registry", 0, 30_000, operation="lepton.v1.RegistryService/Deploy", kind="server"),
+    Sample(
+        "watch", "health", 5_000, 90_000_000, "deploy", "lepton.v1.HealthService/WatchStatus", "server", tags=LEFT,
+        error="the other side counts leaving as an error",
+    ),
+)  # fmt: skip
+"""A deployment whose maker watched for a minute and a half and then left."""

@@ -14,7 +14,7 @@ from lepton_ai.traces.jaeger import jaeger_trace
 from lepton_ai.traces.segments import Segment
 from lepton_ai.traces.stored import stored_spans
 from lepton_ai.traces.tree import TraceTree, build_tree, is_complete
-from tests.unit.traces.samples import FAILED, PREDICTION, START_US, Sample, otlp, span_id, trace_id
+from tests.unit.traces.samples import FAILED, LEFT, PREDICTION, START_US, WATCHED, Sample, otlp, span_id, trace_id
 
 
 def trace_of(*samples: Sample) -> dict[str, Any]:
@@ -51,6 +51,38 @@ def test_parents_first_and_children_by_start() -> None:
     assert (tree.trace_id, tree.start_us, tree.duration_us) == (trace_id("trace").hex(), START_US, 41_200)
     assert tree.services == ("lepton-cli", "inference", "preprocess", "triton-inference-server")
     assert is_complete(tree)
+
+
+def test_every_row_knows_how_many_fail_below_it() -> None:
+    failing = (
+        Sample("inner", "preprocess", 3_000, 100, "decode", error="no"),
+        Sample("late", "inference", 39_500, 100, "post", error="no"),
+    )
+    tree = build_tree(trace_of(*PREDICTION, *failing))
+    below = {row.span.span_id: row.failed_below for row in tree.rows if row.span}
+    names = ("call", "serve", "pre-wait", "pre", "decode", "inner", "resize", "batch", "post", "late")
+    assert [below[span_id(name).hex()] for name in names] == [2, 2, 1, 1, 1, 0, 0, 0, 1, 0]
+    assert [row.failed_below for row in build_tree(trace_of(*FAILED)).rows] == [2, 1, 0]
+
+
+def test_failures_under_a_parent_that_was_not_received_are_counted_too() -> None:
+    rows = build_tree(trace_of(*FAILED[1:])).rows
+    assert [(row.missing_id != "", row.failed_below) for row in rows] == [(True, 2), (False, 1), (False, 0)]
+
+
+@pytest.mark.parametrize("tags", [LEFT, {"rpc.grpc.status_code": 1}])
+def test_a_call_that_its_caller_left_is_no_failure_whoever_marks_it(tags: dict[str, Any]) -> None:
+    (span,) = build_tree(trace_of(Sample("call", "cli", 0, 9, tags=tags, error="cancelled"))).spans
+    assert (span.left, span.error) == (True, False)
+
+
+def test_a_watch_does_not_spoil_the_scale() -> None:
+    tree = build_tree(trace_of(*WATCHED))
+    assert (tree.duration_us, tree.scale_us, tree.error_count) == (90_005_000, 30_000, 0)
+    alone = build_tree(trace_of(WATCHED[1]))
+    assert alone.scale_us == alone.duration_us == 90_000_000
+    soon = build_tree(trace_of(WATCHED[0], Sample("watch", "health", 5_000, 60_000, "deploy", tags=LEFT)))
+    assert soon.scale_us == soon.duration_us
 
 
 def test_what_a_span_has_is_kept() -> None:

@@ -7,6 +7,7 @@ import json
 import time
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.unit.traces.samples import (
     START_US,
     TRITON_OTLP_JSON,
     TRITON_TRACE_ID,
+    WATCHED,
     Sample,
     otlp,
     span_id,
@@ -205,10 +207,30 @@ async def test_the_list_has_one_line_a_trace_newest_first(http: httpx.AsyncClien
         "spans": 3,
         "errors": 3,
         "services": ["inference", "lepton-cli", "preprocess"],
+        "models": [],
+        "left": False,
     }
     assert old["trace_id"] == trace_id("old").hex()
     assert [line["errors"] for line in await ask(http, "/api/lepton/recent", service="triton-inference-server")] == [0]
     assert len(await ask(http, "/api/lepton/recent", limit=1)) == 1
+
+
+async def test_the_list_names_models_and_does_not_take_leaving_for_failing(http: httpx.AsyncClient) -> None:
+    await post(http, *PREDICTION)
+    alone = replace(WATCHED[1], parent="")
+    await post(http, alone, trace="watch", start_us=START_US + 1_000_000)
+
+    watch, prediction = await ask(http, "/api/lepton/recent")
+    assert (watch["left"], watch["errors"], watch["models"]) == (True, 0, [])
+    assert (prediction["left"], prediction["models"]) == (False, ["efficientnet-lite0@1"])
+    (picture,) = await ask(http, f"/api/lepton/waterfall/{watch['trace_id']}")
+    assert (picture["errors"], picture["rows"][0]["span"]["left"]) == (0, True)
+
+
+async def test_what_triton_posts_as_json_is_in_the_list(http: httpx.AsyncClient) -> None:
+    await http.post("/v1/traces", content=TRITON_OTLP_JSON.read_bytes(), headers=JSON)
+    lines = await ask(http, "/api/lepton/recent")
+    assert [(line["models"], line["left"]) for line in lines] == [([], False)] * 2
 
 
 async def test_the_waterfall_has_times_from_the_start_of_the_trace(http: httpx.AsyncClient) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from lepton_ai.models import MLP
 from lepton_ai.training.callbacks import Callback, TrainingState
 from lepton_ai.training.progress import ProgressBar
 from tests.unit.training.runs import points, train
@@ -16,7 +18,7 @@ from tests.unit.training.runs import points, train
 def shown(*callbacks: Callback, terminal: bool, width: int = 80, **settings: Any) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, force_jupyter=False, width=width, color_system=None)
-    bar = ProgressBar(always=True, console=console)
+    bar = ProgressBar(console=console)
     train(None, points(), points(seed=1), callbacks=[bar, *callbacks], **settings)
     return file.getvalue()
 
@@ -52,6 +54,18 @@ def test_a_log_file_gets_one_whole_line_an_epoch() -> None:
     assert all("accuracy" in line and "auc" in line and "rate" in line for line in text.splitlines())
     assert "best" in text
     assert "\x1b" not in text
+
+
+def test_a_model_prints_a_line_an_epoch_where_there_is_no_terminal_unless_it_is_silenced(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    rows, classes = np.arange(80.0, dtype=np.float32).reshape(40, 2), ["a", "b"] * 20
+    MLP((4,)).fit(rows, classes, epochs=3)
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert [line.split()[1] for line in printed.err.splitlines() if line.startswith("Epoch")] == ["1/3", "2/3", "3/3"]
+    MLP((4,)).fit(rows, classes, epochs=3, progress=False)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_reason_for_an_early_end_is_printed_as_it_is() -> None:

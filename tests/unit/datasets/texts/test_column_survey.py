@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -61,6 +63,24 @@ def test_a_comma_that_can_be_for_decimals_or_thousands_is_left_to_the_person(tex
     assert "decimal=','" in decided.note
     assert found(*texts, decimal=",").reading == Reading(",")
     assert found(*texts, decimal=".").reading == Reading(".", ",")
+
+
+@pytest.mark.parametrize(
+    ("texts", "unit"),
+    [(("￥8,000", "￥12,500"), "¥"), (("¥8,000", "9,000"), "¥"), (("8,000元",), "元"), (("$1,200",), "$")],
+)
+def test_a_comma_in_money_of_countries_with_decimal_points_is_for_thousands_and_that_is_said(
+    texts: tuple[str, ...], unit: str
+) -> None:
+    decided = found(*texts)
+    assert (decided.what, decided.reading) == ("number", Reading(".", ",", unit))
+    assert "read_table(decimal=',') decides otherwise" in decided.note
+    assert decided.reading.value(texts[0]) == int(re.sub(r"\D", "", texts[0]))
+    assert found(*texts, decimal=",").reading == Reading(",", "", unit)
+
+
+def test_money_that_nothing_is_known_of_is_asked_about() -> None:
+    assert found("8,000 €", "9,000 €").what == "undecided"
 
 
 def test_a_point_that_can_be_for_thousands_is_for_decimals_and_that_is_said() -> None:
