@@ -77,9 +77,13 @@ class ExpectedOutput(_Part):
 
 
 class Expectation(_Part):
-    """What a right answer looks like: a label among the `top_k` best ones, or output values, or both."""
+    """What a right answer looks like: a label among the `top_k` best ones, a text, or output values.
+
+    In a mask the labels are those of its areas, largest first.
+    """
 
     label: str | None = None
+    text: str | None = None
     top_k: Annotated[int, Field(ge=1, le=1000)] = 1
     outputs: Annotated[dict[str, ExpectedOutput], Field(max_length=100)] = {}
 
@@ -173,10 +177,11 @@ class Description(_Part):
         for name in sample.expect.outputs:
             if name not in {spec.name for spec in self.outputs}:
                 raise InvalidInput.of_field(f"{field}.expect.outputs.{name}", "is not an output of the model")
-        if sample.expect.label is not None and self.postprocess is None:
-            raise InvalidInput.of_field(f"{field}.expect.label", "needs a postprocess section that gives labels")
-        if sample.expect.label is None and not sample.expect.outputs:
-            raise InvalidInput.of_field(f"{field}.expect", "must name a label or outputs")
+        meant = {"label": sample.expect.label, "text": sample.expect.text}
+        for kind in (kind for kind, expected in meant.items() if expected is not None and self.postprocess is None):
+            raise InvalidInput.of_field(f"{field}.expect.{kind}", f"needs a postprocess section that gives a {kind}")
+        if set(meant.values()) == {None} and not sample.expect.outputs:
+            raise InvalidInput.of_field(f"{field}.expect", "must name a label, a text or outputs")
 
 
 def _invalid(error: ValidationError) -> InvalidInput:

@@ -34,6 +34,7 @@ class GoldenItem:
     label: str | None
     top_k: int
     outputs: Mapping[str, ExpectedTensor]
+    text: str | None = None
 
 
 def build_golden(description: Description, read: Callable[[str, str], bytes]) -> list[GoldenItem]:
@@ -64,7 +65,8 @@ def _build_sample(
         name: ExpectedTensor(_array(tensor.values, outputs[name], f"{field}.expect.outputs.{name}"), tensor.tolerance)
         for name, tensor in sample.expect.outputs.items()
     }
-    return GoldenItem(item=item, label=sample.expect.label, top_k=sample.expect.top_k, outputs=expected)
+    expect = sample.expect
+    return GoldenItem(item=item, label=expect.label, top_k=expect.top_k, outputs=expected, text=expect.text)
 
 
 def _value(

@@ -7,6 +7,7 @@ and judge here, so that what one accepts the other does not refuse.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -67,7 +68,7 @@ def verdict(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
     for name, expected in sample.outputs.items():
         if problem := _problem(expected, tensors.get(name)):
             return f"output {name!r} is not what the package expects: {problem}"
-    return _label_problem(sample, answer)
+    return _label_problem(sample, answer) or _reading_problem(sample, answer)
 
 
 def _request(model: common_pb2.ModelRef, *, top_k: int = 0) -> inference_pb2.PredictRequest:
@@ -127,5 +128,25 @@ def _label_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) ->
     return f"the golden sample's label {sample.label!r} is not among the best {sample.top_k}: {found}"
 
 
+def _reading_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    if sample.text is None:
+        return ""
+    read = answer.predictions[0].text.text if answer.predictions else ""
+    if read == sample.text:
+        return ""
+    return f"the golden sample's text is {_shown(sample.text.encode())}, the model reads {_shown(read.encode())}"
+
+
 def _labels(answer: inference_pb2.PredictResponse) -> list[str]:
-    return [label.name for label in answer.predictions[0].classification.labels] if answer.predictions else []
+    """Names of what was recognised in the first row, best first, or of the areas of its mask, largest first."""
+    if not answer.predictions:
+        return []
+    first = answer.predictions[0]
+    return [*(label.name for label in first.classification.labels), *_areas(first.mask)]
+
+
+def _areas(mask: inference_pb2.Mask) -> list[str]:
+    sizes: Counter[int] = Counter()
+    for index, length in zip(mask.runs[::2], mask.runs[1::2], strict=True):
+        sizes[index] += length
+    return [mask.names[index] for index, _ in sizes.most_common() if index < len(mask.names)]

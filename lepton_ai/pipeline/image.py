@@ -52,7 +52,7 @@ class Resize(ValueOperation):
 
     name: ClassVar[str] = "resize"
     size: Size | Side = Field(description="[width, height], or the length of one side.")
-    side: Literal["shorter", "longer"] = Field(
+    side: Literal["shorter", "longer", "width", "height"] = Field(
         default="shorter", description="Which side gets the length when size is one number."
     )
     filter: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field(
@@ -66,7 +66,8 @@ class Resize(ValueOperation):
         elif UNKNOWN not in (width, height):
             width, height = self.target_of(width, height)
         else:
-            width = height = UNKNOWN
+            width = self.size if self.side == "width" else UNKNOWN
+            height = self.size if self.side == "height" else UNKNOWN
         return (Spec("image", "UINT8", (height, width, channels)),)
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
@@ -94,7 +95,8 @@ class Resize(ValueOperation):
         """
         if isinstance(self.size, tuple):
             return self.size
-        measured = min(width, height) if self.side == "shorter" else max(width, height)
+        sides = {"shorter": min(width, height), "longer": max(width, height), "width": width, "height": height}
+        measured = sides[self.side]
         wide, high = self.size * width // measured, self.size * height // measured
         return max(1, wide), max(1, high)
 

@@ -73,6 +73,7 @@ def test_a_description_cannot_be_changed() -> None:
         ({**PIPELINE, "golden": [{"inputs": {"foto": "a.jpg"}, "expect": {"label": "a"}}]}, "golden[0].inputs.foto"),
         ({"golden": [{"inputs": {"x": {"values": [1]}}, "expect": {}}]}, "golden[0].expect"),
         ({"golden": [{"inputs": {"x": 1}, "expect": {"label": "a"}}]}, "golden[0].expect.label"),
+        ({"golden": [{"inputs": {"x": 1}, "expect": {"text": "字"}}]}, "golden[0].expect.text"),
         (
             {"golden": [{"inputs": {"x": 1}, "expect": {"outputs": {"z": {"values": 1}}}}]},
             "golden[0].expect.outputs.z",

@@ -23,14 +23,20 @@ class Spec:
     shape: tuple[int, ...]
 
 
-def sample(*, label: str | None = None, top_k: int = 1, y: Any = None, tolerance: float = 0.0) -> GoldenItem:
+def sample(
+    *, label: str | None = None, text: str | None = None, top_k: int = 1, y: Any = None, tolerance: float = 0.0
+) -> GoldenItem:
     outputs = {} if y is None else {"y": ExpectedTensor(np.asarray(y), tolerance)}
     item = common_pb2.Item(inputs={"x": common_pb2.Value(tensor=to_proto("x", np.arange(4, dtype=np.float32)))})
-    return GoldenItem(item=item, label=label, top_k=top_k, outputs=outputs)
+    return GoldenItem(item=item, label=label, top_k=top_k, outputs=outputs, text=text)
 
 
 def texts(*elements: str) -> Any:
     return np.array(elements, dtype=object)
+
+
+def reading(text: str) -> inference_pb2.PredictResponse:
+    return inference_pb2.PredictResponse(predictions=[inference_pb2.Prediction(text=inference_pb2.Text(text=text))])
 
 
 def answer(*labels: str, y: Any = None) -> inference_pb2.PredictResponse:
@@ -100,3 +106,16 @@ class TestVerdict:
 
     def test_an_answer_without_predictions_is_wrong_not_a_crash(self) -> None:
         assert "is not among the best 1: none" in verdict(sample(label="cat"), inference_pb2.PredictResponse())
+
+    def test_a_text_must_be_read_to_the_letter(self) -> None:
+        assert verdict(sample(text="高可用 Inference"), reading("高可用 Inference")) == ""
+        wrong = verdict(sample(text="高可用"), reading("高司用"))
+        assert wrong == "the golden sample's text is '高可用', the model reads '高司用'"
+        assert verdict(sample(text=""), reading("")) == ""
+        assert "the model reads ''" in verdict(sample(text="高可用"), inference_pb2.PredictResponse())
+
+    def test_a_label_may_be_that_of_an_area_of_a_mask_largest_first(self) -> None:
+        mask = inference_pb2.Mask(width=4, height=1, runs=[0, 1, 1, 2, 0, 1], names=["背景", "路", "车"])
+        seen = inference_pb2.PredictResponse(predictions=[inference_pb2.Prediction(mask=mask)])
+        assert verdict(sample(label="路", top_k=2), seen) == ""
+        assert "is not among the best 3: 背景, 路" in verdict(sample(label="树", top_k=3), seen)

@@ -31,6 +31,14 @@ def test_resize_to_a_size_and_by_one_side() -> None:
     assert run({"op": "resize", "size": [8, 6]}, image=image).shape == (6, 8, 3)
     assert run({"op": "resize", "size": 10}, image=image).shape == (10, 20, 3)
     assert run({"op": "resize", "size": 10, "side": "longer"}, image=image).shape == (5, 10, 3)
+    for upright in (image, image.transpose(Image.Transpose.ROTATE_90)):
+        assert run({"op": "resize", "size": 10, "side": "height"}, image=upright).shape[0] == 10
+        assert run({"op": "resize", "size": 10, "side": "width"}, image=upright).shape[1] == 10
+
+
+def test_the_side_that_gets_the_length_is_known_at_load() -> None:
+    (output,) = pipeline({"op": "resize", "size": 48, "side": "height"}).outputs
+    assert output.shape == (48, -1, 3)
 
 
 @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic", "lanczos"])
@@ -88,6 +96,21 @@ def test_layouts_and_dtypes() -> None:
     assert chw.shape == (3, 4, 5)
     np.testing.assert_array_equal(chw, np.asarray(image).transpose(2, 0, 1))
     assert chw.flags.c_contiguous
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_colours_may_come_in_the_order_of_opencv(layout: str) -> None:
+    image = gradient(5, 4)
+    bgr = run(image=image, last={"op": "to_tensor", "channels": "BGR", "layout": layout, "output": "image"})
+    rgb = run(image=image, last={"op": "to_tensor", "layout": layout, "output": "image"})
+    np.testing.assert_array_equal(bgr, rgb[:, :, ::-1] if layout == "HWC" else rgb[::-1])
+    assert bgr.flags.c_contiguous
+
+
+def test_the_order_of_opencv_is_refused_where_there_are_no_colours() -> None:
+    steps = [{"op": "decode_image", "mode": "L"}, {"op": "to_tensor", "channels": "BGR", "output": "image"}]
+    with pytest.raises(InvalidInput, match=r"steps\[1\].channels: BGR is the order of a colour image's"):
+        Pipeline.load({"inputs": {"photo": "image"}, "steps": steps})
 
 
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])
