@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from lepton_ai.credentials import find_token
-from lepton_ai.errors import NotFound, PermissionDenied
-from lepton_ai.local.stack import connection, find_home
+from lepton_ai.errors import FailedPrecondition, NotFound, PermissionDenied
+from lepton_ai.local.running import meant_home
+from lepton_ai.local.stack import connection
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,17 @@ _SERVICES = tuple(each.name for each in fields(Addresses) if each.name != "token
 def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path | None = None) -> Addresses:
     """Fill in what is not `known`: from LEPTON_INFERENCE_ADDRESS and its like, then from the stack that runs here.
 
-    The stack is that of `home`, of the folder LEPTON_HOME, or the nearest upwards from the current folder. The token
-    is LEPTON_TOKEN or in the file LEPTON_TOKEN_FILE, else the stack's own, shown to no other registry.
+    The stack is that of `home`, of the folder LEPTON_HOME, the nearest upwards from the current folder, or the only one
+    of this user that runs. The token is LEPTON_TOKEN or in the file LEPTON_TOKEN_FILE, else the stack's own, shown to
+    no other registry. Raises FailedPrecondition where several stacks run and none is named.
     """
     told = {name: getattr(known, name) or environ.get(f"LEPTON_{name.upper()}_ADDRESS", "") for name in _SERVICES}
     addresses = Addresses(**told, token=known.token or find_token(environ))
-    if home is None:
-        home = Path(environ["LEPTON_HOME"]) if environ.get("LEPTON_HOME") else find_home(Path.cwd())
     try:
-        found = connection(home)
+        found = connection(home or meant_home(environ))
     except NotFound:
         return addresses
-    except PermissionDenied:
+    except (PermissionDenied, FailedPrecondition):
         if any(told.values()):
             return addresses
         raise
@@ -52,6 +52,11 @@ def find_addresses(known: Addresses, *, environ: Mapping[str, str], home: Path |
         addresses = replace(addresses, **{name: getattr(found, name) for name in _SERVICES})
     is_ours = addresses.registry and addresses.registry == found.registry
     return replace(addresses, token=found.token) if is_ours and not addresses.token else addresses
+
+
+def are_told(environ: Mapping[str, str]) -> bool:
+    """Whether the environment names a service, so that no stack needs to be found."""
+    return any(environ.get(f"LEPTON_{name.upper()}_ADDRESS") for name in _SERVICES)
 
 
 def split_addresses(addresses: str) -> tuple[str, ...]:

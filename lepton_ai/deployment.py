@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.archive import read_kind
-from lepton_ai.client import Client
+from lepton_ai.client import Client, Deployment
 from lepton_ai.models.saving import TRAINED_FILE, load_model
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
     from lepton_ai.models.model import Model
     from lepton_ai.reinforcement import Agent
-    from lepton_ai.v1 import registry_pb2
 
 
 def load(path: Path | str) -> Any:
@@ -38,10 +37,11 @@ def deploy(
     description: str = "",
     addresses: Addresses | None = None,
     wait_s: float = 120.0,
-) -> registry_pb2.Deployment:
+) -> Deployment:
     """Pack a trained model or agent, or the file of one, push it as the next version of `name`, wait until it serves.
 
-    Without addresses, the platform is found as `Client` finds it. Raises LeptonError: the class says what went wrong.
+    What it returns prints as one line. Without addresses, the platform is found as `Client` finds it. Raises
+    LeptonError: the class says what went wrong.
     """
     trained: Model | Agent = load(model) if isinstance(model, str | Path) else model
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:

@@ -58,6 +58,8 @@ class LeptonError(Exception):
         self.fix = fix
         self.fields = fields
         self.retry_after_s = retry_after_s
+        self.trace_id = ""
+        """Of the call that failed, when it was traced: `lepton trace ID` shows it."""
 
     def __str__(self) -> str:
         if not self.fix:

@@ -88,7 +88,7 @@ def to_examples(values: Iterable[Input]) -> list[Input]:
     raise InvalidInput.of_field(
         "values",
         f"is a {type(values).__name__}, not a list of examples",
-        fix='Send a list, [value] for a single one; the rows of a data frame are frame.to_dict("records").',
+        fix="Send a list, [value] for a single one, or a data frame.",
     )
 
 
@@ -145,11 +145,14 @@ def _field(name: str) -> str:
 def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") -> Answer:
     """A response as plain values. Raises InternalError when its tensors do not belong to its predictions."""
     tensors = {tensor.name: from_proto(tensor) for tensor in response.tensors}
+    predictions = tuple(_to_predictions(response.predictions, tensors))
+    for error in (each.error for each in predictions if each.error is not None):
+        error.trace_id = trace_id
     return Answer(
         model=response.model_name,
         version=response.model_version,
         alias=response.model_alias,
-        predictions=tuple(_to_predictions(response.predictions, tensors)),
+        predictions=predictions,
         tensors=tensors,
         prediction_id=response.prediction_id,
         request_id=response.request_id,

@@ -35,9 +35,17 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         "push": LazyCommand("lepton_ai.cli.models:push", "Upload a model package as a new version."),
         "deploy": LazyCommand("lepton_ai.cli.models:deploy", "Serve a version of a model."),
         "undeploy": LazyCommand("lepton_ai.cli.models:undeploy", "Stop serving a model."),
-        "models": LazyCommand("lepton_ai.cli.models:models", "List models, their versions and what is served."),
-        "registry": LazyCommand("lepton_ai.cli.registry:registry", "check: whether every stored file is whole."),
-        "predict": LazyCommand("lepton_ai.cli.predict:predict", "Send files to a model and print its answers."),
+        "models": LazyCommand(
+            "lepton_ai.cli.models:models", "List models; of one its versions, inputs and how to call it."
+        ),
+        "alias": LazyCommand("lepton_ai.cli.catalogue.alias:alias", "Name a version of a model, such as staging."),
+        "download": LazyCommand("lepton_ai.cli.models:download", "Fetch a file of a pushed version."),
+        "registry": LazyCommand(
+            "lepton_ai.cli.catalogue.registry:registry", "check: whether every stored file is whole."
+        ),
+        "predict": LazyCommand(
+            "lepton_ai.cli.predict:predict", "Send files, rows or values to a model, print its answers."
+        ),
         "trace": LazyCommand("lepton_ai.cli.trace:trace", "Show where the time of a request went."),
     },
 }
@@ -103,7 +111,7 @@ class LeptonGroup(click.Group):
 
             if not isinstance(error, LeptonError):
                 raise
-            print_error(error, as_json="--json" in arguments)
+            print_error(error, as_json="--json" in arguments, traced="--trace" in arguments)
             return 1
         return result if isinstance(result, int) else 0
 

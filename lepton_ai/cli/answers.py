@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,14 +26,13 @@ _FIRST = 3
 
 def prediction_table(names: Sequence[str], predictions: Sequence[Prediction], *, framed: bool = True) -> RenderableType:
     """A table that suits the kind of answer, with what was odd or went wrong; each input is named once."""
-    shown = [Path(name).name for name in names]
     kind = next((type(each.answer) for each in predictions if each.answer is not None), None)
     described = _KINDS.get(kind) if kind is not None else None
     if described is None:
-        return _output_table(shown, predictions, framed=framed)
+        return _output_table(names, predictions, framed=framed)
     columns, cells_of = described
     rows: list[tuple[object, ...]] = []
-    for name, prediction in zip(shown, predictions, strict=True):
+    for name, prediction in zip(names, predictions, strict=True):
         lines = [] if prediction.answer is None else cells_of(prediction.answer)
         blank = ("",) * (len(columns) - 1)
         lines = [*lines, *((note, *blank) for note in _notes(prediction))] or [("nothing found", *blank)]
@@ -47,15 +45,15 @@ def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str
     predictions = [each for answer in answers for each in answer.predictions]
     return {
         "model": answers[0].model,
-        "version": answers[0].version,
+        "version": next((answer.version for answer in answers if answer.version), 0),
         "trace_ids": [answer.trace_id for answer in answers if answer.trace_id],
         "predictions": [
             {
                 "input": name,
                 "prediction_id": each.prediction_id,
                 "labels": [label._asdict() for label in each.labels],
-                **_meaning(each),
-                "outputs": {output: _elements(array) for output, array in each.outputs.items()},
+                **meaning(each),
+                "outputs": {output: elements(array) for output, array in each.outputs.items()},
                 "anomalies": list(each.anomalies),
                 "error": None if each.error is None else {"message": each.error.message, "reason": each.error.reason},
             }
@@ -64,7 +62,7 @@ def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str
     }
 
 
-def _meaning(prediction: Prediction) -> dict[str, Any]:
+def meaning(prediction: Prediction) -> dict[str, Any]:
     """What is not labels, under the name of its kind."""
     match prediction.answer:
         case Numbers(numbers):
@@ -191,12 +189,12 @@ def _shown(element: object) -> str:
     return _text(element) if isinstance(element, bytes) else str(element)
 
 
-def _elements(array: Array) -> Any:
+def elements(array: Array) -> Any:
     """Nested lists of numbers or texts; the bare element of an array without dimensions."""
     if array.dtype.kind != "O":
         return array.tolist()
     if array.ndim:
-        return [_elements(each) for each in (array[index, ...] for index in range(len(array)))]
+        return [elements(each) for each in (array[index, ...] for index in range(len(array)))]
     return _text(array.item())
 
 

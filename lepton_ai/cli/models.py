@@ -47,7 +47,7 @@ def deploy(model: str, *, wait_s: float, as_json: bool, home: Path) -> None:
     spinner = console(stderr=True).status(f"Loading, warming and testing {model}") if show else nullcontext()
     with client_for(home) as client, spinner:
         deployment = client.deploy(model, wait_s=wait_s)
-    version = deployment.routes[0].targets[0].version
+    version = deployment.version
     if as_json:
         print_json({"model": deployment.model, "version": version, "generation": deployment.generation})
         return
@@ -65,18 +65,37 @@ def undeploy(model: str, *, home: Path) -> None:
     click.echo(f"{model} is no longer served.")
 
 
+@click.command(epilog="Example: lepton download efficientnet-lite0 lepton.yaml")
+@click.argument("model")
+@click.argument("file")
+@click.argument("path", default=None, required=False, type=click.Path(dir_okay=False, path_type=Path))
+@home_option
+def download(model: str, file: str, path: Path | None, *, home: Path) -> None:
+    """Fetch FILE of MODEL (NAME: its newest version, NAME@VERSION or NAME@ALIAS) from the registry to PATH.
+
+    Without a PATH it goes under its own name into this folder.
+    """
+    with client_for(home) as client:
+        written = client.download(model, file, path if path is not None else Path(Path(file).name))
+    print_note(f"{file} of {model} is in {written}.")
+
+
 @click.command(epilog="Examples: lepton models · lepton models resnet")
 @click.argument("name", default="")
 @json_option
 @home_option
 def models(name: str, *, as_json: bool, home: Path) -> None:
-    """List all models, or every version of the model NAME."""
+    """List all models; or every version of the model NAME, what it takes and answers, and how to call it."""
+    from lepton_ai.cli.catalogue.model_page import ModelPage
+
     with client_for(home) as client:
         found = client.models(name)
+        page = ModelPage.read(client, found[0]) if name else None
     if as_json:
-        print_json([_model_document(model) for model in found])
-    elif name:
+        print_json([{**_model_document(model), **(page.document() if page else {})} for model in found])
+    elif page is not None:
         _print_versions(found[0])
+        page.print_out()
     elif found:
         _print_models(found)
     else:

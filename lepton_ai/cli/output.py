@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -57,14 +58,26 @@ def json_option(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def home_option(command: Callable[..., R]) -> Callable[..., R]:
-    """Adds --home; the command gets `home`, the run directory that is meant."""
+    """Adds --home; the command gets `home`, the run directory of the stack that is meant, started wherever it was."""
 
-    @click.option(
-        "--home",
-        envvar="LEPTON_HOME",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Run directory of the stack.  [env: LEPTON_HOME; default: the nearest .lepton upwards, else ./.lepton]",
-    )
+    @_home("the nearest .lepton upwards, else the stack that runs")
+    @wraps(command)
+    def with_home(*args: Any, home: Path | None, **options: Any) -> R:
+        from lepton_ai.addresses import are_told
+        from lepton_ai.local.running import choose_home
+        from lepton_ai.local.stack import find_home
+
+        if home is None:
+            home = find_home(Path.cwd()) if are_told(os.environ) else choose_home(Path.cwd())
+        return command(*args, home=home, **options)
+
+    return with_home
+
+
+def own_home_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds --home to what starts or stops a stack: without it, that of this folder, never one started elsewhere."""
+
+    @_home("the nearest .lepton upwards, else ./.lepton")
     @wraps(command)
     def with_home(*args: Any, home: Path | None, **options: Any) -> R:
         from lepton_ai.local.stack import find_home
@@ -72,6 +85,15 @@ def home_option(command: Callable[..., R]) -> Callable[..., R]:
         return command(*args, home=find_home(Path.cwd()) if home is None else home, **options)
 
     return with_home
+
+
+def _home(default: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    return click.option(
+        "--home",
+        envvar="LEPTON_HOME",
+        type=click.Path(file_okay=False, path_type=Path),
+        help=f"Run directory of the stack.  [env: LEPTON_HOME; default: {default}]",
+    )
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -142,11 +164,13 @@ def style_state(state: str) -> RenderableType:
     return Text(state, style=_STATE_STYLES.get(state.lower(), ""))
 
 
-def print_error(error: LeptonError, *, as_json: bool = False) -> None:
-    """Say what went wrong and what to do, on standard error."""
+def print_error(error: LeptonError, *, as_json: bool = False, traced: bool = False) -> None:
+    """Say what went wrong and what to do, on standard error; with `traced` also how to see the call's trace."""
     if as_json:
         fields = [{"field": violation.field, "description": violation.description} for violation in error.fields]
         document = {"message": error.message, "reason": error.reason, "code": error.code.name, "fix": error.fix}
+        if error.trace_id:
+            document["trace_id"] = error.trace_id
         click.echo(json_text({"error": {**document, "fields": fields}}), err=True)
         return
     from rich.text import Text
@@ -158,6 +182,8 @@ def print_error(error: LeptonError, *, as_json: bool = False) -> None:
             out.print(Text(f"  {violation.field}: {violation.description}"))
     if error.fix:
         out.print(Text.assemble(("What to do: ", "bold"), error.fix))
+    if traced and error.trace_id:
+        out.print(f"See what happened: lepton trace {error.trace_id}")
 
 
 def format_duration_s(duration_s: float) -> str:

@@ -14,6 +14,7 @@ from lepton_ai.cli.output import (
     format_duration_s,
     home_option,
     json_option,
+    own_home_option,
     print_json,
     print_note,
     print_table,
@@ -63,7 +64,7 @@ _URL_LABELS = {
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(1, 3600), help="Seconds to wait.  [default: 120, containers 180]"
 )
-@home_option
+@own_home_option
 @json_option
 def up(
     *,
@@ -205,7 +206,7 @@ def _print_addresses(state: StackState) -> None:
 @click.command()
 @click.option("--wipe", is_flag=True, help="Also delete all models, traces and logs of this stack.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
-@home_option
+@own_home_option
 @json_option
 def down(*, home: Path, as_json: bool, wipe: bool, yes: bool) -> None:
     """Stop everything that up started. Models and traces stay, unless --wipe is given.
@@ -232,8 +233,15 @@ def down(*, home: Path, as_json: bool, wipe: bool, yes: bool) -> None:
     if as_json:
         print_json({f"stopped_{things}": stopped, "wiped": wipe})
         return
-    what = f"Stopped {stopped} {things} in {time.monotonic() - started:.1f} s." if stopped else "Nothing was running."
+    what = f"Stopped {stopped} {things} in {time.monotonic() - started:.1f} s." if stopped else _nothing_ran(home)
     print_note(what + (" All data was deleted." if wipe else ""))
+
+
+def _nothing_ran(home: Path) -> str:
+    from lepton_ai.local.running import running_homes
+
+    others = [f"`lepton down --home {each}`" for each in running_homes() if each != home.absolute()]
+    return "Nothing was running." + (f" To stop what runs elsewhere: {', '.join(others)}." if others else "")
 
 
 def _take_down(home: Path, *, wipe: bool) -> int:
@@ -265,6 +273,7 @@ def status(ctx: click.Context, *, home: Path, as_json: bool) -> None:
     """
     from lepton_ai.local.processes.observation import read_health
     from lepton_ai.local.processes.run_directory import RunDirectory
+    from lepton_ai.local.running import stack_is_down
     from lepton_ai.local.stack import read_state
 
     state = read_state(home)
@@ -272,7 +281,7 @@ def status(ctx: click.Context, *, home: Path, as_json: bool) -> None:
         if as_json:
             print_json({"mode": None, "ready": False, "processes": []})
         else:
-            print_note("The stack is down. Start it with `lepton up`.")
+            console(stderr=True).print(str(stack_is_down(home)), markup=False)
         ctx.exit(1)
     if state.mode == "docker":
         from lepton_ai.cli.containers import print_status

@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 import numpy.typing as npt
 
-from lepton_ai.addresses import Addresses, find_addresses, split_addresses
+from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
-from lepton_ai.client.model_inputs import ModelInputs
+from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
+from lepton_ai.client.connections import Connections
+from lepton_ai.client.deployments import Deployment, wait_until_served
+from lepton_ai.client.model_inputs import (
+    ModelDescription,
+    ModelInputs,
+    is_table,
+    listed_examples,
+    table_examples,
+)
+from lepton_ai.client.patience import PredictItems, predict_parts, predict_patiently
+from lepton_ai.client.streams import predictions_of
 from lepton_ai.credentials import token_metadata
-from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput, NotFound
-from lepton_ai.mesh.calling.pool import ServicePool
-from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
-from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.mesh.tracing import TRACE_ID_TRAILER, Tracing, client_interceptors
+from lepton_ai.errors import InvalidInput, LeptonError, NotFound
+from lepton_ai.mesh.tracing import TRACE_ID_TRAILER
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
-from lepton_ai.prediction import Answer, Input, Prediction, to_answer, to_examples, to_item
+from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file, to_answer, to_item
 from lepton_ai.references import check_name, parse_model_ref
 from lepton_ai.storage_faults import gather_faults
 from lepton_ai.tensors import checked_text, to_proto
@@ -38,17 +46,12 @@ from lepton_ai.v1 import (
 
 T = TypeVar("T")
 
+Examples = Iterable[Input]
+"""Several examples: a list, an array, a series; or a data set or data frame, whose columns are the model's inputs."""
+
 _PUSH_TIMEOUT_S = 600.0
-_GRACE_S = 2.0
-"""How much later than its timeout a call may end before it is given up."""
 _CHECK_TIMEOUT_S = 3600.0
 _SLOWEST_BYTES_PER_S = 50 << 20
-
-
-class _TraceSettings:
-    def __init__(self, otlp_endpoint: str, ratio: float) -> None:
-        self.otlp_endpoint = otlp_endpoint or None
-        self.trace_ratio = ratio
 
 
 class AsyncClient:
@@ -61,20 +64,18 @@ class AsyncClient:
         self, addresses: Addresses | None = None, *, timeout_s: float = 30.0, trace_ratio: float = 0.0
     ) -> None:
         """Without addresses: those in LEPTON_INFERENCE_ADDRESS and its like, else the stack that runs on this machine.
-        What changes the registry (push, deploy, undeploy) needs its token: that of the stack, or LEPTON_TOKEN.
+        What changes the registry (push, deploy, undeploy, aliases) needs its token: that of the stack, or LEPTON_TOKEN.
 
         `trace_ratio` is the share of calls that are traced from here on; others are traced as the platform decides.
+        The answer to a traced call and the error of a failed one have its `trace_id`.
         """
         forking.check_grpc()
         self.addresses = find_addresses(addresses or Addresses(), environ=os.environ)
         self._proof = token_metadata(self.addresses.token)
         self._timeout_s = timeout_s
-        self._tracing = Tracing.create("client", _TraceSettings(self.addresses.otlp, trace_ratio))
-        self._traces = trace_ratio > 0
-        self._pools: dict[str, ServicePool] = {}
+        self._connections = Connections(self.addresses, trace_ratio=trace_ratio)
         self._model_inputs = ModelInputs()
         forking.leave_to_parent(self)
-        forking.grpc_used_by(self, uses=bool(self.addresses.otlp))
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,11 +85,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections and send the last spans."""
-        pools, self._pools = self._pools, {}
-        for pool in pools.values():
-            await pool.close()
-        await asyncio.to_thread(self._tracing.shutdown)
-        forking.grpc_used_by(self, uses=False)
+        await self._connections.close()
 
     async def predict(
         self,
@@ -115,28 +112,60 @@ class AsyncClient:
     async def predict_batch(
         self,
         model: str,
-        values: Sequence[Input],
+        values: Examples,
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> Answer:
-        """Answers for several examples in one call; an example that fails has its `error`, the others are answered.
+        """Answers for several examples at once; one that fails has its `error`, the others are answered.
 
-        A call with a single example raises instead.
+        `values` is a list, a series or an array of examples, or a table: a data set, or a data frame of pandas, Polars
+        or Arrow. Of tables, columns that the model does not take are passed over, and lacking one is an error; an
+        example given by name may leave inputs out, and is refused with names that the model does not have.
+
+        Many examples go as several calls at the same time, and only the first one's version is told. Raises what a
+        whole call fails with, also that with a single example; InvalidInput for what cannot be sent.
         """
-        end_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
-        request = inference_pb2.PredictRequest(model=parse_model_ref(model))
-        values = to_examples(values)
+        end_s = time.monotonic() + self._timeout(timeout_s)
+        if is_table(values):
+            examples: list[Any] = list(table_examples(values, await self._described(model, end_s)))
+        else:
+            examples = listed_examples(values)
+        paths = await self._texts_are_paths(model, examples, end_s)
+        parts = list(in_calls([to_item(each, texts_are_paths=paths) for each in examples]))
+        predict = self._predicting(model, top_k, outputs, end_s)
+        return await (predict(parts[0]) if len(parts) == 1 else predict_parts(parts, predict, end_s))
 
-        async def describe() -> Mapping[str, str]:
-            return await self._input_kinds(request.model, end_s - time.monotonic())
+    async def predict_many(
+        self,
+        model: str,
+        values: Examples | AsyncIterable[Input],
+        *,
+        top_k: int = 0,
+        outputs: Sequence[str] = (),
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Prediction]:
+        """A stream: answers to any number of examples, in order, with many calls under way and bounded memory.
 
-        paths = await self._model_inputs.texts_are_paths(model, values, describe)
-        request.items.extend(to_item(value, texts_are_paths=paths) for value in values)
-        request.options.top_k = _checked_top_k(top_k)
-        request.options.outputs.extend(checked_text(name, "outputs") for name in outputs)
-        return await self._predict(request, end_s - time.monotonic())
+        `values` is what `predict_batch` takes, or any iterable or asynchronous one, which is read as answers are.
+        What cannot be read, sent or answered is a Prediction with its `error`; `timeout_s` is that of each call. Calls
+        under way are cancelled when nobody reads on. Raises what asking for the model's description fails with, and
+        what `values` raises, after the answers to what came before.
+        """
+        described = await self.describe(model, timeout_s=timeout_s)
+        examples = table_examples(values, described) if is_table(values) else values
+        options: dict[str, Any] = {"paths": takes_only_a_file(described.inputs), "top_k": top_k, "outputs": outputs}
+
+        def answer(batch: Sequence[Given]) -> Awaitable[Answer]:
+            return self._answer_each(model, batch, timeout_s=timeout_s, **options)
+
+        async for prediction in predictions_of(examples, answer):
+            yield prediction
+
+    async def describe(self, model: str, *, timeout_s: float | None = None) -> ModelDescription:
+        """What the version that serves `model` takes. Raises NotFound when it is not deployed."""
+        return await self._described(model, time.monotonic() + self._timeout(timeout_s))
 
     async def infer(
         self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None
@@ -144,7 +173,7 @@ class AsyncClient:
         """Run the model on ready tensors, one for each of its inputs, whose first dimension is the batch."""
         request = inference_pb2.PredictRequest(model=parse_model_ref(model))
         request.tensors.extend(to_proto(checked_text(name, "tensors"), array) for name, array in tensors.items())
-        return await self._predict(request, self._timeout_s if timeout_s is None else timeout_s)
+        return await self._predict(request, self._timeout(timeout_s))
 
     async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
         """Upload a package as the next version of its model; content that is there already is not sent again.
@@ -208,19 +237,20 @@ class AsyncClient:
             idempotent=False,
         )
 
-    async def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
+    async def deploy(self, model: str, *, wait_s: float = 60.0) -> Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.
 
         Raises FailedPrecondition when the version cannot be served, DeadlineExceeded when it takes longer.
         """
         request = registry_pb2.DeployRequest(model=parse_model_ref(model))
-        deployment = await self._registry(
+        asked = await self._registry(
             lambda stub, left_s: stub.Deploy(request, timeout=left_s, metadata=self._proof),
             self._timeout_s,
             idempotent=False,
         )
+        deployment = Deployment.of(asked)
         if wait_s > 0:
-            await self._wait_until_served(deployment, wait_s)
+            await wait_until_served(self._connections, deployment, wait_s)
         return deployment
 
     async def undeploy(self, model: str) -> None:
@@ -228,6 +258,23 @@ class AsyncClient:
         request = registry_pb2.UndeployRequest(model=check_name(model, field="model"))
         await self._registry(
             lambda stub, left_s: stub.Undeploy(request, timeout=left_s, metadata=self._proof),
+            self._timeout_s,
+            idempotent=False,
+        )
+
+    async def set_alias(self, model: str, alias: str, version: int) -> registry_pb2.Model:
+        """Let "MODEL@ALIAS" mean this version; calls go to it where it is deployed. Raises NotFound, InvalidInput."""
+        request = registry_pb2.SetAliasRequest(model=check_name(model, field="model"), alias=alias)
+        request.version = _checked_version(version)
+        return await self._registry(
+            lambda stub, left_s: stub.SetAlias(request, timeout=left_s, metadata=self._proof), self._timeout_s
+        )
+
+    async def delete_alias(self, model: str, alias: str) -> registry_pb2.Model:
+        """Take an alias away from a model. Raises NotFound when it has none of this name."""
+        request = registry_pb2.DeleteAliasRequest(model=check_name(model, field="model"), alias=alias)
+        return await self._registry(
+            lambda stub, left_s: stub.DeleteAlias(request, timeout=left_s, metadata=self._proof),
             self._timeout_s,
             idempotent=False,
         )
@@ -245,16 +292,60 @@ class AsyncClient:
         def get(channel: grpc.aio.Channel, left_s: float) -> Awaitable[health_pb2.PlatformStatus]:
             return health_pb2_grpc.HealthServiceStub(channel).GetStatus(request, timeout=left_s)
 
-        return await self._call("health", get, self._timeout_s)
+        return await self._connections.call("health", get, self._timeout_s)
 
-    async def _input_kinds(self, model: common_pb2.ModelRef, timeout_s: float) -> Mapping[str, str]:
-        request = inference_pb2.DescribeModelRequest(model=model)
+    async def _described(self, model: str, end_s: float) -> ModelDescription:
+        request = inference_pb2.DescribeModelRequest(model=parse_model_ref(model))
 
-        async def describe(channel: grpc.aio.Channel, left_s: float) -> Mapping[str, str]:
+        async def describe(channel: grpc.aio.Channel, left_s: float) -> ModelDescription:
             stub = inference_pb2_grpc.InferenceServiceStub(channel)
-            return (await stub.DescribeModel(request, timeout=left_s)).input_kinds
+            return ModelDescription.of(await stub.DescribeModel(request, timeout=left_s))
 
-        return await self._call("inference", describe, timeout_s)
+        def ask() -> Awaitable[ModelDescription]:
+            return self._connections.call("inference", describe, end_s - time.monotonic())
+
+        return await self._model_inputs.description(model, ask)
+
+    async def _texts_are_paths(self, model: str, examples: Sequence[Any], end_s: float) -> bool:
+        return await self._model_inputs.texts_are_paths(model, examples, lambda: self._described(model, end_s))
+
+    async def _answer_each(
+        self, model: str, batch: Sequence[Given], *, paths: bool, timeout_s: float | None, **options: Any
+    ) -> Answer:
+        """One call for a part of a stream, whose failure is that of its examples."""
+        end_s = time.monotonic() + self._timeout(timeout_s)
+        items: list[common_pb2.Item] = []
+        failed: dict[int, LeptonError] = {}
+        for index, example in enumerate(batch):
+            try:
+                if isinstance(example, LeptonError):
+                    raise example
+                items.append(to_item(example, texts_are_paths=paths))
+            except LeptonError as error:
+                failed[index] = error
+        try:
+            if not items:
+                return all_failed(model, failed.values())
+            predict = self._predicting(model, end_s=end_s, **options)
+            answer = await predict_patiently(items, predict, end_s)
+        except LeptonError as error:
+            return all_failed(model, [failed.get(index, error) for index in range(len(batch))])
+        return with_failed(answer, failed)
+
+    def _timeout(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
+    def _predicting(self, model: str, top_k: int, outputs: Sequence[str], end_s: float) -> PredictItems:
+        """Calls with these options, for parts of one batch."""
+        options = inference_pb2.PredictOptions(top_k=_checked_top_k(top_k))
+        options.outputs.extend(checked_text(name, "outputs") for name in outputs)
+        reference = parse_model_ref(model)
+
+        async def predict(items: Sequence[common_pb2.Item]) -> Answer:
+            request = inference_pb2.PredictRequest(model=reference, items=items, options=options)
+            return await self._predict(request, end_s - time.monotonic())
+
+        return predict
 
     async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float) -> Answer:
         async def predict(channel: grpc.aio.Channel, left_s: float) -> Answer:
@@ -264,7 +355,7 @@ class AsyncClient:
             trace_id = trailing.get(TRACE_ID_TRAILER, "")
             return to_answer(response, trace_id=trace_id if isinstance(trace_id, str) else trace_id.decode())
 
-        return await self._call("inference", predict, timeout_s)
+        return await self._connections.call("inference", predict, timeout_s)
 
     async def _registry(
         self,
@@ -276,103 +367,16 @@ class AsyncClient:
         def call(channel: grpc.aio.Channel, left_s: float) -> Awaitable[T]:
             return invoke(registry_pb2_grpc.RegistryServiceStub(channel), left_s)
 
-        return await self._call("registry", call, timeout_s, idempotent=idempotent)
+        return await self._connections.call("registry", call, timeout_s, idempotent=idempotent)
 
-    async def _call(
-        self,
-        service: str,
-        invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]],
-        timeout_s: float,
-        *,
-        idempotent: bool = True,
-    ) -> T:
-        pool = await self._open(service)
-        return await _explained(pool.call(invoke, timeout_s=timeout_s, idempotent=idempotent), timeout_s)
 
-    async def _wait_until_served(self, deployment: registry_pb2.Deployment, wait_s: float) -> None:
-        health = await self._open("health")
-        with health.pick() as pick:
-            stub = health_pb2_grpc.HealthServiceStub(pick.channel)
-            statuses = stub.WatchStatus(health_pb2.WatchStatusRequest(), timeout=wait_s)
-            message = ""
-            try:
-                async for status in statuses:
-                    found = next((model for model in status.models if model.name == deployment.model), None)
-                    if found is None or found.production_version != deployment.routes[0].targets[0].version:
-                        continue
-                    message = found.message
-                    if _is_served(found):
-                        return
-                    _raise_if_failed(found, found.production_version)
-            except grpc.aio.AioRpcError as error:
-                if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
-                    raise from_rpc_error(error) from error
-            finally:
-                statuses.cancel()
-        raise DeadlineExceeded(
-            f"{deployment.model} version {deployment.routes[0].targets[0].version} is not served after {wait_s:g} s. "
-            f"{message}".rstrip(),
-            fix="It is still being worked on: see `lepton health`, or wait longer.",
-        )
-
-    async def _open(self, service: str) -> ServicePool:
-        """The service's replicas: a call goes to the best of them, and to another one when it fails there."""
-        forking.check_grpc()
-        if service not in self._pools:
-            replicas = split_addresses(self._address(service))
-            # With several addresses, the spans of the pool's calls cannot say which one was called.
-            interceptors = self._interceptors(replicas[0] if len(replicas) == 1 else None)
-            pool = ServicePool(service, fixed_endpoints(service, replicas), interceptors=interceptors)
-            forking.grpc_used_by(self, uses=True)
-            # Set before the first await, so that calls made at the same time share one pool.
-            self._pools[service] = pool
-            await pool.start()
-        return self._pools[service]
-
-    def _interceptors(self, address: str | None) -> Sequence[grpc.aio.ClientInterceptor]:
-        return client_interceptors(self._tracing.tracer, address=address) if self._traces else ()
-
-    def _address(self, service: str) -> str:
-        address: str = getattr(self.addresses, service)
-        if not address:
-            raise NotFound(
-                f"No address of the {service} service is known.",
-                fix=f"Start a stack with `lepton up`, or set LEPTON_{service.upper()}_ADDRESS=HOST:PORT.",
-            )
-        return address
+def _checked_version(version: int) -> int:
+    if not 1 <= version < 1 << 63:
+        raise InvalidInput.of_field("version", f"is {version}", fix="Versions begin at 1.")
+    return version
 
 
 def _checked_top_k(top_k: int) -> int:
     if not 0 <= top_k < 1 << 32:
         raise InvalidInput.of_field("top_k", f"is {top_k}", fix="Ask for 1 or more labels, or 0 for the usual number.")
     return top_k
-
-
-async def _explained(call: Awaitable[T], timeout_s: float) -> T:
-    """Await a call; a failure becomes the LeptonError it stands for, also when gRPC forgets its own timeout."""
-    try:
-        async with asyncio.timeout(timeout_s + _GRACE_S):
-            return await call
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from error
-    except TimeoutError as error:
-        raise DeadlineExceeded(
-            f"gRPC does not work in this process: after {timeout_s:g} s it gives neither an answer nor an error.",
-            fix="If it was forked from one that used gRPC: import lepton_ai before that, or start it with spawn.",
-        ) from error
-
-
-def _is_served(model: health_pb2.ModelStatus) -> bool:
-    """Whether predictions with the version in production were seen to work."""
-    return (
-        model.condition == health_pb2.CONDITION_HEALTHY and model.last_probe.model_version == model.production_version
-    )
-
-
-def _raise_if_failed(model: health_pb2.ModelStatus, wanted: int) -> None:
-    mine = [each.status for each in model.served if each.status.version == wanted]
-    if mine and all(each.state == health_pb2.VERSION_STATE_FAILED for each in mine):
-        raise FailedPrecondition(
-            f"{model.name} version {wanted} cannot be served: {mine[0].message}",
-            fix="Correct the package and push it again. What was served before is still served.",
-        )

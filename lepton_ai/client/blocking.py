@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,10 +11,15 @@ import numpy.typing as npt
 
 from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
+from lepton_ai.client.asynchronous import Examples
+from lepton_ai.client.batches import Given, by_itself
+from lepton_ai.client.deployments import Deployment
 from lepton_ai.client.engine import Call, ClientOptions, Engine, open_engine
+from lepton_ai.client.model_inputs import ModelDescription, is_table, table_examples
+from lepton_ai.client.streams import answers_of
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.package.transfer import OnProgress
-from lepton_ai.prediction import Answer, Input, Prediction
+from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file
 from lepton_ai.v1 import health_pb2, registry_pb2
 
 
@@ -69,7 +74,7 @@ class Client:
     def predict_batch(
         self,
         model: str,
-        values: Sequence[Input],
+        values: Examples,
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
@@ -79,6 +84,41 @@ class Client:
         options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "timeout_s": timeout_s}
         answer: Answer = self._run("predict_batch", model, values, **options)
         return answer
+
+    def predict_many(
+        self,
+        model: str,
+        values: Examples,
+        *,
+        top_k: int = 0,
+        outputs: Sequence[str] = (),
+        timeout_s: float | None = None,
+    ) -> Iterator[Prediction]:
+        """See AsyncClient.predict_many. A generator: when nobody reads on, calls under way are waited for and no more
+        are made."""
+        options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "timeout_s": timeout_s}
+        for answer in self.answer_many(model, values, **options):
+            yield from map(by_itself, answer.predictions)
+
+    def answer_many(self, model: str, values: Iterable[Given], **options: Any) -> Iterator[Answer]:
+        """The answers to the calls of `predict_many`, with their versions, timings and traces.
+
+        `values` may hold errors: each is the error of its own prediction.
+        """
+        described = self.describe(model, timeout_s=options.get("timeout_s"))
+        examples = table_examples(values, described) if is_table(values) else values
+        paths = takes_only_a_file(described.inputs)
+
+        def answer(batch: Sequence[Given]) -> Answer:
+            answered: Answer = self._run("_answer_each", model, batch, paths=paths, **options)
+            return answered
+
+        return answers_of(examples, answer)
+
+    def describe(self, model: str, *, timeout_s: float | None = None) -> ModelDescription:
+        """See AsyncClient.describe."""
+        described: ModelDescription = self._run("describe", model, timeout_s=timeout_s)
+        return described
 
     def infer(self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None) -> Answer:
         """See AsyncClient.infer."""
@@ -100,14 +140,24 @@ class Client:
         faults: Sequence[registry_pb2.StorageFault] = self._run("check_storage", on_progress=on_progress)
         return faults
 
-    def deploy(self, model: str, *, wait_s: float = 60.0) -> registry_pb2.Deployment:
+    def deploy(self, model: str, *, wait_s: float = 60.0) -> Deployment:
         """See AsyncClient.deploy."""
-        deployment: registry_pb2.Deployment = self._run("deploy", model, wait_s=wait_s)
+        deployment: Deployment = self._run("deploy", model, wait_s=wait_s)
         return deployment
 
     def undeploy(self, model: str) -> None:
         """See AsyncClient.undeploy."""
         self._run("undeploy", model)
+
+    def set_alias(self, model: str, alias: str, version: int) -> registry_pb2.Model:
+        """See AsyncClient.set_alias."""
+        changed: registry_pb2.Model = self._run("set_alias", model, alias, version)
+        return changed
+
+    def delete_alias(self, model: str, alias: str) -> registry_pb2.Model:
+        """See AsyncClient.delete_alias."""
+        changed: registry_pb2.Model = self._run("delete_alias", model, alias)
+        return changed
 
     def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """See AsyncClient.models."""

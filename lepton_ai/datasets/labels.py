@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from lepton_ai.datasets.inference import categories_of
 from lepton_ai.datasets.schema import Column, Kind, Schema
 from lepton_ai.datasets.times import Floats, seconds_since_1970
 from lepton_ai.errors import InvalidInput
+from lepton_ai.pipeline.values import one_form
 
 if TYPE_CHECKING:
     from lepton_ai.datasets.dataset import Dataset
@@ -133,3 +134,74 @@ def _numbers(array: pa.Array, target: Column) -> Floats:
         return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     numbers = cells.values(array, target)
     return np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """Which labels every row has."""
+
+    names: tuple[str, ...]
+    present: np.ndarray[Any, np.dtype[np.bool_]]
+    """[rows, labels]"""
+
+
+def label_rows(data: Dataset) -> LabelRows:
+    """The labels of the rows of a target that has several: numbers 0 and 1, one a label, or lists of labels.
+
+    A category is one label a row. Raises InvalidInput for other targets, and for rows without a list.
+    """
+    target = target_column(data.schema)
+    if target.kind == "category":
+        ids = target_ids(data)
+        return LabelRows(target.categories, ids[:, np.newaxis] == np.arange(len(target.categories)))
+    rows = target_values(data)
+    missing = next((index for index, row in enumerate(rows) if row is None), None)
+    if missing is not None:
+        raise InvalidInput.of_field(target.name, f"row {missing} has no labels, not even an empty list")
+    if target.kind == "tensor" and (marks := _marks(rows)) is not None:
+        return LabelRows(target.categories or _numbered(marks.shape[1]), marks)
+    lists = [_names_in(row, target, index) for index, row in enumerate(rows)]
+    names = tuple(sorted({name for row in lists for name in row}))
+    return LabelRows(names, np.array([[name in row for name in names] for row in lists], dtype=np.bool_))
+
+
+def one_hot_as_classes(data: Dataset) -> Dataset:
+    """The rows with a target of one-hot vectors, 1 for the row's class and 0 for all others, as a category.
+
+    Classes are named as the columns that the vectors came from, or numbered. Any other target stays as it is.
+    """
+    target = data.schema.target
+    if target is None or target.kind != "tensor":
+        return data
+    marks = _marks(target_values(data))
+    if marks is None or not len(marks) or marks.shape[1] < 2 or (marks.sum(axis=1) != 1).any():
+        return data
+    names = target.categories or _numbered(marks.shape[1])
+    classes = data.with_column(target.name, np.array(names)[marks.argmax(axis=1)], kind="category")
+    return classes.with_schema(
+        classes.schema.with_column(replace(target, kind="category", categories=names, note="one-hot"))
+    )
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
+
+
+def _marks(rows: Sequence[Any] | np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    """Rows of as many numbers each, all of them 0 or 1, as truth values; None for anything else."""
+    shapes = {np.shape(row) for row in rows} if isinstance(rows, list) else {np.shape(rows)[1:]}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        return None
+    values = np.asarray(rows)
+    if values.dtype.kind not in "biuf" or not ((values == 0) | (values == 1)).all():
+        return None
+    return values.astype(np.bool_)
+
+
+def _names_in(row: Any, target: Column, index: int) -> set[str]:
+    names = list(row) if np.ndim(row) == 1 else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise InvalidInput.of_field(
+            target.name, f"row {index} is no list of labels", fix='Give lists such as ["a", "b"], or 0 and 1 a label.'
+        )
+    return {one_form(str(name)) for name in names}

@@ -36,7 +36,8 @@ class Column:
     kind: Kind
     role: Role = "input"
     categories: tuple[str, ...] = ()
-    """All values that a category can have, in order; empty when they were not counted."""
+    """All values that a category can have, in order; empty when they were not counted. Of a target of several numbers a
+    row, what each is called."""
     note: str = ""
     """Why the column was inferred to be this, or what is odd about it."""
     root: str = ""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from lepton_ai.datasets.arrow.foreign import plain_batch
-from lepton_ai.datasets.csv_file import CsvOptions, csv_batches, survey_files
+from lepton_ai.datasets.csv_file import CsvOptions, CsvTexts, csv_batches, survey_files
 from lepton_ai.datasets.dataset import Dataset
 from lepton_ai.datasets.lineage import Lineage
 from lepton_ai.datasets.memory import row_batches
@@ -76,6 +76,17 @@ def read_table(  # noqa: PLR0913 - every one is a choice of its own
     name = files[0].name if len(files) == 1 else root.name
     schema = Schema.infer(table, target, root=str(root))
     return Dataset(table, schema, name=Path(name).stem, lineage=Lineage(source=f"table {name}"))
+
+
+def table_batches(file: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of one table file as they stand in it, of CSV files every value as a text; at least one batch.
+
+    Raises NotFound, InvalidInput.
+    """
+    (part,) = _parts(_files(file)[0], CsvOptions(), split=False)
+    if part.format == "csv":
+        return CsvTexts.open(file, part.options).batches()
+    return _batches(part)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lepton_ai.errors import DataLoss, NotFound, PermissionDenied
+from lepton_ai.local.known_homes import forget_home, remember_home
 
 HOME_NAME = ".lepton"
 STATE_NAME = "stack.json"
@@ -114,16 +115,18 @@ def read_state(home: Path) -> StackState | None:
 
 
 def write_state(home: Path, state: StackState) -> None:
-    """Record the state; a reader sees the old file or the new one, never half of one."""
+    """Record the state, also where this user's stacks are listed; a reader sees the old file or the new one."""
     home.mkdir(parents=True, exist_ok=True)
     draft = home / f".{STATE_NAME}.new"
     draft.write_text(json.dumps({"format": _FORMAT, **asdict(state)}, indent=2, ensure_ascii=False), encoding="utf-8")
     draft.replace(home / STATE_NAME)
+    remember_home(home)
 
 
 def delete_state(home: Path) -> None:
     """Forget the stack, once nothing of it runs any more."""
     (home / STATE_NAME).unlink(missing_ok=True)
+    forget_home(home)
 
 
 def connection(home: Path) -> StackConnection:

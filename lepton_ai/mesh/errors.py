@@ -8,6 +8,7 @@ no internals reach a client.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import grpc
@@ -27,6 +28,7 @@ from lepton_ai.errors import (
     Unavailable,
 )
 from lepton_ai.mesh.limits import BUSY_RETRY_AFTER_S
+from lepton_ai.mesh.tracing.context import TRACE_ID_TRAILER
 
 DOMAIN = "lepton"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -84,10 +86,16 @@ def from_status(status: status_pb2.Status) -> LeptonError:
 
 
 def from_rpc_error(error: grpc.RpcError) -> LeptonError:
-    """The LeptonError for a failed call.
+    """The LeptonError for a failed call, with the id of its trace when the server told it.
 
     Without details from a Lepton server, a neutral text with what to do replaces the transport's own.
     """
+    known = _translated(error)
+    known.trace_id = _trace_id_of(error)
+    return known
+
+
+def _translated(error: grpc.RpcError) -> LeptonError:
     code = _code_of(error)
     error_class = _error_class(code)
     status = _status_of(error)
@@ -210,10 +218,17 @@ def _details_of(error: grpc.RpcError) -> str:
     return str(details) if details else ""
 
 
+def _trailers_of(error: grpc.RpcError) -> Iterable[tuple[str, str | bytes]]:
+    return (error.trailing_metadata() or ()) if isinstance(error, (grpc.aio.AioRpcError, grpc.Call)) else ()
+
+
+def _trace_id_of(error: grpc.RpcError) -> str:
+    return next((str(value) for key, value in _trailers_of(error) if key == TRACE_ID_TRAILER), "")
+
+
 def _status_of(error: grpc.RpcError) -> status_pb2.Status | None:
     """The status in the trailers, when there is one that parses and describes an error."""
-    trailing = error.trailing_metadata() if isinstance(error, (grpc.aio.AioRpcError, grpc.Call)) else None
-    for key, value in trailing or ():
+    for key, value in _trailers_of(error):
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 status = status_pb2.Status.FromString(value)

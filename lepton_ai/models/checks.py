@@ -17,7 +17,7 @@ _WORDS: Mapping[str, tuple[str | None, ...]] = {
     "kind": ("factors", "two_tower"),
     "level": ("char", "word", "jieba", "subword"),
     "objective": ("rating", "ranking"),
-    "task": ("classification", "regression", None),
+    "task": ("classification", "regression", "multilabel", None),
 }
 
 

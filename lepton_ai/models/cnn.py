@@ -9,22 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
-from lepton_ai.errors import InvalidInput
 from lepton_ai.models.checks import check, read_picture_shape, read_widths
+from lepton_ai.models.fitting.purpose import Purpose, TaskName, choose_task
+from lepton_ai.models.mlp import Standardized
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline, picture_steps
 from lepton_ai.pipeline import Pipeline
-from lepton_ai.training.tasks import Classification, Task
+from lepton_ai.training.tasks import Regression, Task
 
 _LARGE_SIDE = 96
 _SMALLEST_TO_HALVE = 4
 
 
 class CNN(Model):
-    """Classifies pictures: convolutions with batch norm that halve the picture, then an average, then one linear layer.
+    """A class, or numbers, for a picture: convolutions with batch norm that halve it, an average, one linear layer.
 
     `input_shape` is (height, width, channels); pictures in files, of any size, are scaled to it. `channels`
-    gives the width of each block. Pictures travel as bytes and are normalised inside the network.
+    gives the width of each block. Pictures travel as bytes and are normalised inside the network. Without `task`, a
+    target of numbers means regression; `num_classes` is for classes alone.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "schedule": "one_cycle"}
@@ -34,6 +36,7 @@ class CNN(Model):
         input_shape: Sequence[int] = (128, 128, 3),
         num_classes: int = 2,
         *,
+        task: TaskName | None = None,
         channels: Sequence[int] = (16, 32, 64, 128),
         dropout: float = 0.2,
         seed: int = 0,
@@ -43,6 +46,7 @@ class CNN(Model):
         super().__init__(
             input_shape=list(self._shape),
             num_classes=num_classes,
+            task=task,
             channels=read_widths("channels", channels),
             dropout=dropout,
             seed=seed,
@@ -54,16 +58,18 @@ class CNN(Model):
         return fit_pipeline([column], steps, data)
 
     def define_task(self, data: Dataset) -> Task:
-        return classification(data, self._classes)
+        return choose_task(data, self.config["task"], classes=self._classes)
 
     def build_network(self) -> nn.Module:
-        return PictureNetwork(self._shape, self._classes, tuple(self.config["channels"]), self.config["dropout"])
+        width = self.task.width if isinstance(self.task, Purpose) else self._classes
+        network = PictureNetwork(self._shape, width, tuple(self.config["channels"]), self.config["dropout"])
+        return Standardized(network, self.task) if isinstance(self.task, Regression) else network
 
 
 class PictureNetwork(nn.Module):
-    """uint8 [N, height, width, channels] → logits [N, classes]."""
+    """uint8 or float32 [N, height, width, channels], 0 to 255, → float32 [N, answers]."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, widths: tuple[int, ...], dropout: float) -> None:
+    def __init__(self, shape: tuple[int, int, int], answers: int, widths: tuple[int, ...], dropout: float) -> None:
         super().__init__()
         side = min(shape[:2])
         stride = 2 if side >= _LARGE_SIDE else 1
@@ -78,33 +84,21 @@ class PictureNetwork(nn.Module):
             before = width
         self.features = nn.Sequential(*blocks)
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(before, classes)
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(before, answers)
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.features(normalize_pixels(image)))
-        return logits
+        answers: Tensor = self.head(self.features(normalize_pixels(image)))
+        return answers
 
 
 def normalize_pixels(image: Tensor) -> Tensor:
-    """uint8 [N, height, width, channels] from 0 to 255 → float32 [N, channels, height, width] from −1 to 1.
+    """uint8 or float32 [N, height, width, channels] from 0 to 255 → float32 [N, channels, height, width] from −1 to 1.
 
     Grey pictures may lack the last dimension.
     """
     image = image.unsqueeze(3) if image.ndim == 3 else image
     return image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
-
-
-def classification(data: Dataset, classes: int | None) -> Classification:
-    """The task of telling the classes of a data set apart. Raises InvalidInput when there are not as many as given."""
-    task = Classification(tuple(data.classes))
-    if classes is not None and len(task.classes) != classes:
-        raise InvalidInput.of_field(
-            "num_classes",
-            f"is {classes}, the data set has {len(task.classes)} classes",
-            fix=f"They are {', '.join(task.classes[:20])}.",
-        )
-    return task
 
 
 def _convolution(before: int, after: int, *, stride: int = 1) -> nn.Module:

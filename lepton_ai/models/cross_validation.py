@@ -58,8 +58,9 @@ def cross_validate(
     rows, classes or groups.
     """
     from lepton_ai.models.data import as_dataset
+    from lepton_ai.models.model import Model
 
-    if not callable(make_model):
+    if isinstance(make_model, Model) or not callable(make_model):
         raise InvalidInput.of_field(
             "make_model", "is not a function", fix="Give lambda: MLP(…): every fold needs its own."
         )

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lepton_ai.datasets import Cleaned, Column, Dataset, Schema, from_arrays, from_rows
+from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
 from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
-from lepton_ai.datasets.schema import unknown_column
+from lepton_ai.datasets.inference import infer_column
+from lepton_ai.datasets.model_rows import ModelRow, model_rows
 from lepton_ai.errors import InvalidInput
+from lepton_ai.file import File
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
 from lepton_ai.prediction import Input, takes_only_a_file, to_item
-from lepton_ai.training.prepared import as_declared
 
 Data = Dataset | tuple[Any, Any] | Mapping[str, Any] | Iterable[Any]
 """A data set; a pair of inputs and targets; a data frame; arrays by column name; records or pairs one by one."""
@@ -31,9 +32,11 @@ Examples = Input | Tensor | Sequence[Input] | Iterable[Any] | Dataset
 def as_dataset(data: Data, targets: Any = None) -> Dataset:
     """Rows as a data set; a data set as it is. A DataLoader stands for the data set that it loads.
 
-    The target of columns without `targets` is the one with a usual name: label, target, y, class, 标签 …
+    The target of columns is the one that `targets` names, else the one with a usual name: label, target, y, class …
     Raises InvalidInput for what holds no rows.
     """
+    if isinstance(targets, str):
+        return _with_target_column(data, targets)
     if targets is not None:
         return _with_targets(data, targets)
     if isinstance(data, Dataset):
@@ -54,12 +57,11 @@ def as_dataset(data: Data, targets: Any = None) -> Dataset:
 def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str, RawValue]], bool]:
     """Raw inputs for a pipeline, and whether they were several examples rather than one.
 
-    An array with one dimension more than an example has holds several. Raises InvalidInput for what cannot be sent.
+    An array with one dimension more than an example has holds several. Columns of tables that the model does not take
+    are passed over. Raises InvalidInput for what cannot be sent, and for a column that is lacking.
     """
-    if isinstance(inputs, Dataset):
-        return list(as_declared(inputs, pipeline).rows(tuple(pipeline.inputs))), True
-    if is_frame(inputs):
-        return _frame_rows(inputs, pipeline), True
+    if isinstance(inputs, Dataset) or is_frame(inputs):
+        return [_contents(row) for row in model_rows(inputs, pipeline.inputs, pipeline.readings)], True
     if hasattr(inputs, "to_list") and not _is_named(inputs, pipeline):  # a series of pandas or Polars: examples
         inputs = inputs.to_list()
     if isinstance(inputs, Tensor):
@@ -91,6 +93,18 @@ def _dimensions(pipeline: Pipeline) -> int:
     return len(first["shape"]) if first["op"] == "tensor" and len(pipeline.inputs) == 1 else 64
 
 
+def _with_target_column(data: Data, name: str) -> Dataset:
+    """The rows with the column of this name as their target. Raises InvalidInput when there is none."""
+    rows = as_dataset(data)
+    schema = rows.schema
+    if schema.target is not None:
+        schema = schema.with_column(replace(schema.target, role="input"))
+    schema = schema.with_column(replace(schema[name], role="target"))
+    if not isinstance(data, Dataset):  # whose kinds were decided before
+        schema = schema.with_column(infer_column(name, rows.table.column(name), target=True))
+    return rows.with_schema(schema)
+
+
 def _with_targets(inputs: Any, targets: Any) -> Dataset:
     if isinstance(inputs, Dataset):
         raise InvalidInput.of_field(
@@ -100,21 +114,29 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
         )
     name = getattr(targets, "name", None)  # of a column of a data frame
     target = name if isinstance(name, str) and name else "y"
+    names: tuple[str, ...] = ()
     if is_frame(targets):
-        targets = next(iter(frame_columns(targets).values())) if len(targets.columns) == 1 else targets.to_numpy()
+        columns = frame_columns(targets)
+        names = tuple(map(str, columns)) if len(columns) > 1 else ()
+        targets = targets.to_numpy() if names else next(iter(columns.values()))
+    if isinstance(targets, list | tuple) and _are_vectors(targets):
+        targets = np.array(targets)
     if getattr(targets, "ndim", 1) == 2 and targets.shape[1] == 1:
         targets = targets.reshape(-1)
-    return from_arrays(inputs, targets, target=target)
+    data = from_arrays(inputs, targets, target=target)
+    return data.with_schema(data.schema.with_column(replace(data.schema[target], categories=names))) if names else data
 
 
-def _frame_rows(frame: Any, pipeline: Pipeline) -> list[Mapping[str, RawValue]]:
-    """The rows of a data frame, its values read as they were read for training; other columns are passed over."""
-    given = frame_columns(frame)
-    columns = [Column(name, kind) for name, kind in pipeline.inputs.items() if name in given]  # type: ignore[arg-type]
-    if not columns:
-        raise unknown_column(next(iter(pipeline.inputs)), tuple(given))
-    data = Dataset(pa.table({column.name: given[column.name] for column in columns}), Schema(tuple(columns)))
-    return list(as_declared(data, pipeline))
+def _are_vectors(targets: Sequence[Any]) -> bool:
+    """Whether every row has a list of as many numbers."""
+    lengths = {len(row) if isinstance(row, list | tuple) else 0 for row in targets}
+    return (
+        len(lengths) == 1 and lengths != {0} and all(isinstance(each, int | float) for row in targets for each in row)
+    )
+
+
+def _contents(row: ModelRow) -> dict[str, RawValue]:
+    return {name: value.read() if isinstance(value, File) else value for name, value in row.items()}
 
 
 def _from_examples(data: Any) -> Dataset:

@@ -13,6 +13,7 @@ from lepton_ai.datasets import Dataset
 from lepton_ai.datasets.augment.compose import Wanted
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation
+from lepton_ai.models.fitting.habits import EVALUATE, FIT, taking
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline
 from lepton_ai.models.recurrent import moments_of
@@ -43,6 +44,7 @@ class Forecaster(Model):
         self._names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self._moments: tuple[Array, Array] | None = None
 
+    @taking(FIT)
     def fit(
         self,
         data: SeriesData,
@@ -65,6 +67,7 @@ class Forecaster(Model):
         windows = series.windows(self._window, self._horizon)
         return super().fit(windows, validation=judge, augment=augment, **settings)
 
+    @taking(EVALUATE)
     def evaluate(self, data: SeriesData, targets: None = None, *, batch_size: int = 256) -> Evaluation:
         """Loss and mean absolute error over all windows; `.metrics` compares with the naive forecast."""
         _check_no_targets(targets)

@@ -18,6 +18,7 @@ from lepton_ai.models.answers import Evaluation, answer_rows
 from lepton_ai.models.checks import read_picture_shape
 from lepton_ai.models.cnn import normalize_pixels
 from lepton_ai.models.data import Data, as_dataset
+from lepton_ai.models.fitting.habits import EVALUATE, FIT, taking
 from lepton_ai.models.golden import GoldenSample
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline, picture_steps
@@ -64,6 +65,7 @@ class GAN(Model):
         self._shape = read_picture_shape(input_shape, multiple_of=4)
         super().__init__(input_shape=list(self._shape), noise=noise, width=width, seed=seed)
 
+    @taking(FIT)
     def fit(
         self,
         data: Data,
@@ -103,6 +105,7 @@ class GAN(Model):
             for seed, answer in zip(_GOLDEN_SEEDS, answers, strict=True)
         ]
 
+    @taking(EVALUATE)
     def evaluate(self, data: Data, targets: Any = None, *, batch_size: int = _JUDGED_ROWS) -> Evaluation:
         """The discriminator's loss on these pictures against as many made ones, and the share of those that fool it.
 

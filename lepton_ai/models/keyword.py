@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.models.cnn import classification
+from lepton_ai.models.fitting.purpose import classification
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import Step, fit_pipeline, only_column
 from lepton_ai.pipeline import Pipeline

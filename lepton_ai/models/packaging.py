@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lepton_ai.archive import replacing
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import answer_rows
 from lepton_ai.models.golden import GoldenSample, expectation
@@ -86,6 +87,18 @@ def export_onnx(network: nn.Module, example: Sequence[Tensor], inputs: Sequence[
                 f"The network cannot be converted to ONNX: {str(error).splitlines()[0]}", reason="NOT_CONVERTIBLE"
             ) from error
         return path.read_bytes()
+
+
+def write_onnx(model: Model, path: Path) -> Path:
+    """Write a model's network alone. Raises FailedPrecondition for an untrained model, ResourceExhausted."""
+    if model.pipeline is None or model.task is None:
+        raise FailedPrecondition("The model has not been trained.", reason="NOT_TRAINED", fix="Call fit first.")
+    inputs = model.pipeline.outputs
+    names = [str(output["name"]) for output in _output_specs(model)]
+    content = export_onnx(model.network, example_batch(inputs), [each.name for each in inputs], names)
+    with replacing(path) as file:
+        file.write(content)
+    return path
 
 
 class _Named(nn.Module):

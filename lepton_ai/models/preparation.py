@@ -64,23 +64,44 @@ def image_steps(column: str, shape: tuple[int, int, int]) -> list[Step]:
 
 
 def picture_steps(data: Dataset, shape: tuple[int, int, int]) -> tuple[Column, list[Step]]:
-    """The column of pictures with the steps to UINT8 [height, width, channels]: files, or arrays of that shape.
+    """The column of pictures with the steps to [height, width, channels], 0 to 255: files, or arrays of that shape.
 
-    Raises InvalidInput for other columns, and for arrays of another shape or type.
+    Arrays are of bytes, or of floats from 0 to 1. Raises InvalidInput for other columns, and for arrays of another
+    shape, type or range.
     """
     column = only_column(data, "image", "tensor")
     if column.kind == "image":
         return column, image_steps(column.name, shape)
     first = first_tensor(column, data)
     fitting = (shape, shape[:2]) if shape[2] == 1 else (shape,)
-    if first.dtype != np.uint8 or first.shape not in fitting:
+    if first.shape not in fitting or (first.dtype != np.uint8 and first.dtype.kind != "f"):
+        is_turned = first.shape == (shape[2], *shape[:2])
         raise InvalidInput.of_field(
             column.name,
-            f"holds {first.dtype} {list(first.shape)}; this model takes uint8 {list(shape)}, 0 to 255",
+            f"holds {first.dtype} {list(first.shape)}; this model takes uint8 {list(shape)}, 0 to 255, or floats to 1",
             reason="WRONG_SHAPE",
-            fix="Convert the arrays, or make the model with their input_shape.",
+            fix="Put the channels last: x.transpose(0, 2, 3, 1)."
+            if is_turned
+            else "Convert the arrays, or make the model with their input_shape.",
         )
-    return column, [tensor_step(column, data, output="image")]
+    if first.dtype == np.uint8:
+        return column, [tensor_step(column, data, output="image")]
+    _check_brightness(column, data)
+    scale: Step = {"op": "normalize", "input": "pixels", "output": "image", "scale": 255.0}
+    return column, [tensor_step(column, data, output="pixels"), scale]
+
+
+def _check_brightness(column: Column, data: Dataset) -> None:
+    """Raises InvalidInput for pictures of floats that are not from 0 to 1, naming the row."""
+    for number, row in enumerate(data.rows([column.name])):
+        pixels = np.asarray(row[column.name])
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise InvalidInput.of_field(
+                column.name,
+                f"row {number} has values from {pixels.min():.4g} to {pixels.max():.4g}; floats are from 0 to 1",
+                reason="WRONG_RANGE",
+                fix="Divide them by 255, or give them as uint8.",
+            )
 
 
 def tensor_step(column: Column, data: Dataset, *, output: str, wide: bool = False) -> Step:

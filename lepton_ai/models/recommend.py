@@ -14,6 +14,7 @@ from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation
 from lepton_ai.models.data import Data, as_dataset
+from lepton_ai.models.fitting.habits import EVALUATE, taking
 from lepton_ai.models.model import Model
 from lepton_ai.models.recommend_network import Matcher, RankingNetwork, RatingNetwork
 from lepton_ai.pipeline import Pipeline
@@ -129,6 +130,7 @@ class Recommender(Model):
             network.note(users, torch.from_numpy(material.train.targets["item"]))
         return super().train(material, settings)
 
+    @taking(EVALUATE)
     def evaluate(self, data: Data, targets: Any = None, *, batch_size: int = 256) -> Evaluation:
         """As every model; for "ranking" also "popularity_hit_rate": that of recommending what most people took."""
         _, task = self._trained()

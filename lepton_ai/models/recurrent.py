@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lepton_ai.datasets import Column, Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.models.cnn import classification
+from lepton_ai.models.fitting.purpose import Purpose, TaskName, choose_task
 from lepton_ai.models.mlp import Standardized
 from lepton_ai.models.model import Model
 from lepton_ai.models.padded import mean_step, without_common_padding
@@ -20,7 +20,7 @@ from lepton_ai.models.recurrent_layers import Cell, RecurrentLayers, final_state
 from lepton_ai.models.tokens import Level, TokenVectors, text_steps, vocabulary_size
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import Array
-from lepton_ai.training.tasks import Classification, Regression, Task
+from lepton_ai.training.tasks import Regression, Task
 
 _LARGE = 2.0**14
 """FP32 holds numbers to one part in 2²⁴: beyond this, what is a deviation from the mean is held to less than 2⁻¹⁰."""
@@ -44,7 +44,7 @@ class Recurrent(Model):
         *,
         layers: int = 1,
         bidirectional: bool = True,
-        task: Literal["classification", "regression"] | None = None,
+        task: TaskName | None = None,
         max_length: int = 256,
         level: Level = "char",
         embedding: int = 64,
@@ -76,19 +76,15 @@ class Recurrent(Model):
         return fit_pipeline([column], [step], data)
 
     def define_task(self, data: Dataset) -> Task:
-        target, wanted = data.schema.target, self.config["task"]
-        if wanted == "regression" or (wanted is None and target is not None and target.kind == "number"):
-            return Regression.of(data)
-        return classification(data, None)
+        return choose_task(data, self.config["task"])
 
     def build_network(self) -> nn.Module:
-        if self.pipeline is None or self.task is None:
+        if self.pipeline is None or not isinstance(self.task, Purpose):
             raise FailedPrecondition(
                 "The network's size depends on the data.", reason="NOT_TRAINED", fix="Call fit first."
             )
-        answers = len(self.task.classes) if isinstance(self.task, Classification) else 1
         steps = self._steps(self.pipeline)
-        network = SequenceNetwork(steps, self._layers(steps.width), answers, dropout=self.config["dropout"])
+        network = SequenceNetwork(steps, self._layers(steps.width), self.task.width, dropout=self.config["dropout"])
         return Standardized(network, self.task) if isinstance(self.task, Regression) else network
 
     def _steps(self, pipeline: Pipeline) -> TokenSteps | NumberSteps:

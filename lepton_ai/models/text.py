@@ -9,12 +9,13 @@ from torch import nn
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.models.cnn import classification
+from lepton_ai.models.fitting.purpose import classes_or_labels
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline, only_column
 from lepton_ai.models.text_networks import EncoderKind, NgramVotes, TextNetwork, text_encoder
 from lepton_ai.models.tokens import Level, TokenVectors, text_steps, vocabulary_size
 from lepton_ai.pipeline import Pipeline
+from lepton_ai.training.targets.multilabel import MultiLabel
 from lepton_ai.training.tasks import Classification, Task
 
 
@@ -65,14 +66,14 @@ class TextClassifier(Model):
         return fit_pipeline([column], steps, data)
 
     def define_task(self, data: Dataset) -> Task:
-        return classification(data, None)
+        return classes_or_labels(data)
 
     def build_network(self) -> TextNetwork:
-        if self.pipeline is None or not isinstance(self.task, Classification):
+        if self.pipeline is None or not isinstance(self.task, Classification | MultiLabel):
             raise FailedPrecondition(
                 "The network's size depends on the vocabulary.", reason="NOT_TRAINED", fix="Call fit first."
             )
-        config, dropout, answers = self.config, self.config["dropout"], len(self.task.classes)
+        config, dropout, answers = self.config, self.config["dropout"], self.task.width
         tokens = TokenVectors(vocabulary_size(self.pipeline), config["embedding"], dropout=dropout / 2)
         encoder, width = text_encoder(
             config["encoder"], config["embedding"], config["hidden"], layers=config["layers"], dropout=dropout / 2

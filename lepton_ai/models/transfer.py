@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
 from lepton_ai.models.checks import check
-from lepton_ai.models.cnn import classification
 from lepton_ai.models.efficientnet import EFFICIENTNETS, EfficientPictures, picture_steps
+from lepton_ai.models.fitting.purpose import classes_or_labels
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline, only_column
 from lepton_ai.models.saving import find_family, load_model
@@ -24,6 +24,7 @@ from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material
 from lepton_ai.training.selection import make_selection
 from lepton_ai.training.settings import FitSettings
+from lepton_ai.training.targets.multilabel import MultiLabel
 from lepton_ai.training.tasks import Classification, Task, task_from_document
 
 _LEAST_SIDE = 32
@@ -80,14 +81,14 @@ class Transfer(Model):
         return _for_columns(self._source.pipeline, data)
 
     def define_task(self, data: Dataset) -> Task:
-        return classification(data, None)
+        return classes_or_labels(data)
 
     def build_network(self) -> nn.Module:
-        if self.pipeline is None or not isinstance(self.task, Classification):
+        if self.pipeline is None or not isinstance(self.task, Classification | MultiLabel):
             raise FailedPrecondition(
                 "The last layer depends on the classes of the data.", reason="NOT_TRAINED", fix="Call fit first."
             )
-        return TransferNetwork(self._base_network(), len(self.task.classes), self.config["dropout"])
+        return TransferNetwork(self._base_network(), self.task.width, self.config["dropout"])
 
     def train(self, material: Material, settings: FitSettings) -> History:
         """The last layer alone, then everything. Ends with the best epoch of both, as every run does."""

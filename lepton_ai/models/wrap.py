@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Self
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lepton_ai.datasets import Column, Dataset
 from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput
-from lepton_ai.models.cnn import classification, normalize_pixels
+from lepton_ai.models.fitting.purpose import Purpose, TaskName, choose_task
+from lepton_ai.models.foreign import Adapted, look_at
 from lepton_ai.models.mlp import Standardized
 from lepton_ai.models.model import Model
+from lepton_ai.models.packaging import example_batch
 from lepton_ai.models.preparation import Step, fit_pipeline, picture_steps, tabular_steps, tensor_step
 from lepton_ai.pipeline import Pipeline
-from lepton_ai.training.tasks import Classification, Regression, Task
-
-TaskName = Literal["classification", "regression"]
+from lepton_ai.training.tasks import Regression, Task
 
 
 class Wrapped(Model):
@@ -31,7 +30,7 @@ class Wrapped(Model):
         input_shape: Sequence[int] | None = None,
         steps: Sequence[Step] | None = None,
         task: TaskName | None = None,
-        standardize: bool = True,
+        standardize: bool | None = None,
         module_name: str = "",
     ) -> None:
         super().__init__(
@@ -79,8 +78,7 @@ class Wrapped(Model):
                 reason="NO_TARGET",
                 fix='Name it: data.with_schema(data.schema.with_roles(NAME="target")).',
             )
-        wanted = self.config["task"] or ("regression" if target.kind == "number" else "classification")
-        return Regression.of(data) if wanted == "regression" else classification(data, None)
+        return choose_task(data, self.config["task"])
 
     def build_network(self) -> nn.Module:
         if self._module is None:
@@ -93,13 +91,14 @@ class Wrapped(Model):
             raise FailedPrecondition(
                 "What the module takes and answers depends on the data.", reason="NOT_TRAINED", fix="Call fit first."
             )
+        assert isinstance(self.task, Purpose)  # noqa: S101 - define_task makes no other
         is_shaped = self.config["input_shape"] is not None or "image" in self.pipeline.inputs.values()
-        takes_pictures = self.config["steps"] is None and is_shaped
-        network: nn.Module = Adapted(self._module, pictures=takes_pictures, rows=isinstance(self.task, Regression))
-        _check_answer(network, self.pipeline, self.task)
-        if isinstance(self.task, Regression) and self.config["standardize"]:
-            return Standardized(network, self.task)
-        return network
+        network = Adapted(self._module, self.task, pictures=self.config["steps"] is None and is_shaped)
+        made = self.pipeline.outputs
+        network.answer = look_at(network, example_batch(made), made, self.task)
+        wanted = self.config["standardize"]
+        standardize = not network.answer.is_bounded if wanted is None else wanted
+        return Standardized(network, self.task) if isinstance(self.task, Regression) and standardize else network
 
     def _steps(self, columns: Sequence[Column], data: Dataset) -> list[Step]:
         if self.config["steps"] is not None:
@@ -136,7 +135,7 @@ def wrap(
     input_shape: Sequence[int] | None = None,
     steps: Sequence[Step] | None = None,
     task: TaskName | None = None,
-    standardize: bool = True,
+    standardize: bool | None = None,
 ) -> Wrapped:
     """A module with `fit`, `evaluate`, `predict`, `save`, `package`. It is trained in place.
 
@@ -145,30 +144,15 @@ def wrap(
     categories, a vector [N, features]. For everything else, write the pipeline's `steps`: their outputs are the
     module's arguments, in order.
 
-    What it answers: logits [N, classes], or one number a row [N, 1] or [N]; which of them, `task` says or the target
-    column's kind. With `standardize` a regression's module works in standard units of the target; turn it off for one
-    that was trained before.
+    What it answers: logits [N, classes] or [N, labels], or probabilities where it ends in a softmax or sigmoid, for
+    two classes also one number a row; or numbers [N, targets]. Which of them, `task` says or the target. Of several
+    tensors, in a tuple or by name, the first is learned, or "logits" or "values"; the others are answered by their
+    names. With `standardize` a regression's module works in standard units of the target, which suits all but those
+    that were trained before and those whose last step bounds their answers, a sigmoid for instance: None leaves these
+    alone.
     """
     _check_module(module)
     return Wrapped(module, input_shape=input_shape, steps=steps, task=task, standardize=standardize)
-
-
-class Adapted(nn.Module):
-    """A foreign module between what pipelines make and what tasks take."""
-
-    def __init__(self, module: nn.Module, *, pictures: bool, rows: bool) -> None:
-        super().__init__()
-        self.module = module
-        self._pictures, self._rows = pictures, rows
-        weights = (each.dtype for each in module.parameters() if each.is_floating_point())
-        self._type = next(weights, torch.float32)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        if self._pictures:
-            inputs = (normalize_pixels(inputs[0]), *inputs[1:])
-        inputs = tuple(each.to(self._type) if each.is_floating_point() else each for each in inputs)
-        answer: Tensor = self.module(*inputs)
-        return answer[:, None] if self._rows and answer.ndim == 1 else answer
 
 
 def _check_module(module: object) -> None:
@@ -183,33 +167,3 @@ def _first_misfit(error: BaseException) -> str:
     """What load_state_dict complains about first, after the line that says that it does."""
     lines = [line.strip() for line in str(error).splitlines()]
     return lines[1] if len(lines) > 1 else lines[0]
-
-
-def _check_answer(network: nn.Module, pipeline: Pipeline, task: Task) -> None:
-    """Run two rows of zeros: better told now than from the depth of the first step. Raises InvalidInput."""
-    from lepton_ai.models.packaging import example_batch
-
-    wanted = len(task.classes) if isinstance(task, Classification) else 1
-    inputs = example_batch(pipeline.outputs)
-    was_training = network.training
-    try:
-        with torch.inference_mode():
-            answer: Any = network.eval()(*inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        pairs = zip(pipeline.outputs, inputs, strict=True)
-        shapes = ", ".join(f"{each.name} {list(tensor.shape)}" for each, tensor in pairs)
-        raise InvalidInput(
-            f"The module does not take what the pipeline makes ({shapes}): {str(error).splitlines()[0]}",
-            reason="MODULE_MISFIT",
-            fix="Change input_shape or steps, or the module's first layer.",
-        ) from error
-    finally:
-        network.train(was_training)
-    shape = tuple(answer.shape) if isinstance(answer, Tensor) else None
-    if shape != (len(inputs[0]), wanted):
-        found = "no tensor" if shape is None else f"[N, {', '.join(map(str, shape[1:]))}]"
-        raise InvalidInput(
-            f"The module answers {found}, {task.name} takes [N, {wanted}].",
-            reason="MODULE_MISFIT",
-            fix="Change the module's last layer." if wanted > 1 else "Answer one number a row.",
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import JsonValue
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.package.description import Description, Golden, TensorSpec
+from lepton_ai.package.description import Description, ExpectedBox, Golden, TensorSpec
 from lepton_ai.tensors import DTYPES, encode_bytes, numpy_dtype, to_proto
 from lepton_ai.v1 import common_pb2
 
@@ -35,6 +35,7 @@ class GoldenItem:
     top_k: int
     outputs: Mapping[str, ExpectedTensor]
     text: str | None = None
+    boxes: Sequence[ExpectedBox] = ()
 
 
 def build_golden(description: Description, read: Callable[[str, str], bytes]) -> list[GoldenItem]:
@@ -66,7 +67,9 @@ def _build_sample(
         for name, tensor in sample.expect.outputs.items()
     }
     expect = sample.expect
-    return GoldenItem(item=item, label=expect.label, top_k=expect.top_k, outputs=expected, text=expect.text)
+    return GoldenItem(
+        item=item, label=expect.label, top_k=expect.top_k, outputs=expected, text=expect.text, boxes=expect.boxes
+    )
 
 
 def _value(

@@ -106,6 +106,13 @@ def accept(
     """
     if set(inputs) == {""} and len(kinds) == 1:  # the only input may go without its name
         inputs = {next(iter(kinds)): inputs[""]}
+    if "" in inputs:
+        raise InvalidInput.of_field(
+            "inputs",
+            "a single value without a name, and the model takes several",
+            reason="UNKNOWN_INPUT",
+            fix=f"Send them by name: {', '.join(kinds)}.",
+        )
     for name in inputs:
         if name not in kinds:
             raise InvalidInput.of_field(

@@ -11,6 +11,7 @@ from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.document import parse_steps
 from lepton_ai.pipeline.operation import Misfit, Parameters
 from lepton_ai.postprocessing.answers import Answered
+from lepton_ai.postprocessing.boxes import Detect
 from lepton_ai.postprocessing.labels import Argmax, Classify, LabelStep, Multilabel
 from lepton_ai.postprocessing.masks import NameRegions
 from lepton_ai.postprocessing.numbers import NameNumbers, NameSeries, TakeEmbedding
@@ -26,7 +27,7 @@ STEPS: dict[str, type[Parameters]] = {
         Classify, Argmax, Multilabel,
         NameNumbers, NameSeries, TakeEmbedding,
         DecodeCtc, JoinTokens,
-        NameRegions,
+        Detect, NameRegions,
     )
 }  # fmt: skip
 _NO_OPTIONS = Options()
@@ -69,7 +70,7 @@ class Postprocess:
     @property
     def class_count(self) -> int | None:
         """How many classes the labels file names, if there is one."""
-        return self._last.class_count if isinstance(self._last, LabelStep) else None
+        return self._last.class_count if isinstance(self._last, LabelStep | Detect) else None
 
     def describe(self) -> str:
         """What callers get, in a few words."""

@@ -54,6 +54,9 @@ class AnomalyDetection(Task):
             verdict = outputs["verdict"][:, 1]
             metric.update(verdict if name == "auc" else (verdict > 0.5).long(), batch.targets["anomaly"])
 
+    def scores(self, outputs: Outputs) -> Tensor | None:
+        return outputs["verdict"]
+
     def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
         steps = [{"op": "classify", "input": "verdict", "labels": "labels.txt", "top_k": 2}]
         return steps, {"labels.txt": ("\n".join(VERDICTS) + "\n").encode()}

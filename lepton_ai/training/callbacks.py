@@ -18,7 +18,7 @@ from lepton_ai.training.history import History
 from lepton_ai.training.settings import FitSettings
 
 
-@dataclass
+@dataclass(repr=False)
 class TrainingState:
     """A run as its callbacks see it. They may change weights, gradients and `rate_factor`, and may stop it."""
 
@@ -54,6 +54,12 @@ class TrainingState:
     """Whether this is the process that prints and saves."""
     run: Callable[[Batch], dict[str, Tensor]] | None = None
     """The network's answers to a batch, as in training."""
+
+    def __repr__(self) -> str:
+        """One line: what a callback prints first."""
+        figures = self.figures or {"loss": self.loss}
+        told = ", ".join(f"{name}={value:.4g}" for name, value in figures.items())
+        return f"TrainingState(epoch={self.epoch}, step={self.step}, {told})"
 
     @property
     def batch(self) -> Batch | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.errors import InvalidInput
 from lepton_ai.tensors import Array
-from lepton_ai.training.tasks import Outputs, Task
+from lepton_ai.training.tasks import NUMBER_LOSSES, Outputs, Task
 
 if TYPE_CHECKING:
     from lepton_ai.datasets import Dataset
@@ -33,6 +33,7 @@ class Forecast(Task):
     name = "forecast"
     outputs = ("forecast",)
     main_metric = "mae"
+    losses = NUMBER_LOSSES
 
     def __init__(self, inputs: Sequence[str], series: Sequence[str], std: Sequence[float]) -> None:
         self.inputs = tuple(inputs)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _OF_THE_CLOCK = ("duration_s",)
 _FINDINGS_OF_THE_CLOCK = ("data starvation",)
 _OF_THE_RUN = ("learning_rate", *_OF_THE_CLOCK)
+_VALIDATION, _OF_KERAS = "validation_", "val_"
 
 
 @dataclass(repr=False)
@@ -31,8 +32,14 @@ class History:
     """Why the run ended before its last epoch; empty when it did not."""
 
     def __getitem__(self, name: str) -> list[float]:
-        """One figure over the epochs that have it."""
+        """One figure over the epochs that have it; Keras's "val_…" is our "validation_…"."""
+        name = _VALIDATION + name.removeprefix(_OF_KERAS) if name.startswith(_OF_KERAS) else name
         return [epoch[name] for epoch in self.epochs if name in epoch]
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Every figure over the epochs, by the names that Keras has for them."""
+        return {name: self[name] for name in keras_names(dict.fromkeys(self.names, 0.0))}
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -80,3 +87,8 @@ class History:
             document.get("best_epoch"),
             str(document.get("ended", "")),
         )
+
+
+def keras_names(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures of an epoch as Keras calls them."""
+    return {name.replace(_VALIDATION, _OF_KERAS): value for name, value in figures.items()}

@@ -23,6 +23,7 @@ from lepton_ai.file import FILE_KINDS
 from lepton_ai.pipeline import Pipeline, Processed, RawValue
 from lepton_ai.pipeline.columns import ProcessedRows, RowBatch, in_batches
 from lepton_ai.tensors import Array
+from lepton_ai.training.targets.weights import row_weights
 
 if TYPE_CHECKING:
     from lepton_ai.datasets import Dataset
@@ -41,6 +42,7 @@ class Prepared:
 
     inputs: dict[str, Array]
     targets: dict[str, Array]
+    """What should come out, and under `WEIGHT`, where rows do not count alike, how much each counts."""
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -53,7 +55,7 @@ class Prepared:
         """
         if len(data) == 0:
             raise InvalidInput("The data set is empty.", reason="EMPTY_DATA", fix="Give at least one row.")
-        targets = task.targets(data)
+        targets = {**task.targets(data), **row_weights(data, task=task.name, are_heeded=task.heeds_weights)}
         return cls(prepare_inputs(data, pipeline, memory_bytes), targets)
 
     def take(self, rows: Sequence[int] | Array) -> Prepared:

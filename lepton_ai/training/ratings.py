@@ -11,7 +11,9 @@ import torchmetrics
 from torch import Tensor
 
 from lepton_ai.datasets.batch import Batch
+from lepton_ai.errors import InvalidInput
 from lepton_ai.tensors import Array
+from lepton_ai.training.targets.weights import mean_over_rows
 from lepton_ai.training.tasks import Outputs, Regression, Task, class_name
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class Rating(Regression):
     name = "rating"
     outputs = ("rating",)
     main_metric = "rmse"
+    mean: float
+    std: float
 
     def __init__(self, mean: float, std: float, least: float, greatest: float) -> None:
         super().__init__(mean, std)
@@ -39,10 +43,13 @@ class Rating(Regression):
     def of(cls, data: Dataset) -> Rating:
         known = Regression.of(data)
         values = np.asarray(data.target_values(), dtype=np.float64)
+        if not isinstance(known.mean, float) or not isinstance(known.std, float):
+            raise InvalidInput(f"The target has {known.width} numbers a row.", fix="Give one rating a row.")
         return cls(known.mean, known.std, float(values.min()), float(values.max()))
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return torch.nn.functional.mse_loss(outputs["rating"], batch.targets["values"])
+        losses = torch.nn.functional.mse_loss(outputs["rating"], batch.targets["values"], reduction="none")
+        return mean_over_rows(losses, batch)
 
     def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
         return [{"op": "numbers", "input": "rating", "names": ["rating"]}], {}
@@ -85,6 +92,9 @@ class Ranking(Task):
 
     def update(self, metrics: Mapping[str, torchmetrics.Metric], outputs: Outputs, batch: Batch) -> None:
         metrics["hit_rate"].update(hits(outputs["scores"], batch.targets["item"]))
+
+    def scores(self, outputs: Outputs) -> Tensor | None:
+        return outputs["scores"].softmax(dim=1)
 
     def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
         steps: list[dict[str, Any]] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,9 +13,12 @@ import torchmetrics
 from torch import Tensor
 
 from lepton_ai.datasets.batch import Batch
+from lepton_ai.datasets.labels import one_hot_as_classes
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.pipeline.values import one_form
 from lepton_ai.tensors import Array
+from lepton_ai.training.targets.figures import RSquared
+from lepton_ai.training.targets.weights import mean_over_rows
 
 if TYPE_CHECKING:
     from lepton_ai.datasets import Dataset
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 Outputs = Mapping[str, Tensor]
 """What a network answers, by name."""
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""A loss of (output, target), as torch.nn has them: one number."""
+"""A loss of (output, target), as torch.nn has them: one number, or one a row."""
+NUMBER_LOSSES = ("mse", "mae", "huber", "smooth_l1", "log_cosh")
 
 
 class Task(ABC):
@@ -37,6 +41,12 @@ class Task(ABC):
     higher_is_better: bool = False
     has_falling_loss: ClassVar[bool] = True
     """Whether a good run makes the loss smaller; rivals do not."""
+    losses: ClassVar[tuple[str, ...]] = ()
+    """Other losses by name that suit its targets, the one most like its own first; see `training.losses`."""
+    heeds_weights: ClassVar[bool] = False
+    """Whether its loss weighs rows."""
+    score: ClassVar[str] = ""
+    """The metric that says how good a model is from 1 (perfect) downwards, if there is one."""
 
     @abstractmethod
     def targets(self, data: Dataset) -> dict[str, Array]:
@@ -59,6 +69,10 @@ class Task(ABC):
         """Steps that make labels of the outputs in serving, with the files that they name; None when there are none."""
         return None
 
+    def scores(self, outputs: Outputs) -> Tensor | None:
+        """A score for every class or label in their order, [N, classes]; None when there are none."""
+        return None
+
     def document(self) -> dict[str, Any]:
         """What `from_document` needs, as JSON data."""
         return {"name": self.name}
@@ -75,16 +89,12 @@ class Classification(Task):
 
     name = "classification"
     outputs = ("logits",)
-    main_metric = "accuracy"
+    main_metric = score = "accuracy"
     higher_is_better = True
+    losses = ("cross_entropy", "focal")
+    heeds_weights = True
 
-    def __init__(
-        self,
-        classes: tuple[str, ...],
-        *,
-        label_smoothing: float = 0.0,
-        class_weights: Mapping[str, float] | None = None,
-    ) -> None:
+    def __init__(self, classes: tuple[str, ...], *, label_smoothing: float = 0.0) -> None:
         if len(classes) < 2:
             found = f"only {classes[0]!r}" if classes else "none"
             raise InvalidInput(
@@ -101,9 +111,14 @@ class Classification(Task):
             )
         self.classes = tuple(classes)
         self.label_smoothing = label_smoothing
-        self.class_weights = dict(class_weights or {})
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network answers a row."""
+        return len(self.classes)
 
     def targets(self, data: Dataset) -> dict[str, Array]:
+        data = one_hot_as_classes(data)
         known = {one_form(name): index for index, name in enumerate(self.classes)}
         values, places = data.distinct_targets()
         names = [class_name(value) for value in values]
@@ -125,13 +140,13 @@ class Classification(Task):
         return {"class": found}
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        logits = outputs["logits"]
-        weight = None
-        if self.class_weights:
-            weight = torch.tensor([self.class_weights.get(each, 1.0) for each in self.classes], device=logits.device)
-        smoothing = self.label_smoothing
-        target = batch.targets["class"]
-        return torch.nn.functional.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
+        losses = torch.nn.functional.cross_entropy(
+            outputs["logits"], batch.targets["class"], label_smoothing=self.label_smoothing, reduction="none"
+        )
+        return mean_over_rows(losses, batch)
+
+    def scores(self, outputs: Outputs) -> Tensor | None:
+        return outputs["logits"].softmax(dim=1)
 
     def metrics(self) -> dict[str, torchmetrics.Metric]:
         count = len(self.classes)
@@ -153,7 +168,6 @@ class Classification(Task):
             "name": self.name,
             "classes": list(self.classes),
             "label_smoothing": self.label_smoothing,
-            "class_weights": self.class_weights,
         }
 
 
@@ -174,14 +188,21 @@ class AreaUnderCurve(torchmetrics.classification.BinaryAUROC):
 
 
 class Regression(Task):
-    """Numbers for every row; the network answers values [N, targets] in standard units, see `Standardized`."""
+    """Numbers for every row; the network answers values [N, targets] in their own units, see `Standardized`.
+
+    With several targets mean and std are those of each; `names` is what they are called, where that is known.
+    """
 
     name = "regression"
     outputs = ("values",)
     main_metric = "mae"
+    score = "r2"
+    losses = NUMBER_LOSSES
+    heeds_weights = True
 
-    def __init__(self, mean: float, std: float) -> None:
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float], names: Sequence[str] = ()) -> None:
         self.mean, self.std = mean, std
+        self.names = tuple(names)
 
     @classmethod
     def of(cls, data: Dataset) -> Regression:
@@ -190,29 +211,53 @@ class Regression(Task):
         Raises InvalidInput for targets that are no numbers, and for those that differ only beyond the digits of FP32.
         """
         values = _numbers(data)
-        mean, std = float(values.mean()), float(values.std())
-        if np.abs(values).max() * _FP32_STEP > _MOST_LOST * std > 0:
+        mean, std = values.mean(axis=0), values.std(axis=0)
+        lost = np.flatnonzero((np.abs(values).max(axis=0) * _FP32_STEP > _MOST_LOST * std) & (std > 0))
+        if lost.size:
             raise InvalidInput(
-                f"The targets are about {mean:.6g} and differ by {std:.3g}, which FP32 cannot hold.",
+                f"The targets are about {np.ravel(mean)[lost[0]]:.6g} and differ by {np.ravel(std)[lost[0]]:.3g}, "
+                "which FP32 cannot hold.",
                 reason="LOST_DIGITS",
                 fix="Learn the difference to a fixed number: subtract it from the target column.",
             )
-        return cls(mean, std or 1.0)
+        target = data.schema.target
+        return cls(
+            mean.tolist(), np.where(std > 0, std, 1.0).tolist(), target.categories if target and std.ndim else ()
+        )
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network answers a row."""
+        return np.size(self.mean)
 
     def targets(self, data: Dataset) -> dict[str, Array]:
-        return {"values": _numbers(data).astype(np.float32)[:, np.newaxis]}
+        values = _numbers(data)
+        values = values.reshape(len(values), -1)
+        if values.shape[1] != self.width:
+            raise InvalidInput(
+                f"The target has {values.shape[1]} numbers a row, the model answers {self.width}.",
+                reason="WRONG_SHAPE",
+                fix="Give the targets that the model was trained for.",
+            )
+        return {"values": values.astype(np.float32)}
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        return torch.nn.functional.mse_loss(outputs["values"] / self.std, batch.targets["values"] / self.std)
+        values, target = outputs["values"], batch.targets["values"]
+        std = torch.tensor(self.std, dtype=target.dtype, device=target.device)
+        return mean_over_rows(torch.nn.functional.mse_loss(values / std, target / std, reduction="none"), batch)
 
     def metrics(self) -> dict[str, torchmetrics.Metric]:
         return {
             "mae": torchmetrics.MeanAbsoluteError(),
             "rmse": torchmetrics.MeanSquaredError(squared=False),
+            "r2": RSquared(self.width),
         }
 
+    def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        return ([{"op": "numbers", "input": "values", "names": list(self.names)}], {}) if self.names else None
+
     def document(self) -> dict[str, Any]:
-        return {"name": self.name, "mean": self.mean, "std": self.std}
+        return {"name": self.name, "mean": self.mean, "std": self.std} | ({"names": self.names} if self.names else {})
 
 
 class Reconstruction(Task):
@@ -237,15 +282,18 @@ _ELSEWHERE = {
     "anomaly_detection": "lepton_ai.training.anomalies:AnomalyDetection",
     "forecast": "lepton_ai.training.forecasts:Forecast",
     "generation": "lepton_ai.training.generation:Generation",
+    "multilabel": "lepton_ai.training.targets.multilabel:MultiLabel",
     "ranking": "lepton_ai.training.ratings:Ranking",
     "rating": "lepton_ai.training.ratings:Rating",
 }
 """Tasks of some kinds of models only, in modules of their own."""
+_FORMERLY = "class_weights"
+"""Always empty in the files that have it."""
 
 
 def task_from_document(document: Mapping[str, Any]) -> Task:
     """The task that `Task.document` described. Raises InvalidInput for one that this version does not know."""
-    settings = {key: value for key, value in document.items() if key != "name"}
+    settings = {key: value for key, value in document.items() if key not in ("name", _FORMERLY)}
     known = _find(str(document.get("name")))
     if known is None:
         raise InvalidInput("The file names a training task that this version of Lepton does not know.")
@@ -281,10 +329,14 @@ def _numbers(data: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:
             "The target column does not hold numbers.",
             fix='Classify instead, or data.schema.with_kinds(NAME="number").',
         ) from None
-    if values.ndim > 1:
-        raise InvalidInput(f"The target has {values[0].size} numbers a row.", fix="Train one model for each of them.")
+    if values.ndim > 2:
+        raise InvalidInput(
+            f"The target is an array of shape {list(values.shape[1:])} a row.",
+            reason="WRONG_SHAPE",
+            fix="Give one number a row, or a list of numbers.",
+        )
     if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise InvalidInput(
             f"{int((~np.isfinite(values)).sum())} targets are missing or not finite (first: row {row}).",
             reason="MISSING_LABELS",

@@ -102,4 +102,8 @@ async def resolve(reading: Reading, ref: common_pb2.ModelRef) -> VersionRecord:
 
 
 def _unknown_model(name: str) -> NotFound:
-    return NotFound(f"There is no model {name}.", reason="MODEL_NOT_FOUND", fix="Push it, or look at ListModels.")
+    return NotFound(
+        f"There is no model {name}.",
+        reason="MODEL_NOT_FOUND",
+        fix="Push it, or see `lepton models` for those there are.",
+    )

@@ -39,15 +39,17 @@ class Deployments:
 
     async def set_alias(self, model: str, alias: str, version: int, *, actor: str) -> None:
         """Point an alias at a version. Raises InvalidInput, NotFound, Unavailable."""
-        check_name(alias, field="alias")
-        if alias == PRODUCTION:
-            raise FailedPrecondition(
-                "The alias production follows Deploy.", reason="RESERVED_ALIAS", fix="Deploy the version instead."
-            )
+        _check_free(alias)
         if alias.isdigit():
             raise InvalidInput.of_field("alias", "looks like a version number", fix="Begin it with a letter.")
         ref = common_pb2.ModelRef(name=model, version=version)
         await self._completion.finish(self._set_alias(ref, alias, actor))
+
+    async def delete_alias(self, model: str, alias: str, *, actor: str) -> None:
+        """Take an alias away. Raises InvalidInput, NotFound, Unavailable."""
+        _check_free(alias)
+        ref = common_pb2.ModelRef(name=model, alias=alias)
+        await self._completion.finish(self._set_alias(ref, alias, actor, is_deleted=True))
 
     async def list(self) -> list[registry_pb2.Deployment]:
         """Everything that is asked to be served."""
@@ -79,17 +81,17 @@ class Deployments:
                 await _record(writing, actor, "undeploy", before=before, after=None)
             await self._reach(self._state.delete(deployment_key(model)))
 
-    async def _set_alias(self, ref: common_pb2.ModelRef, alias: str, actor: str) -> None:
+    async def _set_alias(self, ref: common_pb2.ModelRef, alias: str, actor: str, *, is_deleted: bool = False) -> None:
         async with self._store.writing() as writing:
             version = await resolve(writing, ref)
-            model, number = version.model, version.version
+            model, number = version.model, None if is_deleted else version.version
             old = (await writing.aliases(model)).get(alias)
             if old == number:
                 return
             await writing.set_alias(model, alias, number)
-            after = {"alias": alias, "version": number}
-            before = None if old is None else {"alias": alias, "version": old}
-            await writing.record(AuditEntry(actor, "set_alias", model, before=before, after=after))
+            action = "delete_alias" if is_deleted else "set_alias"
+            before, after = _alias_summary(alias, old), _alias_summary(alias, number)
+            await writing.record(AuditEntry(actor, action, model, before=before, after=after))
             deployed = await writing.deployment(model)
             if deployed is not None:
                 settled = await self._settle(writing, model, set(deployed.versions))
@@ -121,6 +123,20 @@ class Deployments:
                 reason="ETCD_UNAVAILABLE",
                 fix="Try again when it is back. What is deployed goes on being served meanwhile.",
             ) from error
+
+
+def _check_free(alias: str) -> None:
+    check_name(alias, field="alias")
+    if alias == PRODUCTION:
+        raise FailedPrecondition(
+            "The alias production follows what is deployed.",
+            reason="RESERVED_ALIAS",
+            fix="Deploy or undeploy a version instead.",
+        )
+
+
+def _alias_summary(alias: str, version: int | None) -> dict[str, object] | None:
+    return None if version is None else {"alias": alias, "version": version}
 
 
 def _routes(aliases: Mapping[str, int], versions: set[int]) -> set[RouteTarget]:

@@ -74,6 +74,12 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         await self._deployments.set_alias(request.model, request.alias, request.version, actor=_actor(context))
         return await self._catalogue.get_model(request.model)
 
+    async def DeleteAlias(  # noqa: N802
+        self, request: registry_pb2.DeleteAliasRequest, context: Context
+    ) -> registry_pb2.Model:
+        await self._deployments.delete_alias(request.model, request.alias, actor=_actor(context))
+        return await self._catalogue.get_model(request.model)
+
     async def Deploy(  # noqa: N802
         self, request: registry_pb2.DeployRequest, context: Context
     ) -> registry_pb2.Deployment:

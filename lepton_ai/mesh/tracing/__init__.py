@@ -1,6 +1,6 @@
 """Distributed tracing: who samples, how spans are made and marked, and how they reach the collector."""
 
-from lepton_ai.mesh.tracing.calls import client_interceptors
+from lepton_ai.mesh.tracing.calls import client_interceptors, noted_trace
 from lepton_ai.mesh.tracing.context import (
     PER_MESSAGE_STREAMS,
     TRACE_ID_TRAILER,
@@ -22,5 +22,6 @@ __all__ = [
     "grpc_metadata",
     "mark_code",
     "mark_error",
+    "noted_trace",
     "trace_context",
 ]

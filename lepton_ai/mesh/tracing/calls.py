@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -14,6 +17,28 @@ from opentelemetry.util.types import AttributeValue
 from lepton_ai.mesh.tracing.context import is_traced, propagation
 from lepton_ai.mesh.tracing.marks import mark_code
 from lepton_ai.mesh.tracing.tracer import RecordingTracer
+
+
+@dataclass
+class CallTrace:
+    """The trace that a call of ours began, as far as it is recorded."""
+
+    trace_id: str = ""
+
+
+_NOTE: ContextVar[CallTrace | None] = ContextVar("lepton_call_trace", default=None)
+
+
+@contextmanager
+def noted_trace() -> Iterator[CallTrace]:
+    """Notes the trace of the calls made inside, of several the last one's: known also when no server answers."""
+    note = CallTrace()
+    token = _NOTE.set(note)
+    try:
+        yield note
+    finally:
+        _NOTE.reset(token)
+
 
 Continuation = Callable[[Any, Any], Awaitable[Any]]
 """(call details, request or requests) → the call. grpc's own types differ per shape and name."""
@@ -44,7 +69,11 @@ class _ClientSpans:
         attributes = {**self._attributes, "rpc.method": method}
         span = self._tracer.start_span(method, otel_context.get_current(), SpanKind.CLIENT, attributes, None)
         metadata = grpc.aio.Metadata(*(details.metadata or ()), *propagation(span.get_span_context()))
-        return details._replace(metadata=metadata), span if span.is_recording() else None
+        if not span.is_recording():
+            return details._replace(metadata=metadata), None
+        if (note := _NOTE.get()) is not None:  # gRPC's task for the call has a copy of the context with the same note
+            note.trace_id = f"{span.get_span_context().trace_id:032x}"
+        return details._replace(metadata=metadata), span
 
     def end_when_done(self, call: Any, span: Span) -> None:
         """End the span when the call is over, however that comes about; the call itself is handed on untouched."""

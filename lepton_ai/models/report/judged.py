@@ -75,10 +75,17 @@ def _judge_classes(
 
 
 def _judge_numbers(network: nn.Module, task: Regression, prepared: Prepared, most: int) -> tuple[Mistake, ...]:
-    said = torch.cat(list(_outputs(network, task, prepared))).numpy()[:, 0].astype(np.float64)
-    errors = said - prepared.targets["values"][:, 0].astype(np.float64)
-    worst = np.argsort(-np.abs(errors), kind="stable")[:most]
-    return tuple(Mistake(int(row), f"{said[row]:.5g} ({errors[row]:+.3g})") for row in worst)
+    """Of several targets each row's worst one counts, measured by how much it varies."""
+    said = torch.cat(list(_outputs(network, task, prepared))).numpy().astype(np.float64)
+    errors = said - prepared.targets["values"].astype(np.float64)
+    sizes = np.abs(errors / np.asarray(task.std))
+    worst_targets = sizes.argmax(axis=1)
+    mistakes = []
+    for row in np.argsort(-sizes.max(axis=1), kind="stable")[:most]:
+        target = int(worst_targets[row])
+        name = f"{task.names[target]}: " if task.names else f"{target}: " if task.width > 1 else ""
+        mistakes.append(Mistake(int(row), f"{name}{said[row, target]:.5g} ({errors[row, target]:+.3g})"))
+    return tuple(mistakes)
 
 
 def _outputs(network: nn.Module, task: Task, prepared: Prepared) -> Iterator[Tensor]:

@@ -25,6 +25,7 @@ def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelRespo
         model_name=runtime.loaded.model,
         model_version=runtime.loaded.version,
         input_kinds=runtime.pipeline_inputs,
+        read_inputs=sorted(runtime.pipeline_readings),
         answer_kind=postprocess.kind if postprocess is not None else "",
         answer_description=postprocess.describe() if postprocess is not None else "",
     )

@@ -82,7 +82,7 @@ class Upload:
                 missing[0],
                 f"was not uploaded and the registry does not have it ({len(missing)} such files)",
                 reason="MISSING_FILE",
-                fix="Ask FindMissingFiles again and upload what it names.",
+                fix="Push again: what is missing by now is uploaded, too.",
             )
 
     def _begin(self, sha256: str) -> _Incoming:

@@ -24,7 +24,7 @@ def numbers(anomalies: tuple[str, ...] = (), /, **outputs: Any) -> Prediction:
 
 def printed(capsys: pytest.CaptureFixture[str], *predictions: Prediction) -> list[list[str]]:
     """The cells of every line, which stand at least two spaces apart."""
-    names = [f"photos/{number}.jpg" for number in range(len(predictions))]
+    names = [f"{number}.jpg" for number in range(len(predictions))]
     console().print(prediction_table(names, predictions, framed=False))
     lines = capsys.readouterr().out.rstrip().splitlines()
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]

@@ -46,6 +46,8 @@ class Registry:
 CHANGES: dict[str, Callable[[AsyncClient], Awaitable[Any]]] = {
     "Deploy": lambda client: client.deploy("m"),
     "Undeploy": lambda client: client.undeploy("m"),
+    "SetAlias": lambda client: client.set_alias("m", "staging", 1),
+    "DeleteAlias": lambda client: client.delete_alias("m", "staging"),
     "CheckStorage": lambda client: client.check_storage(),
 }
 
@@ -54,7 +56,7 @@ CHANGES: dict[str, Callable[[AsyncClient], Awaitable[Any]]] = {
 async def test_what_the_registry_does_not_do_for_everybody_shows_the_token(method: str) -> None:
     registry = Registry()
     async with AsyncClient(Addresses(registry="127.0.0.1:1", token="secret")) as client:
-        client._pools["registry"] = cast("ServicePool", registry)
+        client._connections.pools["registry"] = cast("ServicePool", registry)
         with pytest.raises(Called):
             await CHANGES[method](client)
     assert registry.method == method

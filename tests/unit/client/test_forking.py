@@ -49,7 +49,7 @@ async def test_an_open_client_tells_before_grpcs_threads_have_their_names(monkey
 
     client = AsyncClient(Addresses(registry="127.0.0.1:1"))
     assert not running(), "it has opened nothing"
-    await client._open("registry")
+    await client._connections.open("registry")
     assert running()
     await client.close()
     assert not running()

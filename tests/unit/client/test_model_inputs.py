@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lepton_ai.client.model_inputs import ModelInputs
+from lepton_ai.client.model_inputs import ModelDescription, ModelInputs
 from lepton_ai.errors import LeptonError, NotFound, Unavailable, Unsupported
 
 PHOTO = {"photo": "image"}
@@ -21,11 +21,11 @@ class Platform:
         self.kinds = kinds
         self.asked = 0
 
-    async def describe(self) -> Mapping[str, str]:
+    async def describe(self) -> ModelDescription:
         self.asked += 1
         if isinstance(self.kinds, LeptonError):
             raise self.kinds
-        return self.kinds
+        return ModelDescription("model", 1, self.kinds)
 
 
 class Clock:

@@ -192,10 +192,26 @@ def test_a_gan_and_an_autoencoder_take_arrays_of_pictures() -> None:
     assert autoencoder.predict(PIXELS[0]).label in ("normal", "anomaly")
 
 
-@pytest.mark.parametrize("pixels", [PIXELS / 255.0, PIXELS.transpose(0, 3, 1, 2), PIXELS[:, :8, :8]])
+@pytest.mark.parametrize("pixels", [PIXELS.astype(int), PIXELS.transpose(0, 3, 1, 2), PIXELS[:, :8, :8]])
 def test_pictures_of_another_type_or_shape_are_refused(pixels: Any) -> None:
     with pytest.raises(InvalidInput, match=r"this model takes uint8 \[16, 16, 3\]"):
         CNN((16, 16, 3), 2).fit(pixels, [0, 1] * 12)
+
+
+def test_pictures_of_floats_from_0_to_1_are_those_of_bytes() -> None:
+    """Trained on floats, the same network sees the same pixels."""
+    bytes_, floats = CNN((16, 16, 3), 2, channels=(4,)), CNN((16, 16, 3), 2, channels=(4,))
+    bytes_.fit(PIXELS, [0, 1] * 12, epochs=1, progress=False)
+    floats.fit(PIXELS / 255, [0, 1] * 12, epochs=1, progress=False)
+    scores = floats.predict((PIXELS[:3] / 255).astype(np.float32)).scores
+    np.testing.assert_allclose(scores, bytes_.predict(PIXELS[:3]).scores, atol=1e-4)
+
+
+def test_pictures_of_floats_beyond_1_are_refused_by_their_row() -> None:
+    bright = PIXELS / 255.0
+    bright[7] *= 255
+    with pytest.raises(InvalidInput, match=r"row 7 has values from .*; floats are from 0 to 1. Divide them by 255"):
+        CNN((16, 16, 3), 2).fit(bright, [0, 1] * 12)
 
 
 def test_rows_are_named_by_their_numbers_in_what_was_given() -> None:

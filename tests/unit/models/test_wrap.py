@@ -155,3 +155,96 @@ def test_arrays_of_pixels_are_pictures_when_there_is_an_input_shape(tmp_path: Pa
 def test_only_modules_are_wrapped(module: Any, told: str) -> None:
     with pytest.raises(InvalidInput, match=told):
         lepton_ai.wrap(module)
+
+
+X = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(int)
+
+
+class Several(nn.Module):
+    """Answers of two kinds, in a tuple or by name."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.body, self.head, self.form = nn.Linear(3, 4), nn.Linear(4, 2), form
+
+    def forward(self, x: Tensor) -> Any:
+        inner = self.body(x)
+        logits = self.head(inner.relu())
+        return (logits, inner) if self.form == "tuple" else {"inner": inner, "logits": logits, "none": None}
+
+
+@pytest.mark.parametrize(("form", "name"), [("tuple", "output_1"), ("dict", "inner")])
+def test_of_several_answers_one_is_learned_and_all_are_served(form: str, name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = lepton_ai.wrap(Several(form))
+    model.fit(X, Y, epochs=30, learning_rate=0.05, validation=None, progress=False)
+    assert model.score(X, Y) > 0.8
+    answer = model.predict(X[0])
+    assert {key: value.shape for key, value in answer.outputs.items()} == {"logits": (2,), name: (4,)}
+    assert answer.label in ("0", "1")
+    assert_loads_and_serves(model, Several(form), from_arrays(X, Y), tmp_path)
+
+
+class Hidden(nn.Module):
+    """What recurrent layers answer: a state whose rows are not first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x), (self.layer(x),)
+
+
+def test_an_answer_that_cannot_be_served_is_told_before_training() -> None:
+    with pytest.raises(InvalidInput, match=r"'output_1', which is no tensor with a row for every row.*Leave it out"):
+        lepton_ai.wrap(Hidden()).fit(X, Y, progress=False)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [nn.Linear(3, 1)],
+        [nn.Linear(3, 1), nn.Flatten(0)],
+        [nn.Linear(3, 1), nn.Sigmoid()],
+        [nn.Linear(3, 1), nn.Sigmoid(), nn.Flatten(0)],
+        [nn.Linear(3, 2), nn.Softmax(dim=1)],
+        [nn.Linear(3, 2), nn.LogSoftmax(dim=1)],
+    ],
+    ids=["number", "flat", "sigmoid", "flat sigmoid", "softmax", "log softmax"],
+)
+def test_two_classes_may_be_one_number_and_classes_probabilities(last: list[nn.Module], tmp_path: Path) -> None:
+    network = nn.Sequential(*last)
+    model = lepton_ai.wrap(network)
+    model.fit(X, Y, epochs=30, learning_rate=0.05, validation=None, progress=False)
+    assert model.score(X, Y) > 0.8
+    with torch.inference_mode():
+        own = network(torch.stack([torch.from_numpy(model.pipeline.run({"x": x}).tensors["x"]) for x in X[:5]]))  # type: ignore[union-attr]
+    if isinstance(last[1] if len(last) > 1 else None, nn.Sigmoid | nn.Softmax):
+        own = own if own.ndim == 2 else own[:, None]
+        np.testing.assert_allclose(model.predict(X[:5]).scores[:, -1], own[:, -1].numpy(), atol=1e-5)
+    assert_loads_and_serves(model, copy.deepcopy(network), from_arrays(X, Y), tmp_path)
+
+
+def test_probabilities_of_several_labels_are_what_the_module_says(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Sigmoid())
+    model = lepton_ai.wrap(network)
+    labels = (X > 0).astype(int)
+    model.fit(X, labels, epochs=20, learning_rate=0.05, progress=False)
+    with torch.inference_mode():
+        own = network(torch.from_numpy(X[:5])).numpy()
+    np.testing.assert_allclose(np.asarray(model.predict(X[:5]), dtype=np.float64), own, atol=1e-5)
+    assert_loads_and_serves(model, copy.deepcopy(network), from_arrays(X, labels), tmp_path)
+
+
+def test_a_module_that_bounds_its_numbers_keeps_its_own_units() -> None:
+    """The network of the first article: 3 inputs, a sigmoid, the mean squared error."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid(), nn.Linear(2, 1), nn.Sigmoid())
+    model = lepton_ai.wrap(network, task="regression")
+    x, y = np.eye(3, dtype=np.float32), np.array([[1], [0], [1]])
+    model.fit(x, y, epochs=150, optimizer="adam", loss="mse", learning_rate=0.1, validation=None, progress=False)
+    np.testing.assert_allclose(model.predict(x).values, y, atol=0.3)
+    with torch.inference_mode():
+        np.testing.assert_allclose(model.predict(x).values, network(torch.from_numpy(x)).numpy(), atol=1e-6)

@@ -1,4 +1,4 @@
-"""resize, crops, pad, to_tensor, normalize: geometry, layouts, and what is refused at load or for one item."""
+"""resize, crops, pad, letterbox, to_tensor, normalize: geometry, layouts, what is refused at load or for one item."""
 
 from __future__ import annotations
 
@@ -80,6 +80,24 @@ def test_an_image_that_is_too_small_to_crop_is_refused(step: dict[str, Any]) -> 
     with pytest.raises(InvalidInput) as raised:
         run(step, image=gradient(10, 8))
     assert (raised.value.reason, raised.value.fields[0].field) == ("IMAGE_TOO_SMALL", "inputs.photo")
+
+
+@given(width=st.integers(1, 60), height=st.integers(1, 60), size=st.tuples(st.integers(1, 40), st.integers(1, 40)))
+def test_letterbox_fits_the_image_and_fills_the_border(width: int, height: int, size: tuple[int, int]) -> None:
+    made = run({"op": "letterbox", "size": list(size), "fill": 114}, image=Image.new("L", (width, height), 255))
+    factor = min(size[0] / width, size[1] / height)
+    wide, high = max(1, round(width * factor)), max(1, round(height * factor))
+    assert made.shape == (size[1], size[0], 3) and (wide == size[0] or high == size[1])
+    left, top = (size[0] - wide) // 2, (size[1] - high) // 2
+    assert (made[top : top + high, left : left + wide] == 255).all()
+    assert (made == 255).sum() == wide * high * 3 and set(np.unique(made)) <= {114, 255}
+
+
+def test_letterbox_is_longer_side_resize_and_pad_where_these_can() -> None:
+    image = gradient(40, 20)
+    one = run({"op": "letterbox", "size": 32, "fill": [1, 2, 3]}, image=image)
+    two = run({"op": "resize", "size": 32, "side": "longer"}, {"op": "pad", "size": 32, "fill": [1, 2, 3]}, image=image)
+    np.testing.assert_array_equal(one, two)
 
 
 def test_pad_centres_on_a_canvas() -> None:

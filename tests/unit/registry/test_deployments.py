@@ -104,6 +104,19 @@ async def test_an_alias_of_a_deployed_version_becomes_a_route(bench: Bench) -> N
     assert (routes(published), published.generation) == ({"production": [(1, 100)]}, 3)
 
 
+async def test_an_alias_that_is_taken_away_is_no_route_any_more(bench: Bench) -> None:
+    await bench.deploy(version=1)
+    await bench.deployments.set_alias("cat", "stable", 1, actor="tester")
+    await bench.deployments.delete_alias("cat", "stable", actor="tester")
+    published = await bench.published()
+    assert published is not None
+    assert (routes(published), published.generation) == ({"production": [(1, 100)]}, 3)
+    with pytest.raises(NotFound, match="no alias stable"):
+        await bench.deployments.delete_alias("cat", "stable", actor="tester")
+    with pytest.raises(FailedPrecondition, match="follows what is deployed"):
+        await bench.deployments.delete_alias("cat", "production", actor="tester")
+
+
 async def test_undeploying_twice_is_fine(bench: Bench) -> None:
     await bench.deploy()
     for _ in range(2):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -13,24 +13,27 @@ import torch
 from torch import nn
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.models.fitting.habits import FIT
 from lepton_ai.plain import name_of
-from lepton_ai.training.callbacks import Callback
 from lepton_ai.training.settings import FitSettings
+from lepton_ai.training.tasks import Task
 
-_ELSEWHERE = {
-    "lr": "learning_rate",
-    "max_epochs": "epochs",
-    "validation_data": "validation",
-    "validation_split": "validation",
-    "verbose": "progress",
+_OF_FIT = ("validation", "augment", "class_weight", "sample_weight", "metrics")
+_METRICS = {
+    "acc": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "binary_accuracy": "accuracy",
+    "f1_score": "f1",
+    "f1_macro": "f1",
+    "roc_auc": "auc",
+    "mse": "rmse",
+    "mean_squared_error": "rmse",
+    "root_mean_squared_error": "rmse",
+    "mean_absolute_error": "mae",
+    "r2_score": "r2",
 }
-"""What other libraries call it."""
-_RARE_CLASSES = (
-    'Use loss="focal", loss=torch.nn.CrossEntropyLoss(weight=…), or repeat the rows of rare classes after the split: '
-    "lepton_ai.datasets.augment.oversample(train)."
-)
-_DIFFERENT = dict.fromkeys(("class_weight", "class_weights", "sample_weight"), _RARE_CLASSES)
-"""What other libraries have and is done otherwise here."""
+"""What other libraries call it; of a squared error the root is shown."""
 _OF_THIS_RUN = ("callbacks", "checkpoint", "checkpoint_steps", "progress")
 """Settings that do not decide what is learned."""
 _NUMBERS = {"int": Integral, "float": Real}
@@ -48,9 +51,7 @@ def settings_from(options: Mapping[str, Any]) -> FitSettings:
 
 
 def _hint(name: str, known: Collection[str]) -> str:
-    if name in _DIFFERENT:
-        return _DIFFERENT[name]
-    near = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, known, n=1)
+    near = get_close_matches(name, [*known, *_OF_FIT, *FIT], n=1)
     return (f"Did you mean {near[0]}? " if near else "") + f"There are {', '.join(known)}."
 
 
@@ -60,6 +61,19 @@ def plain_settings(settings: FitSettings) -> dict[str, Any]:
     values = {name: getattr(settings, name) for name in names}
     plain = (str, int, float, bool, type(None))
     return {name: value if isinstance(value, plain) else name_of(value) for name, value in values.items()}
+
+
+def check_metrics(wanted: Iterable[Any], task: Task) -> None:
+    """Raises InvalidInput for a figure that there is not. All that a task has are in the history anyhow."""
+    known = task.metrics()
+    for each in wanted:
+        name = _METRICS.get(each.lower(), each.lower()) if isinstance(each, str) else each
+        if name not in known and name not in ("loss", task.main_metric):
+            raise InvalidInput.of_field(
+                "metrics",
+                f"there is no {each!r} for {task.name}",
+                fix=f"There are {', '.join(known) or 'none'}, always; others are computed from what predict answers.",
+            )
 
 
 def _check_number(name: str, value: Any, annotation: str) -> None:
@@ -83,8 +97,3 @@ def _check_parts(options: Mapping[str, Any]) -> None:
     loss = options.get("loss")
     if inspect.isclass(loss) and issubclass(loss, nn.Module):
         raise InvalidInput.of_field("loss", "is a class", fix=f"Make one: {loss.__name__}().")
-    callbacks = options.get("callbacks", ())
-    if not isinstance(callbacks, list | tuple) or not all(isinstance(each, Callback) for each in callbacks):
-        raise InvalidInput.of_field(
-            "callbacks", "must be a list of lepton_ai.training.callbacks.Callback", fix="Derive a class from it."
-        )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lepton_ai.cli import main
-from lepton_ai.cli import registry as command
+from lepton_ai.cli.catalogue import registry as command
 from lepton_ai.v1 import registry_pb2 as pb
 
 DAMAGED = pb.StorageFault(

@@ -1,0 +1,1 @@
+"""Commands and pages about what the registry keeps."""
