@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from lepton_ai.postprocessing.answers import (
     Text,
 )
 from lepton_ai.tensors import Array
+
+if TYPE_CHECKING:
+    from lepton_ai.drawing import Image, Picture
 
 _NUMBERS = "fiub"
 """The kinds of numpy types that hold numbers; truth values count as 0 and 1."""
@@ -59,6 +63,23 @@ class Outputs:
     def boxes(self) -> tuple[Box, ...]:
         """Objects in a picture, best first; empty for models that look for none, or where none was found."""
         return tuple(self.answer.boxes) if isinstance(self.answer, Boxes) else ()
+
+    def draw(self, picture: Picture) -> Image:
+        """A copy of the picture, upright, with what was found in it: its boxes, with names and scores.
+
+        `picture` is what was sent: an image file's path or content, a Pillow image, or pixels uint8 [height, width, 3].
+        Raises FailedPrecondition for an answer of another kind, the example's own error where it failed, and
+        InvalidInput for what is no picture.
+        """
+        from lepton_ai.drawing import draw_boxes  # Pillow only where something is drawn
+
+        if isinstance(self.answer, Boxes):
+            return draw_boxes(picture, self.answer.boxes)
+        raise self.error or FailedPrecondition(
+            "The answer has no boxes to draw.",
+            reason="NOTHING_TO_DRAW",
+            fix="Draw the answers of a model whose package ends with the step detect.",
+        )
 
     @property
     def text(self) -> str | None:

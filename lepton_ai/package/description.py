@@ -44,6 +44,11 @@ class TensorSpec(_Part):
     dtype: str
     shape: Annotated[tuple[Dimension, ...], Field(min_length=1, max_length=16)]
 
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """The shape in the model itself."""
+        return self.shape
+
     @field_validator("dtype")
     @classmethod
     def _known(cls, dtype: str) -> str:
@@ -61,6 +66,16 @@ class TensorSpec(_Part):
         return shape
 
 
+class OutputSpec(TensorSpec):
+    """A named output; `batched: false` for a model that gives it without the batch dimension, which Lepton adds."""
+
+    batched: bool = True
+
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        return self.shape if self.batched else self.shape[1:]
+
+
 class Preprocess(_Part):
     """The pipeline from raw inputs to the model's tensors; its steps are checked by `lepton_ai.pipeline`."""
 
@@ -76,11 +91,33 @@ class ExpectedOutput(_Part):
     tolerance: Annotated[float, Field(ge=0)] = 1e-3
 
 
+class ExpectedBox(_Part):
+    """An object that must be found, and about where."""
+
+    label: str
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom in pixels of the picture as it is sent."""
+    overlap: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Least intersection over union of the box that is found with this one."""
+
+    @field_validator("box")
+    @classmethod
+    def _with_an_area(cls, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        if not (box[0] < box[2] and box[1] < box[3]):
+            raise ValueError("must be [left, top, right, bottom]")
+        return box
+
+
 class Expectation(_Part):
-    """What a right answer looks like: a label among the `top_k` best ones, or output values, or both."""
+    """What a right answer looks like: a label among the `top_k` best ones, a text, boxes, output values, or several.
+
+    In a mask the labels are those of its areas, largest first.
+    """
 
     label: str | None = None
+    text: str | None = None
     top_k: Annotated[int, Field(ge=1, le=1000)] = 1
+    boxes: Annotated[tuple[ExpectedBox, ...], Field(max_length=100)] = ()
     outputs: Annotated[dict[str, ExpectedOutput], Field(max_length=100)] = {}
 
 
@@ -104,7 +141,7 @@ class Description(_Part):
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
     model: ModelFile
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=256)]
-    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=256)]
+    outputs: Annotated[tuple[OutputSpec, ...], Field(min_length=1, max_length=256)]
     max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
     instances: Annotated[int, Field(ge=0, le=256)] = 0
     preprocess: Preprocess | None = None
@@ -128,6 +165,11 @@ class Description(_Part):
             raise InvalidInput.of_field(DESCRIPTION_FILE, "holds values that JSON cannot") from error
         description._check_names()
         return description
+
+    @property
+    def unbatched_outputs(self) -> frozenset[str]:
+        """Names of the outputs that the model gives without the batch dimension."""
+        return frozenset(spec.name for spec in self.outputs if not spec.batched)
 
     def input_kind(self, name: str) -> str:
         """The kind that the pipeline declares for an input ("image", "text", …); "tensor" without a pipeline."""
@@ -156,6 +198,8 @@ class Description(_Part):
             for index, name in enumerate(names):
                 if name in names[:index]:
                     raise InvalidInput.of_field(f"{field}[{index}].name", "is used twice")
+        for index, output in enumerate(self.outputs):
+            self._check_unbatched(output, f"outputs[{index}]")
         if self.preprocess is not None and not self.golden:
             raise InvalidInput.of_field(
                 "golden",
@@ -165,6 +209,16 @@ class Description(_Part):
         for index, sample in enumerate(self.golden):
             self._check_golden(sample, f"golden[{index}]")
 
+    def _check_unbatched(self, output: OutputSpec, field: str) -> None:
+        if output.batched:
+            return
+        if self.max_batch_size != 1:
+            fix = "Say max_batch_size: 1, or export the model with a batch dimension in all outputs."
+            raise InvalidInput.of_field(f"{field}.batched", "is false, so the model takes one input at a time", fix=fix)
+        if len(output.shape) < 2:
+            fix = "Give its shape with the batch, which is -1, first, as callers get it."
+            raise InvalidInput.of_field(f"{field}.shape", "has no dimension beside the batch", fix=fix)
+
     def _check_golden(self, sample: Golden, field: str) -> None:
         known = set(self.preprocess.inputs) if self.preprocess else {spec.name for spec in self.inputs}
         for name in sample.inputs:
@@ -173,10 +227,11 @@ class Description(_Part):
         for name in sample.expect.outputs:
             if name not in {spec.name for spec in self.outputs}:
                 raise InvalidInput.of_field(f"{field}.expect.outputs.{name}", "is not an output of the model")
-        if sample.expect.label is not None and self.postprocess is None:
-            raise InvalidInput.of_field(f"{field}.expect.label", "needs a postprocess section that gives labels")
-        if sample.expect.label is None and not sample.expect.outputs:
-            raise InvalidInput.of_field(f"{field}.expect", "must name a label or outputs")
+        meant = {"label": sample.expect.label, "text": sample.expect.text, "boxes": sample.expect.boxes or None}
+        for kind in (kind for kind, expected in meant.items() if expected is not None and self.postprocess is None):
+            raise InvalidInput.of_field(f"{field}.expect.{kind}", f"needs a postprocess section that gives {kind}")
+        if set(meant.values()) == {None} and not sample.expect.outputs:
+            raise InvalidInput.of_field(f"{field}.expect", "must name a label, a text, boxes or outputs")
 
 
 def _invalid(error: ValidationError) -> InvalidInput:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import JsonValue
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.package.description import Description, Golden, TensorSpec
+from lepton_ai.package.description import Description, ExpectedBox, Golden, TensorSpec
 from lepton_ai.tensors import DTYPES, encode_bytes, numpy_dtype, to_proto
 from lepton_ai.v1 import common_pb2
 
@@ -34,6 +34,8 @@ class GoldenItem:
     label: str | None
     top_k: int
     outputs: Mapping[str, ExpectedTensor]
+    text: str | None = None
+    boxes: Sequence[ExpectedBox] = ()
 
 
 def build_golden(description: Description, read: Callable[[str, str], bytes]) -> list[GoldenItem]:
@@ -64,7 +66,10 @@ def _build_sample(
         name: ExpectedTensor(_array(tensor.values, outputs[name], f"{field}.expect.outputs.{name}"), tensor.tolerance)
         for name, tensor in sample.expect.outputs.items()
     }
-    return GoldenItem(item=item, label=sample.expect.label, top_k=sample.expect.top_k, outputs=expected)
+    expect = sample.expect
+    return GoldenItem(
+        item=item, label=expect.label, top_k=expect.top_k, outputs=expected, text=expect.text, boxes=expect.boxes
+    )
 
 
 def _value(

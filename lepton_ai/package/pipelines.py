@@ -27,11 +27,27 @@ def check_pipelines(package: Package) -> None:
             _check_golden(pipeline, index, golden)
     steps = package.postprocess_document()
     if steps is not None:
-        _within("postprocess", lambda: _check_answers(steps, package))
+        _check_expected(_within("postprocess", lambda: _check_answers(steps, package)), package)
 
 
-def _check_answers(steps: Sequence[Mapping[str, Any]], package: Package) -> None:
-    Postprocess.load(steps, package.postprocess_files()).check(package.description.outputs)
+def _check_answers(steps: Sequence[Mapping[str, Any]], package: Package) -> str:
+    """Load the steps and check that they read the outputs; gives the kind of answer."""
+    postprocess = Postprocess.load(steps, package.postprocess_files())
+    postprocess.check(package.description.outputs)
+    return postprocess.kind
+
+
+_EXPECTED = {"label": ("labels", "boxes", "mask"), "text": ("text",)}
+"""What a golden sample may expect, and the kinds of answers that hold it."""
+
+
+def _check_expected(kind: str, package: Package) -> None:
+    """Check that the golden samples expect answers of this kind. Raises InvalidInput."""
+    for index, sample in enumerate(package.description.golden):
+        expected = {"label": sample.expect.label, "text": sample.expect.text}
+        for wrong in (each for each, value in expected.items() if value is not None and kind not in _EXPECTED[each]):
+            field = f"golden[{index}].expect.{wrong}"
+            raise InvalidInput.of_field(field, f"is for {', '.join(_EXPECTED[wrong])}; postprocess gives {kind}")
 
 
 def _check_outputs(pipeline: Pipeline, inputs: tuple[TensorSpec, ...]) -> None:

@@ -7,6 +7,7 @@ and judge here, so that what one accepts the other does not refuse.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -36,7 +37,7 @@ class InputSpec(Protocol):
 
 def golden_request(model: common_pb2.ModelRef, sample: GoldenItem, *, piped: bool) -> inference_pb2.PredictRequest:
     """The sample as a call: a raw item when a pipeline takes it (`piped`), else tensors with a batch of one."""
-    request = _request(model, top_k=sample.top_k)
+    request = _request(model, top_k=0 if sample.boxes else sample.top_k)  # of boxes all, to look for those wanted
     request.options.outputs.extend(sample.outputs)
     if piped:
         request.items.append(sample.item)
@@ -67,7 +68,7 @@ def verdict(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
     for name, expected in sample.outputs.items():
         if problem := _problem(expected, tensors.get(name)):
             return f"output {name!r} is not what the package expects: {problem}"
-    return _label_problem(sample, answer)
+    return _label_problem(sample, answer) or _reading_problem(sample, answer) or _box_problem(sample, answer)
 
 
 def _request(model: common_pb2.ModelRef, *, top_k: int = 0) -> inference_pb2.PredictRequest:
@@ -127,5 +128,45 @@ def _label_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) ->
     return f"the golden sample's label {sample.label!r} is not among the best {sample.top_k}: {found}"
 
 
+def _reading_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    if sample.text is None:
+        return ""
+    read = answer.predictions[0].text.text if answer.predictions else ""
+    if read == sample.text:
+        return ""
+    return f"the golden sample's text is {_shown(sample.text.encode())}, the model reads {_shown(read.encode())}"
+
+
+def _box_problem(sample: GoldenItem, answer: inference_pb2.PredictResponse) -> str:
+    found = answer.predictions[0].detection.boxes if answer.predictions else ()
+    for wanted in sample.boxes:
+        overlaps = [_overlap(wanted.box, box) for box in found if box.label.name == wanted.label]
+        best = max(overlaps, default=0.0)
+        if best < wanted.overlap:
+            names = ", ".join(dict.fromkeys(box.label.name for box in found)) or "nothing"
+            seen = f"the nearest overlaps it by {best:.2f}" if overlaps else f"found is {names}"
+            return f"no {wanted.label!r} is found at {list(wanted.box)}: {seen}, {wanted.overlap:g} is wanted"
+    return ""
+
+
+def _overlap(wanted: tuple[float, float, float, float], box: inference_pb2.Box) -> float:
+    """Intersection over union."""
+    left, top, right, bottom = wanted
+    shared = max(0, min(right, box.right) - max(left, box.left)) * max(0, min(bottom, box.bottom) - max(top, box.top))
+    return shared / ((right - left) * (bottom - top) + (box.right - box.left) * (box.bottom - box.top) - shared)
+
+
 def _labels(answer: inference_pb2.PredictResponse) -> list[str]:
-    return [label.name for label in answer.predictions[0].classification.labels] if answer.predictions else []
+    """Names of what was recognised or found in the first row, best first; of a mask its areas, largest first."""
+    if not answer.predictions:
+        return []
+    first = answer.predictions[0]
+    boxes = (box.label for box in first.detection.boxes)
+    return [*(label.name for label in (*first.classification.labels, *boxes)), *_areas(first.mask)]
+
+
+def _areas(mask: inference_pb2.Mask) -> list[str]:
+    sizes: Counter[int] = Counter()
+    for index, length in zip(mask.runs[::2], mask.runs[1::2], strict=True):
+        sizes[index] += length
+    return [mask.names[index] for index, _ in sizes.most_common() if index < len(mask.names)]

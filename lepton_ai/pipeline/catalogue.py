@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from lepton_ai.pipeline.category_index import CategoryIndex
-from lepton_ai.pipeline.image import CenterCrop, Crop, DecodeImage, Pad, Resize
+from lepton_ai.pipeline.image import CenterCrop, Crop, DecodeImage, Letterbox, Pad, Resize
 from lepton_ai.pipeline.noise import DrawNoise
 from lepton_ai.pipeline.operation import Operation
 from lepton_ai.pipeline.sequence import Sequence
@@ -19,7 +19,7 @@ from lepton_ai.pipeline.text import NormalizeText, TextTensor, Tokenize
 OPERATIONS: dict[str, type[Operation]] = {
     operation.name: operation
     for operation in (
-        DecodeImage, Resize, CenterCrop, Crop, Pad, ToTensor, Normalize, TensorInput, Sequence,
+        DecodeImage, Resize, CenterCrop, Crop, Pad, Letterbox, ToTensor, Normalize, TensorInput, Sequence,
         DecodeSound, Resample, TrimSilence, FitLength, SoundTensor, LogMel,
         NormalizeText, Tokenize, TextTensor,
         Impute, Clip, Scale, OneHot, Concat,

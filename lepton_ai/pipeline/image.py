@@ -1,4 +1,4 @@
-"""Image operations: decode, resize, crop, pad. Between steps an image is a Pillow image of mode RGB or L."""
+"""Image operations: decode, resize, crop, pad, letterbox. Between steps an image is a Pillow image of mode RGB or L."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Resize(ValueOperation):
 
     name: ClassVar[str] = "resize"
     size: Size | Side = Field(description="[width, height], or the length of one side.")
-    side: Literal["shorter", "longer"] = Field(
+    side: Literal["shorter", "longer", "width", "height"] = Field(
         default="shorter", description="Which side gets the length when size is one number."
     )
     filter: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field(
@@ -66,7 +66,8 @@ class Resize(ValueOperation):
         elif UNKNOWN not in (width, height):
             width, height = self.target_of(width, height)
         else:
-            width = height = UNKNOWN
+            width = self.size if self.side == "width" else UNKNOWN
+            height = self.size if self.side == "height" else UNKNOWN
         return (Spec("image", "UINT8", (height, width, channels)),)
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
@@ -94,7 +95,8 @@ class Resize(ValueOperation):
         """
         if isinstance(self.size, tuple):
             return self.size
-        measured = min(width, height) if self.side == "shorter" else max(width, height)
+        sides = {"shorter": min(width, height), "longer": max(width, height), "width": width, "height": height}
+        measured = sides[self.side]
         wide, high = self.size * width // measured, self.size * height // measured
         return max(1, wide), max(1, high)
 
@@ -195,11 +197,50 @@ class Pad(ValueOperation):
                 reason="IMAGE_TOO_LARGE",
                 fix="Resize by the longer side before padding.",
             )
-        fill = (self.fill,) * 3 if isinstance(self.fill, int) and image.mode == "RGB" else self.fill
-        return (pixels.padded(image, size=wanted, fill=fill),)
+        return (pixels.padded(image, size=wanted, fill=_of_mode(self.fill, image.mode)),)
 
     def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame | None:
         return frame and frame.shifted((after.width - before.width) // 2, (after.height - before.height) // 2)
+
+
+class Letterbox(ValueOperation):
+    """Scales an image to fit a size, its proportions kept, and fills the border, as detectors want it."""
+
+    name: ClassVar[str] = "letterbox"
+    size: Size | Side = Field(description="[width, height] of the result, or the side of a square.")
+    fill: tuple[Byte, Byte, Byte] | Byte = Field(default=114, description="Grey level, or red, green, blue.")
+    filter: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field(
+        default="bilinear", description="Resampling filter; all but nearest are antialiased when shrinking."
+    )
+
+    def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        channels = _decoded(given[0])[2]
+        if channels == 1 and isinstance(self.fill, tuple):
+            raise Misfit("fill", "is a colour but the image is grey", fix="Give one number.")
+        width, height = _pair(self.size)
+        return (Spec("image", "UINT8", (height, width, channels)),)
+
+    def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
+        from lepton_ai.pipeline import pixels  # Pillow only where images run: loading and checking need none
+
+        image: Image = values[0]
+        scaled = image.resize(self._scaled(image.size), FILTERS[self.filter])
+        return (pixels.padded(scaled, size=_pair(self.size), fill=_of_mode(self.fill, image.mode)),)
+
+    def reframed(self, frame: Frame | None, before: Any, after: Any) -> Frame | None:
+        width, height = self._scaled(before.size)
+        scaled = frame and frame.scaled(width / before.width, height / before.height)
+        return scaled and scaled.shifted((after.width - width) // 2, (after.height - height) // 2)
+
+    def _scaled(self, size: Size) -> Size:
+        """Width and height of the image within the border."""
+        wanted = _pair(self.size)
+        factor = min(wanted[0] / size[0], wanted[1] / size[1])
+        return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _of_mode(fill: tuple[int, int, int] | int, mode: str) -> tuple[int, int, int] | int:
+    return (fill, fill, fill) if isinstance(fill, int) and mode == "RGB" else fill
 
 
 def _pair(size: Size | int) -> Size:

@@ -21,18 +21,25 @@ class ToTensor(ValueOperation):
     name: ClassVar[str] = "to_tensor"
     dtype: Literal["UINT8", "FP32", "FP16"] = Field(default="FP32", description="Element type; values are not scaled.")
     layout: Literal["HWC", "CHW"] = Field(default="CHW", description="Order of height, width and channels.")
+    channels: Literal["RGB", "BGR"] = Field(
+        default="RGB", description="Order of an image's colours; BGR for models that were trained with OpenCV."
+    )
 
     def infer(self, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
         spec = _pixels(given[0])
         if self.dtype == "UINT8" and spec.dtype != "UINT8":
             raise Misfit("dtype", f"UINT8 cannot hold {spec.dtype} values", fix="Use FP32 or FP16.")
         height, width, channels = _as_hwc(spec)
+        if self.channels == "BGR" and (spec.kind != "image" or channels != 3):
+            raise Misfit("channels", f"BGR is the order of a colour image's channels, the input is {given[0]}")
         shape = (height, width, channels) if self.layout == "HWC" else (channels, height, width)
         return (Spec("tensor", self.dtype, shape, channel_axis=2 if self.layout == "HWC" else 0),)
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         array = _hwc_array(values[0])
         call.check_tensor(array.size, numpy_dtype(self.dtype).itemsize)
+        if self.channels == "BGR":
+            array = array[:, :, ::-1]
         if self.layout == "CHW":
             array = array.transpose(2, 0, 1)
         return (np.ascontiguousarray(array, dtype=numpy_dtype(self.dtype)),)

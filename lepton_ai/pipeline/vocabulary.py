@@ -7,10 +7,10 @@ import re
 from lepton_ai.pipeline.operation import Misfit
 
 _MAX_TOKENS = 2_000_000
-# Han, kana and their extensions: scripts written without spaces, split character by character.
-_UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Han, kana and their extensions, for a regular expression: scripts written without spaces, split into characters."""
 # One such character | a run of other word characters | one character that is neither word nor space.
-_WORDS = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
+_WORDS = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 
 
 def read_vocabulary(content: bytes, *, parameter: str = "vocabulary") -> dict[str, int]:

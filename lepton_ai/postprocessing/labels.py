@@ -13,14 +13,13 @@ from pydantic import Field, PrivateAttr
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.pipeline.operation import FileName, Misfit, Name
 from lepton_ai.postprocessing.answers import Answered, Label, Labels
-from lepton_ai.postprocessing.scores import Scores
+from lepton_ai.postprocessing.scores import Scores, output_scores
 from lepton_ai.postprocessing.step import (
     NOT_A_NUMBER,
     AnswerStep,
     NotANumber,
     Options,
     OutputSpec,
-    only_output,
     read_lines,
 )
 from lepton_ai.tensors import Array
@@ -36,6 +35,7 @@ class LabelStep(AnswerStep):
     """A step from scores [N, classes] to labels."""
 
     kind: ClassVar[str] = "labels"
+    takes_scores: ClassVar[bool] = True
     file_parameters: ClassVar[tuple[str, ...]] = ("labels",)
     input: Name | None = Field(default=None, description="Output of the model to take; by default the result before.")
     labels: FileName | None = Field(default=None, description="File with one class name a line, UTF-8, in order.")
@@ -71,7 +71,7 @@ class LabelStep(AnswerStep):
                 raise Misfit("labels", problem, fix="Pack the labels file that belongs to the model.")
 
     def answers(self, outputs: Mapping[str, Array], options: Options) -> list[Answered]:
-        return self.chosen(score_rows(outputs, self.input), options.top_k)
+        return self.chosen(_score_rows(outputs, self.input), options.top_k)
 
     @abstractmethod
     def chosen(self, rows: Scores, wanted: int) -> list[Answered]:
@@ -185,17 +185,15 @@ class Multilabel(LabelStep):
         return f"all{_of_classes(self.class_count)} with a score from {self.threshold:g}{own}"
 
 
-def score_rows(outputs: Mapping[str, Array], name: str | None) -> Scores:
-    """An output as scores [rows, classes]. Raises FailedPrecondition."""
-    array = np.asarray(only_output(outputs, name, "for labels"))
-    if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind not in "fiub":
+def _score_rows(outputs: Mapping[str, Array], name: str | None) -> Scores:
+    scores = output_scores(outputs, name, "for labels")
+    if scores.ndim != 2:
         raise FailedPrecondition(
-            f"Postprocessing needs numbers as [rows, classes]; {name or 'the output'!r} is {array.dtype} "
-            f"{list(array.shape)}.",
+            f"Labels are made of scores [rows, classes]; {name or 'the output'!r} is {list(scores.shape)}.",
             reason="OUTPUT_SHAPE",
             fix="Give the output of the model that holds one score a class.",
         )
-    return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
+    return scores
 
 
 def read_class_names(content: bytes, parameter: str = "labels") -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -9,52 +10,16 @@ import numpy as np
 from pydantic import Field
 
 from lepton_ai.errors import FailedPrecondition
-from lepton_ai.pipeline.operation import Misfit, Name
-from lepton_ai.postprocessing.answers import Answered, Embedding, Number, Numbers, RowAnswer, Series
-from lepton_ai.postprocessing.step import (
-    AnswerStep,
-    NotANumber,
-    Options,
-    OutputSpec,
-    finite_rows,
-    not_numbers,
-    only_output,
-)
+from lepton_ai.pipeline.operation import Misfit
+from lepton_ai.postprocessing.answers import Answered, Embedding, Number, Numbers, Series
+from lepton_ai.postprocessing.step import Options, OutputSpec, ValuesStep, finite_rows
 from lepton_ai.tensors import Array
 
 Caption = Annotated[str, Field(min_length=1, max_length=128)]
 Unit = Annotated[str, Field(max_length=32)]
-_ODD = "The model's outputs for this input are not all numbers."
 
 
-class _ValuesStep(AnswerStep):
-    """A step that takes the numbers of one output as they are."""
-
-    input: Name | None = Field(default=None, description="Output of the model to take; by default the only one.")
-    not_a_number: NotANumber = Field(
-        default="error", description="What becomes of a row with NaN or infinity: an error, or an anomaly that says so."
-    )
-
-    def output_names(self) -> tuple[str | None, ...]:
-        return (self.input,)
-
-    def _rows(self, outputs: Mapping[str, Array]) -> Array:
-        array = np.asarray(only_output(outputs, self.input, self.name))
-        if array.dtype.kind not in "fiub":
-            raise FailedPrecondition(
-                f"The step {self.name} needs numbers, the model gives {array.dtype}.", reason="OUTPUT_SHAPE"
-            )
-        return array
-
-    def _answered(self, answer: RowAnswer, is_sound: bool) -> Answered:
-        if is_sound:
-            return Answered(answer)
-        if self.not_a_number == "anomaly":
-            return Answered(answer, anomaly=_ODD)
-        return Answered(None, error=not_numbers())
-
-
-class NameNumbers(_ValuesStep):
+class NameNumbers(ValuesStep):
     """Names the numbers of an output, with their units: a price, a rating, several measures at once."""
 
     name: ClassVar[str] = "numbers"
@@ -79,12 +44,12 @@ class NameNumbers(_ValuesStep):
                 raise Misfit("input", f"output {spec.name} holds texts, not numbers")
 
     def answers(self, outputs: Mapping[str, Array], options: Options) -> list[Answered]:
-        array = self._rows(outputs)
-        flat = array.reshape(len(array), -1)
+        array = self.numeric_rows(outputs)
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
         names = self._captions(flat.shape[1], self.input or next(iter(outputs)))
         units = self.units or ("",) * len(names)
         return [
-            self._answered(Numbers([Number(*each) for each in zip(names, row, units, strict=True)]), sound)
+            self.answered(Numbers([Number(*each) for each in zip(names, row, units, strict=True)]), sound)
             for row, sound in zip(flat.astype(float).tolist(), finite_rows(flat), strict=True)
         ]
 
@@ -104,7 +69,7 @@ class NameNumbers(_ValuesStep):
         return ", ".join(f"{name} ({unit})" if unit else name for name, unit in zip(self.names, units, strict=True))
 
 
-class NameSeries(_ValuesStep):
+class NameSeries(ValuesStep):
     """Takes an output [rows, steps] or [rows, steps, variables] as values over time: a forecast."""
 
     name: ClassVar[str] = "series"
@@ -128,17 +93,18 @@ class NameSeries(_ValuesStep):
                 raise Misfit("names", f"are {len(self.names)}, output {spec.name} has {variables} variables")
 
     def answers(self, outputs: Mapping[str, Array], options: Options) -> list[Answered]:
-        array = self._rows(outputs)
+        array = self.numeric_rows(outputs)
         if array.ndim not in (2, 3):
             raise FailedPrecondition(
                 f"A series is [rows, steps, variables], the model gives {list(array.shape)}.", reason="OUTPUT_SHAPE"
             )
-        values = array.reshape(*array.shape[:2], -1).astype(array.dtype if array.dtype.kind == "f" else np.float64)
+        columns = array if array.ndim == 3 else array[:, :, np.newaxis]
+        values = columns.astype(array.dtype if array.dtype.kind == "f" else np.float64)
         output = self.input or next(iter(outputs))
         count = values.shape[2]
         names = self.names or ((output,) if count == 1 else tuple(f"{output}[{index}]" for index in range(count)))
         return [
-            self._answered(Series(names, row, self.unit, self.step), sound)
+            self.answered(Series(names, row, self.unit, self.step), sound)
             for row, sound in zip(values, finite_rows(values), strict=True)
         ]
 
@@ -148,7 +114,7 @@ class NameSeries(_ValuesStep):
         return f"values over time{of}{every}"
 
 
-class TakeEmbedding(_ValuesStep):
+class TakeEmbedding(ValuesStep):
     """Takes an output [rows, dimensions] as a vector that is near those of similar inputs."""
 
     name: ClassVar[str] = "embedding"
@@ -162,12 +128,12 @@ class TakeEmbedding(_ValuesStep):
                 raise Misfit("input", problem)
 
     def answers(self, outputs: Mapping[str, Array], options: Options) -> list[Answered]:
-        array = self._rows(outputs)
-        vectors = array.reshape(len(array), -1)
+        array = self.numeric_rows(outputs)
+        vectors = array.reshape(len(array), math.prod(array.shape[1:]))
         if self.normalize:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-        return [self._answered(Embedding(row), sound) for row, sound in zip(vectors, finite_rows(vectors), strict=True)]
+        return [self.answered(Embedding(row), sound) for row, sound in zip(vectors, finite_rows(vectors), strict=True)]
 
     def describe_answer(self) -> str:
         return "a vector of length 1" if self.normalize else "a vector"

@@ -11,15 +11,25 @@ from lepton_ai.errors import InvalidInput
 from lepton_ai.pipeline.document import parse_steps
 from lepton_ai.pipeline.operation import Misfit, Parameters
 from lepton_ai.postprocessing.answers import Answered
-from lepton_ai.postprocessing.labels import Argmax, Classify, LabelStep, Multilabel, score_rows
+from lepton_ai.postprocessing.boxes import Detect
+from lepton_ai.postprocessing.labels import Argmax, Classify, LabelStep, Multilabel
+from lepton_ai.postprocessing.masks import NameRegions
 from lepton_ai.postprocessing.numbers import NameNumbers, NameSeries, TakeEmbedding
-from lepton_ai.postprocessing.scores import ScoreStep, Sigmoid, Softmax
+from lepton_ai.postprocessing.scores import ScoreStep, Sigmoid, Softmax, output_scores
 from lepton_ai.postprocessing.step import AnswerStep, Options, OutputSpec
+from lepton_ai.postprocessing.texts import DecodeCtc, JoinTokens
 from lepton_ai.tensors import Array
 
 STEPS: dict[str, type[Parameters]] = {
-    step.name: step for step in (Softmax, Sigmoid, Classify, Argmax, Multilabel, NameNumbers, NameSeries, TakeEmbedding)
-}
+    step.name: step
+    for step in (
+        Softmax, Sigmoid,
+        Classify, Argmax, Multilabel,
+        NameNumbers, NameSeries, TakeEmbedding,
+        DecodeCtc, JoinTokens,
+        Detect, NameRegions,
+    )
+}  # fmt: skip
 _NO_OPTIONS = Options()
 
 
@@ -60,7 +70,7 @@ class Postprocess:
     @property
     def class_count(self) -> int | None:
         """How many classes the labels file names, if there is one."""
-        return self._last.class_count if isinstance(self._last, LabelStep) else None
+        return self._last.class_count if isinstance(self._last, LabelStep | Detect) else None
 
     def describe(self) -> str:
         """What callers get, in a few words."""
@@ -95,11 +105,10 @@ class Postprocess:
         """
         if not self._score_steps:
             return self._last.answers(outputs, options)
-        assert isinstance(self._last, LabelStep)  # noqa: S101 - `load` says so
-        rows = score_rows(outputs, self._score_steps[0].input)
+        scores = output_scores(outputs, self._score_steps[0].input, f"before {self._last.name}")
         for step in self._score_steps:
-            rows = step.scores(rows)
-        return self._last.chosen(rows, options.top_k)
+            scores = step.scores(scores)
+        return self._last.answers({"scores": scores}, options)
 
 
 def without_meaning(outputs: Mapping[str, Array], count: int) -> list[Answered]:
@@ -115,7 +124,7 @@ def without_meaning(outputs: Mapping[str, Array], count: int) -> list[Answered]:
 def _score_step(index: int, step: Parameters, last: AnswerStep) -> ScoreStep:
     if not isinstance(step, ScoreStep):
         raise InvalidInput.of_field(f"steps[{index}]", f"{step.name} must be the last step")
-    if not isinstance(last, LabelStep):
+    if not last.takes_scores:
         raise InvalidInput.of_field(f"steps[{index}]", f"{step.name} cannot come before {last.name}")
     return step
 

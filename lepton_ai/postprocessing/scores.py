@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from lepton_ai.errors import FailedPrecondition
 from lepton_ai.pipeline.operation import Name, Parameters
+from lepton_ai.postprocessing.step import only_output
+from lepton_ai.tensors import Array
 
 Scores = npt.NDArray[np.floating[Any]]
 
@@ -21,7 +25,7 @@ class ScoreStep(Parameters):
 
     @abstractmethod
     def scores(self, rows: Scores) -> Scores:
-        """Scores of all rows, [N, classes]."""
+        """Scores of all rows, [N, …, classes]."""
 
 
 class Softmax(ScoreStep):
@@ -43,6 +47,18 @@ class Sigmoid(ScoreStep):
         if probabilities.shape[-1] == 1:
             return np.concatenate((1 - probabilities, probabilities), axis=-1)
         return probabilities
+
+
+def output_scores(outputs: Mapping[str, Array], name: str | None, step: str) -> Scores:
+    """An output as scores [rows, …, classes]; `step` says what for. Raises FailedPrecondition."""
+    array = np.asarray(only_output(outputs, name, step))
+    if array.ndim < 2 or array.shape[-1] == 0 or array.dtype.kind not in "fiub":
+        raise FailedPrecondition(
+            f"Scores are numbers, one a class; {name or 'the output'!r} is {array.dtype} {list(array.shape)}.",
+            reason="OUTPUT_SHAPE",
+            fix="Give the output of the model that holds one score a class.",
+        )
+    return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
 
 
 def softmax(logits: Scores) -> Scores:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
+from pydantic import Field
 
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.pipeline.frames import Frame
-from lepton_ai.pipeline.operation import Misfit, Parameters
-from lepton_ai.postprocessing.answers import Answered
+from lepton_ai.pipeline.operation import Misfit, Name, Parameters
+from lepton_ai.postprocessing.answers import Answered, RowAnswer
 from lepton_ai.tensors import Array
 
 NOT_A_NUMBER = "NOT_A_NUMBER"
@@ -57,6 +58,8 @@ class AnswerStep(Parameters):
     """What users call this kind of answer: labels, numbers, series, boxes, text, mask, embedding."""
     keeps_outputs: ClassVar[bool] = False
     """Whether answers come with the model's outputs unless others are asked for: where these are the answer itself."""
+    takes_scores: ClassVar[bool] = False
+    """Whether score steps, such as softmax, may come before it."""
 
     @abstractmethod
     def output_names(self) -> tuple[str | None, ...]:
@@ -73,6 +76,40 @@ class AnswerStep(Parameters):
     @abstractmethod
     def describe_answer(self) -> str:
         """What callers get, in a few words for a table: "the 5 best of 1,000 classes"."""
+
+
+class OneOutputStep(AnswerStep):
+    """A step that reads one output of numbers."""
+
+    input: Name | None = Field(default=None, description="Output of the model to take; by default the only one.")
+
+    def output_names(self) -> tuple[str | None, ...]:
+        return (self.input,)
+
+    def numeric_rows(self, outputs: Mapping[str, Array]) -> Array:
+        """The output. Raises FailedPrecondition unless it holds numbers."""
+        array = np.asarray(only_output(outputs, self.input, self.name))
+        if array.dtype.kind not in "fiub":
+            raise FailedPrecondition(
+                f"The step {self.name} needs numbers, the model gives {array.dtype}.", reason="OUTPUT_SHAPE"
+            )
+        return array
+
+
+class ValuesStep(OneOutputStep):
+    """A step that reads one output of numbers that may turn out to be NaN or infinite."""
+
+    not_a_number: NotANumber = Field(
+        default="error", description="What becomes of a row with NaN or infinity: an error, or an anomaly that says so."
+    )
+
+    def answered(self, answer: RowAnswer, is_sound: bool) -> Answered:
+        """The answer of a row whose outputs are numbers; of another one what `not_a_number` says."""
+        if is_sound:
+            return Answered(answer)
+        if self.not_a_number == "anomaly":
+            return Answered(answer, anomaly="The model's outputs for this input are not all numbers.")
+        return Answered(None, error=not_numbers())
 
 
 def read_lines(content: bytes, parameter: str) -> tuple[str, ...]:
@@ -101,7 +138,7 @@ def finite_rows(array: Array) -> Iterator[bool]:
     """For each row whether all its elements are numbers."""
     if array.dtype.kind != "f":
         return iter([True] * len(array))
-    return iter(np.isfinite(array.reshape(len(array), -1)).all(axis=1).tolist())
+    return iter(np.isfinite(array).all(axis=tuple(range(1, array.ndim))).tolist())
 
 
 def not_numbers(what: str = "outputs") -> FailedPrecondition:

@@ -52,6 +52,8 @@ class LoadedVersion:
     description: ModelDescription
     max_batch_size: int
     instances: int
+    unbatched: frozenset[str] = frozenset()
+    """Names of outputs that the model gives without the batch dimension; then `max_batch_size` is 1."""
     pipeline_proto: preprocess_pb2.Pipeline | None = None
     postprocess: Postprocess | None = None
     on_failure: Callable[[BaseException], None] | None = None

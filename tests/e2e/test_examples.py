@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from examples import ocr, speech
 from lepton_ai.datasets import FashionMNIST
 from lepton_ai.errors import NotFound
 from tests.platform import Platform, running_platform
@@ -44,22 +47,60 @@ def need_fashion_mnist() -> None:
         pytest.skip(str(missing))
 
 
+def run(
+    name: str, *arguments: str, field: Platform, folder: Path, timeout_s: float = 170
+) -> subprocess.CompletedProcess[str]:
+    """The example with these arguments, in this folder, on this platform."""
+    python_path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{name}", *arguments],
+        cwd=folder,
+        env={**os.environ, "LEPTON_HOME": str(field.home), "PYTHONPATH": python_path},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_an_example_goes_all_the_way(name: str, field: Platform, tmp_path: Path) -> None:
     wanted, models = EXAMPLES[name]
     if name == "fashion_mnist":
         need_fashion_mnist()
-    environment = {**os.environ, "LEPTON_HOME": str(field.home), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", f"examples.{name}", "--small"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run(name, "--small", field=field, folder=tmp_path)
     assert wanted in done.stdout
     for model in models:
         assert f"Deployed as {model}." in done.stdout
+
+
+LINES = ("人工智能改变世界", "Hello, World 2026!", "订单号：A-10293")
+
+
+def test_lines_and_pages_of_chinese_and_english_are_read(field: Platform, tmp_path: Path) -> None:
+    page = tmp_path / "页.png"
+    page.write_bytes(ocr.draw_lines(LINES, ink="navy", paper="lightyellow"))
+    assert run("ocr", str(page), field=field, folder=tmp_path).stdout.splitlines() == list(LINES)
+    for name, text in zip("一二三", LINES, strict=True):
+        (tmp_path / f"{name}.png").write_bytes(ocr.draw_lines([text]))
+    told = field.lepton("predict", "ocr", *(str(tmp_path / f"{name}.png") for name in "一二三"), "--json")
+    assert [each["text"] for each in json.loads(told.stdout)["predictions"]] == list(LINES)
+    assert LINES[0] in field.lepton("predict", "ocr", str(tmp_path / "一.png")).stdout
+    areas = field.lepton("predict", ocr.FINDER, str(page), "--json")
+    mask = json.loads(areas.stdout)["predictions"][0]["mask"]
+    assert (mask["width"], mask["height"], sorted(mask["areas"])) == (*picture_size(page), ["background", "text"])
+
+
+@pytest.mark.timeout(300)  # the network is converted, then 150 MB are pushed and loaded
+def test_what_is_said_is_written_down(field: Platform, tmp_path: Path) -> None:
+    assert run("speech", field=field, folder=tmp_path, timeout_s=250).stdout == f"{speech.SENTENCE}\n"
+    sound = tmp_path / "声音.wav"
+    sound.write_bytes(speech.say("Thank you very much for your help."))
+    assert "Thank you very much for your help." in field.lepton("predict", "speech", str(sound)).stdout
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size

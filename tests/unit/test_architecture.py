@@ -22,7 +22,7 @@ ONE_HOME = {
     "tritonclient": ("services/inference/triton/", "services/inference/oip/", "lepton_ai/testing/fake_triton.py"),
     "sqlalchemy": ("services/registry/", "lepton_ai/datasets/sql.py"),
     "onnx": ("services/registry/",),
-    "PIL": ("lepton_ai/pipeline/", "lepton_ai/synthetic/drawing/"),
+    "PIL": ("lepton_ai/pipeline/", "lepton_ai/synthetic/drawing/", "lepton_ai/fonts/", "lepton_ai/drawing/"),
     "starlette": ("lepton_ai/traces/",),
     "supervisor": ("lepton_ai/local/",),
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lepton_ai.datasets.show.fonts import families, legible, shortened
+from lepton_ai.fonts import font_properties, legible, shortened
 from lepton_ai.tensors import Array
 
 _DPI = 100
@@ -41,10 +41,8 @@ def draw_sheet(title: str, lines: Sequence[Sequence[Cell]]) -> bytes:
     width = max(columns * (wide + _GAP) + _GAP, 320)
     height = _TITLE + len(lines) * (high + _LABEL + _GAP)
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
-    font = list(families())
-    place: dict[str, Any] = {"fontfamily": font, "va": "center", "parse_math": False}
     heading = shortened(legible(title), int((width - 2 * _GAP) / 8))
-    figure.text(_GAP / width, 1 - _TITLE / 2 / height, heading, fontsize=11, color=_INK, **place)
+    figure.text(_GAP / width, 1 - _TITLE / 2 / height, heading, fontsize=11, color=_INK, **_place(heading))
     sheet = np.full((height, width, 3), 255, np.uint8)
     for row, line in enumerate(lines):
         top = _TITLE + row * (high + _LABEL + _GAP)
@@ -53,7 +51,7 @@ def draw_sheet(title: str, lines: Sequence[Sequence[Cell]]) -> bytes:
             _put(sheet, cell.pixels, top, left, (wide, high))
             label = shortened(legible(cell.label), int((wide + _GAP) / _CHARACTER))
             x, y = (left + wide / 2) / width, 1 - (top + high + _LABEL / 2) / height
-            figure.text(x, y, label, fontsize=8.5, color=_SOFT, ha="center", **place)
+            figure.text(x, y, label, fontsize=8.5, color=_SOFT, ha="center", **_place(label))
     figure.figimage(sheet)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": "Lepton"})
@@ -76,6 +74,10 @@ def in_lines(cells: Sequence[Cell], columns: int) -> list[list[Cell]]:
 def columns_for(count: int) -> int:
     """How many cells a line has, so that the sheet is about square."""
     return min(12, max(1, round(math.sqrt(count) + 0.3)))
+
+
+def _place(text: str) -> dict[str, Any]:
+    return {"fontproperties": font_properties(text), "va": "center", "parse_math": False}
 
 
 def _put(sheet: Array, pixels: Array, top: int, left: int, size: tuple[int, int]) -> None:

@@ -243,7 +243,8 @@ class Batcher:
         metadata = spans.metadata if spans is not None else ()
         parts = [member.rows for member in flight.members]
         response = await self._transport.infer(self._loaded.triton_name, parts, timeout_s=timeout_s, metadata=metadata)
-        return split(answered_rows(response, flight.rows), [part.count for part in parts])
+        answered = answered_rows(response, flight.rows, unbatched=self._loaded.unbatched)
+        return split(answered, [part.count for part in parts])
 
     def _land(self, flight: Flight) -> None:
         self._flights.discard(flight)

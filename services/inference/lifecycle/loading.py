@@ -106,6 +106,7 @@ class Loader:
             description=description,
             max_batch_size=description.max_batch_size,
             instances=instances,
+            unbatched=description.unbatched_outputs,
             pipeline_proto=None if pipeline is None else Pipeline.load(pipeline, package.pipeline_files()).to_proto(),
             postprocess=None if postprocess is None else Postprocess.load(postprocess, package.postprocess_files()),
         )
@@ -117,6 +118,7 @@ class Loader:
             inputs=description.inputs,
             outputs=description.outputs,
             instances=instances,
+            unbatched=description.unbatched_outputs,
             weights=[package.path(name) for name in description.model.weights],
             digest=deployed.digest,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tritonclient.grpc import service_pb2
 
 from lepton_ai.errors import InternalError
@@ -17,14 +19,19 @@ def infer_request(triton_name: str, rows: Rows) -> service_pb2.ModelInferRequest
     return request
 
 
-def answered_rows(response: service_pb2.ModelInferResponse, count: int) -> Rows:
-    """All outputs of a batch of `count` rows. Raises InternalError when Triton's answer is not in raw form."""
+def answered_rows(
+    response: service_pb2.ModelInferResponse, count: int, *, unbatched: Collection[str] = frozenset()
+) -> Rows:
+    """All outputs of a batch of `count` rows. Raises InternalError when Triton's answer is not in raw form.
+
+    `unbatched` are those that the model gives without the batch dimension, for its only row.
+    """
     if len(response.outputs) != len(response.raw_output_contents):
         raise InternalError("Triton answered without raw contents.", reason="NO_RAW_CONTENTS")
     return Rows(
         count,
         tuple(
-            NamedTensor(output.name, output.datatype, tuple(output.shape), data)
+            NamedTensor(output.name, output.datatype, (1,) * (output.name in unbatched) + tuple(output.shape), data)
             for output, data in zip(response.outputs, response.raw_output_contents, strict=True)
         ),
     )

@@ -62,6 +62,8 @@ class TritonModel:
     outputs: Sequence[TensorDescription]
     instances: int
     """Copies that run side by side; ≥ 1."""
+    unbatched: frozenset[str] = frozenset()
+    """Names of outputs that the model gives without the batch dimension."""
     weights: Sequence[Path] = ()
     """Files that must lie next to the model's."""
     digest: str = ""
@@ -181,7 +183,7 @@ def model_config(model: TritonModel, *, backend: TritonBackend, device: TritonDe
         f"default_model_filename: {_quoted(_FILE_NAMES[model.format] if chosen != 'python' else 'model.py')}",
         f"instance_group [{{ count: {model.instances} kind: {kind} }}]",
         *(_tensor("input", tensor, chosen) for tensor in model.inputs),
-        *(_tensor("output", tensor, chosen) for tensor in model.outputs),
+        *(_tensor("output", tensor, chosen, batched=tensor.name not in model.unbatched) for tensor in model.outputs),
         *(_parameter(key, value) for key, value in _parameters(model, chosen).items()),
     ]
     return "\n".join(lines) + "\n"
@@ -197,14 +199,15 @@ def _parameter(key: str, value: str) -> str:
     return f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
 
 
-def _tensor(kind: str, tensor: TensorDescription, backend: str) -> str:
+def _tensor(kind: str, tensor: TensorDescription, backend: str, *, batched: bool = True) -> str:
     if tensor.dtype == "BF16" and backend == "python":
         raise Unsupported(
             f"{kind.capitalize()} {tensor.name!r} is BF16, which this Triton set-up does not run.",
             fix="Give the model FP32 or FP16 inputs and outputs.",
         )
     data_type = _TRITON_TYPES.get(tensor.dtype, f"TYPE_{tensor.dtype}")
-    dims = ", ".join(str(int(dimension)) for dimension in tensor.shape)
+    shape = tensor.shape if batched else tensor.shape[1:]
+    dims = ", ".join(str(int(dimension)) for dimension in shape)
     return f"{kind} [{{ name: {_quoted(tensor.name)} data_type: {data_type} dims: [{dims}] }}]"
 
 

@@ -39,6 +39,12 @@ def check_dtypes(description: Description, *, triton_backend: TritonBackend) -> 
                 )
 
 
+_UNBATCHED = (
+    "If the model gives it without the batch dimension, say `batched: false` at this output and max_batch_size: 1; "
+    "better, export the model with a batch dimension."
+)
+
+
 def check_signature(
     description: Description, inputs: Mapping[str, ModelTensor], outputs: Mapping[str, ModelTensor]
 ) -> None:
@@ -74,18 +80,21 @@ def check_tensor(field: str, spec: TensorSpec, actual: ModelTensor, *, max_batch
         )
     if actual.shape is None:
         return
-    if len(actual.shape) != len(spec.shape):
+    shape = spec.model_shape
+    if len(actual.shape) != len(shape):
         raise InvalidInput.of_field(
             f"{field}.shape",
             f"has {len(spec.shape)} dimensions here and {len(actual.shape)} in the model",
             reason="SIGNATURE_MISMATCH",
+            fix=_UNBATCHED if field.startswith("outputs") and len(actual.shape) == len(spec.shape) - 1 else "",
         )
-    for axis, (described, real) in enumerate(zip(spec.shape, actual.shape, strict=True)):
-        if real is None or described == real or (axis == 0 and real == max_batch_size == 1):
+    for axis, (described, real) in enumerate(zip(shape, actual.shape, strict=True)):
+        is_batch = axis == 0 and len(shape) == len(spec.shape)
+        if real is None or described == real or (is_batch and real == max_batch_size == 1):
             continue
         raise InvalidInput.of_field(
-            f"{field}.shape[{axis}]",
+            f"{field}.shape[{axis + len(spec.shape) - len(shape)}]",
             f"is {described} here and {real} in the model",
             reason="SIGNATURE_MISMATCH",
-            fix="Export the model with a dynamic batch dimension." if axis == 0 else "",
+            fix="Export the model with a dynamic batch dimension." if is_batch else "",
         )

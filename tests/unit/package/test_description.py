@@ -46,6 +46,28 @@ def test_chinese_labels_files_and_inputs_are_kept() -> None:
     assert parsed.input_kind("photo") == "image"
 
 
+def test_an_output_without_a_batch_dimension_is_declared_with_it_and_goes_one_at_a_time() -> None:
+    output = {"name": "y", "dtype": "FP32", "shape": [-1, -1, 7], "batched": False}
+    parsed = parse(description(outputs=[output], max_batch_size=1))
+    assert parsed.unbatched_outputs == {"y"} and parsed.outputs[0].model_shape == (-1, 7)
+    assert parse(description()).outputs[0].model_shape == (-1, 4)
+    assert violation(description(outputs=[output]))[0] == "outputs[0].batched"
+    assert violation(description(outputs=[output | {"shape": [-1]}], max_batch_size=1))[0] == "outputs[0].shape"
+    inputs = [{"name": "x", "dtype": "FP32", "shape": [-1, 4], "batched": False}]
+    assert violation(description(inputs=inputs))[0] == "inputs[0].batched"
+
+
+def test_expected_boxes_are_checked() -> None:
+    def expecting(**box: Any) -> Document:
+        golden = [{"inputs": {"photo": "猫.jpg"}, "expect": {"boxes": [{"label": "猫", "box": [1, 2, 30, 40], **box}]}}]
+        return description(**PIPELINE | {"golden": golden})
+
+    assert parse(expecting()).golden[0].expect.boxes[0].overlap == 0.5
+    assert violation(expecting(box=[30, 2, 1, 40]))[0] == "golden[0].expect.boxes[0].box"
+    assert violation(expecting(overlap=2))[0] == "golden[0].expect.boxes[0].overlap"
+    assert violation({k: v for k, v in expecting().items() if k != "postprocess"})[0] == "golden[0].expect.boxes"
+
+
 def test_a_description_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(description()).name = "other"  # type: ignore[misc]
@@ -73,6 +95,7 @@ def test_a_description_cannot_be_changed() -> None:
         ({**PIPELINE, "golden": [{"inputs": {"foto": "a.jpg"}, "expect": {"label": "a"}}]}, "golden[0].inputs.foto"),
         ({"golden": [{"inputs": {"x": {"values": [1]}}, "expect": {}}]}, "golden[0].expect"),
         ({"golden": [{"inputs": {"x": 1}, "expect": {"label": "a"}}]}, "golden[0].expect.label"),
+        ({"golden": [{"inputs": {"x": 1}, "expect": {"text": "字"}}]}, "golden[0].expect.text"),
         (
             {"golden": [{"inputs": {"x": 1}, "expect": {"outputs": {"z": {"values": 1}}}}]},
             "golden[0].expect.outputs.z",

@@ -117,3 +117,15 @@ def test_checking_names_the_step_that_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         package.check()
     assert caught.value.fields[0].field == "postprocess[1].labels"
+
+
+@pytest.mark.parametrize(("expected", "kind"), [("text", "labels"), ("label", "numbers")])
+def test_checking_names_a_golden_sample_that_expects_another_kind_of_answer(
+    tmp_path: Path, expected: str, kind: str
+) -> None:
+    steps = CLASSIFY if kind == "labels" else [{"op": "numbers"}]
+    golden = [{"inputs": {"x": {"values": [1, 2, 3, 4]}}, "expect": {expected: "猫"}}]
+    files = {"标签.txt": LABELS.encode()}
+    package = onnx_package(tmp_path / "p", files=files, postprocess=steps, golden=golden)
+    with pytest.raises(InvalidInput, match=rf"golden\[0\]\.expect\.{expected}: .* postprocess gives {kind}"):
+        package.check()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lepton_ai.package.description import ExpectedBox
 from lepton_ai.package.golden import ExpectedTensor, GoldenItem
 from lepton_ai.package.trial import golden_request, verdict, zeros, zeros_request
 from lepton_ai.tensors import decode_bytes, to_proto
@@ -23,14 +24,20 @@ class Spec:
     shape: tuple[int, ...]
 
 
-def sample(*, label: str | None = None, top_k: int = 1, y: Any = None, tolerance: float = 0.0) -> GoldenItem:
+def sample(
+    *, label: str | None = None, text: str | None = None, top_k: int = 1, y: Any = None, tolerance: float = 0.0
+) -> GoldenItem:
     outputs = {} if y is None else {"y": ExpectedTensor(np.asarray(y), tolerance)}
     item = common_pb2.Item(inputs={"x": common_pb2.Value(tensor=to_proto("x", np.arange(4, dtype=np.float32)))})
-    return GoldenItem(item=item, label=label, top_k=top_k, outputs=outputs)
+    return GoldenItem(item=item, label=label, top_k=top_k, outputs=outputs, text=text)
 
 
 def texts(*elements: str) -> Any:
     return np.array(elements, dtype=object)
+
+
+def reading(text: str) -> inference_pb2.PredictResponse:
+    return inference_pb2.PredictResponse(predictions=[inference_pb2.Prediction(text=inference_pb2.Text(text=text))])
 
 
 def answer(*labels: str, y: Any = None) -> inference_pb2.PredictResponse:
@@ -100,3 +107,42 @@ class TestVerdict:
 
     def test_an_answer_without_predictions_is_wrong_not_a_crash(self) -> None:
         assert "is not among the best 1: none" in verdict(sample(label="cat"), inference_pb2.PredictResponse())
+
+    def test_a_text_must_be_read_to_the_letter(self) -> None:
+        assert verdict(sample(text="高可用 Inference"), reading("高可用 Inference")) == ""
+        wrong = verdict(sample(text="高可用"), reading("高司用"))
+        assert wrong == "the golden sample's text is '高可用', the model reads '高司用'"
+        assert verdict(sample(text=""), reading("")) == ""
+        assert "the model reads ''" in verdict(sample(text="高可用"), inference_pb2.PredictResponse())
+
+    def test_a_label_may_be_that_of_an_area_of_a_mask_largest_first(self) -> None:
+        mask = inference_pb2.Mask(width=4, height=1, runs=[0, 1, 1, 2, 0, 1], names=["背景", "路", "车"])
+        seen = inference_pb2.PredictResponse(predictions=[inference_pb2.Prediction(mask=mask)])
+        assert verdict(sample(label="路", top_k=2), seen) == ""
+        assert "is not among the best 3: 背景, 路" in verdict(sample(label="树", top_k=3), seen)
+
+
+class TestBoxes:
+    WANTED = ExpectedBox(label="杯子", box=(10, 20, 50, 60))
+
+    def found(self, *boxes: tuple[str, float, float, float, float]) -> inference_pb2.PredictResponse:
+        response = inference_pb2.PredictResponse()
+        detection = response.predictions.add().detection
+        for name, left, top, right, bottom in boxes:
+            label = inference_pb2.Label(name=name)
+            detection.boxes.add(label=label, left=left, top=top, right=right, bottom=bottom)
+        return response
+
+    def verdict(self, *boxes: tuple[str, float, float, float, float], **changes: Any) -> str:
+        wanted = self.WANTED.model_copy(update=changes)
+        return verdict(replace(sample(), boxes=(wanted,)), self.found(*boxes))
+
+    def test_a_box_of_the_class_at_the_place_is_right(self) -> None:
+        assert self.verdict(("人", 0, 0, 9, 9), ("杯子", 12, 20, 52, 62)) == ""
+        assert golden_request(MODEL, replace(sample(), boxes=(self.WANTED,)), piped=True).options.top_k == 0
+
+    def test_what_is_elsewhere_or_another_class_is_told(self) -> None:
+        assert "overlaps it by 0.00, 0.5 is wanted" in self.verdict(("杯子", 20, 100, 60, 150))
+        assert "found is 人" in self.verdict(("人", 10, 20, 50, 60))
+        assert "found is nothing" in self.verdict()
+        assert "0.9 is wanted" in self.verdict(("杯子", 12, 20, 52, 62), overlap=0.9)

@@ -36,6 +36,8 @@ def test_a_picture_that_is_only_decoded_keeps_its_pixels() -> None:
         ([{"op": "resize", "size": 100, "side": "longer"}, {"op": "pad", "size": 100}], (0.25, 0.25), (0, 25)),
         ([{"op": "resize", "size": 100}, {"op": "center_crop", "size": 80}], (0.5, 0.5), (-60, -10)),
         ([{"op": "resize", "size": 100}, {"op": "crop", "box": [8, 4, 88, 84]}], (0.5, 0.5), (-8, -4)),
+        ([{"op": "letterbox", "size": 100}], (0.25, 0.25), (0, 25)),
+        ([{"op": "letterbox", "size": [300, 50]}], (0.25, 0.25), (100, 0)),
         ([{"op": "crop", "box": [20, 10, 40, 30]}, {"op": "resize", "size": [40, 40]}], (2, 2), (-40, -20)),
     ],
 )

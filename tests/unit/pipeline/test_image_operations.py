@@ -1,4 +1,4 @@
-"""resize, crops, pad, to_tensor, normalize: geometry, layouts, and what is refused at load or for one item."""
+"""resize, crops, pad, letterbox, to_tensor, normalize: geometry, layouts, what is refused at load or for one item."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def test_resize_to_a_size_and_by_one_side() -> None:
     assert run({"op": "resize", "size": [8, 6]}, image=image).shape == (6, 8, 3)
     assert run({"op": "resize", "size": 10}, image=image).shape == (10, 20, 3)
     assert run({"op": "resize", "size": 10, "side": "longer"}, image=image).shape == (5, 10, 3)
+    for upright in (image, image.transpose(Image.Transpose.ROTATE_90)):
+        assert run({"op": "resize", "size": 10, "side": "height"}, image=upright).shape[0] == 10
+        assert run({"op": "resize", "size": 10, "side": "width"}, image=upright).shape[1] == 10
+
+
+def test_the_side_that_gets_the_length_is_known_at_load() -> None:
+    (output,) = pipeline({"op": "resize", "size": 48, "side": "height"}).outputs
+    assert output.shape == (48, -1, 3)
 
 
 @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic", "lanczos"])
@@ -74,6 +82,24 @@ def test_an_image_that_is_too_small_to_crop_is_refused(step: dict[str, Any]) -> 
     assert (raised.value.reason, raised.value.fields[0].field) == ("IMAGE_TOO_SMALL", "inputs.photo")
 
 
+@given(width=st.integers(1, 60), height=st.integers(1, 60), size=st.tuples(st.integers(1, 40), st.integers(1, 40)))
+def test_letterbox_fits_the_image_and_fills_the_border(width: int, height: int, size: tuple[int, int]) -> None:
+    made = run({"op": "letterbox", "size": list(size), "fill": 114}, image=Image.new("L", (width, height), 255))
+    factor = min(size[0] / width, size[1] / height)
+    wide, high = max(1, round(width * factor)), max(1, round(height * factor))
+    assert made.shape == (size[1], size[0], 3) and (wide == size[0] or high == size[1])
+    left, top = (size[0] - wide) // 2, (size[1] - high) // 2
+    assert (made[top : top + high, left : left + wide] == 255).all()
+    assert (made == 255).sum() == wide * high * 3 and set(np.unique(made)) <= {114, 255}
+
+
+def test_letterbox_is_longer_side_resize_and_pad_where_these_can() -> None:
+    image = gradient(40, 20)
+    one = run({"op": "letterbox", "size": 32, "fill": [1, 2, 3]}, image=image)
+    two = run({"op": "resize", "size": 32, "side": "longer"}, {"op": "pad", "size": 32, "fill": [1, 2, 3]}, image=image)
+    np.testing.assert_array_equal(one, two)
+
+
 def test_pad_centres_on_a_canvas() -> None:
     image = gradient(4, 2)
     padded = run({"op": "pad", "size": [6, 6], "fill": [9, 8, 7]}, image=image)
@@ -88,6 +114,21 @@ def test_layouts_and_dtypes() -> None:
     assert chw.shape == (3, 4, 5)
     np.testing.assert_array_equal(chw, np.asarray(image).transpose(2, 0, 1))
     assert chw.flags.c_contiguous
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_colours_may_come_in_the_order_of_opencv(layout: str) -> None:
+    image = gradient(5, 4)
+    bgr = run(image=image, last={"op": "to_tensor", "channels": "BGR", "layout": layout, "output": "image"})
+    rgb = run(image=image, last={"op": "to_tensor", "layout": layout, "output": "image"})
+    np.testing.assert_array_equal(bgr, rgb[:, :, ::-1] if layout == "HWC" else rgb[::-1])
+    assert bgr.flags.c_contiguous
+
+
+def test_the_order_of_opencv_is_refused_where_there_are_no_colours() -> None:
+    steps = [{"op": "decode_image", "mode": "L"}, {"op": "to_tensor", "channels": "BGR", "output": "image"}]
+    with pytest.raises(InvalidInput, match=r"steps\[1\].channels: BGR is the order of a colour image's"):
+        Pipeline.load({"inputs": {"photo": "image"}, "steps": steps})
 
 
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])

@@ -64,6 +64,11 @@ class TestConfiguration:
         assert (config.instance_group[0].count, list(config.input[0].dims)) == (2, [-1, 4])
         assert config.parameters["format"].string_value == "onnx"
 
+    def test_an_output_without_a_batch_dimension_is_configured_as_the_model_has_it(self) -> None:
+        spec = TensorSpec(name="y", dtype="FP32", shape=(-1, -1, 7))
+        config = parsed(model_config(model(outputs=[spec], unbatched=frozenset({"y"})), backend="python"))
+        assert list(config.output[0].dims) == [-1, 7]
+
     def test_triton_runs_onnx_itself_where_it_can(self) -> None:
         config = parsed(model_config(model(), backend="native"))
         assert (config.backend, config.default_model_filename) == ("onnxruntime", "model.onnx")

@@ -149,6 +149,17 @@ def test_a_description_that_is_not_the_models_is_refused(tmp_path: Path, changes
     assert (error.fields[0].field, error.reason) == (field, "SIGNATURE_MISMATCH")
 
 
+def test_an_output_without_a_batch_dimension_is_told_how_to_be_declared(tmp_path: Path) -> None:
+    error = refuse(tmp_path, outputs=[{"name": "y", "dtype": "FP32", "shape": [-1, -1, 4]}])
+    assert error.fields[0].field == "outputs[0].shape" and "batched: false" in error.fix
+    output = {"name": "y", "dtype": "FP32", "shape": [-1, -1, 4], "batched": False}
+    check_onnx(onnx_package(tmp_path / "one", outputs=[output], max_batch_size=1))
+    wrong = onnx_package(tmp_path / "wrong", outputs=[output | {"shape": [-1, -1, 5]}], max_batch_size=1)
+    with pytest.raises(InvalidInput) as raised:
+        check_onnx(wrong)
+    assert raised.value.fields[0].field == "outputs[0].shape[2]"
+
+
 def test_a_fixed_batch_is_refused_unless_it_is_one_and_so_is_the_limit(tmp_path: Path) -> None:
     assert refuse(tmp_path, model=onnx_bytes(batch=4)).fields[0].field == "inputs[0].shape[0]"
     check_onnx(onnx_package(tmp_path / "one", model=onnx_bytes(batch=1), max_batch_size=1))
