@@ -42,11 +42,11 @@ _SHOWN_TRACES = 3
 @click.option(
     "-k", "--top", "top_k", default=0, metavar="N", help="How many labels to show; default: what the model says."
 )
-@click.option("--csv", "csv_path", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PATH",
-              help="Write the answers to this CSV file, - for standard output.")  # fmt: skip
 @click.option(
     "--draw", "drawing", type=click.Path(path_type=Path), help="Picture to write with the boxes found; or a folder."
 )
+@click.option("--csv", "csv_path", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PATH",
+              help="Write the answers to this CSV file, - for standard output.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="Trace the requests from here into Triton, and say how to see them.")
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for each answer.")
 @json_option
@@ -96,18 +96,6 @@ def predict(
     if drawing is not None:
         _draw(drawing, sent)
     return 1 if any(each.error for each in sent.predictions) else 0
-
-
-def _draw(drawing: Path, sent: _Sent) -> None:
-    from lepton_ai.drawing import save_drawn  # Pillow only where something is drawn
-
-    pictures = [
-        (example.value, prediction)
-        for example, prediction in zip(sent.examples, sent.predictions, strict=True)
-        if isinstance(example.value, Path)
-    ]
-    for path in save_drawn(drawing, [path for path, _ in pictures], [prediction for _, prediction in pictures]):
-        print_note(f"Drawn: {path}")
 
 
 @dataclass
@@ -194,6 +182,15 @@ def _progress(total: int | None) -> AbstractContextManager[Callable[[int], None]
     from lepton_ai.cli.progress import count_progress
 
     return count_progress("Predicting", total)
+
+
+def _draw(drawing: Path, sent: _Sent) -> None:
+    from lepton_ai.drawing import save_drawn  # Pillow only where something is drawn
+
+    pairs = [(each.value, prediction) for each, prediction in zip(sent.examples, sent.predictions, strict=True)]
+    files = [(value, prediction) for value, prediction in pairs if isinstance(value, Path)]
+    for path in save_drawn(drawing, tuple(file for file, _ in files), [prediction for _, prediction in files]):
+        print_note(f"Drawn: {path}")
 
 
 def _print_summary(sent: _Sent) -> None:
