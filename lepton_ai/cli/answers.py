@@ -76,8 +76,7 @@ def meaning(prediction: Prediction) -> dict[str, Any]:
             return {"text": text, "score": score}
         case Mask() as mask:
             height, width = mask.classes.shape
-            areas = {str(name): share for name, share in _mask_lines(mask)}
-            return {"mask": {"width": width, "height": height, "areas": areas}}
+            return {"mask": {"width": width, "height": height, "areas": dict(_areas(mask))}}
         case Embedding(values):
             return {"embedding": values.tolist()}
     return {}
@@ -116,10 +115,14 @@ def _text_lines(answer: Text) -> list[_Line]:
 
 
 def _mask_lines(answer: Mask) -> list[_Line]:
-    """A line for each class that is there, greatest area first."""
-    classes, counts = np.unique(answer.classes, return_counts=True)
+    return [(name, f"{share:.1%}") for name, share in _areas(answer)]
+
+
+def _areas(mask: Mask) -> list[tuple[str, float]]:
+    """Each class that is there with its share of the picture, greatest first."""
+    classes, counts = np.unique(mask.classes, return_counts=True)
     return [
-        (answer.names[index] if index < len(answer.names) else f"class {index}", f"{count / answer.classes.size:.1%}")
+        (mask.names[index] if index < len(mask.names) else f"class {index}", count / mask.classes.size)
         for count, index in sorted(zip(counts.tolist(), classes.tolist(), strict=True), reverse=True)
     ]
 

@@ -50,8 +50,8 @@ class Refused:
 Habit = Means | Nothing | Refused
 
 
-def _progress(name: str, verbose: Any) -> bool | None:
-    return None if verbose in ("auto", None) else bool(verbose)
+def _progress(name: str, verbose: Any) -> bool:
+    return verbose in ("auto", None) or bool(verbose)
 
 
 def _share(name: str, share: Any) -> Any:

@@ -36,7 +36,7 @@ def fit(**options: Any) -> MLP:
         ({"validation_split": 0.0}, {"validation": None}),
         ({"verbose": 0}, {"progress": False}),
         ({"verbose": 2}, {"progress": True}),
-        ({"verbose": "auto"}, {"progress": None}),
+        ({"verbose": "auto"}, {"progress": True}),
         ({"shuffle": True}, {}),
         ({"validation_batch_size": 8, "workers": 4}, {}),
         ({"x": X, "y": Y}, {"data": X, "targets": Y}),
