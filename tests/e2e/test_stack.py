@@ -93,7 +93,10 @@ def test_commands_work_from_a_folder_inside_the_project(project: Path) -> None:
     assert _json(_lepton(below, "status", "--json"))["ready"]
 
 
-def test_without_a_stack_status_fails_and_says_how_to_start_one(tmp_path: Path) -> None:
+def test_without_a_stack_status_fails_and_says_how_to_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # where stacks that run elsewhere are listed
     done = _lepton(tmp_path, "status")
     assert done.returncode == 1
     assert "lepton up" in done.stderr
