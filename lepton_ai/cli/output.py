@@ -60,18 +60,23 @@ def json_option(command: Callable[P, R]) -> Callable[P, R]:
 def home_option(command: Callable[..., R]) -> Callable[..., R]:
     """Adds --home; the command gets `home`, the run directory of the stack that is meant, started wherever it was."""
 
-    @_home("the nearest .lepton upwards, else the stack that runs")
+    @named_home_option
     @wraps(command)
     def with_home(*args: Any, home: Path | None, **options: Any) -> R:
-        from lepton_ai.addresses import are_told
-        from lepton_ai.local.running import choose_home
-        from lepton_ai.local.stack import find_home
-
-        if home is None:
-            home = find_home(Path.cwd()) if are_told(os.environ) else choose_home(Path.cwd())
-        return command(*args, home=home, **options)
+        return command(*args, home=running_home(home), **options)
 
     return with_home
+
+
+def running_home(named: Path | None) -> Path:
+    """The run directory that is named, else that of the stack that is meant. Raises FailedPrecondition for several."""
+    from lepton_ai.addresses import are_told
+    from lepton_ai.local.running import choose_home
+    from lepton_ai.local.stack import find_home
+
+    if named is not None:
+        return named
+    return find_home(Path.cwd()) if are_told(os.environ) else choose_home(Path.cwd())
 
 
 def own_home_option(command: Callable[..., R]) -> Callable[..., R]:
@@ -94,6 +99,10 @@ def _home(default: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
         type=click.Path(file_okay=False, path_type=Path),
         help=f"Run directory of the stack.  [env: LEPTON_HOME; default: {default}]",
     )
+
+
+named_home_option = _home("the nearest .lepton upwards, else the stack that runs")
+"""Adds --home to what may need no stack: the command gets `home` as it is named, or None; see `running_home`."""
 
 
 def console(*, stderr: bool = False) -> Console:

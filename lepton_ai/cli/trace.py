@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lepton_ai.addresses import Addresses, find_addresses
-from lepton_ai.cli.output import console, home_option, json_option, print_json, print_note
+from lepton_ai.cli.output import console, json_option, named_home_option, print_json, print_note, running_home
 from lepton_ai.cli.trace_view import render_trace
 from lepton_ai.errors import Unavailable
 from lepton_ai.traces.client import TraceClient
@@ -29,9 +29,9 @@ __all__ = ["render_trace", "trace"]
     metavar="SECONDS",
     help="How long to wait for spans that are still on their way.",
 )
-@home_option
+@named_home_option
 @json_option
-def trace(*, trace_id: str, url: str | None, wait_s: float, home: Path, as_json: bool) -> None:
+def trace(*, trace_id: str, url: str | None, wait_s: float, home: Path | None, as_json: bool) -> None:
     """Show where the time of a request went.
 
     ID is the trace id that `lepton predict` prints. Processes send their spans every few seconds; the command waits
@@ -42,7 +42,7 @@ def trace(*, trace_id: str, url: str | None, wait_s: float, home: Path, as_json:
       lepton trace 4bf92f3577b34da6a3ce929d0e0e4736
       lepton trace 4bf92f3577b34da6a3ce929d0e0e4736 --url http://jaeger.example:16686 --wait 0
     """
-    client = TraceClient(_store_url(home) if url is None else url)
+    client = TraceClient(_store_url(running_home(home)) if url is None else url)
     found = client.wait(trace_id, timeout_s=wait_s)
     if as_json:
         print_json(found)

@@ -73,7 +73,7 @@ async def test_a_push_that_does_not_bring_a_damaged_file_says_which(served: Serv
         await send(served.stub, requests(package.manifest(), {}))
     error = from_rpc_error(caught.value)
     assert error.reason == "MISSING_FILE"
-    assert "FindMissingFiles" in error.fix
+    assert "Push again" in error.fix
 
 
 async def test_another_package_that_shares_the_file_mends_it_too(served: Served, tmp_path: Path) -> None:
