@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.postprocessing import Answered
@@ -86,26 +87,22 @@ def _add_outputs(response: inference_pb2.PredictResponse, result: InferenceResul
     """The outputs as tensors of all rows, or each item's own where they differ in shape."""
     if not result.is_ragged:
         rows = result.rows()
-        response.tensors.extend(_messages(rows.tensors if rows is not None else (), wanted))
+        _add_tensors(response.tensors, rows.tensors if rows is not None else (), wanted)
         return
     for prediction, outcome in zip(response.predictions, result.outcomes, strict=True):
         if outcome.rows is not None and outcome.error is None:
-            for message in _messages(outcome.rows.tensors, wanted):
-                del message.shape[0]  # the batch of one
-                prediction.outputs.append(message)
+            _add_tensors(prediction.outputs, outcome.rows.tensors, wanted, batched=False)
 
 
-def _messages(tensors: Sequence[NamedTensor], wanted: Collection[str]) -> list[common_pb2.Tensor]:
-    return [
-        common_pb2.Tensor(
-            name=tensor.name,
-            dtype=common_pb2.DataType.Value(f"DATA_TYPE_{tensor.dtype}"),
-            shape=tensor.shape,
-            data=tensor.data,
-        )
-        for tensor in tensors
-        if not wanted or tensor.name in wanted
-    ]
+def _add_tensors(
+    messages: Any, tensors: Sequence[NamedTensor], wanted: Collection[str], *, batched: bool = True
+) -> None:
+    """Add the tensors in place, as contents are large; without their batch of one if not `batched`."""
+    for tensor in tensors:
+        if not wanted or tensor.name in wanted:
+            dtype = common_pb2.DataType.Value(f"DATA_TYPE_{tensor.dtype}")
+            shape = tensor.shape if batched else tensor.shape[1:]
+            messages.add(name=tensor.name, dtype=dtype, shape=shape, data=tensor.data)
 
 
 def _add_timings(timings: common_pb2.Timings, result: InferenceResult, call: Call) -> None:

@@ -56,15 +56,16 @@ class InferenceResult:
     @property
     def is_ragged(self) -> bool:
         """Whether the outputs of the outcomes differ in shape, so that they do not make one tensor."""
-        return len({part.layout for part in self.parts}) > 1
+        parts = self.parts
+        return len(parts) > 1 and len({part.layout for part in parts}) > 1
 
     def rows(self) -> Rows | None:
         """All rows that were answered, as one; None when there are none. Raises FailedPrecondition (RAGGED_OUTPUTS)."""
-        parts = self.parts
-        if len(parts) > 1 and self.is_ragged:
+        if self.is_ragged:
             raise FailedPrecondition(
                 "The outputs of these items differ in shape, so they do not make one tensor.",
                 reason="RAGGED_OUTPUTS",
                 fix="Send the items in calls of their own.",
             )
+        parts = self.parts
         return join(parts) if parts else None
