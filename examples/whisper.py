@@ -26,7 +26,6 @@ _PROMPT = (50_257, 50_362)
 """Start of transcript, no timestamps."""
 _MOST_TOKENS = 200
 _WINDOW, _HOP, _MELS = 400, 160, 80
-_HEADS = 6
 
 Weights = dict[str, Tensor]
 

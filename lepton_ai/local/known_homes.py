@@ -33,11 +33,12 @@ def forget_home(home: Path, environ: Mapping[str, str] = os.environ) -> None:
 
 def known_homes(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """All run directories that were noted, whether anything runs there or not."""
-    try:
-        entries = sorted(homes_folder(environ).glob("*.home"))
-        return [Path(entry.read_text(encoding="utf-8", errors="surrogateescape")) for entry in entries]
-    except (OSError, RuntimeError):  # another command has just forgotten one, or this user has no home
-        return []
+    homes: list[Path] = []
+    with contextlib.suppress(OSError, RuntimeError):  # there is no such folder, or this user has no home
+        for entry in sorted(homes_folder(environ).glob("*.home")):
+            with contextlib.suppress(FileNotFoundError):  # another command has just forgotten it
+                homes.append(Path(entry.read_text(encoding="utf-8", errors="surrogateescape")))
+    return homes
 
 
 def _entry(home: Path, environ: Mapping[str, str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -43,6 +44,11 @@ def test_stacks_are_found_from_any_folder_while_they_run(stacks: list[Path], tmp
     assert running_homes() == [stacks[0]]
     assert choose_home(tmp_path) == stacks[0]
     assert meant_home() in (stacks[0], Path.cwd() / ".lepton", *Path.cwd().parents)
+
+
+def test_a_note_that_vanishes_while_it_is_read_hides_no_other(stacks: list[Path]) -> None:
+    (homes_folder(os.environ) / "0.home").symlink_to("vanished")
+    assert sorted(running_homes()) == sorted(stacks[:2])
 
 
 def test_the_nearest_stack_is_meant_where_several_run(stacks: list[Path]) -> None:
