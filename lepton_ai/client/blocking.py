@@ -14,10 +14,9 @@ from lepton_ai.client import forking
 from lepton_ai.client.asynchronous import Examples
 from lepton_ai.client.batches import Given, by_itself
 from lepton_ai.client.deployments import Deployment
-from lepton_ai.client.engine import Call, ClientOptions, Engine, open_engine
+from lepton_ai.client.engine import Call, ClientOptions, Engine, closed_client, open_engine
 from lepton_ai.client.model_inputs import ModelDescription, is_table, table_examples
 from lepton_ai.client.streams import answers_of
-from lepton_ai.errors import FailedPrecondition
 from lepton_ai.package.transfer import OnProgress
 from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file
 from lepton_ai.v1 import health_pb2, registry_pb2
@@ -179,7 +178,7 @@ class Client:
             return engine
         with forking.process_lock():
             if self._engine is None:
-                raise FailedPrecondition("The client is closed.", reason="CLOSED", fix="Make another one.")
+                raise closed_client()
             if self._pid != os.getpid() or self._engine.is_lost:
                 self._engine, self._pid = open_engine(self._options), os.getpid()
             return self._engine

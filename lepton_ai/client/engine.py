@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lepton_ai.client import forking
+from lepton_ai.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from lepton_ai.addresses import Addresses
@@ -68,32 +70,63 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lepton-client", daemon=True)
         self._thread.start()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._calls: set[asyncio.Task[Any]] = set()
         forking.leave_to_parent(self)
         try:
-            self._client: AsyncClient = self._wait_for(_make(options))
+            self._client: AsyncClient = self._start(_make(options)).result()
         except BaseException:
             self._stop()
             raise
 
     def run(self, call: Call, on_progress: OnProgress | None = None) -> Any:
-        return self._wait_for(call.run(self._client, on_progress))
-
-    def close(self) -> None:
-        self._wait_for(self._client.close())
-        self._stop()
-
-    def _wait_for(self, work: Any) -> Any:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._start(self._call(call, on_progress))
         try:
             return future.result()
+        except CancelledError:
+            raise closed_client() from None
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+    def close(self) -> None:
+        """Calls of other threads end as well: they raise FailedPrecondition."""
+        self._start(self._close(), closes=True).result()
+        self._stop()
+
+    async def _call(self, call: Call, on_progress: OnProgress | None) -> Any:
+        work = asyncio.ensure_future(call.run(self._client, on_progress))
+        self._calls.add(work)
+        work.add_done_callback(self._calls.discard)
+        return await work
+
+    async def _close(self) -> None:
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._client.close()
+
+    def _start(self, work: Coroutine[Any, Any, Any], *, closes: bool = False) -> Future[Any]:
+        """Run this in the loop. What comes before the closing is there to be cancelled by it, and nothing comes after:
+        a stopped loop would let it wait for ever."""
+        with self._lock:
+            if self._is_closed:
+                work.close()
+                raise closed_client()
+            self._is_closed = closes
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def closed_client() -> FailedPrecondition:
+    """The error of a call of a client that is closed, or was closed meanwhile."""
+    return FailedPrecondition("The client is closed.", reason="CLOSED", fix="Make another one.")
 
 
 async def _make(options: ClientOptions) -> AsyncClient:

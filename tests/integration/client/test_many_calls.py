@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lepton_ai import Addresses, AsyncClient, Client
+from lepton_ai.errors import FailedPrecondition
 from tests.integration.inference.served_colours import ServedColours, served_colours
 from tests.unit.inference.colours import COLOURS, RED
 
@@ -46,3 +47,22 @@ async def test_when_a_client_was_closed_amid_calls_all_of_them_have_ended(served
         await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
     assert all(call.done() for call in calls), "what ends later finds its loop closed, and says so in the log"
     assert {each.labels[0].name for each in (call.result() for call in calls if not call.cancelled())} == ALL_RED
+
+
+async def test_when_another_thread_closes_a_client_its_calls_end_with_an_error_that_says_so(
+    served: ServedColours,
+) -> None:
+    client = Client(Addresses(inference=served.address), timeout_s=LIMIT_S)
+    loop, is_calling = asyncio.get_running_loop(), asyncio.Event()
+
+    def call_until_closed() -> None:
+        while True:
+            assert client.predict("colours", RED).labels[0].name in ALL_RED
+            loop.call_soon_threadsafe(is_calling.set)
+
+    with ThreadPoolExecutor(9) as threads:
+        callers = [loop.run_in_executor(threads, call_until_closed) for _ in range(8)]
+        await is_calling.wait()
+        await loop.run_in_executor(threads, client.close)
+        ends = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), 10)
+    assert {type(end) for end in ends} == {FailedPrecondition}
