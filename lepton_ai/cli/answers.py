@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lepton_ai.cli.output import Column, make_table
 from lepton_ai.postprocessing.answers import Boxes, Embedding, Labels, Mask, Numbers, Series, Text
 
@@ -76,7 +74,8 @@ def meaning(prediction: Prediction) -> dict[str, Any]:
             return {"text": text, "score": score}
         case Mask() as mask:
             height, width = mask.classes.shape
-            return {"mask": {"width": width, "height": height, "areas": dict(_areas(mask))}}
+            areas = {mask.name_of(index): share for index, share in mask.areas()}
+            return {"mask": {"width": width, "height": height, "areas": areas}}
         case Embedding(values):
             return {"embedding": values.tolist()}
     return {}
@@ -115,16 +114,7 @@ def _text_lines(answer: Text) -> list[_Line]:
 
 
 def _mask_lines(answer: Mask) -> list[_Line]:
-    return [(name, f"{share:.1%}") for name, share in _areas(answer)]
-
-
-def _areas(mask: Mask) -> list[tuple[str, float]]:
-    """Each class that is there with its share of the picture, greatest first."""
-    classes, counts = np.unique(mask.classes, return_counts=True)
-    return [
-        (mask.names[index] if index < len(mask.names) else f"class {index}", count / mask.classes.size)
-        for count, index in sorted(zip(counts.tolist(), classes.tolist(), strict=True), reverse=True)
-    ]
+    return [(answer.name_of(index), f"{share:.1%}") for index, share in answer.areas()]
 
 
 def _embedding_lines(answer: Embedding) -> list[_Line]:

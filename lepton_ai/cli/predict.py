@@ -43,7 +43,10 @@ _SHOWN_TRACES = 3
     "-k", "--top", "top_k", default=0, metavar="N", help="How many labels to show; default: what the model says."
 )
 @click.option(
-    "--draw", "drawing", type=click.Path(path_type=Path), help="Picture to write with the boxes found; or a folder."
+    "--draw",
+    "drawing",
+    type=click.Path(path_type=Path),
+    help="Picture to write with the boxes or areas found; or a folder.",
 )
 @click.option("--csv", "csv_path", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PATH",
               help="Write the answers to this CSV file, - for standard output.")  # fmt: skip
