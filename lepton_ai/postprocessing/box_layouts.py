@@ -106,7 +106,10 @@ class Rows(BoxLayout):
 
 @dataclass(frozen=True, slots=True)
 class Separate(BoxLayout):
-    """Outputs for boxes [N, num, 4] and scores: [N, num] with classes [N, num], or [N, num, classes]."""
+    """Outputs for boxes [N, num, 4] and scores: [N, num] with classes [N, num], or [N, num, classes].
+
+    Where there are neither classes nor scores of several, there is a single class.
+    """
 
     boxes: str
     scores_output: str
