@@ -135,11 +135,13 @@ class TensorInput(ValueOperation):
         call.check_tensor(array.size, wanted.itemsize)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, which is flagged
             typed = array.astype(wanted)
-            other = np.array([]) if array.dtype.kind == "f" else array[~_is_same(array, typed)]
-        if other.size:
-            problem = f"is {sent} and holds {other[0]}, which is no {self.dtype}"
-            fix = f"Send {self.dtype}, if the nearest number will do." if wanted.kind == "f" else f"Send {self.dtype}."
-            raise call.refusal(problem, reason="WRONG_DTYPE", fix=fix)
+            changed = [] if array.dtype.kind == "f" else np.argwhere(~_is_same(array, typed))[:1].tolist()
+        if changed:
+            raise call.refusal(
+                f"is {sent}, and its element {changed[0]} is a number that {self.dtype} does not have",
+                reason="WRONG_DTYPE",
+                fix=f"{self.dtype} has {_whole_numbers(wanted)}. Send {self.dtype} to say which number is meant.",
+            )
         return typed
 
 
@@ -149,6 +151,14 @@ def _is_same(whole: npt.NDArray[Any], typed: npt.NDArray[Any]) -> npt.NDArray[np
     if typed.dtype.kind == "f":  # beyond its range a float does not come back alike on all machines
         same = same & (np.abs(typed) < 2.0 ** (8 * whole.itemsize - (whole.dtype.kind == "i")))
     return same
+
+
+def _whole_numbers(dtype: np.dtype[Any]) -> str:
+    """Which whole numbers a type has, the first that it lacks left out."""
+    if dtype.kind == "f":
+        return f"all whole numbers up to {2 << np.finfo(dtype).nmant}, and few beyond"
+    limits = np.iinfo(dtype)
+    return f"the whole numbers from {limits.min} to {limits.max}"
 
 
 def _pixels(spec: Spec) -> Spec:

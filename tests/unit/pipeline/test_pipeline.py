@@ -303,9 +303,16 @@ class TestTensorInput:
         ],
     )
     def test_whole_numbers_are_never_bent_silently(self, wanted: str, whole: Any) -> None:
-        with pytest.raises(InvalidInput, match=f"holds {whole}, which is no {wanted}") as raised:
+        with pytest.raises(InvalidInput, match=rf"its element \[1\] is a number that {wanted} does not have") as raised:
             tensor_input(wanted).run({"x": np.array([1, whole], whole.dtype)})
-        assert raised.value.reason == "WRONG_DTYPE"
+        assert raised.value.reason == "WRONG_DTYPE" and wanted in raised.value.fix
+
+    def test_a_refusal_says_which_whole_numbers_there_are(self) -> None:
+        limits = {"FP32": "up to 16777216,", "FP16": "up to 2048,", "INT8": "from -128 to 127"}
+        for wanted, limit in limits.items():
+            with pytest.raises(InvalidInput) as raised:
+                tensor_input(wanted).run({"x": np.array([(1 << 24) + 1])})
+            assert limit in raised.value.fix
 
     def test_a_whole_number_alone_may_be_a_float(self) -> None:
         document = {"inputs": {"x": "tensor"}, "steps": [{"op": "tensor", "dtype": "FP32", "shape": [], "output": "y"}]}
