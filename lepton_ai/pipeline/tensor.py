@@ -87,6 +87,7 @@ class TensorInput(ValueOperation):
     """Takes a tensor that the caller sends ready-made, after checking its dtype and shape.
 
     Floats of another width become those that are wanted: what NumPy makes by itself is FP64, what models take FP32.
+    Whole numbers of a narrower type are widened, and an array of one number is that number where no dimension is wanted.
     """
 
     name: ClassVar[str] = "tensor"
@@ -109,6 +110,8 @@ class TensorInput(ValueOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         array = self._typed(values[0], call)
+        if not self.shape and array.shape == (1,):
+            array = array.reshape(())
         fits = len(array.shape) == len(self.shape) and all(
             want in (UNKNOWN, have) for want, have in zip(self.shape, array.shape, strict=True)
         )
@@ -126,7 +129,8 @@ class TensorInput(ValueOperation):
         sent, wanted = dtype_name(array.dtype), numpy_dtype(self.dtype)
         if sent == self.dtype:
             return array
-        if array.dtype.kind != "f" or wanted.kind != "f":
+        is_widened = array.dtype.kind in "iu" and wanted.kind in "iu" and np.can_cast(array.dtype, wanted)
+        if not is_widened and (array.dtype.kind != "f" or wanted.kind != "f"):
             raise call.refusal(f"is {sent}, expected {self.dtype}", reason="WRONG_DTYPE", fix=f"Send {self.dtype}.")
         call.check_tensor(array.size, wanted.itemsize)
         with np.errstate(over="ignore"):  # what is too large becomes infinite, which is flagged

@@ -265,6 +265,27 @@ class TestTensorInput:
         assert made.dtype == np.float32
         np.testing.assert_array_equal(made, np.float32(dtype(0.1)))
 
+    @pytest.mark.parametrize("state", [5, np.array(5), np.array([5]), np.array([5], dtype=np.uint8)])
+    def test_a_number_may_come_as_an_array_of_one(self, state: Any) -> None:
+        steps = [{"op": "tensor", "dtype": "INT64", "shape": [], "output": "y"}]
+        made = Pipeline.load({"inputs": {"x": "tensor"}, "steps": steps}).run({"x": state}).tensors["y"]
+        assert (made, made.dtype, made.shape) == (5, np.int64, ())
+
+    @pytest.mark.parametrize(
+        ("state", "reason"),
+        [
+            (np.array([5, 6]), "WRONG_SHAPE"),
+            (np.array([[5]]), "WRONG_SHAPE"),
+            (np.array(5, dtype=np.uint64), "WRONG_DTYPE"),
+            (5.0, "WRONG_DTYPE"),
+        ],
+    )
+    def test_what_may_not_be_one_whole_number_is_refused(self, state: Any, reason: str) -> None:
+        steps = [{"op": "tensor", "dtype": "INT64", "shape": [], "output": "y"}]
+        with pytest.raises(InvalidInput) as raised:
+            Pipeline.load({"inputs": {"x": "tensor"}, "steps": steps}).run({"x": state})
+        assert raised.value.reason == reason
+
     @pytest.mark.parametrize("value", [np.float32(np.nan), np.float64(1e300)], ids=["nan", "beyond FP32"])
     def test_what_is_not_finite_is_flagged(self, value: Any) -> None:
         processed = Pipeline.load(self.DOCUMENT).run({"x": np.full((2, 1), value)})
