@@ -87,7 +87,7 @@ class TensorInput(ValueOperation):
     """Takes a tensor that the caller sends ready-made, after checking its dtype and shape.
 
     Floats of another width become those that are wanted: what NumPy makes by itself is FP64, what models take FP32.
-    Whole numbers of a narrower type are widened, and an array of one number is that number where no dimension is wanted.
+    Narrower whole numbers are widened, and an array of one number is that number where no dimension is wanted.
     """
 
     name: ClassVar[str] = "tensor"
