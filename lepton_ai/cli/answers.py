@@ -20,6 +20,8 @@ _WHOLE = 6
 """Up to how many elements of an output are all shown."""
 _FIRST = 3
 """How many are shown of a longer one, before its last."""
+_SIX_DIGITS, _ALL_DIGITS = 1e6, 1e15
+"""From where six digits do not reach the point, and from where not even a float's do."""
 
 
 def prediction_table(
@@ -94,7 +96,12 @@ def _label_lines(answer: Labels) -> list[_Line]:
 
 
 def _number_lines(answer: Numbers) -> list[_Line]:
-    return [(number.name, f"{number.value:.6g}", number.unit) for number in answer.numbers]
+    return [(number.name, _measured(number.value), number.unit) for number in answer.numbers]
+
+
+def _measured(value: float) -> str:
+    """Six digits, and of larger numbers all before the point: a price is read, not 1.23e+07."""
+    return f"{value:.0f}" if _SIX_DIGITS <= abs(value) < _ALL_DIGITS else f"{value:.6g}"
 
 
 def _series_lines(answer: Series) -> list[_Line]:

@@ -71,6 +71,17 @@ def test_columns_that_hold_nothing_are_left_out(capsys: pytest.CaptureFixture[st
     assert printed(capsys, Prediction(Boxes([]), None, "p")) == [["Input", "Object"], ["0.jpg", "nothing found"]]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(12345678.9, "12345679"), (-5e6, "-5000000"), (999999.4, "999999"), (0.1234567, "0.123457"), (2e20, "2e+20")],
+)
+def test_of_large_numbers_all_digits_before_the_point_are_shown(
+    capsys: pytest.CaptureFixture[str], value: float, shown: str
+) -> None:
+    price = Prediction(Numbers([Number("价格", value)]), None, "p")
+    assert printed(capsys, price)[1:] == [["0.jpg", "价格", shown]]
+
+
 def test_numbers_stand_in_a_column_for_each_output(capsys: pytest.CaptureFixture[str]) -> None:
     first = numbers(价格=np.array([5012345.5], np.float32), floors=np.array(3))
     assert printed(capsys, first, numbers(价格=np.array([0.1], np.float32), floors=np.array(12))) == [
