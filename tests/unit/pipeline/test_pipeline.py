@@ -318,6 +318,28 @@ class TestTensorInput:
         document = {"inputs": {"x": "tensor"}, "steps": [{"op": "tensor", "dtype": "FP32", "shape": [], "output": "y"}]}
         assert Pipeline.load(document).run({"x": 3}).tensors["y"] == np.float32(3)
 
+    @pytest.mark.parametrize(
+        "state", [5, np.array(5), np.array([5]), np.array([5], dtype=np.uint8), np.array(5, dtype=np.uint64)]
+    )
+    def test_a_number_may_come_as_an_array_of_one(self, state: Any) -> None:
+        steps = [{"op": "tensor", "dtype": "INT64", "shape": [], "output": "y"}]
+        made = Pipeline.load({"inputs": {"x": "tensor"}, "steps": steps}).run({"x": state}).tensors["y"]
+        assert made == 5 and made.dtype == np.int64 and made.shape == ()
+
+    @pytest.mark.parametrize(
+        ("state", "reason"),
+        [
+            (np.array([5, 6]), "WRONG_SHAPE"),
+            (np.array([[5]]), "WRONG_SHAPE"),
+            (5.0, "WRONG_DTYPE"),
+        ],
+    )
+    def test_what_may_not_be_one_whole_number_is_refused(self, state: Any, reason: str) -> None:
+        steps = [{"op": "tensor", "dtype": "INT64", "shape": [], "output": "y"}]
+        with pytest.raises(InvalidInput) as raised:
+            Pipeline.load({"inputs": {"x": "tensor"}, "steps": steps}).run({"x": state})
+        assert raised.value.reason == reason
+
     @pytest.mark.parametrize("value", [np.float32(np.nan), np.float64(1e300)], ids=["nan", "beyond FP32"])
     def test_what_is_not_finite_is_flagged(self, value: Any) -> None:
         processed = Pipeline.load(self.DOCUMENT).run({"x": np.full((2, 1), value)})
