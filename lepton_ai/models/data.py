@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
 from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
 from lepton_ai.datasets.inference import infer_column
+from lepton_ai.datasets.memory import UNNAMED_TARGET
 from lepton_ai.datasets.model_rows import ModelRow, model_rows
 from lepton_ai.errors import InvalidInput
 from lepton_ai.file import File
@@ -113,7 +114,7 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
             fix='Name it: data.with_schema(data.schema.with_roles(NAME="target")).',
         )
     name = getattr(targets, "name", None)  # of a column of a data frame
-    target = name if isinstance(name, str) and name else "y"
+    target = name if isinstance(name, str) and name else UNNAMED_TARGET
     names: tuple[str, ...] = ()
     if is_frame(targets):
         columns = frame_columns(targets)
@@ -158,7 +159,7 @@ def _from_examples(data: Any) -> Dataset:
 
 
 def _record(example: Any, target: Any) -> dict[str, Any]:
-    return {**example, "y": target} if isinstance(example, Mapping) else {"x": example, "y": target}
+    return {**(example if isinstance(example, Mapping) else {"x": example}), UNNAMED_TARGET: target}
 
 
 def _iterate(data: Any) -> Iterator[Any]:
