@@ -65,13 +65,13 @@ def _frame_data(frame: Any, kinds: Mapping[str, str]) -> Dataset:
 
 
 def _chosen(names: tuple[str, ...], kinds: Mapping[str, str]) -> dict[str, str]:
-    """The column for every input."""
+    """The column for every input, in the order of the table."""
     if len(names) == 1 and len(kinds) == 1:
         return {next(iter(kinds)): names[0]}
     for name in kinds:
         if name not in names:
             raise unknown_column(name, names)
-    return {name: name for name in kinds}
+    return {name: name for name in names if name in kinds}
 
 
 def _rows(

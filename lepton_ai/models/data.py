@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -19,6 +20,7 @@ from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
 from lepton_ai.datasets.inference import infer_column
 from lepton_ai.datasets.memory import UNNAMED_TARGET
 from lepton_ai.datasets.model_rows import ModelRow, model_rows
+from lepton_ai.datasets.schema import unknown_column
 from lepton_ai.errors import InvalidInput
 from lepton_ai.file import File
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
@@ -33,13 +35,14 @@ Examples = Input | Tensor | Sequence[Input] | Iterable[Any] | Dataset
 def as_dataset(data: Data, targets: Any = None) -> Dataset:
     """Rows as a data set; a data set as it is. A DataLoader stands for the data set that it loads.
 
-    The target of columns is the one that `targets` names, else the one with a usual name: label, target, y, class …
+    The target of columns is the one that `targets` names, or those of a list of names; else the one with a usual name:
+    label, target, y, class …
     Raises InvalidInput for what holds no rows.
     """
     if isinstance(targets, str):
         return _with_target_column(data, targets)
     if targets is not None:
-        return _with_targets(data, targets)
+        return _with_targets(*(_parted(data, targets) or (data, targets)))
     if isinstance(data, Dataset):
         return data
     if isinstance(data, Cleaned):  # what data.clean() gives: the data and a report
@@ -106,6 +109,21 @@ def _with_target_column(data: Data, name: str) -> Dataset:
     return rows.with_schema(schema)
 
 
+def _parted(data: Any, names: Any) -> tuple[dict[str, Any], pa.Table] | None:
+    """Inputs and targets, where `names` is a list of columns of the data, and no text for each of the rows."""
+    if not (isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names)):
+        return None
+    if not (is_frame(data) or isinstance(data, Mapping)):
+        return None
+    columns = as_dataset(data).table
+    if len(names) == len(columns) or not set(names) & set(columns.column_names):
+        return None
+    for name in names:
+        if name not in columns.column_names:
+            raise unknown_column(name, columns.column_names)
+    return {name: columns.column(name) for name in columns.column_names if name not in names}, columns.select(names)
+
+
 def _with_targets(inputs: Any, targets: Any) -> Dataset:
     if isinstance(inputs, Dataset):
         raise InvalidInput.of_field(
@@ -119,7 +137,9 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
     if is_frame(targets):
         columns = frame_columns(targets)
         names = tuple(map(str, columns)) if len(columns) > 1 else ()
-        targets = targets.to_numpy() if names else next(iter(columns.values()))
+        first = next(iter(columns))
+        target = target if names or name else first
+        targets = np.stack([each.to_numpy() for each in columns.values()], axis=1) if names else columns[first]
     if isinstance(targets, list | tuple) and _are_vectors(targets):
         targets = np.array(targets)
     if getattr(targets, "ndim", 1) == 2 and targets.shape[1] == 1:

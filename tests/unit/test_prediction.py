@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lepton_ai.errors import InternalError, InvalidInput
@@ -110,6 +111,11 @@ def test_an_array_is_sent_as_a_tensor() -> None:
 def test_what_cannot_be_sent_is_refused_with_its_name() -> None:
     with pytest.raises(InvalidInput, match=r"inputs\.age: list cannot be sent"):
         to_item({"age": [1]})  # type: ignore[dict-item]
+
+
+def test_a_table_is_no_single_example() -> None:
+    with pytest.raises(InvalidInput, match=r"inputs: is a table, not an example\. Send its rows: predict_batch"):
+        to_item(pa.table({"age": [1, 2]}))  # type: ignore[arg-type]
 
 
 def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:
