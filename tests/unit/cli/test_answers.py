@@ -13,6 +13,7 @@ from lepton_ai.cli.answers import answer_document, prediction_table
 from lepton_ai.cli.output import console, json_text
 from lepton_ai.errors import InvalidInput
 from lepton_ai.postprocessing import Label, Labels
+from lepton_ai.postprocessing.answers import Text
 from lepton_ai.prediction import Answer, Prediction, Timings
 
 FAILED = Prediction(None, InvalidInput("no photo"), "p")
@@ -64,6 +65,10 @@ def test_a_series_is_shortened_and_has_its_shape(capsys: pytest.CaptureFixture[s
         ["1.jpg", "0.0, 1.0, 2.0, …, 11.0", "shape [12, 1]"],
         ["2.jpg", "shape [0, 4]"],
     ]
+
+
+def test_a_text_in_which_nothing_was_read_is_no_empty_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, Prediction(Text("", None), None, "p"))[1] == ["0.jpg", "nothing found"]
 
 
 def test_text_outputs_are_shown_as_texts(capsys: pytest.CaptureFixture[str]) -> None:

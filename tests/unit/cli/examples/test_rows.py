@@ -46,6 +46,14 @@ def test_other_columns_are_passed_over_in_files_of_every_kind(tmp_path: Path) ->
     assert [read(file) for file in files] == [[ROW]] * len(files)
 
 
+def test_a_table_is_no_array_and_says_how_one_is_sent(tmp_path: Path) -> None:
+    file = written(tmp_path, "past.csv", "温度,湿度\n20,50\n")
+    with pytest.raises(
+        InvalidInput, match="takes an array, past; this table has a column for each number. Send the array"
+    ):
+        read(file, ModelDescription("weather", 1, {"past": "tensor"}))
+
+
 def test_columns_keep_the_order_of_their_table(tmp_path: Path) -> None:
     file = written(tmp_path, "rows.csv", "城市,结果,年龄\n上海,流失,66\n")
     assert [list(row) for row in read(file)] == [["城市", "年龄"]]
