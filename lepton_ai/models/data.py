@@ -52,7 +52,7 @@ def as_dataset(data: Data, targets: Any = None) -> Dataset:
     if isinstance(data, TensorDataset):
         return as_dataset(data.tensors)
     if isinstance(data, tuple) and len(data) == 2:
-        return _with_targets(*data)
+        return as_dataset(*data)
     if is_frame(data) or isinstance(data, Mapping | np.ndarray | Tensor):
         return from_arrays(data)
     return _from_examples(data)

@@ -285,6 +285,8 @@ def test_targets_are_named_by_a_list_of_columns() -> None:
         assert rows.schema["y"].categories == ("高", "宽")
         np.testing.assert_allclose(rows.target_values()[1], X[1, 1:3])
     assert as_dataset(frame, frame[["宽"]].rename(columns={"宽": "重"})).schema["重"].role == "target"
+    assert as_dataset((frame, ["高", "宽"])).schema["y"].categories == ("高", "宽")
+    assert as_dataset((frame, "宽")).schema["宽"].role == "target"
     with pytest.raises(InvalidInput, match="深: there is no such column"):
         as_dataset(frame, ["高", "深"])
     assert as_dataset(frame[:2], ["高", "宽"]).target_values() == ["高", "宽"], "one for each row is no list of columns"

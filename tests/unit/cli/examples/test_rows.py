@@ -48,9 +48,7 @@ def test_other_columns_are_passed_over_in_files_of_every_kind(tmp_path: Path) ->
 
 def test_a_table_is_no_array_and_says_how_one_is_sent(tmp_path: Path) -> None:
     file = written(tmp_path, "past.csv", "温度,湿度\n20,50\n")
-    with pytest.raises(
-        InvalidInput, match="takes an array, past; this table has a column for each number. Send the array"
-    ):
+    with pytest.raises(InvalidInput, match=r"takes an array, past; this table has a column for each number\. Send the"):
         read(file, ModelDescription("weather", 1, {"past": "tensor"}))
 
 
