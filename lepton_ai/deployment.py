@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.archive import read_kind
 from lepton_ai.client import Client, Deployment
+from lepton_ai.errors import InvalidInput
 from lepton_ai.models.saving import TRAINED_FILE, load_model
+from lepton_ai.package import Package
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 def load(path: Path | str) -> Any:
     """Read what `save` wrote: a model of `lepton_ai.models`, or an agent of `lepton_ai.reinforcement`.
 
-    Raises NotFound, InvalidInput for another kind of file, DataLoss for a damaged one.
+    A package's folder stands for the trained model in it. Raises NotFound, InvalidInput for another kind of file or
+    folder, DataLoss for a damaged one.
     """
-    if read_kind(path) != "agent":
+    if Path(path).is_dir() or read_kind(path) != "agent":
         return load_model(path)
     from lepton_ai.reinforcement import load as load_agent
 
@@ -31,23 +34,25 @@ def load(path: Path | str) -> Any:
 
 
 def deploy(
-    model: Model | Agent | Path | str,
+    model: Model | Agent | Package | Path | str,
     *,
-    name: str,
+    name: str = "",
     description: str = "",
     addresses: Addresses | None = None,
     wait_s: float = 120.0,
 ) -> Deployment:
     """Pack a trained model or agent, or the file of one, push it as the next version of `name`, wait until it serves.
 
-    What it returns prints as one line. Without addresses, the platform is found as `Client` finds it. Raises
+    A package, or the folder of one, is pushed as it is, under the name that it has; agents have one by themselves, too.
+    What this returns prints as one line. Without addresses, the platform is found as `Client` finds it. Raises
     LeptonError: the class says what went wrong.
     """
-    trained: Model | Agent = load(model) if isinstance(model, str | Path) else model
+    if isinstance(model, str | Path):
+        model = Package.read(model) if Path(model).is_dir() else load(model)
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
-        trained.package(Path(directory) / "package", name=name, description=description)
-        version = client.push(Path(directory) / "package")
-        return client.deploy(f"{name}@{version.version}", wait_s=wait_s)
+        package = _packed(model, Path(directory) / "package", name, description)
+        version = client.push(package.directory)
+        return client.deploy(f"{version.model}@{version.version}", wait_s=wait_s)
 
 
 def pull(model: str, *, module: nn.Module | None = None, addresses: Addresses | None = None) -> Model:
@@ -58,3 +63,15 @@ def pull(model: str, *, module: nn.Module | None = None, addresses: Addresses | 
     """
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
         return load_model(client.download(model, TRAINED_FILE, Path(directory) / TRAINED_FILE), module=module)
+
+
+def _packed(model: Model | Agent | Package, directory: Path, name: str, description: str) -> Package:
+    if not isinstance(model, Package):
+        return model.package(directory, name=name, description=description)
+    own = model.description
+    for field, given, has in (("name", name, own.name), ("description", description, own.description)):
+        if given and given != has:
+            raise InvalidInput.of_field(
+                field, f"is {given!r}, the package has {has!r}", fix="Leave it out, or change it in lepton.yaml."
+            )
+    return model

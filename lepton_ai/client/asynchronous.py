@@ -97,7 +97,8 @@ class AsyncClient:
         outputs: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> Prediction:
-        """The model's answer for one example: a file, bytes, a text, a number, or a mapping of inputs by name.
+        """The model's answer for one example: a file, bytes, a text, a number, an array or a list of numbers,
+        or a mapping of inputs by name.
 
         `model` is NAME, NAME@VERSION or NAME@ALIAS. A file is a `pathlib.Path` or a `File`; a plain text is its path
         only for a model that takes nothing but a picture or a sound, and never in a mapping.

@@ -1,4 +1,4 @@
-"""CSV, Parquet and JSON-lines files of any size as data sets: above a memory budget they become memory-mapped files."""
+"""CSV, Parquet and JSON files of any size as data sets: above a memory budget they become memory-mapped files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,15 +22,15 @@ from lepton_ai.datasets.parallel import Engine, in_order
 from lepton_ai.datasets.schema import Schema
 from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect, default_cache_directory, no_rows, open_table
 from lepton_ai.datasets.texts.column_survey import Found
+from lepton_ai.datasets.texts.json_records import Row, begins_list, rows_of_lines, rows_of_list, several
 from lepton_ai.errors import InvalidInput, NotFound
 
 _ENDINGS = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet",
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".arrow": "arrow", ".feather": "arrow",
+    ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".arrow": "arrow", ".feather": "arrow",
 }  # fmt: skip
 _COMPRESSED = (".gz", ".bz2", ".zst")
 _WILDCARD = re.compile(r"[*?\[]")
-_MAX_LINE_CHARS = 64 * 1024 * 1024
 _CACHE_FORMAT = 2
 _BATCH_BYTES = 4 * 1024 * 1024
 
@@ -47,8 +48,8 @@ def read_table(  # noqa: PLR0913 - every one is a choice of its own
     engine: Engine | None = None,
     workers: int | None = None,
 ) -> Dataset:
-    """A data set of a CSV, TSV, Parquet, JSON-lines or Arrow file, also compressed; or of several: a list, a folder of
-    them, or a pattern such as "2024-*.csv".
+    """A data set of a CSV, TSV, Parquet, JSON or Arrow file, also compressed; or of several: a list, a folder of them,
+    or a pattern such as "2024-*.csv".
 
     `target` names the column to learn; otherwise one named label, target, y, 标签 … is taken. CSV may be UTF-8 (with
     or without a mark), UTF-16 or GB18030, separated by comma, semicolon, tab or bar; any other `encoding` must be
@@ -134,8 +135,8 @@ def _batches(part: _Part) -> Iterator[pa.RecordBatch]:
 def _batches_of_file(part: _Part) -> Iterator[pa.RecordBatch]:
     if part.format == "csv":
         return csv_batches(part.file, part.options, part.found)
-    if part.format == "jsonl":
-        return row_batches(_json_rows(part.file))
+    if part.format in ("json", "jsonl"):
+        return row_batches(_json_rows(part))
     if part.format == "arrow":
         return iter(open_table(part.file).to_batches(max_chunksize=65_536))
     return _parquet_batches(part)
@@ -161,38 +162,20 @@ def _batch_rows(metadata: Any) -> int:
     return max(1, min(16_384, _BATCH_BYTES // max(1, bytes_per_row)))
 
 
-def _json_rows(file: Path) -> Iterator[dict[str, object]]:
+def _json_rows(part: _Part) -> Iterator[Row]:
+    file, is_document = part.file, part.format == "json"
+    read = partial(pa.input_stream, str(file), compression=_compression(file))
     try:
-        with pa.input_stream(str(file), compression=_compression(file)) as stream:
-            for number, line in enumerate(_lines(stream, file), start=1):
-                if line.strip():
-                    yield _json_row(line, file, number)
+        with read() as beginning:
+            is_list = is_document and begins_list(beginning)
+        with read() as stream:
+            if is_list:
+                yield from rows_of_list(stream, file.name)
+            else:
+                rows = rows_of_lines(stream, file.name, may_be_list=is_document)
+                yield from several(rows, file.name) if is_document else rows
     except (pa.ArrowException, OSError) as error:
-        raise _not_whole(file, "JSON-lines") from error
-
-
-def _lines(stream: pa.NativeFile, file: Path) -> Iterator[bytes]:
-    rest = b""
-    first = True
-    while block := stream.read(1 << 20):
-        if first:
-            block, first = block.removeprefix(b"\xef\xbb\xbf"), False
-        *lines, rest = (rest + block).split(b"\n")
-        if len(rest) > _MAX_LINE_CHARS:
-            raise InvalidInput(f"{file.name} has a line of more than {_MAX_LINE_CHARS} bytes.")
-        yield from lines
-    if rest:
-        yield rest
-
-
-def _json_row(line: bytes, file: Path, number: int) -> dict[str, object]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InvalidInput(f"{file.name}, line {number}: not JSON.", fix="Write one JSON object a line.") from error
-    if not isinstance(row, dict):
-        raise InvalidInput(f"{file.name}, line {number}: not a JSON object.", fix="Write one JSON object a line.")
-    return row
+        raise _not_whole(file, "JSON") from error
 
 
 def _parts(file: Path, options: CsvOptions, *, split: bool) -> list[_Part]:
@@ -223,7 +206,7 @@ def _files(path: str | Path | Sequence[str | Path]) -> list[Path]:
             files = sorted(each for each in single.iterdir() if each.is_file() and _ending(each) in _ENDINGS)
             if not files:
                 raise InvalidInput(f"There are no tables in {single.name}.", fix=_ENDINGS_FIX)
-            return files
+            return [each for each in files if _ending(each) != ".json"] or files  # JSON often tells about the others
         paths = [single]
     else:
         paths = [Path(each) for each in path]
@@ -252,19 +235,14 @@ _SHEETS_FIX = (
     "Save the sheet as CSV (UTF-8), or read it with pandas.read_excel(PATH) and give the data frame to "
     "lepton_ai.datasets.from_arrays or to fit."
 )
-_CONVERT = {
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), _SHEETS_FIX),
-    ".json": "Write one JSON object a line into a file that ends with .jsonl; pandas does it with "
-    "frame.to_json(PATH, orient='records', lines=True).",
-}
-"""What to do with tables that other programs write."""
+_SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 
 
 def table_format(file: Path) -> str:
-    """ "csv", "parquet", "jsonl" or "arrow", by ending. Raises InvalidInput for others."""
+    """ "csv", "parquet", "json", "jsonl" or "arrow", by ending. Raises InvalidInput for others."""
     ending = _ending(file)
     if ending not in _ENDINGS:
-        fix = _CONVERT.get(ending, _ENDINGS_FIX)
+        fix = _SHEETS_FIX if ending in _SHEETS else _ENDINGS_FIX
         raise InvalidInput(f"{file.name} has an ending that is not known.", reason="UNKNOWN_FORMAT", fix=fix)
     return _ENDINGS[ending]
 

@@ -23,6 +23,7 @@ from lepton_ai.models.checks import check, check_config
 from lepton_ai.models.data import Data, Examples, as_dataset, examples_of
 from lepton_ai.models.fitting.habits import EVALUATE, FIT, PREDICT, check_arguments, refuse_attribute, taking
 from lepton_ai.models.fitting.options import check_metrics, plain_settings, settings_from
+from lepton_ai.models.fitting.thresholds import Thresholds, check_thresholds, set_thresholds
 from lepton_ai.models.fitting.weights import ClassWeight, weigh_classes, with_sample_weight
 from lepton_ai.models.golden import GoldenSample, choose_golden
 from lepton_ai.pipeline import Pipeline
@@ -36,6 +37,7 @@ from lepton_ai.training.lr_finder import LearningRateCurve, find_learning_rate
 from lepton_ai.training.prepared import Prepared
 from lepton_ai.training.progress import ProgressBar
 from lepton_ai.training.settings import FitSettings
+from lepton_ai.training.targets.multilabel import MultiLabel
 from lepton_ai.training.tasks import Regression, Task
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class _Wanted:
     augment: Augment | None
     class_weight: ClassWeight | None
     metrics: tuple[str, ...]
+    thresholds: Thresholds | None
 
 
 class Model(ABC):
@@ -106,7 +109,7 @@ class Model(ABC):
         return self._network
 
     @taking(FIT)
-    def fit(
+    def fit(  # noqa: PLR0913 - every one is a choice of its own
         self,
         data: Data,
         targets: Any = None,
@@ -116,6 +119,7 @@ class Model(ABC):
         class_weight: ClassWeight | None = None,
         sample_weight: Any = None,
         metrics: Iterable[str] = (),
+        thresholds: Thresholds | None = None,
         **settings: Any,
     ) -> History:
         """Train on a data set. `settings` are those of `FitSettings`: epochs, batch_size, learning_rate …
@@ -124,19 +128,24 @@ class Model(ABC):
         `validation` is a data set, or the share of the rows to put aside. `augment` varies what is trained on: some of
         `lepton_ai.datasets.augment`, or the name of a preset such as "images". `class_weight` says how much rows of a
         class count in training, by its name or number, or "balanced"; `sample_weight` how much every row does.
-        `metrics` are names that must be among the task's, all of which are in the history. Names of other libraries are
+        `metrics` are names that must be among the task's, all of which are in the history. `thresholds`, for several
+        labels a row, say from which score on a label counts, in evaluation and in answers, see `fitting.thresholds`;
+        with "validation" those are taken that are best for the rows put aside. Names of other libraries are
         taken where they mean one thing, see `fitting.habits`. Called again, it goes on with the weights it has. Ctrl-C
         and SIGTERM end it after the step under way: the model keeps its best weights and its history, then
         KeyboardInterrupt is raised. Raises InvalidInput for data that cannot be learned from.
         """
         chosen = settings_from({**self.defaults, **self._compiled, **settings})
-        wanted = _Wanted(make_augment(augment), class_weight, tuple(metrics) or self._figures)
+        wanted = _Wanted(make_augment(augment), class_weight, tuple(metrics) or self._figures, thresholds)
         interruption = Interruption()
         chosen = replace(chosen, callbacks=(*chosen.callbacks, interruption))
         given = self._rows_to_learn(as_dataset(data, targets), sample_weight)
         train, judge = self._split(given, validation, seed=chosen.seed)
         self._check_rows(train)
-        run = self.train(self._feed(given, train, judge, wanted), chosen)
+        material = self._feed(given, train, judge, wanted)
+        run = self.train(material, chosen)
+        if thresholds is not None and isinstance(self.task, MultiLabel):
+            set_thresholds(self.task, thresholds, self.network, material.validation)
         self.history, self._held_out = run, judge
         source = json.loads(train.lineage.to_json())
         self.lineage = {
@@ -332,7 +341,8 @@ class Model(ABC):
         except Exception as error:
             self.pipeline, self.task = before
             if isinstance(error, InvalidInput) and train is not data:
-                self._feed(data, data, None, wanted)  # fails too, and names rows by their numbers in what was given
+                # fails too, and names rows by their numbers in what was given
+                self._feed(data, data, None, replace(wanted, thresholds=None))
             self.pipeline, self.task = before
             raise
 
@@ -340,6 +350,8 @@ class Model(ABC):
         self.pipeline = self.pipeline or self.prepare(train)
         self.task = self.task or self.define_task(train)
         check_metrics(wanted.metrics, self.task)
+        if wanted.thresholds is not None:
+            check_thresholds(wanted.thresholds, self.task, is_validated=judge is not None)
         rows = self._prepared(train)
         if wanted.class_weight is not None:
             rows = weigh_classes(rows, self.task, wanted.class_weight)

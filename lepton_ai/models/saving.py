@@ -56,15 +56,26 @@ def save_model(model: Model, path: Path | str, *, history: History | None = None
 
 
 def load_model(path: Path | str, *, module: nn.Module | None = None) -> Model:
-    """Read a model. `module` is for those that `wrap` made, which need it.
+    """Read a model, of a package's folder the one in it. `module` is for those that `wrap` made, which need it.
 
-    Raises NotFound, InvalidInput for another kind of file, DataLoss for a damaged one.
+    Raises NotFound, InvalidInput for another kind of file or folder, DataLoss for a damaged one.
     """
+    path = _trained_file(Path(path)) if Path(path).is_dir() else path
     archive = Archive.read(path, kind=_KIND)
     try:
         return _restore(archive, module)
     except (KeyError, TypeError, RuntimeError) as error:  # RuntimeError: weights of another shape
         raise DataLoss(f"{Path(path).name} is damaged: its parts do not fit together.") from error
+
+
+def _trained_file(folder: Path) -> Path:
+    if (folder / TRAINED_FILE).is_file():
+        return folder / TRAINED_FILE
+    raise InvalidInput(
+        f"{folder.name} is a folder without {TRAINED_FILE}, the model that packages of trained models have in them.",
+        reason="NOT_A_MODEL",
+        fix="Name the file that `save` has written, or the folder that `package` has.",
+    )
 
 
 def _restore(archive: Archive, module: nn.Module | None) -> Model:

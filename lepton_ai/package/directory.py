@@ -167,7 +167,11 @@ def write_package(
 def _read_description(root: Path) -> bytes:
     path = root / DESCRIPTION_FILE
     if path.is_symlink() or not path.is_file():
-        raise InvalidInput.of_field(DESCRIPTION_FILE, "is missing", fix="A package is described by this file.")
+        raise InvalidInput.of_field(
+            DESCRIPTION_FILE,
+            f"is missing in {root.name}",
+            fix="A package is a folder that this file describes: model.package(FOLDER, name=…) writes one.",
+        )
     with path.open("rb") as file:
         return file.read(MAX_DOCUMENT_BYTES + 1)
 

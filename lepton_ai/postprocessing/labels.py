@@ -28,6 +28,8 @@ _MAX_CLASSES = 1_000_000
 _GREATEST = float(np.finfo(np.float32).max)
 """Scores are sent as float32, which beyond this only has infinity."""
 
+_SHOWN_THRESHOLDS = 8
+
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -181,8 +183,10 @@ class Multilabel(LabelStep):
         ]
 
     def describe_answer(self) -> str:
-        own = " (some have their own)" if self.thresholds else ""
-        return f"all{_of_classes(self.class_count)} with a score from {self.threshold:g}{own}"
+        own = [f"{name} {limit:.3g}" for name, limit in list(self.thresholds.items())[:_SHOWN_THRESHOLDS]]
+        more = len(self.thresholds) - len(own)
+        listed = ", ".join([*own, f"{more} more of their own"] if more else own)
+        return f"all{_of_classes(self.class_count)} with a score from {self.threshold:g}{f' ({listed})' if own else ''}"
 
 
 def _score_rows(outputs: Mapping[str, Array], name: str | None) -> Scores:

@@ -73,8 +73,13 @@ class Agent(ABC):
         return self.policy.action_values(observations)
 
     def predict(self, observation: Any) -> int:
-        """The best action for one observation; the first one among equals. Raises FailedPrecondition untrained."""
-        values = self.policy.action_values(np.asarray(observation)[np.newaxis])
+        """The best action for one observation; the first one among equals. A state may be a number or an array of one.
+
+        Raises FailedPrecondition untrained, InvalidInput for what is no observation.
+        """
+        given = np.asarray(observation)
+        one = given.reshape(()) if self.policy.shape == () and given.shape == (1,) else given
+        values = self.policy.action_values(one[np.newaxis])
         return int(self.actions.start + values[0].argmax())
 
     def evaluate(self, episodes: int = 100, *, seed: int = 0, success_at: float | None = None) -> Evaluation:

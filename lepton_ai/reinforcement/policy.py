@@ -58,8 +58,17 @@ class TablePolicy:
 
     def action_values(self, observations: npt.ArrayLike) -> Values:
         states = np.asarray(observations)
-        if states.ndim != 1 or states.dtype.kind not in "iu":
-            raise InvalidInput.of_field("observation", "must be the number of a state")
+        if states.ndim != 1:
+            found = (
+                f"has shape {list(states.shape[1:])}, a state is one number" if states.ndim else "is no list of states"
+            )
+            raise InvalidInput.of_field(
+                "observation",
+                found,
+                fix="predict takes one state, action_values a list of them.",
+            )
+        if states.dtype.kind not in "iu":
+            raise InvalidInput.of_field("observation", f"is {states.dtype}, a state is a whole number")
         rows = states.astype(np.int64) - self.first_state
         if rows.size and not (rows.min() >= 0 and rows.max() < len(self.table)):
             last = self.first_state + len(self.table) - 1

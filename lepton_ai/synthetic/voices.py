@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lepton_ai.datasets.ready.sources import package_folder
 from lepton_ai.errors import FailedPrecondition, NotFound
+from lepton_ai.installed import package_folder
 
 INSTALL = "pip install --no-deps espeakng-loader==0.2.4 (or apt-get install espeak-ng)"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -53,6 +53,14 @@ def evaluate(
             task.update(metrics, outputs, batch)
     network.train(was_training)
     return {"loss": loss_sum / len(data), **{name: float(metric.compute()) for name, metric in metrics.items()}}
+
+
+def outputs_of(network: Any, task: Task, data: Prepared) -> Iterator[Tensor]:
+    """What the network answers first to all rows, batch by batch, in evaluation mode."""
+    network.eval()
+    with torch.inference_mode():
+        for batch in data.batches(_BATCH_SIZE):
+            yield run_network(network, batch, task)[task.outputs[0]]
 
 
 def _never() -> bool:

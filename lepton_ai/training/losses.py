@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -28,7 +29,8 @@ def focal(logits: Tensor, classes: Tensor, *, gamma: float = 2.0, reduction: str
 
 def log_cosh(output: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """The logarithm of the error's hyperbolic cosine: squared errors where they are small, absolute ones elsewhere."""
-    losses = torch.log(torch.cosh(output - target))
+    distance = (output - target).abs()
+    losses = distance + functional.softplus(-2 * distance) - math.log(2)  # the same, and finite for any error
     return losses.mean() if reduction == "mean" else losses
 
 

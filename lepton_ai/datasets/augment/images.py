@@ -74,7 +74,8 @@ class RandomCrop:
 class Colour:
     """Varies brightness, contrast and saturation, each by a factor up to `amount` above or below 1.
 
-    Each can be given its own amount. Grey pictures have no saturation. For pictures of bytes.
+    Each can be given its own amount. Grey pictures have no saturation. Pictures are of bytes, or of floats from 0 to 1
+    or to 255.
     """
 
     amount: float = 0.2
@@ -90,24 +91,21 @@ class Colour:
         return vary_pictures(batch, lambda pictures: self._vary(pictures, random))
 
     def _vary(self, pictures: Tensor, random: np.random.Generator) -> Tensor:
-        if pictures.dtype != torch.uint8:
-            raise InvalidInput(
-                "Colours are varied in pictures of bytes; these are normalised already.",
-                fix="Give the network UINT8 pictures and normalise them inside it, as CNN does.",
-            )
+        white = _white(pictures)
         brightness, contrast, saturation = (
             column(random.uniform(1 - amount, 1 + amount, len(pictures)), pictures)
             for amount in (self.amount if own is None else own for own in self._own)
         )
         # b·(c·(s·x + (1−s)·grey) + (1−c)·mean), with all that is one number a picture or pixel drawn together
-        values = pictures.to(torch.float32)
+        values = pictures.to(torch.float32, copy=True)
         if values.shape[3] == 1:
             mean = values.mean(dim=(1, 2, 3), keepdim=True)
-            return in_type(values.mul_(brightness * contrast).add_(brightness * (1 - contrast) * mean), pictures)
+            varied = values.mul_(brightness * contrast).add_(brightness * (1 - contrast) * mean)
+            return in_type(varied.clamp_(0, white), pictures)
         grey = (values @ torch.tensor(_LUMA)).unsqueeze(3)
         mean = grey.mean(dim=(1, 2, 3), keepdim=True)
         offset = grey.mul_(brightness * contrast * (1 - saturation)).add_(brightness * (1 - contrast) * mean)
-        return in_type(values.mul_(brightness * contrast * saturation).add_(offset), pictures)
+        return in_type(values.mul_(brightness * contrast * saturation).add_(offset).clamp_(0, white), pictures)
 
     @property
     def _own(self) -> tuple[float | None, float | None, float | None]:
@@ -137,6 +135,20 @@ class Cutout:
             return pictures.masked_fill(blank, _GREY_BYTE if pictures.dtype == torch.uint8 else 0)
 
         return vary_pictures(batch, vary)
+
+
+def _white(pictures: Tensor) -> int:
+    """The brightest value that there can be. Raises InvalidInput for floats that do not begin at black, 0."""
+    if pictures.dtype == torch.uint8:
+        return 255
+    darkest, brightest = (float(value) for value in torch.aminmax(pictures))
+    if darkest < 0 or brightest > 255:
+        raise InvalidInput(
+            f"Colours are varied in pictures from 0 (black) to 1 or to 255; these go from {darkest:.3g} to "
+            f"{brightest:.3g}, as normalised ones do.",
+            fix="Give the network pictures that are not normalised, and normalise them inside it, as CNN does.",
+        )
+    return 1 if brightest <= 1 else 255
 
 
 def _with_border(pictures: Tensor, pixels: int, *, axis: int) -> Tensor:

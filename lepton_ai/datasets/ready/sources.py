@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from lepton_ai.errors import NotFound
+from lepton_ai.installed import package_folder
 
 DATA_DIRECTORY_VARIABLE = "LEPTON_DATA_DIR"
 
@@ -74,9 +74,3 @@ def data_folders(folder: str) -> tuple[Path, ...]:
     """Where a set's files may lie in the user's own folder: in its own subfolder first."""
     directory = data_directory()
     return () if directory is None else (directory / folder, directory)
-
-
-def package_folder(name: str) -> Path | None:
-    """The folder of an installed top-level package, which is not imported for that."""
-    spec = find_spec(name)
-    return Path(spec.origin).parent if spec is not None and spec.origin else None

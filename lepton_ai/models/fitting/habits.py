@@ -116,6 +116,7 @@ FIT: Mapping[str, Habit] = {
     "loss_fn": Means("loss"),
     "class_weights": Means("class_weight"),
     "sample_weights": Means("sample_weight"),
+    "threshold": Means("thresholds"),
     "verbose": Means("progress", _progress),
     "enable_progress_bar": Means("progress", _progress),
     "random_state": Means("seed"),

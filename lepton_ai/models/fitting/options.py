@@ -18,7 +18,7 @@ from lepton_ai.plain import name_of
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
 
-_OF_FIT = ("validation", "augment", "class_weight", "sample_weight", "metrics")
+_OF_FIT = ("validation", "augment", "class_weight", "sample_weight", "metrics", "thresholds")
 _METRICS = {
     "acc": "accuracy",
     "categorical_accuracy": "accuracy",

@@ -48,7 +48,10 @@ def weigh_classes(rows: Prepared, task: Task, wanted: ClassWeight) -> Prepared:
     ids = rows.targets["class"]
     if isinstance(wanted, str) and wanted != "balanced":
         raise InvalidInput.of_field("class_weight", f"is {wanted!r}", fix='Give "balanced", or a weight a class.')
-    weights = _balanced(ids, len(task.classes)) if isinstance(wanted, str) else _by_class(task.classes, wanted)
+    if isinstance(wanted, str):
+        weights = _balanced(ids, len(task.classes))
+    else:
+        weights = by_class("class_weight", task.classes, wanted, otherwise=1.0)
     of_rows = weights[ids] * np.asarray(rows.targets.get(WEIGHT, 1), dtype=np.float64)
     return replace(rows, targets={**rows.targets, WEIGHT: checked_weights("class_weight", of_rows)})
 
@@ -60,17 +63,23 @@ def _balanced(ids: Array, classes: int) -> Floats:
     return weights
 
 
-def _by_class(classes: Sequence[str], wanted: Mapping[Any, float] | Sequence[float]) -> Floats:
-    given = _numbers("class_weight", list(wanted.values()) if isinstance(wanted, Mapping) else wanted)
+def by_class(
+    field: str, classes: Sequence[str], wanted: Mapping[Any, float] | Sequence[float], *, otherwise: float
+) -> Floats:
+    """A number a class, of those given in order, or by names or places of classes, which need not be all.
+
+    Raises InvalidInput for strange classes, and for as many numbers as there are not classes.
+    """
+    given = _numbers(field, list(wanted.values()) if isinstance(wanted, Mapping) else wanted)
     if not isinstance(wanted, Mapping):
         if given.shape != (len(classes),):
             raise InvalidInput.of_field(
-                "class_weight", f"has shape {list(given.shape)} for {len(classes)} classes", fix=_listed(classes)
+                field, f"has shape {list(given.shape)} for {len(classes)} classes", fix=_listed(classes)
             )
         return given
-    weights = np.ones(len(classes))
-    weights[_numbers_of(classes, list(wanted))] = given
-    return weights
+    numbers = np.full(len(classes), otherwise)
+    numbers[_numbers_of(field, classes, list(wanted))] = given
+    return numbers
 
 
 def _numbers(name: str, given: Any) -> Floats:
@@ -81,7 +90,7 @@ def _numbers(name: str, given: Any) -> Floats:
     return numbers
 
 
-def _numbers_of(classes: Sequence[str], keys: Sequence[Any]) -> list[int]:
+def _numbers_of(field: str, classes: Sequence[str], keys: Sequence[Any]) -> list[int]:
     """The classes that keys name, all by their names, or all by their numbers."""
     names = {name: number for number, name in enumerate(classes)}
     if all(class_name(key) in names for key in keys):
@@ -90,7 +99,7 @@ def _numbers_of(classes: Sequence[str], keys: Sequence[Any]) -> list[int]:
     numbers = [key for key in keys if isinstance(key, int | np.integer) and 0 <= key < len(classes)]
     if len(numbers) == len(keys):
         return [int(number) for number in numbers]
-    raise InvalidInput.of_field("class_weight", f"there is no class {strange!r}", fix=_listed(classes))
+    raise InvalidInput.of_field(field, f"there is no class {strange!r}", fix=_listed(classes))
 
 
 def _listed(classes: Sequence[str]) -> str:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lepton_ai.tensors import Array
-from lepton_ai.training.evaluation import evaluate, run_network
+from lepton_ai.training.evaluation import evaluate, outputs_of
 from lepton_ai.training.prepared import Prepared
-from lepton_ai.training.tasks import Classification, Regression, Task
+from lepton_ai.training.tasks import Classification, Regression
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lepton_ai.datasets import Dataset
 
-_BATCH_ROWS = 256
 JUDGED_TASKS = (Classification, Regression)
 """Tasks of which single rows can be wrong."""
 
@@ -63,7 +60,7 @@ def _judge_classes(
     network: nn.Module, task: Classification, prepared: Prepared, most: int
 ) -> tuple[tuple[Mistake, ...], int, Array]:
     """Mistakes are worst where the model is most certain of the wrong class."""
-    said = torch.cat([logits.softmax(dim=1) for logits in _outputs(network, task, prepared)])
+    said = torch.cat([logits.softmax(dim=1) for logits in outputs_of(network, task, prepared)])
     certainty, classes = said.max(dim=1)
     found, true = classes.numpy(), prepared.targets["class"].astype(np.int64)
     confusion = np.zeros((len(task.classes), len(task.classes)), dtype=np.int64)
@@ -76,7 +73,7 @@ def _judge_classes(
 
 def _judge_numbers(network: nn.Module, task: Regression, prepared: Prepared, most: int) -> tuple[Mistake, ...]:
     """Of several targets each row's worst one counts, measured by how much it varies."""
-    said = torch.cat(list(_outputs(network, task, prepared))).numpy().astype(np.float64)
+    said = torch.cat(list(outputs_of(network, task, prepared))).numpy().astype(np.float64)
     errors = said - prepared.targets["values"].astype(np.float64)
     sizes = np.abs(errors / np.asarray(task.std))
     worst_targets = sizes.argmax(axis=1)
@@ -86,10 +83,3 @@ def _judge_numbers(network: nn.Module, task: Regression, prepared: Prepared, mos
         name = f"{task.names[target]}: " if task.names else f"{target}: " if task.width > 1 else ""
         mistakes.append(Mistake(int(row), f"{name}{said[row, target]:.5g} ({errors[row, target]:+.3g})"))
     return tuple(mistakes)
-
-
-def _outputs(network: nn.Module, task: Task, prepared: Prepared) -> Iterator[Tensor]:
-    network.eval()
-    with torch.inference_mode():
-        for batch in prepared.batches(_BATCH_ROWS):
-            yield run_network(network, batch, task)[task.outputs[0]]

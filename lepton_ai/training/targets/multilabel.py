@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     from lepton_ai.datasets import Dataset
 
 
+THRESHOLD = 0.5
+"""Of labels that have none of their own."""
+
+
 class MultiLabel(Task):
     """Which of several labels every row has, any number of them; the network answers logits [N, labels].
 
+    A row has a label whose score reaches its threshold, which `thresholds` gives by the label's name.
     Metrics are "f1" over the labels, "accuracy", by what share single labels are right, and "exact", the share of rows
     of which all are.
     """
@@ -37,8 +42,9 @@ class MultiLabel(Task):
     losses = ("binary_cross_entropy",)
     heeds_weights = True
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], thresholds: Mapping[str, float] | None = None) -> None:
         self.classes = tuple(classes)
+        self.thresholds = dict(thresholds or {})
 
     @classmethod
     def of(cls, data: Dataset) -> MultiLabel:
@@ -87,15 +93,20 @@ class MultiLabel(Task):
         }
 
     def update(self, metrics: Mapping[str, torchmetrics.Metric], outputs: Outputs, batch: Batch) -> None:
+        limits = [self.thresholds.get(name, THRESHOLD) for name in self.classes]
+        scores = outputs["logits"].sigmoid()
+        said = (scores >= torch.tensor(limits, dtype=torch.float64, device=scores.device)).long()
         for metric in metrics.values():
-            metric.update(outputs["logits"].sigmoid(), batch.targets["labels"].long())
+            metric.update(said, batch.targets["labels"].long())
 
     def postprocess(self) -> tuple[list[dict[str, Any]], dict[str, bytes]] | None:
+        own = {name: limit for name, limit in self.thresholds.items() if limit != THRESHOLD}
         steps: list[dict[str, Any]] = [
             {"op": "sigmoid", "input": "logits"},
-            {"op": "multilabel", "labels": "labels.txt"},
+            {"op": "multilabel", "labels": "labels.txt", **({"thresholds": own} if own else {})},
         ]
         return steps, {"labels.txt": ("\n".join(self.classes) + "\n").encode()}
 
     def document(self) -> dict[str, Any]:
-        return {"name": self.name, "classes": list(self.classes)}
+        own = {"thresholds": self.thresholds} if self.thresholds else {}
+        return {"name": self.name, "classes": list(self.classes), **own}

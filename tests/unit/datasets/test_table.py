@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 import sys
 import textwrap
@@ -106,6 +107,48 @@ def test_json_lines_may_lack_fields_and_nest(tmp_path: Path) -> None:
 def test_a_wrong_json_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         read_table(write(tmp_path / "a.jsonl", f'{{"a": 1}}\n{line}\n'))
+
+
+@pytest.mark.parametrize("written", ['[{"文": "好"},\n {"文": "坏", "label": 1}]', '{"文": "好"}\n{"文": "坏"}'])
+def test_a_json_file_holds_a_list_of_rows_or_one_a_line(tmp_path: Path, written: str) -> None:
+    data = read_table(write(tmp_path / "a.json", f"\ufeff \n{written}\n"))
+    assert [row["文"] for row in data] == ["好", "坏"]
+
+
+def test_a_list_of_rows_may_be_longer_than_a_block(tmp_path: Path) -> None:
+    rows = [{"n": number, "文": "长文" * (number % 97), "signs": ']},\\" {['} for number in range(9_000)]
+    rows[4_000]["文"] = "很长" * 1_000_000
+    for path, indent in ((tmp_path / "a.json", None), (tmp_path / "b.json.gz", 2)):
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "wt", encoding="utf-8") as file:
+            json.dump(rows, file, ensure_ascii=False, indent=indent)
+        assert [(row["n"], row["文"]) for row in read_table(path)] == [(row["n"], row["文"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ('[{"a": 1}, {oops}]', "record 1: not JSON"),
+        ('[{"a": 1} {"a": 2}]', "record 1: not JSON"),
+        ('[{"a": 1}, {"a": 2}', "record 1: not JSON"),
+        ('[{"a": 1},]', "record 1: not JSON"),
+        ("[", "record 0: not JSON"),
+        ('[{"a": 1}, 2]', "record 1: not a JSON object"),
+        ('[{"a": 1}][{"a": 2}]', "goes on after its list"),
+        ('{"a": {"0": 1, "1": 2}}', "no list of objects.*orient='records'"),
+        ("[]", "is empty"),
+        ("", "no list of objects"),
+    ],
+)
+def test_a_wrong_list_of_rows_is_named(tmp_path: Path, written: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        read_table(write(tmp_path / "a.json", written))
+
+
+def test_json_beside_other_tables_of_a_folder_is_no_part_of_them(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "n,label\n1,x\n2,y\n")
+    write(tmp_path / "about.json", '{"licence": "CC0"}')
+    assert len(read_table(tmp_path)) == 2
 
 
 def test_mixed_types_name_the_column(tmp_path: Path) -> None:

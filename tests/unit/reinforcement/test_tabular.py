@@ -198,3 +198,21 @@ def test_the_summary_tells_what_it_is_and_how_it_does() -> None:
     agent.fit(150, seed=0)
     for part in ("QLearning on FrozenLake-v1", "left, down, right, up", "150 episodes", "gamma: 0.9"):
         assert part in agent.summary()
+
+
+@pytest.mark.parametrize("observation", [5, np.int64(5), np.uint8(5), np.array(5), np.array([5]), [5]])
+def test_a_state_may_be_a_number_or_an_array_of_one(observation: Any) -> None:
+    agent = QLearning("FrozenLake-v1")
+    agent.fit(50, seed=0)
+    assert agent.predict(observation) == agent.action_values([5])[0].argmax()
+
+
+@pytest.mark.parametrize(
+    ("observation", "word"),
+    [([0, 1], r"has shape \[2\]"), ([[0]], r"has shape \[1, 1\]"), (1.0, "is float64, a state is a whole number")],
+)
+def test_what_could_be_several_states_is_said_to_be_so(observation: Any, word: str) -> None:
+    agent = QLearning("FrozenLake-v1")
+    agent.fit(1, seed=0)
+    with pytest.raises(InvalidInput, match=word):
+        agent.predict(observation)

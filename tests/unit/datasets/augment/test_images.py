@@ -40,7 +40,7 @@ def test_the_seed_alone_decides_and_only_the_pictures_change(augment: Augment, c
     assert torch.equal(varied.targets["class"], batch.targets["class"])
 
 
-@pytest.mark.parametrize("augment", [Flip(), RandomCrop(3), Rotate(20), Cutout(0.5), Mixup()], ids=str)
+@pytest.mark.parametrize("augment", [Flip(), RandomCrop(3), Rotate(20), Colour(0.3), Cutout(0.5), Mixup()], ids=str)
 def test_pictures_of_floats_with_channels_in_front_are_varied_as_well(augment: Augment) -> None:
     bytes_behind = pictures()
     pixels = bytes_behind.inputs["image"].permute(0, 3, 1, 2).to(torch.float32).contiguous() / 255
@@ -102,8 +102,20 @@ def test_colours_keep_hues_of_grey_and_stay_within_bytes() -> None:
     assert bool((varied == varied[..., :1]).all())
     assert varied.float().std(dim=0).max() > 0
     assert torch.equal(vary(Colour(0.0), pictures()), pictures().inputs["image"])
-    with pytest.raises(InvalidInput, match="normalised already"):
-        vary(Colour(), Batch({"image": torch.rand(2, 4, 4, 3)}, {}))
+    with pytest.raises(InvalidInput, match="as normalised ones do"):
+        vary(Colour(), Batch({"image": torch.randn(2, 4, 4, 3)}, {}))
+
+
+@pytest.mark.parametrize("white", [1, 255])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_of_floats_vary_as_those_of_bytes(white: int, channels: int) -> None:
+    of_bytes = pictures(channels=channels)
+    pixels = of_bytes.inputs["image"].to(torch.float32) * (white / 255)
+    before = pixels.clone()
+    varied = vary(Colour(0.4), Batch({"image": pixels}, {}), seed=3)
+    expected = vary(Colour(0.4), of_bytes, seed=3).to(torch.float32) * (white / 255)
+    torch.testing.assert_close(varied, expected, atol=0.51 * white / 255, rtol=0)
+    assert torch.equal(pixels, before)
 
 
 def test_a_cutout_blanks_one_square() -> None:

