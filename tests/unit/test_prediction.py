@@ -132,7 +132,7 @@ def test_lists_that_are_no_arrays_are_refused_with_their_name(numbers: Any, prob
 
 def test_a_table_is_no_single_example() -> None:
     with pytest.raises(InvalidInput, match=r"inputs: is a table, not an example\. Send its rows: predict_batch"):
-        to_item(pa.table({"age": [1, 2]}))  # type: ignore[arg-type]
+        to_item(pa.table({"age": [1, 2]}))
 
 
 def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:
