@@ -105,6 +105,9 @@ def to_item(value: Input, *, item_id: str = "", texts_are_paths: bool = False) -
     """
     if texts_are_paths and isinstance(value, str):
         value = File(value)
+    if hasattr(value, "columns"):
+        fix = "Send its rows: predict_batch(model, table). What is one array: table.to_numpy()."
+        raise InvalidInput.of_field("inputs", "is a table, not an example", fix=fix)
     if hasattr(value, "to_dict") and hasattr(value, "index"):  # a row of a data frame of pandas
         value = value.to_dict()
     values = value if isinstance(value, Mapping) else {"": value}

@@ -125,7 +125,7 @@ def _box_lines(answer: Boxes) -> list[_Line]:
 
 
 def _text_lines(answer: Text) -> list[_Line]:
-    return [(answer.text, "" if answer.score is None else f"{answer.score:.1%}")]
+    return [(answer.text, "" if answer.score is None else f"{answer.score:.1%}")] if answer.text else []
 
 
 def _mask_lines(answer: Mask) -> list[_Line]:

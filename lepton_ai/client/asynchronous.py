@@ -20,6 +20,7 @@ from lepton_ai.client.deployments import Deployment, wait_until_served
 from lepton_ai.client.model_inputs import (
     ModelDescription,
     ModelInputs,
+    check_some,
     is_table,
     listed_examples,
     table_examples,
@@ -133,6 +134,7 @@ class AsyncClient:
             examples: list[Any] = list(table_examples(values, await self._described(model, end_s)))
         else:
             examples = listed_examples(values)
+        check_some(examples)
         paths = await self._texts_are_paths(model, examples, end_s)
         parts = list(in_calls([to_item(each, texts_are_paths=paths) for each in examples]))
         predict = self._predicting(model, top_k, outputs, end_s)

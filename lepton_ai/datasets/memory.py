@@ -18,6 +18,8 @@ from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect
 from lepton_ai.errors import InvalidInput
 
 _BATCH_ROWS = 1024
+UNNAMED_TARGET = "y"
+"""What targets are called that were given beside their inputs, without a name."""
 
 
 def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | None = None) -> Dataset:
@@ -29,7 +31,7 @@ def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | No
     """
     arrays = _columns(x)
     if y is not None:
-        target = target or "y"
+        target = target or UNNAMED_TARGET
         if target in arrays:
             raise InvalidInput.of_field(target, "is among the inputs as well", fix="Name the target: target=…")
         arrays[target] = y

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lepton_ai.errors import InternalError, InvalidInput
@@ -127,6 +128,11 @@ def test_lists_of_numbers_are_sent_as_the_arrays_that_they_write(numbers: Any) -
 def test_lists_that_are_no_arrays_are_refused_with_their_name(numbers: Any, problem: str) -> None:
     with pytest.raises(InvalidInput, match=f"x.*{problem}"):
         to_item({"x": numbers})
+
+
+def test_a_table_is_no_single_example() -> None:
+    with pytest.raises(InvalidInput, match=r"inputs: is a table, not an example\. Send its rows: predict_batch"):
+        to_item(pa.table({"age": [1, 2]}))
 
 
 def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:

@@ -101,6 +101,10 @@ def test_a_series_is_shortened_and_has_its_shape(capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_a_text_in_which_nothing_was_read_is_no_empty_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, Prediction(Text("", None), None, "p"))[1] == ["0.jpg", "nothing found"]
+
+
 def test_text_outputs_are_shown_as_texts(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, numbers(said=np.array([b"\xe4\xbd\xa0 [bold]"], np.object_)))[1] == ["0.jpg", "你 [bold]"]
 

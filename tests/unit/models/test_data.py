@@ -275,3 +275,18 @@ def test_a_plain_text_is_a_path_for_a_model_of_pictures_only(tmp_path: Path) -> 
         assert np.array_equal(model.predict(several)[0].outputs["logits"], wanted)
     with pytest.raises(InvalidInput, match=r"lepton_ai\.File"):
         model.predict({"image": str(paths[0])})
+
+
+def test_targets_are_named_by_a_list_of_columns() -> None:
+    frame = pd.DataFrame({"长": X[:, 0], "高": X[:, 1], "宽": X[:, 2]})
+    for data in (frame, pa.Table.from_pandas(frame), {name: frame[name].to_numpy() for name in frame}):
+        rows = as_dataset(data, ["高", "宽"])
+        assert [each.name for each in rows.schema if each.role == "input"] == ["长"]
+        assert rows.schema["y"].categories == ("高", "宽")
+        np.testing.assert_allclose(rows.target_values()[1], X[1, 1:3])
+    assert as_dataset(frame, frame[["宽"]].rename(columns={"宽": "重"})).schema["重"].role == "target"
+    assert as_dataset((frame, ["高", "宽"])).schema["y"].categories == ("高", "宽")
+    assert as_dataset((frame, "宽")).schema["宽"].role == "target"
+    with pytest.raises(InvalidInput, match="深: there is no such column"):
+        as_dataset(frame, ["高", "深"])
+    assert as_dataset(frame[:2], ["高", "宽"]).target_values() == ["高", "宽"], "one for each row is no list of columns"
