@@ -16,7 +16,7 @@ from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
 from lepton_ai.client.connections import Connections
-from lepton_ai.client.deployments import Deployment, wait_until_served
+from lepton_ai.client.deployments import Deployment, aliases_of, wait_until_served
 from lepton_ai.client.model_inputs import (
     ModelDescription,
     ModelInputs,
@@ -265,22 +265,32 @@ class AsyncClient:
             idempotent=False,
         )
 
-    async def set_alias(self, model: str, alias: str, version: int) -> registry_pb2.Model:
-        """Let "MODEL@ALIAS" mean this version; calls go to it where it is deployed. Raises NotFound, InvalidInput."""
+    async def aliases(self, model: str) -> dict[str, int]:
+        """The version for every alias of a model. Raises NotFound for a model that does not exist."""
+        (found,) = await self.models(check_name(model, field="model"))
+        return aliases_of(found)
+
+    async def set_alias(self, model: str, alias: str, version: int) -> dict[str, int]:
+        """Let "MODEL@ALIAS" mean this version; calls go to it where it is deployed. Returns all aliases of the model.
+
+        Raises NotFound, InvalidInput.
+        """
         request = registry_pb2.SetAliasRequest(model=check_name(model, field="model"), alias=alias)
         request.version = _checked_version(version)
-        return await self._registry(
+        changed = await self._registry(
             lambda stub, left_s: stub.SetAlias(request, timeout=left_s, metadata=self._proof), self._timeout_s
         )
+        return aliases_of(changed)
 
-    async def delete_alias(self, model: str, alias: str) -> registry_pb2.Model:
-        """Take an alias away from a model. Raises NotFound when it has none of this name."""
+    async def delete_alias(self, model: str, alias: str) -> dict[str, int]:
+        """Take an alias away from a model. Returns those it has left; raises NotFound when it has none of this name."""
         request = registry_pb2.DeleteAliasRequest(model=check_name(model, field="model"), alias=alias)
-        return await self._registry(
+        changed = await self._registry(
             lambda stub, left_s: stub.DeleteAlias(request, timeout=left_s, metadata=self._proof),
             self._timeout_s,
             idempotent=False,
         )
+        return aliases_of(changed)
 
     async def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """All models with their versions, or one of them. Raises NotFound for a name that does not exist."""

@@ -148,15 +148,20 @@ class Client:
         """See AsyncClient.undeploy."""
         self._run("undeploy", model)
 
-    def set_alias(self, model: str, alias: str, version: int) -> registry_pb2.Model:
-        """See AsyncClient.set_alias."""
-        changed: registry_pb2.Model = self._run("set_alias", model, alias, version)
-        return changed
+    def aliases(self, model: str) -> dict[str, int]:
+        """See AsyncClient.aliases."""
+        found: dict[str, int] = self._run("aliases", model)
+        return found
 
-    def delete_alias(self, model: str, alias: str) -> registry_pb2.Model:
+    def set_alias(self, model: str, alias: str, version: int) -> dict[str, int]:
+        """See AsyncClient.set_alias."""
+        aliases: dict[str, int] = self._run("set_alias", model, alias, version)
+        return aliases
+
+    def delete_alias(self, model: str, alias: str) -> dict[str, int]:
         """See AsyncClient.delete_alias."""
-        changed: registry_pb2.Model = self._run("delete_alias", model, alias)
-        return changed
+        aliases: dict[str, int] = self._run("delete_alias", model, alias)
+        return aliases
 
     def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """See AsyncClient.models."""

@@ -36,6 +36,11 @@ class Deployment:
         return cls(message.model, production.targets[0].version, message.generation, tuple(message.versions))
 
 
+def aliases_of(model: registry_pb2.Model) -> dict[str, int]:
+    """The version for every alias of a model, by the names."""
+    return dict(sorted(model.aliases.items()))
+
+
 async def wait_until_served(connections: Connections, deployment: Deployment, wait_s: float) -> None:
     """Wait until predictions with the version in production were seen to work.
 

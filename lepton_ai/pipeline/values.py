@@ -171,7 +171,7 @@ def _accept_one(name: str, value: RawValue, kind: str) -> RawValue:
             f"inputs.{name}",
             f"is {_describe(value)}, expected {_EXPECTED[kind]}",
             reason="WRONG_KIND",
-            fix=f"Send {_EXPECTED[kind]}.{_FILE_HINT if kind in FILE_KINDS and isinstance(value, str) else ''}",
+            fix=f"Send {_EXPECTED[kind]}.{_hint(kind, value)}",
         )
     return accepted
 
@@ -243,7 +243,15 @@ _EXPECTED = {
     "category": "a text, an integer or a boolean",
     "tensor": "a tensor or a number",
 }
-_FILE_HINT = " A text is not read as a path: in Python, name a file as lepton_ai.File(PATH)."
+_PATH_HINT = " A text is not read as a path: in Python, name a file as lepton_ai.File(PATH)."
+_PIXELS_HINT = " Pixels in an array become a picture, which is taken, by PIL.Image.fromarray(ARRAY)."
+
+
+def _hint(kind: str, value: RawValue) -> str:
+    """What else to do about a value that is no file, for what is often meant."""
+    if kind in FILE_KINDS and isinstance(value, str):
+        return _PATH_HINT
+    return _PIXELS_HINT if kind == "image" and isinstance(value, np.ndarray) else ""
 
 
 def _describe(value: RawValue) -> str:

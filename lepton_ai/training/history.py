@@ -50,7 +50,11 @@ class History:
         figures = self.epochs[number - 1] if 0 < number <= len(self) else {}
         told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if name not in _OF_THE_RUN)
         which = "best" if self.best_epoch is not None else "last"
-        return f"History({len(self)} epochs; {which} {number}: {told})" if figures else "History(0 epochs)"
+        return (
+            f"History({len(self)} epoch{'s' * (len(self) != 1)}; {which} {number}: {told})"
+            if figures
+            else "History(0 epochs)"
+        )
 
     def __iter__(self) -> Iterator[Mapping[str, float]]:
         return iter(self.epochs)

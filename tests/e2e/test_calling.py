@@ -154,6 +154,10 @@ def test_a_version_has_another_name_until_it_is_taken_away(platform: Platform) -
     answered = platform.lepton("predict", "churn@staging", "--input", "年龄=66", "--input", "城市=上海")
     assert answered.returncode == 0, answered.stderr
     assert platform.lepton("alias", "churn", "staging", "--delete").returncode == 0
+    with la.Client(platform.addresses) as client:
+        assert client.aliases("churn") == {"production": 1}
+        assert client.set_alias("churn", "next", 1) == {"next": 1, "production": 1}
+        assert client.delete_alias("churn", "next") == {"production": 1}
     assert "no alias staging" in platform.lepton("alias", "churn", "staging", "--delete").stderr
     unknown = platform.lepton("deploy", "nothing")
     assert "ListModels" not in unknown.stderr

@@ -28,12 +28,11 @@ def alias(model: str, name: str, version: int | None, *, delete: bool, as_json: 
         raise click.UsageError("Give NAME and VERSION to set an alias, NAME and --delete to take it away.")
     with client_for(home) as client:
         if delete:
-            changed = client.delete_alias(model, name)
+            aliases = client.delete_alias(model, name)
         elif version is not None:
-            changed = client.set_alias(model, name, version)
+            aliases = client.set_alias(model, name, version)
         else:
-            (changed,) = client.models(model)
-    aliases = dict(sorted(changed.aliases.items()))
+            aliases = client.aliases(model)
     if as_json:
         print_json({"model": model, "aliases": aliases})
     elif name:
