@@ -87,7 +87,7 @@ class TensorInput(ValueOperation):
     """Takes a tensor that the caller sends ready-made, after checking its dtype and shape.
 
     Floats of another width become those that are wanted: what NumPy makes by itself is FP64, what models take FP32.
-    Narrower whole numbers are widened, and an array of one number is that number where no dimension is wanted.
+    Narrower whole numbers are widened. A number and an array of one number are alike.
     """
 
     name: ClassVar[str] = "tensor"
@@ -110,8 +110,8 @@ class TensorInput(ValueOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         array = self._typed(values[0], call)
-        if not self.shape and array.shape == (1,):
-            array = array.reshape(())
+        if {array.shape, self.shape} == {(), (1,)}:
+            array = array.reshape(self.shape)
         fits = len(array.shape) == len(self.shape) and all(
             want in (UNKNOWN, have) for want, have in zip(self.shape, array.shape, strict=True)
         )

@@ -44,7 +44,9 @@ def fit(**options: Any) -> MLP:
         ({"gradient_clip_val": 1.0}, {"clip_norm": 1.0}),
         ({"precision": 16}, {"precision": "16-mixed"}),
         ({"precision": "bf16-true"}, {"precision": "bf16-true"}),
+        ({"validation_data": [X, Y]}, {"validation": (X, Y)}),
         ({"monitor": "val_loss"}, {"monitor": "validation_loss"}),
+        ({"monitor": "val_acc"}, {"monitor": "validation_accuracy"}),
         ({"optimizer": "Adam"}, {"optimizer": "adam"}),
         ({"metrics": "acc"}, {"metrics": ["acc"]}),
         ({"epochs": 2}, {"epochs": 2}),
@@ -72,7 +74,7 @@ def test_what_does_not_is_refused_with_what_to_write(said: dict[str, Any], told:
 
 
 def test_every_name_of_another_library_leads_to_an_argument_that_there_is() -> None:
-    ours = {"data", "targets", "validation", "class_weight", "sample_weight", "metrics"}
+    ours = {"data", "targets", "validation", "class_weight", "sample_weight", "metrics", "thresholds"}
     settings = {"epochs", "learning_rate", "loss", "progress", "seed", "clip_norm", "accumulate", "patience"}
     settings |= {"accelerator", "precision", "monitor", "callbacks", "optimizer"}
     assert {habit.ours for habit in FIT.values() if isinstance(habit, Means)} == ours | settings
