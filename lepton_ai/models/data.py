@@ -89,7 +89,7 @@ def _is_texts(array: np.ndarray[Any, Any], pipeline: Pipeline) -> bool:
 
 def _is_numbers(array: np.ndarray[Any, Any], pipeline: Pipeline) -> bool:
     """Whether an array holds a number for each of several examples, perhaps each in a list of its own."""
-    is_column = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    is_column = array.ndim in (1, 2) and array.size == len(array)
     return is_column and list(pipeline.inputs.values()) == ["number"]
 
 

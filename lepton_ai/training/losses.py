@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -28,7 +29,8 @@ def focal(logits: Tensor, classes: Tensor, *, gamma: float = 2.0, reduction: str
 
 def log_cosh(output: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """The logarithm of the error's hyperbolic cosine: squared errors where they are small, absolute ones elsewhere."""
-    losses = torch.log(torch.cosh(output - target))
+    sizes = (output - target).abs()  # the cosine itself is beyond FP32 from 89 on
+    losses = sizes + functional.softplus(-2 * sizes) - math.log(2)
     return losses.mean() if reduction == "mean" else losses
 
 
@@ -107,7 +109,7 @@ def _known_name(wanted: str, task: Task) -> str:
 
     Raises InvalidInput where there is none, and where it is for other targets than the task has.
     """
-    name = _ELSEWHERE.get(wanted.lower(), wanted)
+    name = _ELSEWHERE.get(wanted.lower(), wanted.lower())
     if name == "binary_cross_entropy" and isinstance(task, Classification) and len(task.classes) == 2:
         name = "cross_entropy"  # the same of two logits
     if name not in LOSSES:

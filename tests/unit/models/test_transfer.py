@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_a_base_that_does_not_exist_names_those_that_do() -> None:
 
 
 def test_numbers_are_learned_from_pictures_and_served(base: Path, tmp_path: Path) -> None:
-    pictures = [row["photo"] for row in stripes(2)]
+    pictures: list[Any] = [row["photo"] for row in stripes(2)]
     values = [1000.0 + 50 * (row % 2) for row in range(len(pictures))]
     data = from_rows(
         ({"photo": picture, "price": value} for picture, value in zip(pictures, values, strict=True)),
