@@ -138,11 +138,13 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
 
 def _check_texts(target: str, targets: Any) -> None:
     """Raises InvalidInput for an array of texts with gaps, which NumPy writes into it as if they were a name."""
-    missing = np.flatnonzero(targets == "nan") if isinstance(targets, np.ndarray) and targets.dtype.kind == "U" else ()
-    if len(missing):
+    if not isinstance(targets, np.ndarray) or targets.dtype.kind != "U":
+        return
+    missing = np.flatnonzero(targets == "nan")
+    if missing.size:
         raise InvalidInput.of_field(
             target,
-            f"{len(missing)} of {len(targets)} rows have the text 'nan', which NumPy makes of a missing value among "
+            f"{missing.size} of {len(targets)} rows have the text 'nan', which NumPy makes of a missing value among "
             f"texts, the first is row {missing[0]}",
             reason="MISSING_TARGET",
             fix="Leave these rows out; if it is a name, give a list.",
