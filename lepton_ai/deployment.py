@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from lepton_ai.reinforcement import Agent
 
 
-def load(path: Path | str) -> Any:
+def load(path: Path | str, *, module: nn.Module | None = None) -> Any:
     """Read what `save` wrote: a model of `lepton_ai.models`, or an agent of `lepton_ai.reinforcement`.
 
-    A package's folder stands for the trained model in it. Raises NotFound, InvalidInput for another kind of file or
-    folder, DataLoss for a damaged one.
+    A package's folder stands for the trained model in it. `module` is for models that `wrap` made, which need it.
+    Raises NotFound, InvalidInput for another kind of file or folder, DataLoss for a damaged one.
     """
     if Path(path).is_dir() or read_kind(path) != "agent":
-        return load_model(path)
+        return load_model(path, module=module)
     from lepton_ai.reinforcement import load as load_agent
 
     return load_agent(path)
@@ -49,6 +49,7 @@ def deploy(
     """
     if isinstance(model, str | Path):
         model = Package.read(model) if Path(model).is_dir() else load(model)
+    _check_deployable(model)
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
         package = _packed(model, Path(directory) / "package", name, description)
         version = client.push(package.directory)
@@ -63,6 +64,19 @@ def pull(model: str, *, module: nn.Module | None = None, addresses: Addresses | 
     """
     with tempfile.TemporaryDirectory(prefix="lepton-") as directory, Client(addresses) as client:
         return load_model(client.download(model, TRAINED_FILE, Path(directory) / TRAINED_FILE), module=module)
+
+
+def _check_deployable(model: object) -> None:
+    if isinstance(model, Package) or hasattr(model, "package"):
+        return
+    is_module = hasattr(model, "forward") and hasattr(model, "state_dict")
+    raise InvalidInput.of_field(
+        "model",
+        f"is a {type(model).__name__}, not a model, an agent, a package or the path of one",
+        fix="Wrap and train it: model = la.wrap(module), model.fit(…)."
+        if is_module
+        else "Export it to ONNX and write a package around it: docs/packages.md.",
+    )
 
 
 def _packed(model: Model | Agent | Package, directory: Path, name: str, description: str) -> Package:

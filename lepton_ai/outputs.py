@@ -65,20 +65,22 @@ class Outputs:
         return tuple(self.answer.boxes) if isinstance(self.answer, Boxes) else ()
 
     def draw(self, picture: Picture) -> Image:
-        """A copy of the picture, upright, with what was found in it: its boxes, with names and scores.
+        """A copy of the picture, upright, with what was found: boxes with names and scores, or a mask's areas.
 
         `picture` is what was sent: an image file's path or content, a Pillow image, or pixels uint8 [height, width, 3].
         Raises FailedPrecondition for an answer of another kind, the example's own error where it failed, and
-        InvalidInput for what is no picture.
+        InvalidInput for what is no picture, or not the one that a mask is of.
         """
-        from lepton_ai.drawing import draw_boxes  # Pillow only where something is drawn
+        from lepton_ai.drawing import draw_boxes, draw_mask  # Pillow only where something is drawn
 
         if isinstance(self.answer, Boxes):
             return draw_boxes(picture, self.answer.boxes)
+        if isinstance(self.answer, Mask):
+            return draw_mask(picture, self.answer)
         raise self.error or FailedPrecondition(
-            "The answer has no boxes to draw.",
+            "The answer has no boxes and no mask to draw.",
             reason="NOTHING_TO_DRAW",
-            fix="Draw the answers of a model whose package ends with the step detect.",
+            fix="Draw the answers of a model whose package ends with the step detect or mask.",
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -19,12 +19,16 @@ from lepton_ai.postprocessing.messages import read_answer
 from lepton_ai.tensors import Array, checked_text, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
-RawInput = bytes | str | float | int | bool | Path | File | np.ndarray[Any, Any] | np.generic | Scalar
-"""One value. A `Path` or `File` stands for the content of that file; a text is a text, whatever it looks like."""
+RawInput = (
+    bytes | str | float | int | bool | Path | File | np.ndarray[Any, Any] | np.generic | Scalar
+    | list[Any] | tuple[Any, ...]
+)  # fmt: skip
+"""One value. A `Path` or `File` stands for the content of that file; a text is a text, whatever it looks like.
+A list of numbers, or of such lists, is the array that it writes."""
 Input = RawInput | Mapping[str, RawInput | None]
 """One example: a value for a pipeline with a single input, else values by input name; None for a missing one."""
 
-_SENDABLE = "Send a text, a number, a boolean, bytes, a path or a NumPy array."
+_SENDABLE = "Send a text, a number, a boolean, bytes, a path, a NumPy array or a list of numbers."
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ def to_item(value: Input, *, item_id: str = "", texts_are_paths: bool = False) -
     """
     if texts_are_paths and isinstance(value, str):
         value = File(value)
+    if hasattr(value, "columns"):
+        fix = "Send its rows: predict_batch(model, table). What is one array: table.to_numpy()."
+        raise InvalidInput.of_field("inputs", "is a table, not an example", fix=fix)
     if hasattr(value, "to_dict") and hasattr(value, "index"):  # a row of a data frame of pandas
         value = value.to_dict()
     values = value if isinstance(value, Mapping) else {"": value}
@@ -122,11 +129,21 @@ def _to_value(value: RawInput, name: str) -> common_pb2.Value:
         return whole_number(int(value), name)
     if isinstance(value, float | np.floating):
         return common_pb2.Value(number=float(value))
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) or _is_of_numbers(value):
         return common_pb2.Value(tensor=to_proto(name, value))
     if (picture := picture_file(value)) is not None:
         return common_pb2.Value(data=picture)
     raise InvalidInput.of_field(_field(name), f"{type(value).__name__} cannot be sent", fix=_SENDABLE)
+
+
+def _is_of_numbers(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether a list, or the lists in it, begin with a number: others would hold several examples, such as texts."""
+    if not isinstance(value, list | tuple):
+        return False
+    first: Any = value
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    return isinstance(first, float | int | np.number)
 
 
 def whole_number(value: int, name: str) -> common_pb2.Value:

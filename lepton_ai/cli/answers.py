@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lepton_ai.cli.output import Column, make_table
 from lepton_ai.postprocessing.answers import Boxes, Embedding, Labels, Mask, Numbers, Series, Text
 
@@ -22,22 +20,32 @@ _WHOLE = 6
 """Up to how many elements of an output are all shown."""
 _FIRST = 3
 """How many are shown of a longer one, before its last."""
+_SIX_DIGITS, _ALL_DIGITS = 1e6, 1e15
+"""From where six digits do not reach the point, and from where not even a float's do."""
 
 
-def prediction_table(names: Sequence[str], predictions: Sequence[Prediction], *, framed: bool = True) -> RenderableType:
-    """A table that suits the kind of answer, with what was odd or went wrong; each input is named once."""
+def prediction_table(
+    names: Sequence[str], predictions: Sequence[Prediction], *, outputs: Sequence[str] = (), framed: bool = True
+) -> RenderableType:
+    """A table that suits the kind of answer, with what was odd or went wrong; each input is named once.
+
+    The model's `outputs` that were asked for stand beside the answer. Columns that hold nothing are left out.
+    """
     kind = next((type(each.answer) for each in predictions if each.answer is not None), None)
     described = _KINDS.get(kind) if kind is not None else None
     if described is None:
         return _output_table(names, predictions, framed=framed)
     columns, cells_of = described
-    rows: list[tuple[object, ...]] = []
+    rows: list[_Line] = []
     for name, prediction in zip(names, predictions, strict=True):
         lines = [] if prediction.answer is None else cells_of(prediction.answer)
         blank = ("",) * (len(columns) - 1)
         lines = [*lines, *((note, *blank) for note in _notes(prediction))] or [("nothing found", *blank)]
-        rows += [(name if rank == 0 else "", *each) for rank, each in enumerate(lines)]
-    return make_table([Column("Input", style="bold"), *columns], rows, framed=framed)
+        first, *others = lines
+        rows.append((name, *first, *_output_cells(prediction, outputs)))
+        rows += [("", *each, *([""] * len(outputs))) for each in others]
+    shown = [*columns, *(_output_column(output, predictions) for output in outputs)]
+    return make_table(*_filled([Column("Input", style="bold"), *shown], rows), framed=framed)
 
 
 def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str, Any]:
@@ -76,7 +84,8 @@ def meaning(prediction: Prediction) -> dict[str, Any]:
             return {"text": text, "score": score}
         case Mask() as mask:
             height, width = mask.classes.shape
-            return {"mask": {"width": width, "height": height, "areas": dict(_areas(mask))}}
+            areas = {mask.name_of(index): share for index, share in mask.areas()}
+            return {"mask": {"width": width, "height": height, "areas": areas}}
         case Embedding(values):
             return {"embedding": values.tolist()}
     return {}
@@ -87,7 +96,12 @@ def _label_lines(answer: Labels) -> list[_Line]:
 
 
 def _number_lines(answer: Numbers) -> list[_Line]:
-    return [(number.name, f"{number.value:.6g}", number.unit) for number in answer.numbers]
+    return [(number.name, _measured(number.value), number.unit) for number in answer.numbers]
+
+
+def _measured(value: float) -> str:
+    """Six digits, and of larger numbers all before the point: a price is read, not 1.23e+07."""
+    return f"{value:.0f}" if _SIX_DIGITS <= abs(value) < _ALL_DIGITS else f"{value:.6g}"
 
 
 def _series_lines(answer: Series) -> list[_Line]:
@@ -111,20 +125,11 @@ def _box_lines(answer: Boxes) -> list[_Line]:
 
 
 def _text_lines(answer: Text) -> list[_Line]:
-    return [(answer.text, "" if answer.score is None else f"{answer.score:.1%}")]
+    return [(answer.text, "" if answer.score is None else f"{answer.score:.1%}")] if answer.text else []
 
 
 def _mask_lines(answer: Mask) -> list[_Line]:
-    return [(name, f"{share:.1%}") for name, share in _areas(answer)]
-
-
-def _areas(mask: Mask) -> list[tuple[str, float]]:
-    """Each class that is there with its share of the picture, greatest first."""
-    classes, counts = np.unique(mask.classes, return_counts=True)
-    return [
-        (mask.names[index] if index < len(mask.names) else f"class {index}", count / mask.classes.size)
-        for count, index in sorted(zip(counts.tolist(), classes.tolist(), strict=True), reverse=True)
-    ]
+    return [(answer.name_of(index), f"{share:.1%}") for index, share in answer.areas()]
 
 
 def _embedding_lines(answer: Embedding) -> list[_Line]:
@@ -146,18 +151,22 @@ _KINDS: dict[type, tuple[Sequence[Column], Callable[[Any], list[_Line]]]] = {
 """For each kind of answer its columns, and the lines for one answer."""
 
 
+def _filled(columns: Sequence[Column], rows: Sequence[_Line]) -> tuple[list[Column], list[_Line]]:
+    """The input, the answer, and of the other columns those that hold something."""
+    kept = [index for index in range(len(columns)) if index < 2 or any(row[index] != "" for row in rows)]
+    return [columns[index] for index in kept], [tuple(row[index] for index in kept) for row in rows]
+
+
 def _output_table(names: Sequence[str], predictions: Sequence[Prediction], *, framed: bool) -> RenderableType:
     """A column for each output; one for notes where there are any, with a row for each."""
     outputs = list(dict.fromkeys(output for prediction in predictions for output in prediction.outputs))
     columns = [Column("Input", style="bold"), *(_output_column(output, predictions) for output in outputs)]
     if any(_notes(prediction) for prediction in predictions):
         columns.append(Column("Note"))
-    rows: list[tuple[object, ...]] = []
+    rows: list[_Line] = []
     for name, prediction in zip(names, predictions, strict=True):
-        given = prediction.outputs
-        values = [_shortened(given[output]) if output in given else "" for output in outputs]
         first, *others = _notes(prediction) or [""]
-        rows.append((name, *values, first)[: len(columns)])
+        rows.append((name, *_output_cells(prediction, outputs), first)[: len(columns)])
         rows += [("", *([""] * len(outputs)), note) for note in others]
     return make_table(columns, rows, framed=framed)
 
@@ -168,6 +177,11 @@ def _notes(prediction: Prediction) -> list[object]:
 
     errors = [] if prediction.error is None else [Text(str(prediction.error), style="red")]
     return [*errors, *(Text(anomaly, style="yellow") for anomaly in prediction.anomalies)]
+
+
+def _output_cells(prediction: Prediction, outputs: Sequence[str]) -> list[str]:
+    given = prediction.outputs
+    return [_shortened(given[output]) if output in given else "" for output in outputs]
 
 
 def _output_column(output: str, predictions: Sequence[Prediction]) -> Column:

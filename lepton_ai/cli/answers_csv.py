@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.cli.answers import elements, meaning
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.postprocessing.answers import Numbers, Series
 
 if TYPE_CHECKING:
     from lepton_ai.cli.examples import Example
     from lepton_ai.prediction import Prediction
+    from lepton_ai.tensors import Array
 
 
 def write_answers(path: Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
@@ -24,7 +26,8 @@ def write_answers(path: Path, examples: Sequence[Example], predictions: Sequence
     """
     given = [_told_apart(example.columns) for example in examples]
     answered = [_answer(prediction) for prediction in predictions]
-    header = list(dict.fromkeys(["input", *_names(given), *_names(answered), "anomalies", "error"]))
+    fullest_first = sorted(answered, key=len, reverse=True)  # which has the label columns of all, one after the other
+    header = list(dict.fromkeys(["input", *_names(given), *_names(fullest_first), "anomalies", "error"]))
     lines = [
         {"input": example.name, **row, **answer} for example, row, answer in zip(examples, given, answered, strict=True)
     ]
@@ -74,11 +77,17 @@ def _answer(prediction: Prediction) -> dict[str, Any]:
             if kind == "numbers"
             else {kind: _cell(content)}
         )
-    for name, array in prediction.outputs.items():
+    for name, array in _more_outputs(prediction).items():
         cells[f"output.{name}"] = elements(array.reshape(())) if array.size == 1 else _json(elements(array))
     cells["anomalies"] = "; ".join(prediction.anomalies)
     cells["error"] = "" if prediction.error is None else str(prediction.error)
     return cells
+
+
+def _more_outputs(prediction: Prediction) -> Mapping[str, Array]:
+    """The outputs that the answer itself does not tell."""
+    is_told = isinstance(prediction.answer, Numbers | Series) and len(prediction.outputs) == 1
+    return {} if is_told else prediction.outputs
 
 
 def _cell(value: Any) -> Any:

@@ -42,9 +42,10 @@ _SHOWN_TRACES = 3
 @click.option(
     "-k", "--top", "top_k", default=0, metavar="N", help="How many labels to show; default: what the model says."
 )
-@click.option(
-    "--draw", "drawing", type=click.Path(path_type=Path), help="Picture to write with the boxes found; or a folder."
-)
+@click.option("--output", "outputs", multiple=True, metavar="NAME",
+              help="An output of the model to show beside the answer; can be given several times.")  # fmt: skip
+@click.option("--draw", "drawing", type=click.Path(path_type=Path),
+              help="Picture to write with the boxes or areas found; or a folder.")  # fmt: skip
 @click.option("--csv", "csv_path", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="PATH",
               help="Write the answers to this CSV file, - for standard output.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="Trace the requests from here into Triton, and say how to see them.")
@@ -58,6 +59,7 @@ def predict(
     texts: tuple[str, ...],
     pairs: tuple[str, ...],
     top_k: int,
+    outputs: tuple[str, ...],
     csv_path: Path | None,
     drawing: Path | None,
     trace: bool,
@@ -74,8 +76,9 @@ def predict(
     """
     if not (files or texts or pairs):
         raise click.UsageError("Name at least one file, or - for standard input, or give a --text or an --input.")
+    asked = tuple(dict.fromkeys(outputs))
     with client_for(home, trace=trace, timeout_s=timeout_s) as client:
-        sent = _send(client, model, _examples(client, model, files, texts, pairs), top_k)
+        sent = _send(client, model, _examples(client, model, files, texts, pairs), top_k=top_k, outputs=asked)
     if not sent.examples:
         print_note("There is nothing to predict: no example was found.")
         return 1
@@ -90,7 +93,7 @@ def predict(
         print_json(answer_document([each.name for each in sent.examples], sent.answers))
     elif csv_path is None:
         names = [each.shown for each in sent.examples]
-        console().print(prediction_table(names, sent.predictions, framed=console().is_terminal))
+        console().print(prediction_table(names, sent.predictions, outputs=asked, framed=console().is_terminal))
     if not as_json:
         _print_summary(sent)
     if drawing is not None:
@@ -152,7 +155,7 @@ def _examples(
         yield from file_examples(files, client.describe(model))
 
 
-def _send(client: Client, model: str, examples: Iterator[Example], top_k: int) -> _Sent:
+def _send(client: Client, model: str, examples: Iterator[Example], **options: Any) -> _Sent:
     from lepton_ai.client.batches import by_itself
 
     sent = _Sent()
@@ -168,7 +171,7 @@ def _send(client: Client, model: str, examples: Iterator[Example], top_k: int) -
     few = len(first) < _SENT_AT_ONCE
     given = list(values(first)) if few else values(chain(first, examples))
     with _progress(len(first) if few else None) as advance:
-        for answer in client.answer_many(model, given, top_k=top_k, outputs=(), timeout_s=None):
+        for answer in client.answer_many(model, given, timeout_s=None, **options):
             plain = tuple(map(by_itself, answer.predictions))
             sent.answers.append(replace(answer, predictions=plain))
             advance(len(plain))

@@ -73,6 +73,8 @@ class TraceView:
             text.rstrip()
             text.no_wrap = True
             yield text
+        if longest > name_cells:  # a message may have been cut
+            yield from (Text(f"✗ {cause}", "red") for cause in _causes(self._tree.rows))
 
     def _headline(self, width: int) -> Iterator[Text]:
         tree = self._tree
@@ -131,9 +133,23 @@ def _label(span: SpanView, colour: str) -> Text:
         label.append(" (caller left)", "dim")
     if span.links:
         label.append(f" ({_counted(len(span.links), 'link')})", "dim")
-    if span.error and (message := span.tag("otel.status_description")):
-        label.append(f": {clean(str(message))[:_MAX_MESSAGE_CHARS]}", "red")
+    if message := _message(span):
+        label.append(f": {message[:_MAX_MESSAGE_CHARS]}", "red")
     return label
+
+
+def _message(span: SpanView) -> str:
+    """What went wrong in a span, as far as it says so."""
+    message = span.tag("otel.status_description") if span.error else None
+    return clean(str(message)) if message else ""
+
+
+def _causes(rows: Sequence[Row]) -> list[str]:
+    """What went wrong where it began: in failed spans that no failed one comes below."""
+    failed = [(row.depth, row.span) for row in rows if row.span is not None and row.span.error]
+    depths = [*(depth for depth, _ in failed[1:]), 0]
+    causes = (_message(span) for (depth, span), below in zip(failed, depths, strict=True) if below <= depth)
+    return [cause for cause in dict.fromkeys(causes) if cause]
 
 
 def _guides(depths: Sequence[int]) -> list[str]:

@@ -20,6 +20,7 @@ from lepton_ai.client.deployments import Deployment, wait_until_served
 from lepton_ai.client.model_inputs import (
     ModelDescription,
     ModelInputs,
+    check_some,
     is_table,
     listed_examples,
     table_examples,
@@ -96,7 +97,8 @@ class AsyncClient:
         outputs: Sequence[str] = (),
         timeout_s: float | None = None,
     ) -> Prediction:
-        """The model's answer for one example: a file, bytes, a text, a number, or a mapping of inputs by name.
+        """The model's answer for one example: a file, bytes, a text, a number, an array or a list of numbers,
+        or a mapping of inputs by name.
 
         `model` is NAME, NAME@VERSION or NAME@ALIAS. A file is a `pathlib.Path` or a `File`; a plain text is its path
         only for a model that takes nothing but a picture or a sound, and never in a mapping.
@@ -132,6 +134,7 @@ class AsyncClient:
             examples: list[Any] = list(table_examples(values, await self._described(model, end_s)))
         else:
             examples = listed_examples(values)
+        check_some(examples)
         paths = await self._texts_are_paths(model, examples, end_s)
         parts = list(in_calls([to_item(each, texts_are_paths=paths) for each in examples]))
         predict = self._predicting(model, top_k, outputs, end_s)

@@ -80,6 +80,8 @@ def _weight(value: Any) -> int:
             return path.stat().st_size
         except (OSError, ValueError):
             return 0
+    if isinstance(value, list | tuple):
+        return len(value) * _weight(value[0]) if value else 0
     return len(value) if isinstance(value, bytes | str) else int(getattr(value, "nbytes", 8))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Si
 from dataclasses import dataclass, field
 from typing import Any
 
-from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.errors import FailedPrecondition, InvalidInput, LeptonError
 from lepton_ai.prediction import Input, takes_only_a_file, to_examples
 from lepton_ai.v1 import inference_pb2
 
@@ -38,7 +38,7 @@ class ModelDescription:
         return cls(
             message.model_name,
             message.model_version,
-            dict(message.input_kinds),
+            dict(sorted(message.input_kinds.items())),  # which have no order in messages
             frozenset(message.read_inputs),
             message.answer_kind,
             message.answer_description,
@@ -105,6 +105,12 @@ def table_examples(table: Any, described: ModelDescription) -> Iterable[Input]:
 def listed_examples(values: Any) -> list[Input]:
     """The examples of a list, a series of pandas or Polars, or an array, one by one. Raises InvalidInput for others."""
     return to_examples(values.to_list() if hasattr(values, "to_list") else values)
+
+
+def check_some(examples: Sequence[Any]) -> None:
+    """Raises InvalidInput where there is nothing to predict."""
+    if not examples:
+        raise InvalidInput.of_field("values", "holds no example", reason="NO_INPUT", fix="Give at least one.")
 
 
 def many_examples(values: Any) -> Iterable[Any]:

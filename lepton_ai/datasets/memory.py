@@ -19,6 +19,8 @@ from lepton_ai.errors import InvalidInput
 
 _BATCH_ROWS = 1024
 _TWICE = "Drop it from the inputs if it is the target, else rename one of them."
+UNNAMED_TARGET = "y"
+"""What targets are called that were given beside their inputs, without a name."""
 
 
 def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | None = None) -> Dataset:
@@ -30,7 +32,7 @@ def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | No
     """
     arrays = _columns(x)
     if y is not None:
-        target = target or "y"
+        target = target or UNNAMED_TARGET
         if target in arrays:
             raise InvalidInput.of_field(target, "is among the inputs as well", fix=_TWICE)
         arrays[target] = y

@@ -15,6 +15,7 @@ from lepton_ai.datasets.dataset import Dataset
 from lepton_ai.datasets.schema import Column, Kind, Schema, unknown_column
 from lepton_ai.datasets.table import table_batches
 from lepton_ai.datasets.texts.column_survey import MISSING_WORDS
+from lepton_ai.errors import InvalidInput
 from lepton_ai.file import FILE_KINDS, File
 from lepton_ai.pipeline.reading import Reading
 from lepton_ai.pipeline.values import RawValue
@@ -65,13 +66,19 @@ def _frame_data(frame: Any, kinds: Mapping[str, str]) -> Dataset:
 
 
 def _chosen(names: tuple[str, ...], kinds: Mapping[str, str]) -> dict[str, str]:
-    """The column for every input."""
+    """The column for every input, in the order of the table."""
     if len(names) == 1 and len(kinds) == 1:
         return {next(iter(kinds)): names[0]}
-    for name in kinds:
+    for name, kind in kinds.items():
+        if name not in names and len(kinds) == 1 and kind == "tensor":
+            raise InvalidInput(
+                f"The model takes an array, {name}; this table has a column for each number.",
+                reason="WRONG_COLUMNS",
+                fix="Send the array itself: of a data frame table.to_numpy(), in a .json file as lists of numbers.",
+            )
         if name not in names:
             raise unknown_column(name, names)
-    return {name: name for name in kinds}
+    return {name: name for name in names if name in kinds}
 
 
 def _rows(

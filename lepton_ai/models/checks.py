@@ -53,6 +53,8 @@ def read_picture_shape(shape: Any, *, multiple_of: int = 1, least: int = 8) -> t
     parts = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
     fits = len(parts) == 3 and all(map(_is_count, parts)) and parts[2] in (1, 3)
     fits = fits and all(side >= least and side % multiple_of == 0 for side in parts[:2])
+    if not fits and len(parts) == 3 and parts[0] in (1, 3):
+        allowed += f", which are last here: {(*parts[1:], parts[0])}"
     check("input_shape", parts or shape, fits, allowed)
     height, width, channels = parts
     return int(height), int(width), int(channels)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -17,7 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from lepton_ai.datasets import Cleaned, Dataset, from_arrays, from_rows
 from lepton_ai.datasets.arrow.foreign import frame_columns, is_frame
 from lepton_ai.datasets.inference import infer_column
+from lepton_ai.datasets.memory import UNNAMED_TARGET
 from lepton_ai.datasets.model_rows import ModelRow, model_rows
+from lepton_ai.datasets.schema import unknown_column
 from lepton_ai.errors import InvalidInput
 from lepton_ai.file import File
 from lepton_ai.pipeline import Pipeline, RawValue, raw_inputs
@@ -32,13 +35,14 @@ Examples = Input | Tensor | Sequence[Input] | Iterable[Any] | Dataset
 def as_dataset(data: Data, targets: Any = None) -> Dataset:
     """Rows as a data set; a data set as it is. A DataLoader stands for the data set that it loads.
 
-    The target of columns is the one that `targets` names, else the one with a usual name: label, target, y, class …
+    The target of columns is the one that `targets` names, or those of a list of names; else the one with a usual name:
+    label, target, y, class …
     Raises InvalidInput for what holds no rows.
     """
     if isinstance(targets, str):
         return _with_target_column(data, targets)
     if targets is not None:
-        return _with_targets(data, targets)
+        return _with_targets(*(_parted(data, targets) or (data, targets)))
     if isinstance(data, Dataset):
         return data
     if isinstance(data, Cleaned):  # what data.clean() gives: the data and a report
@@ -48,7 +52,7 @@ def as_dataset(data: Data, targets: Any = None) -> Dataset:
     if isinstance(data, TensorDataset):
         return as_dataset(data.tensors)
     if isinstance(data, tuple) and len(data) == 2:
-        return _with_targets(*data)
+        return as_dataset(*data)
     if is_frame(data) or isinstance(data, Mapping | np.ndarray | Tensor):
         return from_arrays(data)
     return _from_examples(data)
@@ -113,6 +117,21 @@ def _with_target_column(data: Data, name: str) -> Dataset:
     return rows.with_schema(schema)
 
 
+def _parted(data: Any, names: Any) -> tuple[dict[str, Any], pa.Table] | None:
+    """Inputs and targets, where `names` is a list of columns of the data, and no text for each of the rows."""
+    if not (isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names)):
+        return None
+    if not (is_frame(data) or isinstance(data, Mapping)):
+        return None
+    columns = as_dataset(data).table
+    if len(names) == len(columns) or not set(names) & set(columns.column_names):
+        return None
+    for name in names:
+        if name not in columns.column_names:
+            raise unknown_column(name, columns.column_names)
+    return {name: columns.column(name) for name in columns.column_names if name not in names}, columns.select(names)
+
+
 def _with_targets(inputs: Any, targets: Any) -> Dataset:
     if isinstance(inputs, Dataset):
         raise InvalidInput.of_field(
@@ -121,12 +140,14 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
             fix='Name it: data.with_schema(data.schema.with_roles(NAME="target")).',
         )
     name = getattr(targets, "name", None)  # of a column of a data frame
-    target = name if isinstance(name, str) and name else "y"
+    target = name if isinstance(name, str) and name else UNNAMED_TARGET
     names: tuple[str, ...] = ()
     if is_frame(targets):
         columns = frame_columns(targets)
         names = tuple(map(str, columns)) if len(columns) > 1 else ()
-        targets = targets.to_numpy() if names else next(iter(columns.values()))
+        first = next(iter(columns))
+        target = target if names or name else first
+        targets = np.stack([each.to_numpy() for each in columns.values()], axis=1) if names else columns[first]
     _check_texts(target, targets)
     if isinstance(targets, list | tuple) and _are_vectors(targets):
         targets = np.array(targets)
@@ -182,7 +203,7 @@ def _from_examples(data: Any) -> Dataset:
 
 
 def _record(example: Any, target: Any) -> dict[str, Any]:
-    return {**example, "y": target} if isinstance(example, Mapping) else {"x": example, "y": target}
+    return {**(example if isinstance(example, Mapping) else {"x": example}), UNNAMED_TARGET: target}
 
 
 def _iterate(data: Any) -> Iterator[Any]:

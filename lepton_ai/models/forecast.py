@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
+from lepton_ai.datasets.arrow.foreign import is_frame
 from lepton_ai.datasets.augment.compose import Wanted
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import Evaluation
-from lepton_ai.models.fitting.habits import EVALUATE, FIT, taking
+from lepton_ai.models.data import as_dataset
+from lepton_ai.models.fitting.habits import EVALUATE, FIT, PREDICT, taking
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline
 from lepton_ai.models.recurrent import moments_of
-from lepton_ai.models.windows import PAST, Series, SeriesData, series_of
+from lepton_ai.models.windows import PAST, Series, SeriesData, series_of, steps_of
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import Array
 from lepton_ai.training.forecasts import Forecast
@@ -73,6 +75,21 @@ class Forecaster(Model):
         _check_no_targets(targets)
         self._trained()
         return super().evaluate(self._windows(data), batch_size=batch_size)
+
+    @taking(PREDICT)
+    def predict(self, inputs: Any, *, top_k: int = 0) -> Any:
+        """The forecast from the last values, see `Model.predict`; several for a list of arrays.
+
+        A table with the columns that were learned from, or a series of pandas or Polars, is one example; with groups a
+        table holds as many.
+        """
+        if isinstance(self.task, Forecast) and _is_of_steps(inputs):
+            data = as_dataset(inputs)
+            parts = steps_of(data, self.task.inputs)
+            inputs = parts if data.schema.with_role("group") is not None else parts[0]
+        elif hasattr(inputs, "to_numpy"):
+            inputs = inputs.to_numpy()
+        return super().predict(inputs, top_k=top_k)
 
     def prepare(self, data: Dataset) -> Pipeline:
         column = data.schema[PAST]
@@ -161,6 +178,11 @@ class ForecastNetwork(nn.Module):
         straight = self.linear(own.transpose(1, 2)).transpose(1, 2)
         answer: Tensor = last.index_select(2, self.places) + (straight + bent) * self.change
         return answer
+
+
+def _is_of_steps(inputs: object) -> bool:
+    """Whether this is a table with a step in time a row, and not one of windows."""
+    return is_frame(inputs) or (isinstance(inputs, Dataset) and PAST not in inputs.schema.names)
 
 
 def _check_no_targets(targets: object) -> None:

@@ -136,10 +136,13 @@ def _check(answers: Mapping[str, Any], learned: str, *, rows: int, task: Purpose
         fitting += [(rows,), (rows, 1)]
     if shape not in fitting:
         found = "no tensor" if shape is None else f"[N, {', '.join(map(str, shape[1:]))}]"
+        others = ", ".join(repr(name) for name in answers if name != learned)
+        which = f", or call the one of {others} that is learned {task.outputs[0]!r}" if others else ""
+        last = "Change the module's last layer" if task.width > 1 else "Answer one number a row"
         raise InvalidInput(
-            f"The module answers {found}, {task.name} takes [N, {task.width}].",
+            f"The module answers {found}{f' as {learned!r}' if others else ''}, {task.name} takes [N, {task.width}].",
             reason="MODULE_MISFIT",
-            fix="Change the module's last layer." if task.width > 1 else "Answer one number a row.",
+            fix=f"{last}{which}.",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,6 +114,21 @@ def series_of(data: SeriesData) -> Series:
     table = pa.table({f"series {number}": column for number, column in enumerate(columns)})
     schema = Schema(tuple(Column(name, "number") for name in table.column_names))
     return Series.of(Dataset(table, schema, name="series"))
+
+
+def steps_of(data: Dataset, names: Sequence[str]) -> list[Array]:
+    """For every group the steps [steps, series] of these series, in the order of time: what a forecaster looks back on.
+
+    The only column stands for the only series, whatever its name. Raises InvalidInput for columns that are lacking or
+    hold no numbers, and for gaps.
+    """
+    _check_times(data)
+    own = data.schema.names if len(names) == len(data.schema.names) == 1 else names
+    strange = next((name for name in own if data.schema[name].kind in ("text", "image", "sound")), None)
+    if strange is not None:
+        raise InvalidInput.of_field(strange, "holds no numbers", reason="WRONG_COLUMNS")
+    values = np.stack([_numbers(data, name) for name in own], axis=1)
+    return [values[rows] for rows in _order(data)]
 
 
 def _check_times(data: Dataset) -> None:

@@ -85,7 +85,7 @@ class Wrapped(Model):
             raise FailedPrecondition(
                 f"The file holds the weights of a module of yours, {self.config['module_name']}, but not its code.",
                 reason="MODULE_NEEDED",
-                fix="Pass one: lepton_ai.models.Wrapped.load(path, module=…).",
+                fix="Pass one: la.load(path, module=…), or Wrapped.load(path, module=…).",
             )
         if self.pipeline is None or self.task is None:
             raise FailedPrecondition(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from lepton_ai.pipeline.operation import UNKNOWN, Call, Misfit, Spec, ValueOperation, expect
@@ -12,6 +13,8 @@ from lepton_ai.tensors import DTYPES, dtype_name, numpy_dtype
 
 Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4096)]
 
+_BECOMES = {"f": "f", "i": "iuf", "u": "iuf"}
+"""By NumPy's letters: what floats and whole numbers may become."""
 _TENSOR_DTYPES = tuple(dtype for dtype in DTYPES if dtype != "BF16")  # which numpy lacks
 
 
@@ -87,7 +90,8 @@ class TensorInput(ValueOperation):
     """Takes a tensor that the caller sends ready-made, after checking its dtype and shape.
 
     Floats of another width become those that are wanted: what NumPy makes by itself is FP64, what models take FP32.
-    Narrower whole numbers are widened. A number and an array of one number are alike.
+    Whole numbers, which JSON and Python write for floats too, become what is wanted where that is the same number.
+    A number and an array of one number are alike.
     """
 
     name: ClassVar[str] = "tensor"
@@ -129,12 +133,35 @@ class TensorInput(ValueOperation):
         sent, wanted = dtype_name(array.dtype), numpy_dtype(self.dtype)
         if sent == self.dtype:
             return array
-        is_widened = array.dtype.kind in "iu" and wanted.kind in "iu" and np.can_cast(array.dtype, wanted)
-        if not is_widened and (array.dtype.kind != "f" or wanted.kind != "f"):
+        if wanted.kind not in _BECOMES.get(array.dtype.kind, ""):
             raise call.refusal(f"is {sent}, expected {self.dtype}", reason="WRONG_DTYPE", fix=f"Send {self.dtype}.")
         call.check_tensor(array.size, wanted.itemsize)
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is flagged
-            return array.astype(wanted)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, which is flagged
+            typed = array.astype(wanted)
+            changed = [] if array.dtype.kind == "f" else np.argwhere(~_is_same(array, typed))[:1].tolist()
+        if changed:
+            raise call.refusal(
+                f"is {sent}, and its element {changed[0]} is a number that {self.dtype} does not have",
+                reason="WRONG_DTYPE",
+                fix=f"{self.dtype} has {_whole_numbers(wanted)}. Send {self.dtype} to say which number is meant.",
+            )
+        return typed
+
+
+def _is_same(whole: npt.NDArray[Any], typed: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """For each whole number whether it is still the same in its new type."""
+    same: npt.NDArray[np.bool_] = (typed.astype(whole.dtype) == whole) & ((typed < 0) == (whole < 0))
+    if typed.dtype.kind == "f":  # beyond its range a float does not come back alike on all machines
+        same = same & (np.abs(typed) < 2.0 ** (8 * whole.itemsize - (whole.dtype.kind == "i")))
+    return same
+
+
+def _whole_numbers(dtype: np.dtype[Any]) -> str:
+    """Which whole numbers a type has, the first that it lacks left out."""
+    if dtype.kind == "f":
+        return f"all whole numbers up to {2 << np.finfo(dtype).nmant}, and few beyond"
+    limits = np.iinfo(dtype)
+    return f"the whole numbers from {limits.min} to {limits.max}"
 
 
 def _pixels(spec: Spec) -> Spec:

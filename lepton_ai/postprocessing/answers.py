@@ -97,6 +97,16 @@ class Mask:
     names: Sequence[str] = ()
     """Of the classes, by index; empty when the package names none."""
 
+    def name_of(self, index: int) -> str:
+        """The name of a class, or which one it is."""
+        return self.names[index] if index < len(self.names) else f"class {index}"
+
+    def areas(self) -> list[tuple[int, float]]:
+        """Each class that is there with its share of the picture, greatest first."""
+        classes, counts = np.unique(self.classes, return_counts=True)
+        found = sorted(zip(counts.tolist(), classes.tolist(), strict=True), reverse=True)
+        return [(index, count / self.classes.size) for count, index in found]
+
 
 @dataclass(frozen=True, slots=True)
 class Embedding:

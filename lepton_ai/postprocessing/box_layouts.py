@@ -106,7 +106,10 @@ class Rows(BoxLayout):
 
 @dataclass(frozen=True, slots=True)
 class Separate(BoxLayout):
-    """Outputs for boxes [N, num, 4] and scores: [N, num] with classes [N, num], or [N, num, classes]."""
+    """Outputs for boxes [N, num, 4] and scores: [N, num] with classes [N, num], or [N, num, classes].
+
+    Where there are neither classes nor scores of several, there is a single class.
+    """
 
     boxes: str
     scores_output: str
@@ -122,7 +125,7 @@ class Separate(BoxLayout):
         if not _fits(boxes, (-1, -1, 4)):
             raise _misfit("boxes", boxes, "boxes are [pictures, boxes, 4]", dimensions=3)
         if self.classes is None:
-            _check_class_scores(outputs[self.scores_output], self.scores, class_count)
+            _check_class_scores(outputs[self.scores_output], boxes.shape[1], self.scores, class_count)
         else:
             for parameter, name in (("scores", self.scores_output), ("classes", self.classes)):
                 if not _fits(outputs[name], (-1, boxes.shape[1])):
@@ -137,8 +140,7 @@ class Separate(BoxLayout):
         boxes = _numbers(outputs, self.boxes, (None, None, 4))
         classes: npt.NDArray[np.integer[Any]] | Floats
         if self.classes is None:
-            raw = _numbers(outputs, self.scores_output, (*boxes.shape[:2], None))
-            scores, classes = self.scores.best(raw)
+            scores, classes = self.scores.best(_class_scores(outputs, self.scores_output, boxes))
         else:
             scores = _numbers(outputs, self.scores_output, boxes.shape[:2])
             scores = sigmoid(scores) if self.scores.activation == "sigmoid" else scores
@@ -222,11 +224,11 @@ class Ssd(BoxLayout):
         if boxes.shape[1] not in (-1, len(self.anchors)):
             problem = f"are {len(self.anchors)}, output {boxes.name} has {boxes.shape[1]} boxes"
             raise Misfit("anchors", problem, fix="Pack the anchors that belong to the model.")
-        _check_class_scores(outputs[self.scores_output], self.scores, class_count)
+        _check_class_scores(outputs[self.scores_output], len(self.anchors), self.scores, class_count)
 
     def found(self, outputs: Mapping[str, Array], class_count: int | None) -> Found:
         offsets = _numbers(outputs, self.boxes, (None, len(self.anchors), 4))
-        scores, classes = self.scores.best(_numbers(outputs, self.scores_output, (*offsets.shape[:2], None)))
+        scores, classes = self.scores.best(_class_scores(outputs, self.scores_output, offsets))
         centres, sizes = self.anchors[:, :2], self.anchors[:, 2:]
         with np.errstate(over="ignore"):  # infinity, which the caller looks for
             decoded = (
@@ -236,11 +238,16 @@ class Ssd(BoxLayout):
         return Found(np.concatenate(decoded, axis=-1), scores, classes)
 
 
-def _check_class_scores(spec: OutputSpec, scores: ClassScores, class_count: int | None) -> None:
-    if not _fits(spec, (-1, -1, -1)):
-        fix = "Name the output with the `classes` when there is one score a box."
-        raise _misfit("scores", spec, "scores of classes are [pictures, boxes, classes]", fix=fix)
-    columns = spec.shape[2]
+def _check_class_scores(spec: OutputSpec, places: int, scores: ClassScores, class_count: int | None) -> None:
+    is_plain = class_count in (None, 1) and scores.background is None and _fits(spec, (-1, places))
+    if not is_plain and not _fits(spec, (-1, places, -1)):
+        fix = "Name the output with the `classes` when there is one score a box; a single class needs none."
+        count = "" if places < 0 else f", here of {places} boxes"
+        raise _misfit("scores", spec, f"scores of classes are [pictures, boxes, classes]{count}", fix=fix)
+    columns = 1 if is_plain else spec.shape[2]
+    if columns == 1 and scores.activation == "softmax":
+        problem = f"softmax makes 1 of every score of a single class, of which output {spec.name} is"
+        raise Misfit("activation", problem, fix="Say sigmoid for logits, none for probabilities.")
     if scores.background is not None and -1 < columns <= scores.background:
         problem = f"is {scores.background}, output {spec.name} has {columns} classes, from 0"
         raise Misfit("background", problem, fix=f"Give one from 0 to {columns - 1}, or none.")
@@ -249,6 +256,13 @@ def _check_class_scores(spec: OutputSpec, scores: ClassScores, class_count: int 
         problem = f"names {class_count} classes, output {spec.name} has {scores.count(columns)}{without}"
         fix = "Pack the labels file that belongs to the model, without the background; `background` says which that is."
         raise Misfit("labels", problem, fix=fix)
+
+
+def _class_scores(outputs: Mapping[str, Array], name: str, boxes: Floats) -> Floats:
+    """Scores [N, num, classes] of boxes [N, num, 4]; those of a single class may come as [N, num]."""
+    if np.ndim(only_output(outputs, name, "detect")) == 2:
+        return _numbers(outputs, name, boxes.shape[:2])[..., np.newaxis]
+    return _numbers(outputs, name, (*boxes.shape[:2], None))
 
 
 def _fits(spec: OutputSpec, wanted: tuple[int, ...]) -> bool:

@@ -59,7 +59,8 @@ class Detect(AnswerStep):
     layout: Literal["rows", "separate", "yolo", "ssd"] = Field(
         description="How the model lays out what it found. rows: [N, boxes, 6], four numbers of the box, score, class. "
         "separate: outputs for boxes [N, boxes, 4] and scores, [N, boxes] with classes [N, boxes] or "
-        "[N, boxes, classes]. yolo: a raw head [N, 4 + classes, places] or [N, places, 4 + classes]. "
+        "[N, boxes, classes]; [N, boxes] alone of a single class. "
+        "yolo: a raw head [N, 4 + classes, places] or [N, places, 4 + classes]. "
         "ssd: offsets [N, anchors, 4] from anchors, and scores [N, anchors, classes]."
     )
     input: Name | None = Field(

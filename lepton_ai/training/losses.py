@@ -29,8 +29,8 @@ def focal(logits: Tensor, classes: Tensor, *, gamma: float = 2.0, reduction: str
 
 def log_cosh(output: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """The logarithm of the error's hyperbolic cosine: squared errors where they are small, absolute ones elsewhere."""
-    sizes = (output - target).abs()  # the cosine itself is beyond FP32 from 89 on
-    losses = sizes + functional.softplus(-2 * sizes) - math.log(2)
+    distance = (output - target).abs()
+    losses = distance + functional.softplus(-2 * distance) - math.log(2)  # the same, and finite for any error
     return losses.mean() if reduction == "mean" else losses
 
 

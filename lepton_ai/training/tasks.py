@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lepton_ai.datasets.batch import Batch
 from lepton_ai.datasets.labels import one_hot_as_classes
+from lepton_ai.datasets.memory import UNNAMED_TARGET
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.pipeline.values import one_form
 from lepton_ai.tensors import Array
@@ -220,10 +221,7 @@ class Regression(Task):
                 reason="LOST_DIGITS",
                 fix="Learn the difference to a fixed number: subtract it from the target column.",
             )
-        target = data.schema.target
-        return cls(
-            mean.tolist(), np.where(std > 0, std, 1.0).tolist(), target.categories if target and std.ndim else ()
-        )
+        return cls(mean.tolist(), np.where(std > 0, std, 1.0).tolist(), _target_names(data, several=std.ndim > 0))
 
     @property
     def width(self) -> int:
@@ -319,6 +317,14 @@ def class_name(value: object) -> str | None:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return one_form(str(value))
+
+
+def _target_names(data: Dataset, *, several: bool) -> Sequence[str]:
+    """What the numbers of the target are called; nothing for those that were given without a name."""
+    target = data.schema.target
+    if target is None or several:
+        return target.categories if target is not None else ()
+    return () if target.name == UNNAMED_TARGET else (target.name,)
 
 
 def _numbers(data: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:

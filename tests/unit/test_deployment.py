@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from torch import nn
 
 import lepton_ai as la
-from lepton_ai.errors import InvalidInput
+from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models import MLP
 from lepton_ai.package import Package
 
@@ -87,3 +88,20 @@ def test_the_folder_of_a_package_stands_for_the_model_in_it(model: MLP, tmp_path
     x = np.ones((2, 3))
     for loaded in (la.load(directory), MLP.load(str(directory))):
         np.testing.assert_array_equal(loaded.predict(x).scores, model.predict(x).scores)
+
+
+def test_what_cannot_be_deployed_is_refused_with_what_to_do(platform: Platform) -> None:
+    with pytest.raises(InvalidInput, match=r"model: is a Linear, .* la\.wrap\(module\)"):
+        la.deploy(nn.Linear(3, 2), name="layer")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match=r"model: is a dict, .* Export it to ONNX"):
+        la.deploy({}, name="nothing")  # type: ignore[arg-type]
+
+
+def test_a_wrapped_model_is_loaded_with_its_module(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    wrapped = la.wrap(nn.Linear(3, 2))
+    wrapped.fit((x, x[:, 0] > 0), epochs=1, validation=None, progress=False)
+    path = wrapped.save(tmp_path / "wrapped.pth")
+    with pytest.raises(FailedPrecondition, match=r"la\.load\(path, module=…\)"):
+        la.load(path)
+    assert la.load(path, module=nn.Linear(3, 2)).predict(x[0]).labels == wrapped.predict(x[0]).labels

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lepton_ai.errors import InternalError, InvalidInput
@@ -108,8 +109,30 @@ def test_an_array_is_sent_as_a_tensor() -> None:
 
 
 def test_what_cannot_be_sent_is_refused_with_its_name() -> None:
-    with pytest.raises(InvalidInput, match=r"inputs\.age: list cannot be sent"):
-        to_item({"age": [1]})  # type: ignore[dict-item]
+    values: tuple[Any, ...] = (["66"], [], [[]], [{"age": 1}], {"age": 1})
+    for value in values:
+        with pytest.raises(InvalidInput, match=r"inputs\.age: (list|dict) cannot be sent"):
+            to_item({"age": value})
+
+
+@pytest.mark.parametrize("numbers", [[1, 2, 3], [[1.5, 2], [3, 4]], ((1, 2), (3, 4)), [True, False], [np.float32(2)]])
+def test_lists_of_numbers_are_sent_as_the_arrays_that_they_write(numbers: Any) -> None:
+    sent = from_proto(to_item({"x": numbers}).inputs["x"].tensor)
+    assert sent.dtype == np.array(numbers).dtype
+    np.testing.assert_array_equal(sent, np.array(numbers))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "problem"), [([[1, 2], [3]], "differ in length"), ([1, None], "neither"), ([1, "2"], "neither")]
+)
+def test_lists_that_are_no_arrays_are_refused_with_their_name(numbers: Any, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=f"x.*{problem}"):
+        to_item({"x": numbers})
+
+
+def test_a_table_is_no_single_example() -> None:
+    with pytest.raises(InvalidInput, match=r"inputs: is a table, not an example\. Send its rows: predict_batch"):
+        to_item(pa.table({"age": [1, 2]}))
 
 
 def test_an_answer_keeps_labels_errors_tensors_and_timings_apart() -> None:

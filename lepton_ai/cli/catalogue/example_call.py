@@ -67,7 +67,7 @@ class _Input:
 
     @property
     def array(self) -> Any:
-        """Its values, as numbers of their type; None for what is no array."""
+        """Its values as numbers of their type, floats to six digits; None for what is no array."""
         if not isinstance(self.value, dict) or "values" not in self.value:
             return None
         is_float = self.value.get("dtype", "FP32").startswith(("FP", "BF"))
@@ -158,7 +158,7 @@ def _dictionary(values: Mapping[str, str]) -> str:
 
 
 def _as_floats(values: Any) -> Any:
-    return [_as_floats(each) for each in values] if isinstance(values, list) else float(values)
+    return [_as_floats(each) for each in values] if isinstance(values, list) else float(f"{values:.6g}")
 
 
 def _array_shape(values: Any) -> tuple[int, ...]:

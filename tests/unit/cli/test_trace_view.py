@@ -44,6 +44,7 @@ trace eafe895eb8119e6e5d06463590b2ef81
 ✗ lepton-cli lepton.v1.InferenceService/Predict:…   6.00 ms  ━━━━━━━━━━━━━━━━━━━
 └─ ✗ inference lepton.v1.InferenceService/Predic…   4.90 ms    ━━━━━━━━━━━━━━━━
    └─ ✗ preprocess decode_image: 猫.jpg is not a…   2.20 ms      ━━━━━━━━
+✗ 猫.jpg is not an image <b>&</b>
 """
 
 

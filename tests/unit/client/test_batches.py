@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lepton_ai.client.batches import all_failed, in_calls, join, of_one, with_failed
+from lepton_ai.client.batches import Batch, all_failed, in_calls, join, of_one, with_failed
 from lepton_ai.errors import InvalidInput, NotFound, Unavailable
 from lepton_ai.postprocessing.answers import Label, Labels
 from lepton_ai.prediction import Answer, Prediction, to_item
@@ -29,6 +29,14 @@ def test_items_go_as_few_calls_of_a_size_that_servers_take() -> None:
     large = [to_item({"": bytes(20 << 20)})] * 3
     assert [len(call) for call in in_calls(large)] == [1, 1, 1]
     assert [len(call) for call in in_calls([])] == [0], "the server says what is wrong with it"
+
+
+def test_a_call_is_full_with_large_lists_as_with_large_arrays() -> None:
+    large, small = np.zeros((1024, 512)), np.zeros((2, 3))
+    for example, is_full in ((large, True), (large.tolist(), True), (small, False), (small.tolist(), False)):
+        batch = Batch()
+        batch.add({"x": example})
+        assert batch.is_full(64) is is_full
 
 
 def test_answers_to_parts_become_one() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from lepton_ai.client.model_inputs import ModelDescription, ModelInputs
-from lepton_ai.errors import LeptonError, NotFound, Unavailable, Unsupported
+from lepton_ai.client.model_inputs import ModelDescription, ModelInputs, check_some
+from lepton_ai.errors import InvalidInput, LeptonError, NotFound, Unavailable, Unsupported
+from lepton_ai.v1 import inference_pb2
 
 PHOTO = {"photo": "image"}
 
@@ -57,6 +58,16 @@ async def test_without_a_description_it_is_a_text_and_asked_again_next_time(erro
     assert not await inputs.texts_are_paths("model", ["cat.jpg"], platform.describe)
     platform.kinds = PHOTO
     assert await inputs.texts_are_paths("model", ["cat.jpg"], platform.describe)
+
+
+def test_inputs_are_named_in_one_order_whatever_the_message_has() -> None:
+    message = inference_pb2.DescribeModelResponse(input_kinds={"b": "text", "c": "text", "a": "number"})
+    assert list(ModelDescription.of(message).inputs) == ["a", "b", "c"]
+
+
+def test_no_examples_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="values: holds no example"):
+        check_some([])
 
 
 async def test_an_answer_is_believed_for_some_seconds_for_each_model() -> None:

@@ -12,6 +12,7 @@ from lepton_ai.models import TextClassifier as Texts
 
 REFUSED: list[tuple[Callable[[], Model], str]] = [
     (lambda: CNN((3, 128, 128), 2), r"input_shape: is \(3, 128, 128\), must be \(height, width, channels\)"),
+    (lambda: CNN((3, 128, 128), 2), r"1 or 3 channels, which are last here: \(128, 128, 3\)"),
     (lambda: CNN(128, 2), "input_shape: is 128, must be"),  # type: ignore[arg-type]
     (lambda: CNN((128, 128, "3"), 2), "input_shape"),  # type: ignore[arg-type]
     (lambda: CNN(num_classes=1), "num_classes: is 1, must be at least 2"),

@@ -314,3 +314,18 @@ def test_a_target_that_is_among_the_inputs_is_refused() -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "price": [1.0, 2.0, 4.0]})
     with pytest.raises(InvalidInput, match=r"price: is among the inputs as well\. Drop it from the inputs"):
         MLP().fit(frame, frame["price"])
+
+
+def test_targets_are_named_by_a_list_of_columns() -> None:
+    frame = pd.DataFrame({"长": X[:, 0], "高": X[:, 1], "宽": X[:, 2]})
+    for data in (frame, pa.Table.from_pandas(frame), {name: frame[name].to_numpy() for name in frame}):
+        rows = as_dataset(data, ["高", "宽"])
+        assert [each.name for each in rows.schema if each.role == "input"] == ["长"]
+        assert rows.schema["y"].categories == ("高", "宽")
+        np.testing.assert_allclose(rows.target_values()[1], X[1, 1:3])
+    assert as_dataset(frame, frame[["宽"]].rename(columns={"宽": "重"})).schema["重"].role == "target"
+    assert as_dataset((frame, ["高", "宽"])).schema["y"].categories == ("高", "宽")
+    assert as_dataset((frame, "宽")).schema["宽"].role == "target"
+    with pytest.raises(InvalidInput, match="深: there is no such column"):
+        as_dataset(frame, ["高", "深"])
+    assert as_dataset(frame[:2], ["高", "宽"]).target_values() == ["高", "宽"], "one for each row is no list of columns"

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from lepton_ai.datasets import Column, Dataset, Schema, from_arrays, from_rows
 from lepton_ai.errors import InvalidInput
 from lepton_ai.models import Forecaster
+from lepton_ai.models.data import as_dataset
 from lepton_ai.models.windows import FUTURE, PAST, Series, series_of
 from lepton_ai.training.forecasts import LAST, Skill
 from tests.unit.models.served import assert_served_alike
@@ -41,6 +43,23 @@ def test_series_are_forecast_far_better_than_by_their_last_values(tmp_path: Path
     forecast = model.predict(series[-30:]).outputs["forecast"]
     np.testing.assert_allclose(forecast[0, 0], 5000 + 10 * np.sin(200 / 3), atol=4)
     assert_served_alike(model, series_of(series).windows(12, 4), tmp_path)
+
+
+def test_a_table_or_series_of_the_last_steps_is_one_example() -> None:
+    series, model = waves(80), Forecaster(6, 2, hidden=8)
+    frame = pa.table({"负荷": series[:, 0], "热": series[:, 1]})
+    model.fit(frame, epochs=1, progress=False)
+    expected = model.predict(series[-9:]).values
+    last = frame.slice(71)
+    for steps in (last, last.select(["热", "负荷"]), as_dataset(last), last.append_column("备注", [["x"] * 9])):
+        np.testing.assert_array_equal(model.predict(steps).values, expected)
+    with pytest.raises(InvalidInput, match="热: there is no such column"):
+        model.predict(last.select(["负荷"]))
+    single = Forecaster(6, 2, hidden=8)
+    single.fit(series[:, 0], epochs=1, progress=False)
+    expected = single.predict(series[-9:, 0]).values
+    np.testing.assert_array_equal(single.predict(last.select(["负荷"])).values, expected)
+    np.testing.assert_array_equal(single.predict(last["负荷"]).values, expected)
 
 
 def test_with_a_target_that_one_is_forecast_from_all() -> None:

@@ -197,6 +197,23 @@ class Hidden(nn.Module):
         return self.layer(x), (self.layer(x),)
 
 
+class Unnamed(nn.Module):
+    """Answers by name, and what is learned is neither the first nor called so that it is found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LazyLinear(2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"hidden": x.repeat(1, 3), "classes": self.layer(x)}
+
+
+def test_which_answer_is_learned_can_be_read_from_the_error() -> None:
+    told = r"answers \[N, \d+\] as 'hidden', .* call the one of 'classes' that is learned 'logits'"
+    with pytest.raises(InvalidInput, match=told):
+        lepton_ai.wrap(Unnamed()).fit(X, Y, progress=False)
+
+
 def test_an_answer_that_cannot_be_served_is_told_before_training() -> None:
     with pytest.raises(InvalidInput, match=r"'output_1', which is no tensor with a row for every row.*Leave it out"):
         lepton_ai.wrap(Hidden()).fit(X, Y, progress=False)

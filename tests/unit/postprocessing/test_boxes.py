@@ -36,7 +36,7 @@ class Spec(NamedTuple):
 def detect(**parameters: Any) -> Postprocess:
     anchors = io.BytesIO()
     np.save(anchors, centres(MOVED))
-    files = {"labels.txt": LABELS, "anchors.npy": anchors.getvalue()}
+    files = {"labels.txt": LABELS, "anchors.npy": anchors.getvalue(), "face.txt": "人脸\n".encode()}
     return Postprocess.load([{"op": "detect", "labels": "labels.txt", **parameters}], files)
 
 
@@ -105,6 +105,17 @@ def test_separate_outputs_with_scores_of_all_classes_and_a_background() -> None:
     assert [box.name for box in boxes_of(answered)] == ["杯子", "人"]
     np.testing.assert_allclose([box.score for box in boxes_of(answered)], shares[:2], atol=1e-3)
     np.testing.assert_allclose([box[2:6] for box in boxes_of(answered)], BOXES[:2], atol=1e-3)
+
+
+@pytest.mark.parametrize("labels", [None, "face.txt"])
+@pytest.mark.parametrize("activation", ["none", "sigmoid"])
+def test_scores_of_a_single_class_need_no_classes(labels: str | None, activation: str) -> None:
+    postprocess = detect(layout="separate", boxes="b", scores="s", labels=labels, activation=activation)
+    scores = logits(SCORES.max(axis=1)) if activation == "sigmoid" else SCORES.max(axis=1)
+    name = "人脸" if labels else ""
+    expected = [(name, score, corners) for _, score, corners in FOUND]
+    for each in (scores, scores[:, np.newaxis]):
+        assert_found(postprocess, {"b": BOXES, "s": each}, expected)
 
 
 def test_a_class_that_is_the_background_is_no_object() -> None:
@@ -210,6 +221,8 @@ def test_parameters_that_do_not_go_together_are_refused_by_name(parameters: dict
 
 
 SSD = {"layout": "ssd", "boxes": "b", "scores": "s", "anchors": "anchors.npy", "background": 0}
+SEPARATE = {"layout": "separate", "boxes": "b", "scores": "s"}
+SINGLE = SEPARATE | {"labels": "face.txt"}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +239,14 @@ SSD = {"layout": "ssd", "boxes": "b", "scores": "s", "anchors": "anchors.npy", "
         (SSD, [Spec("b", (-1, 3, 4)), Spec("s", (-1, 3, 4))], None),
         (SSD, [Spec("b", (-1, 8732, 4)), Spec("s", (-1, 8732, 4))], "anchors"),
         (SSD, [Spec("b", (-1, 3, 4)), Spec("s", (-1, 3, 91))], "labels"),
-        ({"layout": "separate", "boxes": "b", "scores": "s"}, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 9))], "scores"),
+        (SEPARATE, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 9))], "scores"),
+        (SEPARATE, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 3, 9))], "scores"),
+        (SINGLE, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 9))], None),
+        (SINGLE, [Spec("b", (-1, -1, 4)), Spec("s", (-1, -1, 1))], None),
+        (SINGLE, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 8))], "scores"),
+        (SINGLE | {"background": 0}, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 9))], "scores"),
+        (SINGLE | {"activation": "softmax"}, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 9))], "activation"),
+        (SINGLE | {"activation": "softmax"}, [Spec("b", (-1, 9, 4)), Spec("s", (-1, 9, 1))], "activation"),
     ],
 )
 def test_declared_outputs_are_checked_at_push(

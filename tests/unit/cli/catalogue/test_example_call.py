@@ -40,6 +40,7 @@ def described(inputs: dict[str, Any], golden: dict[str, Any], **more: Any) -> De
             "photo)",
         ),
         ({"x": "tensor"}, {"x": {"values": [1, 2.5]}}, "lepton predict m --input 'x=[1.0, 2.5]'", "np.array([1.0"),
+        ({"x": "tensor"}, {"x": {"values": [19.0284118652]}}, "lepton predict m --input 'x=[19.0284]'", "[19.0284]"),
         ({"x": "tensor"}, {"x": {"values": [[0.0] * 50] * 2}}, "", "np.zeros((2, 50), 'float32')"),
         ({"n": "number"}, {"n": True}, "lepton predict m --input n=1", "True"),
     ],

@@ -46,6 +46,17 @@ def test_other_columns_are_passed_over_in_files_of_every_kind(tmp_path: Path) ->
     assert [read(file) for file in files] == [[ROW]] * len(files)
 
 
+def test_a_table_is_no_array_and_says_how_one_is_sent(tmp_path: Path) -> None:
+    file = written(tmp_path, "past.csv", "温度,湿度\n20,50\n")
+    with pytest.raises(InvalidInput, match=r"takes an array, past; this table has a column for each number\. Send the"):
+        read(file, ModelDescription("weather", 1, {"past": "tensor"}))
+
+
+def test_columns_keep_the_order_of_their_table(tmp_path: Path) -> None:
+    file = written(tmp_path, "rows.csv", "城市,结果,年龄\n上海,流失,66\n")
+    assert [list(row) for row in read(file)] == [["城市", "年龄"]]
+
+
 @pytest.mark.parametrize(("ending", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
 def test_compressed_files_are_read(tmp_path: Path, ending: str, compress: Callable[[bytes], bytes]) -> None:
     for name, content in {"rows.csv": "年龄,城市\n66,上海\n", "rows.jsonl": '{"年龄": 66, "城市": "上海"}\n'}.items():

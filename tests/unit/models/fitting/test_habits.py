@@ -74,7 +74,7 @@ def test_what_does_not_is_refused_with_what_to_write(said: dict[str, Any], told:
 
 
 def test_every_name_of_another_library_leads_to_an_argument_that_there_is() -> None:
-    ours = {"data", "targets", "validation", "class_weight", "sample_weight", "metrics", "thresholds"}
+    ours = {"data", "targets", "validation", "class_weight", "sample_weight", "thresholds", "metrics"}
     settings = {"epochs", "learning_rate", "loss", "progress", "seed", "clip_norm", "accumulate", "patience"}
     settings |= {"accelerator", "precision", "monitor", "callbacks", "optimizer"}
     assert {habit.ours for habit in FIT.values() if isinstance(habit, Means)} == ours | settings

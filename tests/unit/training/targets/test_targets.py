@@ -54,6 +54,19 @@ def test_several_numbers_a_row_are_a_regression_with_their_names() -> None:
         task.targets(as_dataset(X, values["宽"]))
 
 
+def test_a_single_number_is_called_like_its_column_where_that_has_a_name() -> None:
+    prices = pd.Series([1.5, 2.5, 3.5, 9.5], name="价格")
+    for data in (as_dataset(X, prices), as_dataset(pd.DataFrame({"面积": [1.0, 2, 3, 4], "价格": prices}), "价格")):
+        task = choose_task(data, None)
+        assert isinstance(task, Regression)
+        assert (task.names, np.shape(task.mean)) == (("价格",), ())
+        assert task_from_document(task.document()).postprocess() == task.postprocess()
+        steps, _ = task.postprocess() or ([], {})
+        assert steps == [{"op": "numbers", "input": "values", "names": ["价格"]}]
+    unnamed = choose_task(as_dataset(X, prices.to_numpy()), None)
+    assert unnamed.postprocess() is None
+
+
 def test_one_wish_overrules_the_target() -> None:
     one_hot = as_dataset(X, np.eye(2)[[0, 1, 1, 0]])
     assert isinstance(choose_task(one_hot, "multilabel"), MultiLabel)
