@@ -61,6 +61,9 @@ class _Sample:
         return bool(some) and sum(test(value) for value in some) >= _MOST * len(some)
 
 
+_COUNTS = "counts the rows"
+
+
 def infer_schema(table: pa.Table, target: str | None = None, *, root: str = "") -> Schema:
     """See `Schema.infer`. Raises InvalidInput when `target` is not a column."""
     names = tuple(table.column_names)
@@ -70,7 +73,7 @@ def infer_schema(table: pa.Table, target: str | None = None, *, root: str = "") 
     found = _found(table)
     columns = [infer_column(name, table.column(name), target=name == target, found=found.get(name)) for name in names]
     columns = [replace(column, root=root) if column.kind in ("image", "sound") else column for column in columns]
-    return Schema(tuple(_one_time(columns)))
+    return Schema(tuple(_some_input(_one_time(columns))))
 
 
 def guess_target(names: Sequence[str]) -> str | None:
@@ -198,7 +201,7 @@ def _guess_number(sample: _Sample, *, target: bool) -> tuple[Kind, Role, str]:
             return "number", "ignore", "an id: different in every row"
         return "category", "input", f"ids, {sample.distinct} different"
     if whole and sample.unique and sample.rows > 20 and _counts_up(sample.present):
-        return "number", "ignore", "counts the rows"
+        return "number", "ignore", _COUNTS
     return "number", "input", "the same in every row" if sample.distinct == 1 and sample.rows > 1 else ""
 
 
@@ -260,3 +263,10 @@ def _one_time(columns: Sequence[Column]) -> list[Column]:
             column = replace(column, role="ignore", note="a further time")
         kept.append(column)
     return kept
+
+
+def _some_input(columns: list[Column]) -> list[Column]:
+    """Numbers that count up are what is learned from where there is nothing else: 0, 1, 2 … on a line."""
+    if any(column.role == "input" for column in columns):
+        return columns
+    return [replace(column, role="input", note="") if column.note == _COUNTS else column for column in columns]

@@ -96,8 +96,10 @@ def target_ids(data: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
     ids_by_name = {name: index for index, name in enumerate(classes(data.schema))}
     parts = [np.empty(0, dtype=np.int64)]
     for values, places in _encoded(data, target):
-        ids = np.array([_id(value, ids_by_name, target) for value in values.to_pylist()], dtype=np.int64)
-        parts.append(np.append(ids, -1)[places])
+        ids = np.full(len(values) + 1, -1, dtype=np.int64)
+        for place in np.unique(places[places >= 0]).tolist():  # pandas keeps categories that no row has
+            ids[place] = _id(values[place].as_py(), ids_by_name, target)
+        parts.append(ids[places])
     found = np.concatenate(parts)
     if missing := int((found < 0).sum()):
         first = int(np.flatnonzero(found < 0)[0])

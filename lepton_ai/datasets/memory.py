@@ -18,6 +18,7 @@ from lepton_ai.datasets.spool import MEMORY_BUDGET_BYTES, Spool, collect
 from lepton_ai.errors import InvalidInput
 
 _BATCH_ROWS = 1024
+_TWICE = "Drop it from the inputs if it is the target, else rename one of them."
 UNNAMED_TARGET = "y"
 """What targets are called that were given beside their inputs, without a name."""
 
@@ -33,7 +34,7 @@ def from_arrays(x: Any, y: Any = None, *, name: str = "arrays", target: str | No
     if y is not None:
         target = target or UNNAMED_TARGET
         if target in arrays:
-            raise InvalidInput.of_field(target, "is among the inputs as well", fix="Name the target: target=…")
+            raise InvalidInput.of_field(target, "is among the inputs as well", fix=_TWICE)
         arrays[target] = y
     if not arrays:
         raise InvalidInput("There is no column.", fix="Give at least one array.")

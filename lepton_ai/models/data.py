@@ -70,6 +70,8 @@ def examples_of(inputs: Examples, pipeline: Pipeline) -> tuple[list[Mapping[str,
         inputs = inputs.to_list()
     if isinstance(inputs, Tensor):
         inputs = inputs.detach().cpu().numpy()
+    if isinstance(inputs, np.ndarray) and _is_numbers(inputs, pipeline):
+        inputs = inputs.reshape(-1).tolist()
     if isinstance(inputs, np.ndarray) and (inputs.ndim == _dimensions(pipeline) + 1 or _is_texts(inputs, pipeline)):
         inputs = list(inputs)
     paths = takes_only_a_file(pipeline.inputs)
@@ -87,6 +89,12 @@ def _is_texts(array: np.ndarray[Any, Any], pipeline: Pipeline) -> bool:
     """Whether an array holds several texts or files, and not one example that is an array."""
     is_list = array.ndim == 1 and "tensor" not in pipeline.inputs.values()
     return is_list and (array.dtype.kind in "US" or isinstance(next(iter(array), None), str | bytes))
+
+
+def _is_numbers(array: np.ndarray[Any, Any], pipeline: Pipeline) -> bool:
+    """Whether an array holds a number for each of several examples, perhaps each in a list of its own."""
+    is_column = array.ndim in (1, 2) and array.size == len(array)
+    return is_column and list(pipeline.inputs.values()) == ["number"]
 
 
 def _dimensions(pipeline: Pipeline) -> int:
@@ -140,12 +148,28 @@ def _with_targets(inputs: Any, targets: Any) -> Dataset:
         first = next(iter(columns))
         target = target if names or name else first
         targets = np.stack([each.to_numpy() for each in columns.values()], axis=1) if names else columns[first]
+    _check_texts(target, targets)
     if isinstance(targets, list | tuple) and _are_vectors(targets):
         targets = np.array(targets)
     if getattr(targets, "ndim", 1) == 2 and targets.shape[1] == 1:
         targets = targets.reshape(-1)
     data = from_arrays(inputs, targets, target=target)
     return data.with_schema(data.schema.with_column(replace(data.schema[target], categories=names))) if names else data
+
+
+def _check_texts(target: str, targets: Any) -> None:
+    """Raises InvalidInput for an array of texts with gaps, which NumPy writes into it as if they were a name."""
+    if not isinstance(targets, np.ndarray) or targets.dtype.kind != "U":
+        return
+    missing = np.flatnonzero(targets == "nan")
+    if missing.size:
+        raise InvalidInput.of_field(
+            target,
+            f"{missing.size} of {len(targets)} rows have the text 'nan', which NumPy makes of a missing value among "
+            f"texts, the first is row {missing[0]}",
+            reason="MISSING_TARGET",
+            fix="Leave these rows out; if it is a name, give a list.",
+        )
 
 
 def _are_vectors(targets: Sequence[Any]) -> bool:

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.models.fitting.purpose import classification
+from lepton_ai.models.fitting.purpose import classes_or_labels
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import Step, fit_pipeline, only_column
 from lepton_ai.pipeline import Pipeline
+from lepton_ai.training.targets.multilabel import MultiLabel
 from lepton_ai.training.tasks import Classification, Task
 
 _WINDOW_MS, _HOP_MS = 32.0, 16.0
@@ -48,17 +49,15 @@ class KeywordSpotter(Model):
         return fit_pipeline([column], self._steps(column.name), data)
 
     def define_task(self, data: Dataset) -> Task:
-        return classification(data, None)
+        return classes_or_labels(data, instead="la.wrap(module, steps=[…]) learns numbers from sounds.")
 
     def build_network(self) -> nn.Module:
-        if not isinstance(self.task, Classification):
+        if not isinstance(self.task, Classification | MultiLabel):
             raise FailedPrecondition(
                 "The network's size depends on the classes.", reason="NOT_TRAINED", fix="Call fit first."
             )
         config = self.config
-        body = SpectrogramNetwork(
-            config["channels"], config["blocks"], len(self.task.classes), dropout=config["dropout"]
-        )
+        body = SpectrogramNetwork(config["channels"], config["blocks"], self.task.width, dropout=config["dropout"])
         return nn.Sequential(RelativeLoudness(), SpectrogramNoise(config["augment"]), body)
 
     def _steps(self, column: str) -> list[Step]:

@@ -35,6 +35,8 @@ def write_model_package(model: Model, directory: Path, *, name: str, description
     """Write the package. Raises FailedPrecondition for an untrained model or a directory that is not empty."""
     if model.pipeline is None or model.task is None:
         raise FailedPrecondition("The model has not been trained.", reason="NOT_TRAINED", fix="Call fit first.")
+    if not name:
+        raise InvalidInput.of_field("name", "is missing", fix='Give the model one: name="cats-dogs".')
     inputs = model.pipeline.outputs
     outputs = _output_specs(model)
     post = model.task.postprocess()

@@ -66,7 +66,7 @@ class TextClassifier(Model):
         return fit_pipeline([column], steps, data)
 
     def define_task(self, data: Dataset) -> Task:
-        return classes_or_labels(data)
+        return classes_or_labels(data, instead="GRU, LSTM and RNN learn numbers from texts.")
 
     def build_network(self) -> TextNetwork:
         if self.pipeline is None or not isinstance(self.task, Classification | MultiLabel):

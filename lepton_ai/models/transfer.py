@@ -1,4 +1,4 @@
-"""Transfer learning: a network that was trained before, with a new last layer for other classes."""
+"""Transfer learning: a network that was trained before, with a new last layer for other classes, or for numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from lepton_ai.datasets import Dataset
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
 from lepton_ai.models.checks import check
 from lepton_ai.models.efficientnet import EFFICIENTNETS, EfficientPictures, picture_steps
-from lepton_ai.models.fitting.purpose import classes_or_labels
+from lepton_ai.models.fitting.purpose import Purpose, TaskName, choose_task
+from lepton_ai.models.mlp import Standardized
 from lepton_ai.models.model import Model
 from lepton_ai.models.preparation import fit_pipeline, only_column
 from lepton_ai.models.saving import find_family, load_model
@@ -24,26 +25,27 @@ from lepton_ai.training.history import History
 from lepton_ai.training.loop import Material
 from lepton_ai.training.selection import make_selection
 from lepton_ai.training.settings import FitSettings
-from lepton_ai.training.targets.multilabel import MultiLabel
-from lepton_ai.training.tasks import Classification, Task, task_from_document
+from lepton_ai.training.tasks import Classification, Regression, Task, task_from_document
 
 _LEAST_SIDE = 32
 _RENAMED_KINDS = ("image", "sound", "text")
 
 
 class Transfer(Model):
-    """Classifies by what another network has learned: it is frozen under a new last layer, then trained on gently.
+    """Answers by what another network has learned: it is frozen under a new last layer, then trained on gently.
 
     `base` is "efficientnet-lite0" to "-lite4" (real ImageNet weights, from the packages of that name), or a trained
     classifier or the file of one, whose pipeline is used as it is. The first `unfreeze_after` epochs train the last
     layer alone, those after them everything with `unfrozen_rate` times the learning rate; None never unfreezes. `side`
-    is that of EfficientNet's pictures: smaller is faster and sees less.
+    is that of EfficientNet's pictures: smaller is faster and sees less. Without `task`, a target of numbers means
+    regression.
     """
 
     def __init__(
         self,
         base: str | Path | Model | Mapping[str, Any] = "efficientnet-lite0",
         *,
+        task: TaskName | None = None,
         side: int = 224,
         unfreeze_after: int | None = 3,
         unfrozen_rate: float = 0.1,
@@ -57,6 +59,7 @@ class Transfer(Model):
             base = _architecture(self._source)
         super().__init__(
             base=base if isinstance(base, str) else dict(base),  # type: ignore[arg-type] # paths are gone by now
+            task=task,
             side=side,
             unfreeze_after=unfreeze_after,
             unfrozen_rate=unfrozen_rate,
@@ -81,18 +84,19 @@ class Transfer(Model):
         return _for_columns(self._source.pipeline, data)
 
     def define_task(self, data: Dataset) -> Task:
-        return classes_or_labels(data)
+        return choose_task(data, self.config["task"])
 
     def build_network(self) -> nn.Module:
-        if self.pipeline is None or not isinstance(self.task, Classification | MultiLabel):
+        if self.pipeline is None or not isinstance(self.task, Purpose):
             raise FailedPrecondition(
-                "The last layer depends on the classes of the data.", reason="NOT_TRAINED", fix="Call fit first."
+                "The last layer depends on the targets of the data.", reason="NOT_TRAINED", fix="Call fit first."
             )
-        return TransferNetwork(self._base_network(), self.task.width, self.config["dropout"])
+        network = TransferNetwork(self._base_network(), self.task.width, self.config["dropout"])
+        return Standardized(network, self.task) if isinstance(self.task, Regression) else network
 
     def train(self, material: Material, settings: FitSettings) -> History:
         """The last layer alone, then everything. Ends with the best epoch of both, as every run does."""
-        network = self.network
+        network = self.network.network if isinstance(self.network, Standardized) else self.network
         assert isinstance(network, TransferNetwork)  # noqa: S101 - build_network makes no other
         after = self.config["unfreeze_after"]
         alone = settings.epochs if after is None else min(after, settings.epochs)
@@ -139,10 +143,10 @@ class Transfer(Model):
 class TransferNetwork(nn.Module):
     """Another network whose last linear layer is a new one."""
 
-    def __init__(self, base: nn.Module, classes: int, dropout: float) -> None:
+    def __init__(self, base: nn.Module, answers: int, dropout: float) -> None:
         super().__init__()
         self.base = base
-        self._head_path = _replace_last_layer(base, classes, dropout)
+        self._head_path = _replace_last_layer(base, answers, dropout)
         self._is_frozen = False
 
     @property
@@ -151,8 +155,8 @@ class TransferNetwork(nn.Module):
         return self.base.get_submodule(self._head_path)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        logits: Tensor = self.base(*inputs)
-        return logits
+        answers: Tensor = self.base(*inputs)
+        return answers
 
     def freeze(self) -> None:
         """Train nothing but the last layer; also running means of batch norm stay as they are."""
@@ -173,15 +177,15 @@ class TransferNetwork(nn.Module):
         return self
 
 
-def _replace_last_layer(base: nn.Module, classes: int, dropout: float) -> str:
-    """Put a new layer for these classes in the place of the last linear one; gives the path of that place."""
+def _replace_last_layer(base: nn.Module, answers: int, dropout: float) -> str:
+    """Put a new layer for so many answers in the place of the last linear one; gives the path of that place."""
     linear = [(name, layer) for name, layer in base.named_modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise InvalidInput("The base network has no linear layer that could be replaced.", reason="NO_LAST_LAYER")
     path: str = linear[-1][0]
     last = linear[-1][1]
     parent, _, name = path.rpartition(".")
-    setattr(base.get_submodule(parent), name, nn.Sequential(nn.Dropout(dropout), nn.Linear(last.in_features, classes)))
+    setattr(base.get_submodule(parent), name, nn.Sequential(nn.Dropout(dropout), nn.Linear(last.in_features, answers)))
     return path
 
 

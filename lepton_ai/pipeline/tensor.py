@@ -91,7 +91,7 @@ class TensorInput(ValueOperation):
 
     Floats of another width become those that are wanted: what NumPy makes by itself is FP64, what models take FP32.
     Whole numbers, which JSON and Python write for floats too, become what is wanted where that is the same number.
-    An array of one number is that number where no dimension is wanted.
+    A number and an array of one number are alike.
     """
 
     name: ClassVar[str] = "tensor"
@@ -114,8 +114,8 @@ class TensorInput(ValueOperation):
 
     def apply(self, values: tuple[Any, ...], call: Call) -> tuple[Any, ...]:
         array = self._typed(values[0], call)
-        if not self.shape and array.shape == (1,):
-            array = array.reshape(())
+        if {array.shape, self.shape} == {(), (1,)}:
+            array = array.reshape(self.shape)
         fits = len(array.shape) == len(self.shape) and all(
             want in (UNKNOWN, have) for want, have in zip(self.shape, array.shape, strict=True)
         )

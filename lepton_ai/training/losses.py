@@ -109,7 +109,7 @@ def _known_name(wanted: str, task: Task) -> str:
 
     Raises InvalidInput where there is none, and where it is for other targets than the task has.
     """
-    name = _ELSEWHERE.get(wanted.lower(), wanted)
+    name = _ELSEWHERE.get(wanted.lower(), wanted.lower())
     if name == "binary_cross_entropy" and isinstance(task, Classification) and len(task.classes) == 2:
         name = "cross_entropy"  # the same of two logits
     if name not in LOSSES:

@@ -70,7 +70,7 @@ def test_a_package_goes_by_the_name_that_it_has(model: MLP, platform: Platform, 
 
 
 def test_a_model_must_have_a_name(model: MLP, platform: Platform) -> None:
-    with pytest.raises(InvalidInput, match="name"):
+    with pytest.raises(InvalidInput, match="name: is missing"):
         la.deploy(model)
 
 

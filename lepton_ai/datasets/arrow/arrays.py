@@ -27,6 +27,8 @@ _ONE_TYPE = "Give all its values one type."
 def to_arrow(name: str, values: Any) -> pa.Array:
     """An array, tensor or list as an Arrow array. Raises InvalidInput naming the column."""
     checked_text(name, "column name")
+    if hasattr(values, "tocsr"):
+        raise InvalidInput.of_field(name, "is a sparse matrix", fix="Give it dense: x.toarray().")
     if hasattr(values, "detach"):  # a torch tensor
         values = values.detach().cpu().numpy()
     if isinstance(values, np.ndarray) and values.dtype == np.object_ and values.ndim > 1:

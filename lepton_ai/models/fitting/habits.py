@@ -19,6 +19,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+METRICS = {
+    "acc": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "binary_accuracy": "accuracy",
+    "f1_score": "f1",
+    "f1_macro": "f1",
+    "roc_auc": "auc",
+    "mse": "rmse",
+    "mean_squared_error": "rmse",
+    "root_mean_squared_error": "rmse",
+    "mean_absolute_error": "mae",
+    "r2_score": "r2",
+}
+"""What other libraries call it; of a squared error the root is shown."""
+
+
 def _itself(name: str, value: Any) -> Any:
     return value
 
@@ -63,6 +80,8 @@ def _pair(name: str, data: Any) -> Any:
     """Validation data, which some libraries take as a list of pairs, and Keras with weights."""
     if isinstance(data, list) and len(data) == 1 and isinstance(data[0], tuple):
         data = data[0]
+    if isinstance(data, list) and len(data) == 2 and all(hasattr(each, "shape") for each in data):
+        data = tuple(data)
     if isinstance(data, tuple) and len(data) != 2:
         raise InvalidInput.of_field(name, f"has {len(data)} parts, must be (inputs, targets)")
     return data
@@ -81,7 +100,10 @@ def _listed(name: str, value: Any) -> Any:
 
 
 def _monitor(name: str, figure: Any) -> Any:
-    return f"validation_{figure[4:]}" if isinstance(figure, str) and figure.startswith("val_") else figure
+    if not isinstance(figure, str) or not figure.startswith("val_"):
+        return figure
+    name = figure.removeprefix("val_")
+    return f"validation_{METRICS.get(name, name)}"
 
 
 _PRECISIONS = {"16": "16-mixed", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}

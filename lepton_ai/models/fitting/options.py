@@ -13,27 +13,12 @@ import torch
 from torch import nn
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.models.fitting.habits import FIT
+from lepton_ai.models.fitting.habits import FIT, METRICS
 from lepton_ai.plain import name_of
 from lepton_ai.training.settings import FitSettings
 from lepton_ai.training.tasks import Task
 
 _OF_FIT = ("validation", "augment", "class_weight", "sample_weight", "metrics", "thresholds")
-_METRICS = {
-    "acc": "accuracy",
-    "categorical_accuracy": "accuracy",
-    "sparse_categorical_accuracy": "accuracy",
-    "binary_accuracy": "accuracy",
-    "f1_score": "f1",
-    "f1_macro": "f1",
-    "roc_auc": "auc",
-    "mse": "rmse",
-    "mean_squared_error": "rmse",
-    "root_mean_squared_error": "rmse",
-    "mean_absolute_error": "mae",
-    "r2_score": "r2",
-}
-"""What other libraries call it; of a squared error the root is shown."""
 _OF_THIS_RUN = ("callbacks", "checkpoint", "checkpoint_steps", "progress")
 """Settings that do not decide what is learned."""
 _NUMBERS = {"int": Integral, "float": Real}
@@ -67,7 +52,7 @@ def check_metrics(wanted: Iterable[Any], task: Task) -> None:
     """Raises InvalidInput for a figure that there is not. All that a task has are in the history anyhow."""
     known = task.metrics()
     for each in wanted:
-        name = _METRICS.get(each.lower(), each.lower()) if isinstance(each, str) else each
+        name = METRICS.get(each.lower(), each.lower()) if isinstance(each, str) else each
         if name not in known and name not in ("loss", task.main_metric):
             raise InvalidInput.of_field(
                 "metrics",

@@ -42,9 +42,18 @@ def classification(data: Dataset, classes: int | None) -> Classification:
     return task
 
 
-def classes_or_labels(data: Dataset) -> Classification | MultiLabel:
-    """The task of a model that answers no numbers. Raises InvalidInput for targets that are neither."""
-    return MultiLabel.of(data) if _suggested(data) == "multilabel" else classification(data, None)
+def classes_or_labels(data: Dataset, *, instead: str) -> Classification | MultiLabel:
+    """The task of a model that answers no numbers. Raises InvalidInput, which for numbers names what does `instead`."""
+    suggested = _suggested(data)
+    if suggested == "regression":
+        assert data.schema.target is not None  # noqa: S101 - it suggests
+        raise InvalidInput.of_field(
+            data.schema.target.name,
+            "holds numbers, and this model tells classes apart",
+            reason="NOT_CLASSES",
+            fix=f'{instead} If they are classes: data.with_schema(data.schema.with_kinds(NAME="category")).',
+        )
+    return MultiLabel.of(data) if suggested == "multilabel" else classification(data, None)
 
 
 def _suggested(data: Dataset) -> TaskName:

@@ -75,9 +75,8 @@ def best_threshold(scores: npt.NDArray[np.floating[Any]], present: npt.NDArray[n
 
 
 def _given(labels: Sequence[str], wanted: Any) -> Floats:
-    limits = by_class(
-        _FIELD, labels, [float(wanted)] * len(labels) if isinstance(wanted, Real) else wanted, otherwise=THRESHOLD
-    )
+    each = [float(wanted)] * len(labels) if isinstance(wanted, Real) else wanted
+    limits = by_class(_FIELD, labels, each, otherwise=THRESHOLD)
     wrong = next((limit for limit in limits if not 0 <= limit <= 1), None)
     if wrong is not None:
         raise InvalidInput.of_field(_FIELD, f"holds {wrong:g}, must be from 0 to 1")

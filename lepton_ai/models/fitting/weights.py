@@ -32,6 +32,7 @@ def with_sample_weight(data: Dataset, weights: Any) -> Dataset:
             _COLUMN, f"the data set has weights, in its column {former.name!r}", fix="Drop one."
         )
     values = _numbers(_COLUMN, weights)
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.shape != (len(data),):
         raise InvalidInput.of_field(_COLUMN, f"has shape {list(values.shape)}, must be one number a row, [{len(data)}]")
     checked_weights(_COLUMN, values)

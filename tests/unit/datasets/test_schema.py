@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lepton_ai.datasets import Column, Schema
+from lepton_ai.datasets import Column, Schema, from_arrays
 from lepton_ai.datasets.schema import render
 from lepton_ai.errors import InvalidInput
 
@@ -127,3 +127,9 @@ def test_it_prints_as_a_table_and_markup_in_names_is_text() -> None:
 
 def test_torch_like_float_classes_count_as_classes() -> None:
     assert infer(np.array([0.0, 1.0] * 30), "y").categories == ("0", "1")
+
+
+def test_numbers_that_count_up_are_an_input_where_there_is_no_other() -> None:
+    alone = from_arrays({"year": list(range(1950, 2000)), "label": ["a", "b"] * 25})
+    beside = from_arrays({"year": list(range(1950, 2000)), "height": [1.5] * 50, "label": ["a", "b"] * 25})
+    assert (alone.schema["year"].role, beside.schema["year"].role) == ("input", "ignore")

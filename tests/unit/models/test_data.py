@@ -277,6 +277,45 @@ def test_a_plain_text_is_a_path_for_a_model_of_pictures_only(tmp_path: Path) -> 
         model.predict({"image": str(paths[0])})
 
 
+@pytest.mark.parametrize(
+    "x", [np.arange(30), np.arange(30.0), np.arange(30.0)[:, np.newaxis], list(range(30))], ids=repr
+)
+def test_a_line_is_learned_from_numbers_and_asked_by_numbers(x: Any) -> None:
+    model = MLP((4,))
+    model.fit(x, 2.0 * np.arange(30) - 1, epochs=1, progress=False)
+    expected = [model.predict(10.0).value, model.predict(3.0).value]
+    for several in (np.array([[10.0], [3.0]]), [10.0, 3.0]):
+        assert [each.value for each in model.predict(several)] == pytest.approx(expected)
+
+
+def test_texts_with_gaps_in_an_array_are_no_classes() -> None:
+    y = np.array(["a", "b", np.nan] * 10)
+    with pytest.raises(InvalidInput, match=r"y: 10 of 30 rows have the text 'nan'.*the first is row 2"):
+        MLP().fit(np.ones((30, 2)), y)
+    model = MLP((4,))
+    model.fit(np.ones((30, 2)), y.tolist(), epochs=1, progress=False)
+    assert model.classes_ == ("a", "b", "nan")
+
+
+def test_categories_that_no_row_has_do_not_matter() -> None:
+    y = pd.Series(pd.Categorical(["猫", "狗"] * 15, categories=["猫", "狗", "鱼"]))
+    model = MLP((4,))
+    model.fit(np.ones((30, 2)), y, epochs=1, progress=False)
+    assert model.classes_ == ("狗", "猫")
+
+
+def test_a_sparse_matrix_is_refused_with_what_to_do() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(InvalidInput, match=r"x: is a sparse matrix\. Give it dense: x\.toarray\(\)"):
+        MLP().fit(sparse.eye(4).tocsr(), [0, 1, 0, 1])
+
+
+def test_a_target_that_is_among_the_inputs_is_refused() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "price": [1.0, 2.0, 4.0]})
+    with pytest.raises(InvalidInput, match=r"price: is among the inputs as well\. Drop it from the inputs"):
+        MLP().fit(frame, frame["price"])
+
+
 def test_targets_are_named_by_a_list_of_columns() -> None:
     frame = pd.DataFrame({"长": X[:, 0], "高": X[:, 1], "宽": X[:, 2]})
     for data in (frame, pa.Table.from_pandas(frame), {name: frame[name].to_numpy() for name in frame}):

@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from lepton_ai.datasets import Column, Dataset, Schema, from_rows
+from lepton_ai.errors import InvalidInput
 from lepton_ai.models import KeywordSpotter
 from lepton_ai.models.keyword import RelativeLoudness, SpectrogramNoise
 from tests.unit.models.served import assert_served_alike
@@ -78,3 +79,16 @@ def _seeded(noise: SpectrogramNoise, spectrogram: torch.Tensor, seed: int) -> to
     torch.manual_seed(seed)
     varied: torch.Tensor = noise(spectrogram)
     return varied
+
+
+def test_a_sound_may_have_several_labels() -> None:
+    data = from_rows({"sound": row["sound"], "y": [row["word"], "tone"]} for row in tones(16))
+    model = KeywordSpotter(seconds=0.3, mels=20, channels=8, blocks=1)
+    model.fit(data, epochs=1, batch_size=8, progress=False)
+    assert model.classes_ == ("high", "low", "tone")
+
+
+def test_numbers_are_refused_with_what_learns_them() -> None:
+    data = from_rows({"sound": row["sound"], "y": number / 7} for number, row in enumerate(tones(16)))
+    with pytest.raises(InvalidInput, match=r"y: holds numbers, and this model tells classes apart\. la\.wrap"):
+        KeywordSpotter().fit(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,3 +174,17 @@ def test_the_base_may_be_a_model_at_hand(base: Path) -> None:
 def test_a_base_that_does_not_exist_names_those_that_do() -> None:
     with pytest.raises(NotFound, match=r"no file efficientnet-lite9.*efficientnet-lite0"):
         Transfer("efficientnet-lite9")
+
+
+def test_numbers_are_learned_from_pictures_and_served(base: Path, tmp_path: Path) -> None:
+    pictures: list[Any] = [row["photo"] for row in stripes(2)]
+    values = [1000.0 + 50 * (row % 2) for row in range(len(pictures))]
+    data = from_rows(
+        ({"photo": picture, "price": value} for picture, value in zip(pictures, values, strict=True)),
+        schema=Schema((Column("photo", "image"), Column("price", "number", "target"))),
+    )
+    model = Transfer(base, unfreeze_after=4)
+    model.fit(data, epochs=10, batch_size=8, learning_rate=0.01, validation=None, progress=False)
+    assert model.score(data) > 0.8
+    assert abs(model.predict(pictures[1]).value - 1050) < 20
+    assert_served_alike(model, data, tmp_path)

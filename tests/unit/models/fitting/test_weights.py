@@ -121,3 +121,10 @@ def test_every_row_counts_by_its_weight() -> None:
     for loss in (None, "mse"):
         found = make_loss(loss, Regression(0.0, 1.0))(outputs, batch.batch(slice(0, 2)))
         assert float(found) == pytest.approx(9.0)
+
+
+def test_weights_of_rows_may_stand_in_a_column() -> None:
+    once, twice = np.arange(60.0), np.arange(60.0)[:, np.newaxis]
+    np.testing.assert_array_equal(fit(sample_weight=once).predict_proba(X), fit(sample_weight=twice).predict_proba(X))
+    with pytest.raises(InvalidInput, match=r"sample_weight: has shape \[60, 2\]"):
+        fit(sample_weight=np.ones((60, 2)))
