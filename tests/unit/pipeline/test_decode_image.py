@@ -236,7 +236,7 @@ def test_a_damaged_file_is_an_error_of_the_input_or_a_whole_image_and_nothing_el
 
 
 def test_pixels_in_an_array_are_refused_with_how_to_make_a_picture_of_them() -> None:
-    pipeline = Pipeline.load({"inputs": {"photo": "image"}, "steps": [{"op": "decode_image", "input": "photo"}]})
+    pipeline = Pipeline.load({"inputs": {"photo": "image"}, "steps": [{"op": "decode_image"}, TO_TENSOR]})
     with pytest.raises(InvalidInput, match="is a tensor, expected the bytes of an encoded image") as raised:
         pipeline.run({"photo": np.zeros((8, 8, 3), np.uint8)})
     assert "PIL.Image.fromarray" in raised.value.fix
