@@ -44,10 +44,13 @@ def only_column(data: Dataset, *kinds: str) -> Column:
     )
     if len(columns) != 1 or columns[0].kind not in kinds:
         found = ", ".join(f"{column.name} ({column.kind})" for column in columns) or "none"
+        are_pixels = kinds == ("image",) and [column.kind for column in columns] == ["tensor"]
         raise InvalidInput(
             f"This model takes one input column of kind {' or '.join(kinds)}; the data set has {found}.",
             reason="WRONG_COLUMNS",
-            fix="Choose it with data.select([...]), or mark the others: "
+            fix="Arrays of pixels become pictures as [PIL.Image.fromarray(each) for each in arrays]."
+            if are_pixels
+            else "Choose it with data.select([...]), or mark the others: "
             'data.with_schema(data.schema.with_roles(NAME="ignore")).',
         )
     return columns[0]

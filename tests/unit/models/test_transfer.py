@@ -66,6 +66,12 @@ class Watcher(Callback):
         self.rates.append(state.learning_rate)
 
 
+def test_arrays_of_pixels_are_refused_with_how_they_become_pictures() -> None:
+    pixels = np.zeros((4, 8, 8, 3), np.uint8)
+    with pytest.raises(InvalidInput, match=r"PIL\.Image\.fromarray\(each\)"):
+        Transfer().fit(pixels, ["猫", "狗"] * 2)
+
+
 def test_the_base_is_frozen_first_and_then_trained_gently(base: Path) -> None:
     watcher = Watcher()
     model = Transfer(base, unfreeze_after=2, unfrozen_rate=0.1)
