@@ -83,7 +83,8 @@ class EtcdConnection:
 
     async def _prove(self) -> Metadata:
         async with self._answered_in_time():
-            return await self._heard(self._access.proof(self._open()))
+            # Where there is no login, etcd was not asked: this alone does not mean that it answers.
+            return await self._checked(self._access.proof(self._open()))
 
     async def entries(self, prefix: str) -> tuple[dict[str, bytes], int]:
         """The keys under a prefix and the revision of the store at which that was so."""
@@ -148,16 +149,20 @@ class EtcdConnection:
 
     async def _heard(self, answer: Awaitable[T]) -> T:
         """Await something from etcd and note whether it answered."""
-        try:
-            value = await answer
-        except grpc.aio.AioRpcError as error:
-            if self._access.heard(error):
-                raise _TokenForgotten("etcd does not know this process any more.") from error
-            raise self._unavailable(f"{error.code().name}: {error.details()}") from error
+        value = await self._checked(answer)
         if not self._answering:
             self._answering = True
             _log.info("etcd answers", extra={"etcd": self.address})
         return value
+
+    async def _checked(self, answer: Awaitable[T]) -> T:
+        """Await something; an error of etcd becomes one of ours, and notes that it does not answer."""
+        try:
+            return await answer
+        except grpc.aio.AioRpcError as error:
+            if self._access.heard(error):
+                raise _TokenForgotten("etcd does not know this process any more.") from error
+            raise self._unavailable(f"{error.code().name}: {error.details()}") from error
 
     @contextlib.asynccontextmanager
     async def _answered_in_time(self) -> AsyncIterator[None]:

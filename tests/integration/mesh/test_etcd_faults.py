@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import textwrap
@@ -277,3 +278,18 @@ async def _start_publisher(address: str) -> asyncio.subprocess.Process:
         """
     )
     return await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+
+
+async def test_an_outage_is_said_once_and_its_end_too(
+    etcd: LocalEtcd, store: EtcdStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="lepton_ai.mesh.discovery.etcd_connection")
+    await store.put("/t/key", b"1")
+    await etcd.kill()
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await store.get("/t/key")
+    await etcd.start()
+    await _until_present(store, "/t/key", timeout_s=BACK_S)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["etcd answers", "etcd does not answer", "etcd answers"]
