@@ -72,7 +72,7 @@ class LoopThread:
         self._thread.start()
         self._lock = threading.Lock()
         self._is_closed = False
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._calls: set[asyncio.Task[Any] | None] = set()
         forking.leave_to_parent(self)
         try:
             self._client: AsyncClient = self._start(_make(options)).result()
@@ -96,13 +96,15 @@ class LoopThread:
         self._stop()
 
     async def _call(self, call: Call, on_progress: OnProgress | None) -> Any:
-        work = asyncio.ensure_future(call.run(self._client, on_progress))
-        self._calls.add(work)
-        work.add_done_callback(self._calls.discard)
-        return await work
+        task = asyncio.current_task()
+        self._calls.add(task)
+        try:
+            return await call.run(self._client, on_progress)
+        finally:
+            self._calls.discard(task)
 
     async def _close(self) -> None:
-        calls = list(self._calls)
+        calls = [call for call in self._calls if call is not None]
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
