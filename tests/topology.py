@@ -22,12 +22,14 @@ SERVICES = (
     Service("preprocess", 8530, ()),
 )
 
-PREDICTION_EDGES = {("client", "inference"), ("inference", "preprocess"), ("inference", "triton")}
-"""Caller and callee of every hop in the trace of one prediction of a photo; no more, no less."""
+PREDICTION_EDGES = {
+    "fused": {("client", "inference"), ("inference", "triton")},
+    "remote": {("client", "inference"), ("inference", "preprocess"), ("inference", "triton")},
+}
+"""Path of a photo → caller and callee of every hop in the trace of its prediction; no more, no less."""
 
-PREDICTION_SPANS = (
+_ALWAYS = (
     "lepton.v1.InferenceService/Predict",
-    "lepton.v1.PreprocessService/PreprocessStream",
     "decode_image",
     "queue",
     "batch",
@@ -35,4 +37,8 @@ PREDICTION_SPANS = (
     "InferRequest",
     "compute",
 )
-"""Names of spans that such a trace must have, the last two being Triton's own."""
+PREDICTION_SPANS = {
+    "fused": (*_ALWAYS, "preprocess"),
+    "remote": (*_ALWAYS, "lepton.v1.PreprocessService/PreprocessStream"),
+}
+"""Names of spans that such a trace must have; InferRequest and compute are Triton's own."""

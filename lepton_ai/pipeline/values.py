@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from lepton_ai import tensors
 from lepton_ai.errors import FailedPrecondition, InvalidInput
@@ -19,6 +20,9 @@ from lepton_ai.v1 import common_pb2 as pb
 
 RawValue = bytes | str | float | int | bool | Array | None
 """One raw input: an encoded file, a text, a number, a category, an array, or None when it is missing."""
+
+# Pillow refuses by itself what is larger, with a warning first; our own limit has to be the one that decides.
+_PILLOW_MAX_PIXELS = 89_000_000
 
 KINDS = ("image", "sound", "text", "number", "category", "tensor")
 """What a pipeline's input can be declared as."""
@@ -40,6 +44,33 @@ class Limits:
     """Of a sound, likewise, in all its channels together."""
     max_output_bytes: int = 32 * 1024 * 1024
     """All tensors of one item together, and every tensor on the way there."""
+
+
+class LimitSettings(BaseModel):
+    """`Limits` as settings, under the same names in every service that runs pipelines."""
+
+    max_item_bytes: int = Field(default=Limits.max_item_bytes, ge=1)
+    """All raw inputs of one item together."""
+    max_output_bytes: int = Field(default=Limits.max_output_bytes, ge=1)
+    """All tensors of one item together. Results must fit into a message, see max_message_bytes."""
+    max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=_PILLOW_MAX_PIXELS)
+    max_side_pixels: int = Field(default=Limits.max_side_pixels, ge=1, le=65_535)
+    max_seconds: float = Field(default=Limits.max_seconds, gt=0)
+    """How long a sound may be, as its header declares it and at every step."""
+    max_samples: int = Field(default=Limits.max_samples, ge=1)
+    """Samples of a sound, in all its channels together."""
+
+    @property
+    def limits(self) -> Limits:
+        """What one item may ask for."""
+        return Limits(
+            max_item_bytes=self.max_item_bytes,
+            max_output_bytes=self.max_output_bytes,
+            max_pixels=self.max_pixels,
+            max_side_pixels=self.max_side_pixels,
+            max_seconds=self.max_seconds,
+            max_samples=self.max_samples,
+        )
 
 
 @dataclass(frozen=True)

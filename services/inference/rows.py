@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lepton_ai.errors import InternalError
 from lepton_ai.tensors import ELEMENT_BYTES
+from lepton_ai.v1 import preprocess_pb2
 
 LayoutKey = tuple[tuple[str, str, tuple[int, ...]], ...]
 """(name, dtype, shape of one row) of every tensor: rows of equal layout fit into one batch."""
@@ -50,6 +51,8 @@ class Answer:
     queue_us: int
     compute_us: int
     batch_rows: int
+    item: preprocess_pb2.ItemResult | None = None
+    """What the pipeline beside the model told of a raw item."""
 
 
 def join(parts: Sequence[Rows]) -> Rows:

@@ -7,11 +7,12 @@ from pathlib import Path
 from pydantic import Field
 
 from lepton_ai.mesh.settings import MIB, LocalAddress, Seconds, ServiceSettings
-from lepton_ai.pipeline import Limits
+from lepton_ai.pipeline.values import LimitSettings
+from services.inference.paths.path import Path as ItemPath
 from services.inference.triton.repository import DEFAULT_BACKEND, DEFAULT_DEVICE, TritonBackend, TritonDevice
 
 
-class InferenceSettings(ServiceSettings):
+class InferenceSettings(LimitSettings, ServiceSettings):
     """Settings of one inference replica and the Triton that it owns."""
 
     triton_address: LocalAddress = "127.0.0.1:8001"
@@ -28,12 +29,16 @@ class InferenceSettings(ServiceSettings):
     """File with Triton's process id, for this service to end a Triton that hangs; its supervisor restarts it."""
     triton_shared_memory_bytes: int = Field(default=32 * MIB, ge=0)
     """Memory shared with a Triton at a socket or a loopback address, for inputs of batches; 0: none."""
+    path: ItemPath | None = None
+    """"fused" runs pipelines beside their models, "remote" in the preprocess service; unset: what measures better."""
+    wide_model_bytes: int = Field(default=128 * MIB, ge=0)
+    """Models up to this size get a second copy that runs on all cores, for a caller that has the machine to itself."""
     max_queue_rows: int = Field(default=1024, ge=1)
     """Rows that may wait for one model version; more are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
+    max_queue_bytes: int = Field(default=256 * MIB, ge=1)
+    """Bytes that may wait for one model version, likewise."""
     max_items: int = Field(default=1024, ge=1)
     """Items or rows in one call."""
-    max_payload_bytes: int = Field(default=Limits.max_item_bytes, ge=1)
-    """Raw inputs of one item."""
     max_preprocess_items: int = Field(default=1024, ge=1)
     """Items on their way through preprocessing at once; more are refused with RESOURCE_EXHAUSTED."""
     max_preprocess_bytes: int = Field(default=256 * MIB, ge=1)

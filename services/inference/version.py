@@ -54,6 +54,10 @@ class LoadedVersion:
     instances: int
     unbatched: frozenset[str] = frozenset()
     """Names of outputs that the model gives without the batch dimension; then `max_batch_size` is 1."""
+    wide_threads: int = 1
+    """Threads that a batch may have that is alone on the machine; 1 when the model has no copy for that."""
+    runs_items: bool = False
+    """Whether its pipeline runs beside it in Triton, too, so that it takes raw items."""
     pipeline_proto: preprocess_pb2.Pipeline | None = None
     postprocess: Postprocess | None = None
     on_failure: Callable[[BaseException], None] | None = None

@@ -26,11 +26,15 @@ from services.inference.api import servicer
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
 from services.inference.batching.batcher import Batcher
+from services.inference.batching.flight import Airspace
 from services.inference.batching.measurements import Measurements
+from services.inference.batching.queue import QueueLimits
 from services.inference.call import Call
 from services.inference.lifecycle.control import ControlOptions, make_reconciler
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.oip import servicer as oip
+from services.inference.paths.path import Path as ItemPath
+from services.inference.predict.items import ItemRunner
 from services.inference.predict.predictor import Predictor
 from services.inference.predict.runtime import Runtimes
 from services.inference.preprocessing.streams import StreamedPreprocessing
@@ -98,16 +102,21 @@ class InferenceReplica:
         self._triton = connections.triton
         self._slots = _make_slots(connections.triton, settings)
         self.routes = Routes()
-        self.runtimes = Runtimes(self.routes, self._make_batcher)
+        self._airspace = Airspace()
+        self.runtimes = Runtimes(self.routes, self._make_batcher, path=settings.path)
         self._measurements = Measurements(metrics.registry, lambda: self.runtimes.queued_rows)
-        self._preprocessing = StreamedPreprocessing(
+        self.preprocessing = StreamedPreprocessing(
             connections.preprocess,
             tracing,
             max_items=settings.max_preprocess_items,
             max_bytes=settings.max_preprocess_bytes,
-            max_item_bytes=settings.max_payload_bytes,
         )
-        self.predictor = Predictor(self.routes, self.runtimes, self._preprocessing, max_items=settings.max_items)
+        self.predictor = Predictor(
+            self.routes,
+            self.runtimes,
+            ItemRunner(self.preprocessing, max_item_bytes=settings.max_item_bytes),
+            max_items=settings.max_items,
+        )
         self.reconciler = self._make_reconciler(connections)
         self._add_services()
         server.on_close(self._close)
@@ -115,7 +124,7 @@ class InferenceReplica:
     async def start(self) -> None:
         """Begin to serve what is deployed. Returns when all of it serves or cannot, at the latest after
         `ready_after_s`."""
-        await self._preprocessing.start()
+        await self.preprocessing.start()
         await self.reconciler.start(self._server.address)
         end_s = time.monotonic() + self._settings.ready_after_s
         while not self.reconciler.settled and time.monotonic() < end_s:  # noqa: ASYNC110 - it has no event for this
@@ -127,8 +136,9 @@ class InferenceReplica:
             self._triton,
             tracer=self._tracing.tracer,
             batch_done=self._measurements.batch_done,
-            max_queue_rows=self._settings.max_queue_rows,
+            limits=QueueLimits(self._settings.max_queue_rows, self._settings.max_queue_bytes),
             slots=self._slots,
+            airspace=self._airspace,
         )
 
     def _make_reconciler(self, connections: Connections) -> Reconciler:
@@ -143,6 +153,9 @@ class InferenceReplica:
                 cache=self._settings.cache_dir,
                 triton_backend=self._settings.triton_backend,
                 triton_device=self._settings.triton_device,
+                fuses=self._settings.path is not ItemPath.REMOTE,
+                limits=self._settings.limits,
+                wide_model_bytes=self._settings.wide_model_bytes,
             ),
             predict=self._probe,
             restart_triton=TritonRestart(pid_file) if pid_file is not None else None,
@@ -178,7 +191,7 @@ class InferenceReplica:
     async def _close(self) -> None:
         await self.reconciler.close()
         await self.runtimes.close()
-        await self._preprocessing.close()
+        await self.preprocessing.close()
         if self._slots is not None:
             await self._slots.close()
 

@@ -19,6 +19,8 @@ from tests.platform import Platform
 from tests.topology import PREDICTION_EDGES, PREDICTION_SPANS
 
 Trace = dict[str, Any]
+_PREDICTIONS = 200
+"""More than the lone callers after whom the slower path is tried again."""
 
 
 async def traced_prediction(platform: Platform) -> str:
@@ -37,10 +39,16 @@ def tags(span: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_prediction_is_one_trace_whose_edges_are_the_topology(platform: Platform) -> None:
-    trace = await read_trace(platform, await traced_prediction(platform))
-    assert call_edges(trace) == PREDICTION_EDGES
-    names = {span["operationName"] for span in trace["spans"]}
-    assert set(PREDICTION_SPANS) <= names
+    seen: set[str] = set()
+    for _ in range(_PREDICTIONS):  # the first lone callers try each path, so that both are measured
+        trace = await read_trace(platform, await traced_prediction(platform))
+        (path,) = {tags(span)["lepton.path"] for span in trace["spans"] if "lepton.path" in tags(span)}
+        assert call_edges(trace) == PREDICTION_EDGES[path]
+        assert set(PREDICTION_SPANS[path]) <= {span["operationName"] for span in trace["spans"]}
+        seen.add(path)
+        if seen == PREDICTION_EDGES.keys():
+            return
+    pytest.fail(f"only {seen} in {_PREDICTIONS} predictions")
 
 
 async def test_the_times_in_tritons_queue_and_compute_are_in_the_trace(platform: Platform) -> None:
@@ -58,13 +66,14 @@ async def test_a_bad_photo_marks_the_spans_it_failed_in(platform: Platform) -> N
     found = eventually(lambda: newest_failed(platform), timeout_s=10, description="the failed trace arrives")
     trace = cast(Trace, await found)
     marked = {span["operationName"] for span in trace["spans"] if tags(span).get("error") is True}
-    assert {"lepton.v1.InferenceService/Predict", "lepton.v1.PreprocessService/PreprocessStream"} <= marked
+    assert "lepton.v1.InferenceService/Predict" in marked
+    assert marked & {"preprocess", "lepton.v1.PreprocessService/PreprocessStream"}, "where the photo was decoded"
 
 
 async def newest_failed(platform: Platform) -> Trace | None:
-    """The newest trace of a failed call in which the preprocess service took part."""
-    query: dict[str, str | int] = {"service": "preprocess", "tags": json.dumps({"error": "true"}), "limit": 1}
+    """The newest trace of a failed call of a client."""
+    query: dict[str, str | int] = {"service": "inference", "tags": json.dumps({"error": "true"}), "limit": 1}
     async with httpx.AsyncClient(base_url=platform.state.addresses["traces"]) as http:
         found: list[Trace] = (await http.get("/api/traces", params=query)).json()["data"]
     services = {process["serviceName"] for trace in found for process in trace["processes"].values()}
-    return found[0] if {"client", "inference", "preprocess"} <= services else None
+    return found[0] if {"client", "inference"} <= services else None

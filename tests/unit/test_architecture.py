@@ -30,11 +30,12 @@ ONE_HOME = {
 
 SDK_LAYERS = ("pipeline", "datasets", "training", "models", "reinforcement")
 """Each may import those before it."""
-_BELOW_PREDICT = {"batching", "preprocessing", "routing", "triton"}
+_BELOW_PREDICT = {"paths", "batching", "preprocessing", "routing", "triton"}
 INFERENCE_ROOMS: dict[str, set[str]] = {
     "api": {"predict", *_BELOW_PREDICT},
     "oip": {"predict", *_BELOW_PREDICT},
     "predict": _BELOW_PREDICT,
+    "paths": set(),
     "batching": {"triton"},
     "preprocessing": {"triton"},
     "routing": {"triton"},

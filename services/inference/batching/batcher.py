@@ -8,7 +8,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
@@ -21,14 +20,17 @@ from lepton_ai.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from services.inference.batching.flight import Airspace, Departure, Flight
 from services.inference.batching.latency import LatencyModel
-from services.inference.batching.queue import Member, RowQueue
+from services.inference.batching.pace import Pace
+from services.inference.batching.queue import Bound, Member, QueueLimits, RowQueue
 from services.inference.batching.spans import BatchSpans
 from services.inference.call import Priority
 from services.inference.rows import Answer, Rows, split
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.errors import smells_dead
-from services.inference.triton.messages import answered_rows
+from services.inference.triton.items import PartAnswer, answered_items, holds_items
+from services.inference.triton.messages import TIMED, WIDE, answered_rows
 from services.inference.triton.slots import SlotPool
 from services.inference.triton.transport import BatchTransport
 from services.inference.version import LoadedVersion
@@ -45,20 +47,8 @@ _BAD_INPUT_ERRORS = (InvalidInput, InternalError)
 """Errors that one caller's bad rows may cause for a whole batch."""
 
 
-@dataclass(slots=True, eq=False)
-class Flight:
-    """One batch on its way through Triton."""
-
-    members: list[Member]
-    rows: int
-    dispatched_at: float
-    started_at: float | None
-    """When an instance of the model was free for it, as far as can be told from here."""
-    task: asyncio.Task[None] | None = None
-
-
-BatchDone = Callable[[LoadedVersion, int, float], None]
-"""Called after a batch with its version, its rows and the seconds that it took."""
+BatchDone = Callable[[LoadedVersion, Flight, float], None]
+"""Called after a batch with its version and the seconds that it took."""
 
 
 class Batcher:
@@ -66,9 +56,10 @@ class Batcher:
 
     As many batches are in flight as the model has instances, plus one so that the next is at hand when one is done. A
     batch takes the rows that wait at that moment, without a timer: no more than fit the oldest deadline by the learned
-    latency, and no more than make a row cheaper. A batch keeps its place until Triton has answered, also when nobody
-    waits for it any more. When a batch of several callers fails in a way that one caller's input may have caused, each
-    caller is tried once more on its own. All state belongs to one event loop; there are no locks.
+    latency, and no more than make a row cheaper. A batch that has the machine to itself may use all cores. A batch
+    keeps its place until Triton has answered, also when nobody waits for it any more. When a batch of several callers
+    fails in a way that one caller may have caused, each caller is tried once more on its own. All state belongs to one
+    event loop; there are no locks.
     """
 
     def __init__(
@@ -78,15 +69,17 @@ class Batcher:
         *,
         tracer: Tracer,
         batch_done: BatchDone,
-        max_queue_rows: int,
+        limits: QueueLimits,
         slots: SlotPool | None = None,
+        airspace: Airspace | None = None,
     ) -> None:
-        """With `slots`, large batches go to the backend through shared memory."""
+        """With `slots`, large batches go to the backend through shared memory. `airspace`: shared by all batchers."""
         self._loaded = loaded
         self._transport = BatchTransport(backend, slots)
         self._tracer = tracer
         self._batch_done = batch_done
-        self._max_queue_rows = max(max_queue_rows, loaded.max_batch_size)
+        self._max_queue_rows = max(limits.rows, loaded.max_batch_size)
+        self._max_queue_bytes = limits.size_bytes
         self._max_batch_rows = max(1, loaded.max_batch_size)
         self._instances = max(1, loaded.instances)
         self._queue = RowQueue()
@@ -94,7 +87,14 @@ class Batcher:
         self._not_started: deque[Flight] = deque()
         self._pump_scheduled = False
         self._closed = False
-        self.latency = LatencyModel()
+        self._airspace = airspace or Airspace()
+        self._pace_of_rows = Pace(can_be_wide=loaded.wide_threads > 1)
+        self._pace_of_items = Pace(can_be_wide=loaded.wide_threads > 1)
+
+    @property
+    def latency(self) -> LatencyModel:
+        """How long batches of tensors take."""
+        return self._pace_of_rows.latency
 
     @property
     def queued_rows(self) -> int:
@@ -150,18 +150,22 @@ class Batcher:
     def _admit(self, rows: Rows, priority: Priority) -> None:
         if self._closed:
             raise _closing()
-        bound = self._max_queue_rows * (_BULK_SHARE if priority is Priority.BULK else 1.0)
-        if self._queue.rows + rows.count > bound and self._pump_scheduled:
+        share = _BULK_SHARE if priority is Priority.BULK else 1.0
+        if self._is_full(rows, share) and self._pump_scheduled:
             self._pump()  # some rows that came in this very turn of the loop may not have to wait at all
-        if self._queue.rows and self._queue.rows + rows.count > bound:
+        if self._queue.rows and self._is_full(rows, share):
             batches = self._queue.rows / self._max_batch_rows
-            wait_s = batches * self.latency.estimate_s(self._max_batch_rows) / self._instances
+            wait_s = batches * self._pace(rows).latency.estimate_s(self._max_batch_rows) / self._instances
             raise ResourceExhausted(
                 f"The queue of model {self._loaded.model!r} is full.",
                 reason="QUEUE_FULL",
                 fix="Send less at a time, or add replicas.",
                 retry_after_s=max(_MIN_RETRY_S, wait_s),
             )
+
+    def _is_full(self, rows: Rows, share: float) -> bool:
+        too_many = self._queue.rows + rows.count > self._max_queue_rows * share
+        return too_many or self._queue.size_bytes + rows.size_bytes > self._max_queue_bytes * share
 
     def _schedule(self) -> None:
         # Not at once but in the loop's next turn: rows that became ready together then share a batch, at no delay.
@@ -171,58 +175,71 @@ class Batcher:
 
     def _pump(self) -> None:
         self._pump_scheduled = False
-        while self._queue.rows and self._has_slot():
-            members = self._take()
+        while (head := self._queue.peek()) is not None:
+            latency = self._pace(head.rows).latency
+            if not self._has_slot(latency):
+                return
+            members, departure = self._take(latency)
             if members:
-                self._dispatch(members)
+                self._dispatch(members, departure)
 
-    def _has_slot(self) -> bool:
+    def _pace(self, rows: Rows) -> Pace:
+        return self._pace_of_items if holds_items(rows) else self._pace_of_rows
+
+    def _has_slot(self, latency: LatencyModel) -> bool:
         if self.batches_in_flight != self._instances:
             return self.batches_in_flight < self._instances
         # One more in flight hides the way to Triton and back, but makes batches smaller.
-        return self._queue.rows >= self._max_batch_rows or self.latency.splitting_pays(self._queue.rows)
+        return self._queue.rows >= self._max_batch_rows or latency.splitting_pays(self._queue.rows)
 
-    def _take(self) -> list[Member]:
+    def _take(self, latency: LatencyModel) -> tuple[list[Member], Departure]:
         now = time.monotonic()
         # Rows that wait are spread over the idle instances, which then work side by side.
         idle = max(1, self._instances - self.batches_in_flight)
-        spread = idle if self.latency.splitting_pays(self._queue.rows) else 1
-        largest = self.latency.worthwhile_rows(self._max_batch_rows)
+        spread = idle if latency.splitting_pays(self._queue.rows) else 1
+        largest = latency.worthwhile_rows(self._max_batch_rows)
         target = min(largest, math.ceil(self._queue.rows / spread))
 
         def allowance(member: Member) -> float:
-            rows = self.latency.rows_within(member.deadline - now)
+            rows = latency.rows_within(member.deadline - now)
             # A member that would miss its deadline even in a batch of its own must not keep the others' batch small.
             return rows if rows >= member.rows.count else math.inf
 
-        members: list[Member] = []
-        for member in self._queue.take(target, allowance):
-            if member.future.done():
-                continue  # Cancelled in this very turn of the loop.
-            if member.deadline <= now:
-                _fail(member, DeadlineExceeded("The deadline passed in the queue.", reason="LATE_IN_QUEUE"))
-            elif self.latency.hopeless(member.deadline - now):
-                _fail(member, _too_near())
-            else:
-                members.append(member)
-        return members
+        taken, bound = self._queue.take(target, allowance)
+        members = [member for member in taken if self._is_worth_work(member, latency, now)]
+        return members, Departure.FULL if bound is Bound.ROWS and target == largest else _DEPARTURES[bound]
 
-    def _dispatch(self, members: list[Member]) -> None:
+    def _is_worth_work(self, member: Member, latency: LatencyModel, now: float) -> bool:
+        """Whether the member waits and can be answered in time; fails it if it cannot."""
+        if member.future.done():
+            return False  # Cancelled in this very turn of the loop.
+        if member.deadline <= now:
+            _fail(member, DeadlineExceeded("The deadline passed in the queue.", reason="LATE_IN_QUEUE"))
+        elif latency.hopeless(member.deadline - now):
+            _fail(member, _too_near())
+        return not member.future.done()
+
+    def _dispatch(self, members: list[Member], departure: Departure) -> None:
         now = time.monotonic()
         started_at = now if self.batches_in_flight < self._instances else None
         rows = sum(member.rows.count for member in members)
-        flight = Flight(members, rows, now, started_at)
+        flight = Flight(members, rows, departure, now, started_at)
+        if self._airspace.is_empty and not self._queue.rows:
+            flight.wide = self._pace(members[0].rows).prefers_wide(rows)
         if started_at is None:
             self._not_started.append(flight)
         self._flights.add(flight)
+        self._airspace.enter(flight)
         flight.task = asyncio.get_running_loop().create_task(self._fly(flight))
         flight.task.add_done_callback(_log_bug)
 
     async def _fly(self, flight: Flight) -> None:
-        spans = BatchSpans.begin(self._tracer, flight.members, self._loaded)
+        spans = BatchSpans.begin(self._tracer, flight, self._loaded)
         error: LeptonError | None = InternalError("The batch ended without an answer.")
         try:
             parts = await self._infer(flight, spans)
+            if spans is not None:
+                spans.add_steps(parts)
             error = None
         except LeptonError as failure:
             error = failure
@@ -238,33 +255,47 @@ class Batcher:
             else:
                 self._settle(flight, error)
 
-    async def _infer(self, flight: Flight, spans: BatchSpans | None) -> list[Rows]:
+    async def _infer(self, flight: Flight, spans: BatchSpans | None) -> list[PartAnswer]:
         timeout_s = max(member.deadline for member in flight.members) - flight.dispatched_at + _PATIENCE_S
-        metadata = spans.metadata if spans is not None else ()
         parts = [member.rows for member in flight.members]
-        response = await self._transport.infer(self._loaded.triton_name, parts, timeout_s=timeout_s, metadata=metadata)
-        answered = answered_rows(response, flight.rows, unbatched=self._loaded.unbatched)
-        return split(answered, [part.count for part in parts])
+        options = {WIDE: "1"} if flight.wide else {}
+        if spans is not None:
+            options[TIMED] = "1"
+        response = await self._transport.infer(
+            self._loaded.triton_name,
+            parts,
+            timeout_s=timeout_s,
+            metadata=spans.metadata if spans is not None else (),
+            options=options,
+        )
+        unbatched = self._loaded.unbatched
+        if holds_items(parts[0]):
+            return answered_items(response, flight.rows, unbatched=unbatched)
+        answered = answered_rows(response, flight.rows, unbatched=unbatched)
+        return [PartAnswer(part) for part in split(answered, [part.count for part in parts])]
 
     def _land(self, flight: Flight) -> None:
         self._flights.discard(flight)
+        self._airspace.leave(flight)
         now = time.monotonic()
         if flight in self._not_started:
             self._not_started.remove(flight)
         elif self._not_started:
             self._not_started.popleft().started_at = now
 
-    def _answer(self, flight: Flight, parts: Sequence[Rows]) -> None:
+    def _answer(self, flight: Flight, parts: Sequence[PartAnswer]) -> None:
         now = time.monotonic()
         self._loaded.succeeded()
         if flight.started_at is not None:
-            self.latency.observe(flight.rows, now - flight.started_at)
+            self._pace(flight.members[0].rows).observe(flight, now - flight.started_at)
         compute_us = _us(now - flight.dispatched_at)
         for member, part in zip(flight.members, parts, strict=True):
-            if not member.future.done():
+            if part.rows is None:
+                _fail(member, part.error)
+            elif not member.future.done():
                 queue_us = _us(flight.dispatched_at - member.enqueued_at)
-                member.future.set_result(Answer(part, queue_us, compute_us, flight.rows))
-        self._batch_done(self._loaded, flight.rows, now - flight.dispatched_at)
+                member.future.set_result(Answer(part.rows, queue_us, compute_us, flight.rows, part.result))
+        self._batch_done(self._loaded, flight, now - flight.dispatched_at)
 
     def _settle(self, flight: Flight, error: LeptonError) -> None:
         """Give each member of a failed batch its second chance or its error."""
@@ -277,6 +308,14 @@ class Batcher:
                 self._queue.add(member)
             else:
                 _fail(member, error)
+
+
+_DEPARTURES = {
+    None: Departure.IDLE,
+    Bound.ROWS: Departure.IDLE,  # it left the rest to the other idle instances
+    Bound.DEADLINE: Departure.DEADLINE,
+    Bound.ALONE: Departure.RETRY,
+}
 
 
 def _fail(member: Member, error: BaseException) -> None:

@@ -1,29 +1,55 @@
-"""Learns how long a batch takes: duration = a · rows + b, by exponentially weighted least squares."""
+"""Learns how long a batch takes: duration = a · rows + b, from the medians of batches of like size."""
 
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
 
-_DECAY = 0.98
-"""Weight of an observation relative to the next one: about the last 50 batches count."""
+_WINDOW = 9
+"""Batches of a size class that count: few, so that a model that became slower is noticed soon."""
+_STALE_BATCHES = 256
+"""A size class that was not seen for so many batches says nothing about today's machine any more."""
 _MIN_SPREAD = 1e-6
-_WORTHWHILE = 0.05
+_WORTHWHILE = 0.02
+_ROUNDING = 1e-6
+_FORGIVENESS = 0.98
+
+
+@dataclass(slots=True)
+class _SizeClass:
+    """Batches of 1, 2, 3–4, 5–8, … rows."""
+
+    rows: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    seen_at: int = 0
+    mean_rows: float = 0.0
+    duration_s: float = 0.0
+    """Of a batch of `mean_rows`: from the median duration a row, which no straggler moves."""
+
+    def observe(self, rows: int, duration_s: float, number: int) -> None:
+        self.rows.append(rows)
+        self.seconds.append(duration_s)
+        self.seen_at = number
+        self.mean_rows = sum(self.rows) / len(self.rows)
+        per_row = [seconds / count for seconds, count in zip(self.seconds, self.rows, strict=True)]
+        self.duration_s = statistics.median(per_row) * self.mean_rows
 
 
 class LatencyModel:
     """Predicts the duration of a batch from those seen so far. Pure arithmetic: no clock, no I/O.
 
-    Weighted normal equations with a decaying weight, as in recursive least squares with forgetting (Haykin, Adaptive
-    Filter Theory, chapter 10). Slope and intercept are kept ≥ 0: more rows never take less time.
+    Batches are measured under whatever else the machine does, and stragglers are many times slower than the rest, so
+    least squares over single batches finds any slope. The median of each size class is robust against that; through the
+    medians goes a line with the least squared *relative* error, whose slope and intercept are kept ≥ 0: more rows never
+    take less time.
     """
 
     def __init__(self) -> None:
-        self._weight = 0.0
-        self._rows = 0.0
-        self._rows_squared = 0.0
-        self._seconds = 0.0
-        self._rows_seconds = 0.0
-        self._several_sizes = False
+        self._classes: dict[int, _SizeClass] = {}
+        self.batches = 0
+        """How many batches it has learned from."""
         self._fastest_s = 0.0
         self.per_row_s = 0.0
         """a: the seconds that each further row costs."""
@@ -32,12 +58,15 @@ class LatencyModel:
 
     def observe(self, rows: int, duration_s: float) -> None:
         """Learn from one batch."""
-        self._weight = self._weight * _DECAY + 1.0
-        self._rows = self._rows * _DECAY + rows
-        self._rows_squared = self._rows_squared * _DECAY + rows * rows
-        self._seconds = self._seconds * _DECAY + duration_s
-        self._rows_seconds = self._rows_seconds * _DECAY + rows * duration_s
-        self._fastest_s = min(duration_s, self._fastest_s / _DECAY) if self._fastest_s else duration_s
+        self.batches += 1
+        self._fastest_s = min(duration_s, self._fastest_s / _FORGIVENESS) if self._fastest_s else duration_s
+        index = (rows - 1).bit_length()
+        if index not in self._classes:
+            self._classes[index] = _SizeClass()
+        self._classes[index].observe(rows, duration_s, self.batches)
+        stale = [key for key, each in self._classes.items() if self.batches - each.seen_at > _STALE_BATCHES]
+        for key in stale:
+            del self._classes[key]
         self._fit()
 
     def estimate_s(self, rows: int) -> float:
@@ -52,27 +81,8 @@ class LatencyModel:
         """
         if duration_s >= self._fastest_s:
             return False
-        self._fastest_s *= _DECAY
+        self._fastest_s *= _FORGIVENESS
         return True
-
-    def _fit(self) -> None:
-        determinant = self._weight * self._rows_squared - self._rows * self._rows
-        self._several_sizes = determinant > _MIN_SPREAD * self._weight * self._rows_squared
-        if not self._several_sizes:
-            # Only one size seen so far. Assume the worst, that all of it is per row.
-            self._through_origin()
-            return
-        slope = (self._weight * self._rows_seconds - self._rows * self._seconds) / determinant
-        intercept = (self._seconds - slope * self._rows) / self._weight
-        if intercept < 0.0:
-            self._through_origin()
-        elif slope < 0.0:
-            self.per_row_s, self.fixed_s = 0.0, self._seconds / self._weight
-        else:
-            self.per_row_s, self.fixed_s = slope, intercept
-
-    def _through_origin(self) -> None:
-        self.per_row_s, self.fixed_s = self._rows_seconds / self._rows_squared, 0.0
 
     def rows_within(self, duration_s: float) -> float:
         """The largest batch expected to take at most this long; infinite as long as nothing was seen."""
@@ -81,15 +91,40 @@ class LatencyModel:
         return (duration_s - self.fixed_s) // self.per_row_s
 
     def worthwhile_rows(self, max_rows: int) -> int:
-        """The batch beyond which more rows save less than 5 % of the time per row: that of n rows is a + b / n.
+        """The batch beyond which more rows save less than 2 % of the time per row: that of n rows is a + b / n.
 
-        On a GPU b is large and batches are worth filling. On a CPU core b is next to nothing, and larger batches only
-        keep callers waiting. As long as b cannot be told, because all batches had one size, the answer is `max_rows`.
+        On a GPU b is large and batches are worth filling. On a CPU core b is little more than the way to the model and
+        back, and larger batches only keep callers waiting. As long as b cannot be told, because all batches of late had
+        one size, the answer is `max_rows`, which gives the next one another size.
         """
-        if not self._several_sizes or self.per_row_s <= 0.0:
+        if len(self._classes) < 2 or self.per_row_s <= 0.0:
             return max_rows
-        return max(1, min(max_rows, math.ceil(self.fixed_s / (_WORTHWHILE * self.per_row_s))))
+        return max(1, min(max_rows, math.ceil(self.fixed_s / (_WORTHWHILE * self.per_row_s) - _ROUNDING)))
 
     def splitting_pays(self, rows: int) -> bool:
         """Whether two half batches side by side beat one of `rows`: they save half the rows, and cost b once more."""
         return self.per_row_s * rows / 2 >= self.fixed_s
+
+    def _fit(self) -> None:
+        weight = rows = rows_squared = seconds = rows_seconds = 0.0
+        for each in self._classes.values():
+            share = len(each.rows) / max(each.duration_s, 1e-9) ** 2
+            weight += share
+            rows += share * each.mean_rows
+            rows_squared += share * each.mean_rows**2
+            seconds += share * each.duration_s
+            rows_seconds += share * each.mean_rows * each.duration_s
+        through_origin = rows_seconds / rows_squared
+        determinant = weight * rows_squared - rows * rows
+        if determinant <= _MIN_SPREAD * weight * rows_squared:
+            # Only one size: assume the worst, that all of it is per row.
+            self.per_row_s, self.fixed_s = through_origin, 0.0
+            return
+        slope = (weight * rows_seconds - rows * seconds) / determinant
+        intercept = (seconds - slope * rows) / weight
+        if intercept < 0.0:
+            self.per_row_s, self.fixed_s = through_origin, 0.0
+        elif slope < 0.0:
+            self.per_row_s, self.fixed_s = 0.0, seconds / weight
+        else:
+            self.per_row_s, self.fixed_s = slope, intercept

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.inference.batching.flight import Departure, Flight
 from services.inference.version import LoadedVersion
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class _OfVersion:
+    rows: Histogram
+    seconds: Histogram
+    waits: Histogram
+    departures: Mapping[Departure, Counter]
 
 
 class Measurements:
@@ -22,16 +32,39 @@ class Measurements:
         self._seconds = Histogram(
             "lepton_batch_seconds", "Triton's time for a batch.", labels, buckets=_SECONDS, registry=registry
         )
-        self._of_version: WeakKeyDictionary[LoadedVersion, tuple[Histogram, Histogram]] = WeakKeyDictionary()
-        """Kept because finding a histogram by its labels takes longer than adding to it."""
+        self._waits = Histogram(
+            "lepton_batch_oldest_wait_seconds",
+            "How long the row that came first waited for a batch to leave.",
+            labels,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._departures = Counter(
+            "lepton_batch_departures",
+            "Batches by why they left: idle instance, full, deadline, retry.",
+            (*labels, "reason"),
+            registry=registry,
+        )
+        self._of_version: WeakKeyDictionary[LoadedVersion, _OfVersion] = WeakKeyDictionary()
+        """Kept because finding a metric by its labels takes longer than adding to it."""
         waiting = Gauge("lepton_queued_rows", "Rows that wait for a batch.", registry=registry)
         waiting.set_function(queued_rows)
 
-    def batch_done(self, loaded: LoadedVersion, rows: int, seconds: float) -> None:
+    def batch_done(self, loaded: LoadedVersion, flight: Flight, seconds: float) -> None:
         """Note one batch."""
         known = self._of_version.get(loaded)
         if known is None:
-            labels = loaded.model, loaded.version
-            known = self._of_version[loaded] = self._rows.labels(*labels), self._seconds.labels(*labels)
-        known[0].observe(rows)
-        known[1].observe(seconds)
+            known = self._of_version[loaded] = self._find(loaded)
+        known.rows.observe(flight.rows)
+        known.seconds.observe(seconds)
+        known.waits.observe(flight.oldest_wait_s)
+        known.departures[flight.departure].inc()
+
+    def _find(self, loaded: LoadedVersion) -> _OfVersion:
+        labels = loaded.model, loaded.version
+        return _OfVersion(
+            self._rows.labels(*labels),
+            self._seconds.labels(*labels),
+            self._waits.labels(*labels),
+            {reason: self._departures.labels(*labels, reason.value) for reason in Departure},
+        )

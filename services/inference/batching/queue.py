@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from opentelemetry.context import Context
 
@@ -28,11 +29,30 @@ class Member:
     enqueued_ns: int
     """Wall clock, for spans; 0 when there is no trace."""
     layout: LayoutKey = field(init=False)
+    size_bytes: int = field(init=False)
     alone: bool = False
     """Must not share a batch: a batch it was in has failed."""
 
     def __post_init__(self) -> None:
         self.layout = self.rows.layout
+        self.size_bytes = self.rows.size_bytes
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """How much may wait for one model version."""
+
+    rows: int = 1024
+    size_bytes: int = 256 << 20
+
+
+class Bound(Enum):
+    """What keeps a batch from taking more of those who wait."""
+
+    ROWS = auto()
+    DEADLINE = auto()
+    ALONE = auto()
+    """Its member must not share a batch."""
 
 
 # A dict used as an ordered set: first in, first out, and O(1) removal from the middle when a caller gives up.
@@ -40,16 +60,17 @@ Lane = dict[Member, None]
 
 
 class RowQueue:
-    """Members that wait. Bounded by the batcher, which asks `rows` before it adds."""
+    """Members that wait. Bounded by the batcher, which asks `rows` and `size_bytes` before it adds."""
 
     def __init__(self) -> None:
         self.rows = 0
+        self.size_bytes = 0
         self._lanes: tuple[dict[LayoutKey, Lane], ...] = tuple({} for _ in Priority)
         self._retries: deque[Member] = deque()
 
     def add(self, member: Member) -> None:
         """Queue a member at the end of its lane; one that must be alone goes before everything."""
-        self.rows += member.rows.count
+        self._count(member, 1)
         if member.alone:
             self._retries.append(member)
         else:
@@ -67,30 +88,36 @@ class RowQueue:
             self._retries.remove(member)
         else:
             return False
-        self.rows -= member.rows.count
+        self._count(member, -1)
         return True
 
-    def take(self, max_rows: int, allowance: Callable[[Member], float]) -> list[Member]:
+    def peek(self) -> Member | None:
+        """The member that the next batch begins with; None when nobody waits."""
+        return self._retries[0] if self._retries else next(self._candidates(), None)
+
+    def take(self, max_rows: int, allowance: Callable[[Member], float]) -> tuple[list[Member], Bound | None]:
         """The next batch: the oldest member and those after it that fit its layout, at most `max_rows` rows.
 
         `allowance` says how large a batch a member's deadline bears; the batch grows only as far as all its members
-        allow. The first member is always taken. Empty when nobody waits.
+        allow. The first member is always taken. Empty when nobody waits. Also tells what kept it from growing, if
+        anything did.
         """
         if self._retries:
             member = self._retries.popleft()
-            self.rows -= member.rows.count
-            return [member]
+            self._count(member, -1)
+            return [member], Bound.ALONE
         batch: list[Member] = []
-        limit, rows = float(max_rows), 0
+        limit, rows, bound = float(max_rows), 0, None
         for member in self._candidates():
             limit = min(limit, allowance(member))
             if batch and rows + member.rows.count > limit:
+                bound = Bound.DEADLINE if limit < max_rows else Bound.ROWS
                 break
             batch.append(member)
             rows += member.rows.count
         for member in batch:
             self.remove(member)
-        return batch
+        return batch, Bound.ROWS if rows >= max_rows else bound
 
     def drain(self) -> list[Member]:
         """Everyone who waits; the queue is empty afterwards."""
@@ -98,8 +125,12 @@ class RowQueue:
         self._retries.clear()
         for lanes in self._lanes:
             lanes.clear()
-        self.rows = 0
+        self.rows = self.size_bytes = 0
         return members
+
+    def _count(self, member: Member, sign: int) -> None:
+        self.rows += sign * member.rows.count
+        self.size_bytes += sign * member.size_bytes
 
     def _candidates(self) -> Iterator[Member]:
         """The lane whose head waited longest, live lanes first, then bulk members of the same layout."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.package.transfer import RegistryPool
+from lepton_ai.pipeline.values import Limits
 from services.inference.lifecycle.deployments import DeploymentView, MemoryFile, still_deployed
-from services.inference.lifecycle.loading import Loader
+from services.inference.lifecycle.loading import Loader, LoadOptions
 from services.inference.lifecycle.packages import PackageCache
 from services.inference.lifecycle.prober import Predict, Prober
 from services.inference.lifecycle.reconciler import Reconciler
@@ -37,6 +38,12 @@ class ControlOptions:
     """A directory of this replica's own, for packages and for what it must remember; it must survive restarts."""
     triton_backend: TritonBackend
     triton_device: TritonDevice
+    fuses: bool = True
+    """Whether pipelines may run beside their models."""
+    limits: Limits = field(default_factory=Limits)
+    """What such a pipeline allows an item."""
+    wide_model_bytes: int = 0
+    """Models up to this size get a second copy that runs on all cores."""
     cores: int = 0
     """How many copies of a model run when its package does not say; 0: one for each usable core, or one on a GPU."""
     drain_s: float = 30.0
@@ -65,7 +72,13 @@ def make_reconciler(
         PackageCache(options.cache / "packages", registry),
         ModelRepository(options.model_repository, backend=options.triton_backend, device=options.triton_device),
         triton,
-        cores=options.cores or (1 if options.triton_device == "gpu" else usable_cores()),
+        options=LoadOptions(
+            instances=options.cores or (1 if options.triton_device == "gpu" else usable_cores()),
+            fuses=options.fuses,
+            limits=options.limits,
+            wide_model_bytes=options.wide_model_bytes,
+            wide_threads=options.cores or usable_cores(),
+        ),
     )
     parts = LifeParts(
         loader=loader,

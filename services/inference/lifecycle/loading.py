@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.package import GoldenItem, Package
 from lepton_ai.pipeline.pipeline import Pipeline
+from lepton_ai.pipeline.values import Limits
 from lepton_ai.postprocessing import Postprocess
 from lepton_ai.v1 import registry_pb2
 from services.inference.lifecycle.packages import PackageCache
@@ -29,6 +30,22 @@ class Prepared:
     golden: Sequence[GoldenItem]
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """How models are run where their packages do not say."""
+
+    instances: int
+    """Copies that run side by side."""
+    fuses: bool = True
+    """Whether pipelines may run beside their models."""
+    limits: Limits = field(default_factory=Limits)
+    """What such a pipeline allows an item."""
+    wide_model_bytes: int = 0
+    """Models up to this size get a second copy that runs on all cores."""
+    wide_threads: int = 1
+    """How many cores that are."""
+
+
 class Loader:
     """Puts versions into Triton and takes them out."""
 
@@ -38,13 +55,12 @@ class Loader:
         repository: ModelRepository,
         triton: InferenceBackend,
         *,
-        cores: int,
+        options: LoadOptions,
     ) -> None:
-        """`cores`: how many copies of a model run when its package does not say."""
         self._packages = packages
         self._repository = repository
         self._triton = triton
-        self._cores = cores
+        self._options = options
 
     async def prepare(self, model: str, deployed: registry_pb2.DeployedVersion) -> Prepared:
         """Fetch and read a version's package. Raises what fetching raises and InvalidInput for a bad package."""
@@ -95,21 +111,9 @@ class Loader:
         return True
 
     def _read(self, model: str, deployed: registry_pb2.DeployedVersion, package: Package) -> Prepared:
-        description = package.description
-        instances = description.instances or self._cores
-        pipeline = package.pipeline_document()
-        postprocess = package.postprocess_document()
-        loaded = LoadedVersion(
-            model=model,
-            version=deployed.version,
-            triton_name=triton_name(model, deployed.version),
-            description=description,
-            max_batch_size=description.max_batch_size,
-            instances=instances,
-            unbatched=description.unbatched_outputs,
-            pipeline_proto=None if pipeline is None else Pipeline.load(pipeline, package.pipeline_files()).to_proto(),
-            postprocess=None if postprocess is None else Postprocess.load(postprocess, package.postprocess_files()),
-        )
+        description, options = package.description, self._options
+        pipeline, postprocess = package.pipeline_document(), package.postprocess_document()
+        pipeline_proto = None if pipeline is None else Pipeline.load(pipeline, package.pipeline_files()).to_proto()
         triton_model = TritonModel(
             model=model,
             version=deployed.version,
@@ -117,9 +121,31 @@ class Loader:
             format=description.model.format,
             inputs=description.inputs,
             outputs=description.outputs,
-            instances=instances,
+            instances=description.instances or options.instances,
             unbatched=description.unbatched_outputs,
             weights=[package.path(name) for name in description.model.weights],
             digest=deployed.digest,
+            pipeline=pipeline_proto if options.fuses else None,
+            limits=options.limits,
+            wide_threads=options.wide_threads if _weighs(package) <= options.wide_model_bytes else 1,
+        )
+        loaded = LoadedVersion(
+            model=model,
+            version=deployed.version,
+            triton_name=triton_name(model, deployed.version),
+            description=description,
+            max_batch_size=description.max_batch_size,
+            instances=triton_model.instances,
+            unbatched=description.unbatched_outputs,
+            wide_threads=triton_model.wide_threads,
+            runs_items=self._repository.runs_items(triton_model),
+            pipeline_proto=pipeline_proto,
+            postprocess=None if postprocess is None else Postprocess.load(postprocess, package.postprocess_files()),
         )
         return Prepared(loaded, triton_model, package.golden_items())
+
+
+def _weighs(package: Package) -> int:
+    """Bytes of the model's files."""
+    model = package.description.model
+    return sum(package.path(name).stat().st_size for name in (model.file, *model.weights))

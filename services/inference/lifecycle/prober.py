@@ -6,6 +6,7 @@ Triton calls a model ready whose process is dead, so only an answer is proof of 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
@@ -16,12 +17,14 @@ from lepton_ai.v1 import common_pb2, inference_pb2
 from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.errors import MODEL_FAILED, TRITON_AWAY, TRITON_REJECTED, smells_dead
+from services.inference.triton.items import no_items
 from services.inference.triton.messages import infer_request
 from services.inference.version import LoadedVersion
 
 Predict = Callable[[LoadedVersion, inference_pb2.PredictRequest], Awaitable[inference_pb2.PredictResponse]]
 """The data plane's whole path (preprocess, batch, Triton, postprocess) on this very version, routes or not."""
 
+_log = logging.getLogger(__name__)
 _WARM_UP_TIMEOUT_S = 60.0
 _ALIVE_TIMEOUT_S = 3.0
 _GOLDEN_TIMEOUT_S = 30.0
@@ -43,6 +46,8 @@ class Prober:
         """
         strict = _is_fixed(loaded)
         await self._ask_all(loaded, timeout_s=_WARM_UP_TIMEOUT_S, forgive=() if strict else _ANSWERED)
+        if loaded.runs_items:
+            loaded.runs_items = await self._takes_items(loaded)
 
     async def check_alive(self, loaded: LoadedVersion) -> None:
         """Get an answer from every instance, as far as Triton spreads concurrent requests. Raises when one is dead."""
@@ -80,6 +85,18 @@ class Prober:
             if not (isinstance(error, LeptonError) and error.reason in forgive):
                 raise error
         loaded.succeeded()
+
+    async def _takes_items(self, loaded: LoadedVersion) -> bool:
+        """Whether the pipeline really runs beside the model: not where Triton's Python lacks Lepton."""
+        request = infer_request(loaded.triton_name, no_items())
+        try:
+            await self._triton.infer(request, timeout_s=_ALIVE_TIMEOUT_S)
+        except LeptonError as error:
+            if error.reason not in _ANSWERED:
+                raise
+            _log.info("The pipeline of %s runs in the preprocess service only: %s", loaded.triton_name, error.message)
+            return False
+        return True
 
     async def _ask(self, loaded: LoadedVersion, rows: Rows, *, timeout_s: float) -> None:
         await self._triton.infer(infer_request(loaded.triton_name, rows), timeout_s=timeout_s)

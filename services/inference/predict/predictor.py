@@ -7,29 +7,26 @@ from collections.abc import Sequence
 
 from opentelemetry import trace
 
-from lepton_ai.errors import FailedPrecondition, FieldViolation, InvalidInput, LeptonError, ResourceExhausted
-from lepton_ai.pipeline.frames import only_frame, read_frames
-from lepton_ai.tensors import proto_dtype
-from lepton_ai.v1 import common_pb2, preprocess_pb2
+from lepton_ai.errors import FieldViolation, InvalidInput, LeptonError, ResourceExhausted
+from lepton_ai.v1 import preprocess_pb2
 from services.inference.call import Call, gather_all
 from services.inference.predict.answers import answer_rows, note_faults, note_odd_outputs
+from services.inference.predict.items import ItemRunner
 from services.inference.predict.layers import RoutedCall, wrap
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
 from services.inference.predict.runtime import ModelRuntime, Runtimes
-from services.inference.preprocessing.streams import Preprocessing
 from services.inference.routing.routes import ModelReference, Resolved, Routes
-from services.inference.rows import NamedTensor, Rows
 from services.inference.version import LoadedVersion
 
 
 class Predictor:
     """Answers requests with the versions that this replica has loaded. Holds no state of its own."""
 
-    def __init__(self, routes: Routes, runtimes: Runtimes, preprocessing: Preprocessing, *, max_items: int) -> None:
+    def __init__(self, routes: Routes, runtimes: Runtimes, items: ItemRunner, *, max_items: int) -> None:
         self._routes = routes
         self._runtimes = runtimes
-        self._preprocessing = preprocessing
+        self._items = items
         self._max_items = max_items
         self._answer = wrap(self._run)
 
@@ -81,33 +78,15 @@ class Predictor:
         self._check_count(len(inputs.items), inputs.field)
         pipeline = _pipeline(runtime, inputs.field)
         if len(inputs.items) == 1:
-            outcomes = [await self._run_item(runtime, pipeline, inputs.items[0], call)]
+            outcomes = [await self._items.run(runtime, pipeline, inputs.items[0], call)]
         else:
-            outcomes = await gather_all(self._run_item(runtime, pipeline, item, call) for item in inputs.items)
+            outcomes = await gather_all(self._items.run(runtime, pipeline, item, call) for item in inputs.items)
         for index, outcome in enumerate(outcomes):
             if outcome.error is not None:
                 outcome.error = _located(outcome.error, f"{inputs.field}[{index}]")
         if len(outcomes) == 1 and outcomes[0].error is not None:
             raise outcomes[0].error
         return outcomes
-
-    async def _run_item(
-        self, runtime: ModelRuntime, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, call: Call
-    ) -> Outcome:
-        outcome = Outcome()
-        started_at = time.monotonic()
-        try:
-            result = await self._preprocessing.process(pipeline, item, deadline=call.deadline, context=call.context)
-            outcome.preprocess_us = _since_us(started_at)
-            outcome.anomalies = result.anomalies
-            if result.frames:
-                outcome.frame = only_frame(read_frames(result.frames))
-            answer = await runtime.run(_checked_rows(runtime, result.tensors), call)
-        except LeptonError as error:
-            outcome.error = error
-        else:
-            outcome.rows, outcome.queue_us, outcome.compute_us = answer.rows, answer.queue_us, answer.compute_us
-        return outcome
 
     def _check_count(self, count: int, field: str) -> None:
         if count > self._max_items:
@@ -134,21 +113,6 @@ def _pipeline(runtime: ModelRuntime, field: str) -> preprocess_pb2.Pipeline:
             field, "the model has no pipeline", reason="NO_PIPELINE", fix=f"Send tensors: {inputs}."
         )
     return runtime.loaded.pipeline_proto
-
-
-def _checked_rows(runtime: ModelRuntime, made: common_pb2.TensorList) -> Rows:
-    """One row of the model's inputs from what preprocessing made of an item."""
-    tensors = [
-        NamedTensor(tensor.name, proto_dtype(tensor), (1, *tensor.shape), tensor.data) for tensor in made.tensors
-    ]
-    try:
-        return runtime.signature.check(tensors, field="preprocess.outputs")
-    except InvalidInput as error:  # Not the caller's fault: only a wrong package can cause this, not its items.
-        raise FailedPrecondition(
-            f"The model's pipeline does not make what the model takes. {error.message}",
-            reason="PIPELINE_MISMATCH",
-            fix="Correct the package and push a new version.",
-        ) from error
 
 
 def _located(error: LeptonError, item: str) -> LeptonError:

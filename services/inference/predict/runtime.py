@@ -8,16 +8,19 @@ from typing import Any
 
 from services.inference.batching.batcher import Batcher
 from services.inference.call import Call, gather_all
-from services.inference.predict.signature import Signature
+from services.inference.paths.choosers import PathChoosers
+from services.inference.paths.path import Path
 from services.inference.routing.routes import Routes
 from services.inference.rows import Answer, Rows, join, split
+from services.inference.signature import Signature
 from services.inference.version import LoadedVersion
 
 
 class ModelRuntime:
     """Runs rows through one loaded version."""
 
-    def __init__(self, loaded: LoadedVersion, batcher: Batcher) -> None:
+    def __init__(self, loaded: LoadedVersion, batcher: Batcher, *, path: Path | None = None) -> None:
+        """`path`: the only one that raw items are to take, where the version has it."""
         self.loaded = loaded
         self.signature = Signature(loaded.description)
         pipeline = {} if loaded.pipeline_proto is None else json.loads(loaded.pipeline_proto.document_json)
@@ -26,6 +29,9 @@ class ModelRuntime:
         self.pipeline_readings = frozenset(pipeline.get("readings", {}))
         """Names of the inputs whose texts the pipeline reads as its table was read."""
         self.batcher = batcher
+        self.paths = PathChoosers(loaded, path)
+        self.may_go_elsewhere = loaded.runs_items and path is None
+        """Whether an item that the preprocess service cannot take now may take another path."""
 
     async def run(self, rows: Rows, call: Call) -> Answer:
         """The outputs of these rows, however many: more than a batch holds go as several batches side by side."""
@@ -52,9 +58,12 @@ class ModelRuntime:
 class Runtimes:
     """The runtimes of all versions that this replica serves, made when first needed."""
 
-    def __init__(self, routes: Routes, make_batcher: Callable[[LoadedVersion], Batcher]) -> None:
+    def __init__(
+        self, routes: Routes, make_batcher: Callable[[LoadedVersion], Batcher], *, path: Path | None = None
+    ) -> None:
         self._routes = routes
         self._make_batcher = make_batcher
+        self._path = path
         self._runtimes: dict[LoadedVersion, ModelRuntime] = {}
 
     def of(self, loaded: LoadedVersion) -> ModelRuntime:
@@ -62,7 +71,7 @@ class Runtimes:
         runtime = self._runtimes.get(loaded)
         if runtime is None:
             self._forget_unrouted()
-            runtime = self._runtimes[loaded] = ModelRuntime(loaded, self._make_batcher(loaded))
+            runtime = self._runtimes[loaded] = ModelRuntime(loaded, self._make_batcher(loaded), path=self._path)
         return runtime
 
     @property

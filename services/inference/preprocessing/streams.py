@@ -14,7 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from lepton_ai.errors import DeadlineExceeded, InvalidInput, LeptonError, ResourceExhausted, Unavailable
+from lepton_ai.errors import DeadlineExceeded, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import RetryBudget, pause_before_retry
@@ -28,6 +28,10 @@ _RETRYABLE = (Unavailable, ResourceExhausted)
 
 class Preprocessing(Protocol):
     """What the predictor needs of preprocessing."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a preprocess replica is known."""
 
     async def process(
         self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
@@ -63,14 +67,11 @@ class StreamedPreprocessing:
     refuses it goes to another one, within the retry budget and its deadline.
     """
 
-    def __init__(
-        self, pool: ReplicaPool, tracing: Tracing, *, max_items: int, max_bytes: int, max_item_bytes: int
-    ) -> None:
+    def __init__(self, pool: ReplicaPool, tracing: Tracing, *, max_items: int, max_bytes: int) -> None:
         self._pool = pool
         self._tracing = tracing
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._max_item_bytes = max_item_bytes
         self._items = 0
         self._bytes = 0
         self._ids = itertools.count(1)
@@ -90,6 +91,11 @@ class StreamedPreprocessing:
             await asyncio.gather(self._follower, return_exceptions=True)
         await asyncio.gather(*(stream.close() for stream in (*self._streams.values(), *self._leaving)))
 
+    @property
+    def is_there(self) -> bool:
+        """Whether a preprocess replica is known."""
+        return bool(self._pool.addresses)
+
     async def process(
         self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
     ) -> preprocess_pb2.ItemResult:
@@ -106,12 +112,6 @@ class StreamedPreprocessing:
             self._bytes -= size_bytes
 
     def _admit(self, size_bytes: int) -> None:
-        if size_bytes > self._max_item_bytes:
-            raise InvalidInput(
-                f"The item has {size_bytes} bytes, at most {self._max_item_bytes} are allowed.",
-                reason="ITEM_TOO_LARGE",
-                fix="Send a smaller file.",
-            )
         if self._items >= self._max_items or (self._items and self._bytes + size_bytes > self._max_bytes):
             raise ResourceExhausted(
                 "Too many items wait for preprocessing.",

@@ -3,24 +3,28 @@
 NAME--vN/config.pbtxt          generated, never the user's
 NAME--vN/1/model.onnx|.pt2     the package's model file (hard link where possible)
 NAME--vN/1/model.py            our runner, for models that Triton's Python backend runs
+NAME--vN/1/pipeline.binpb      the package's pipeline, where our runner runs it beside the model
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from lepton_ai.errors import InvalidInput, Unsupported
+from lepton_ai.pipeline.values import Limits
 from lepton_ai.references import check_name
+from lepton_ai.v1 import preprocess_pb2
 from services.inference.version import TensorDescription
 
 TritonBackend = Literal["python", "native"]
@@ -28,11 +32,16 @@ TritonDevice = Literal["cpu", "gpu"]
 DEFAULT_BACKEND: TritonBackend = "python"
 DEFAULT_DEVICE: TritonDevice = "cpu"
 ModelFormat = Literal["onnx", "torch_export"]
+ITEMS = "lepton.items"
+"""The input that takes raw items (serialised Item messages, BYTES [n]) in place of the model's own inputs."""
+RESULTS = "lepton.results"
+"""The output that says what became of each of them (serialised ItemResult messages, BYTES [n])."""
 
 _TRITON_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})")
 _FILE_NAMES: Mapping[str, str] = {"onnx": "model.onnx", "torch_export": "model.pt2"}
 # Triton calls Open Inference's BYTES a string; all the others keep their name.
 _TRITON_TYPES = {"BYTES": "TYPE_STRING"}
+_PIPELINE_FILE = "pipeline.binpb"
 _PRINTABLE = frozenset(range(0x20, 0x7F)) - frozenset(b"\"\\'")
 
 
@@ -68,6 +77,12 @@ class TritonModel:
     """Files that must lie next to the model's."""
     digest: str = ""
     """Digest of the package; the same name with another digest is another model."""
+    pipeline: preprocess_pb2.Pipeline | None = None
+    """The package's pipeline, to be run beside the model."""
+    limits: Limits = field(default_factory=Limits)
+    """What the pipeline allows an item."""
+    wide_threads: int = 1
+    """Threads for a batch that has the machine to itself; ≥ 1. More cost the memory of a second copy."""
 
     @property
     def triton_name(self) -> str:
@@ -102,6 +117,10 @@ class ModelRepository:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return name
+
+    def runs_items(self, model: TritonModel) -> bool:
+        """Whether the model's pipeline runs beside it, so that it takes raw items."""
+        return runs_items(model, self._backend)
 
     def holds(self, model: TritonModel) -> bool:
         """Whether exactly this model is here, as this version of Lepton writes it."""
@@ -145,6 +164,8 @@ class ModelRepository:
             _link_or_copy(path, files / path.name)
         if _backend_of(model, self._backend) == "python":
             (files / "model.py").write_bytes(_runner())
+            if model.pipeline is not None and runs_items(model, self._backend):
+                (files / _PIPELINE_FILE).write_bytes(model.pipeline.SerializeToString(deterministic=True))
         # Triton may run as another user; mkdtemp lets only ours in.
         for path in (directory, files):
             path.chmod(0o755)
@@ -172,7 +193,7 @@ def model_config(model: TritonModel, *, backend: TritonBackend, device: TritonDe
 
     max_batch_size stays 0 and the dimensions hold the batch: Lepton batches, Triton must not.
     """
-    chosen = _backend_of(model, backend)
+    chosen, items = _backend_of(model, backend), runs_items(model, backend)
     # Our runner computes on the CPU, also where Triton has a GPU.
     kind = "KIND_GPU" if device == "gpu" and chosen != "python" else "KIND_CPU"
     lines = [
@@ -182,24 +203,47 @@ def model_config(model: TritonModel, *, backend: TritonBackend, device: TritonDe
         "max_batch_size: 0",
         f"default_model_filename: {_quoted(_FILE_NAMES[model.format] if chosen != 'python' else 'model.py')}",
         f"instance_group [{{ count: {model.instances} kind: {kind} }}]",
-        *(_tensor("input", tensor, chosen) for tensor in model.inputs),
-        *(_tensor("output", tensor, chosen, batched=tensor.name not in model.unbatched) for tensor in model.outputs),
-        *(_parameter(key, value) for key, value in _parameters(model, chosen).items()),
+        *_tensors(model, chosen, items=items),
+        *(_parameter(key, value) for key, value in _parameters(model, chosen, items=items).items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _parameters(model: TritonModel, backend: str) -> Mapping[str, str]:
-    if backend == "python":
-        return {"format": model.format, "file": _FILE_NAMES[model.format]}
-    return {"intra_op_thread_count": "1", "inter_op_thread_count": "1"}
+def runs_items(model: TritonModel, backend: TritonBackend) -> bool:
+    """Whether a model takes raw items, so that its pipeline runs beside it."""
+    reserved = any(tensor.name in (ITEMS, RESULTS) for tensor in (*model.inputs, *model.outputs))
+    return model.pipeline is not None and _backend_of(model, backend) == "python" and not reserved
+
+
+def _parameters(model: TritonModel, backend: str, *, items: bool) -> Mapping[str, str]:
+    if backend != "python":
+        return {"intra_op_thread_count": "1", "inter_op_thread_count": "1"}
+    parameters = {
+        "format": model.format,
+        "file": _FILE_NAMES[model.format],
+        "wide_threads": str(model.wide_threads),
+    }
+    if items:
+        parameters |= {"pipeline": _PIPELINE_FILE, "limits": json.dumps(asdict(model.limits), sort_keys=True)}
+    return parameters
+
+
+def _tensors(model: TritonModel, backend: str, *, items: bool) -> Iterator[str]:
+    for tensor in model.inputs:
+        yield _tensor("input", tensor, backend, optional=items)
+    if items:
+        yield f"input [{{ name: {_quoted(ITEMS)} data_type: TYPE_STRING dims: [-1] optional: true }}]"
+    for tensor in model.outputs:
+        yield _tensor("output", tensor, backend, batched=tensor.name not in model.unbatched)
+    if items:
+        yield f"output [{{ name: {_quoted(RESULTS)} data_type: TYPE_STRING dims: [-1] }}]"
 
 
 def _parameter(key: str, value: str) -> str:
     return f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
 
 
-def _tensor(kind: str, tensor: TensorDescription, backend: str, *, batched: bool = True) -> str:
+def _tensor(kind: str, tensor: TensorDescription, backend: str, *, batched: bool = True, optional: bool = False) -> str:
     if tensor.dtype == "BF16" and backend == "python":
         raise Unsupported(
             f"{kind.capitalize()} {tensor.name!r} is BF16, which this Triton set-up does not run.",
@@ -208,7 +252,8 @@ def _tensor(kind: str, tensor: TensorDescription, backend: str, *, batched: bool
     data_type = _TRITON_TYPES.get(tensor.dtype, f"TYPE_{tensor.dtype}")
     shape = tensor.shape if batched else tensor.shape[1:]
     dims = ", ".join(str(int(dimension)) for dimension in shape)
-    return f"{kind} [{{ name: {_quoted(tensor.name)} data_type: {data_type} dims: [{dims}] }}]"
+    suffix = " optional: true" if optional else ""
+    return f"{kind} [{{ name: {_quoted(tensor.name)} data_type: {data_type} dims: [{dims}]{suffix} }}]"
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tritonclient.grpc import service_pb2
 
@@ -11,7 +11,7 @@ from lepton_ai.errors import LeptonError
 from services.inference.rows import NamedTensor, Rows, join
 from services.inference.triton.backend import InferenceBackend, Metadata
 from services.inference.triton.errors import REGION_LOST
-from services.inference.triton.messages import infer_request
+from services.inference.triton.messages import NO_OPTIONS, infer_request, new_request
 from services.inference.triton.shared_memory import SharedMemory
 from services.inference.triton.slots import SlotPool
 
@@ -28,14 +28,20 @@ class BatchTransport:
         self._slots = slots
 
     async def infer(
-        self, triton_name: str, parts: Sequence[Rows], *, timeout_s: float, metadata: Metadata = ()
+        self,
+        triton_name: str,
+        parts: Sequence[Rows],
+        *,
+        timeout_s: float,
+        metadata: Metadata = (),
+        options: Mapping[str, str] = NO_OPTIONS,
     ) -> service_pb2.ModelInferResponse:
         """The answer for all rows of `parts`, in order; they have the same layout. Raises what Triton says."""
         slots, slot = self._slots, self._take_slot(parts)
         if slots is not None and slot is not None:
             end_s = time.monotonic() + timeout_s
             try:
-                request = _write(triton_name, parts, slot)
+                request = _write(new_request(triton_name, options), parts, slot)
                 response = await self._backend.infer(request, timeout_s=timeout_s, metadata=metadata)
             except BaseException as error:
                 slots.give_up(slot)
@@ -45,7 +51,7 @@ class BatchTransport:
             else:
                 slots.give_back(slot)
                 return response
-        request = infer_request(triton_name, join(parts))
+        request = infer_request(triton_name, join(parts), options)
         return await self._backend.infer(request, timeout_s=timeout_s, metadata=metadata)
 
     def _take_slot(self, parts: Sequence[Rows]) -> SharedMemory | None:
@@ -58,9 +64,10 @@ class BatchTransport:
         return self._slots.take(sum(map(_aligned, sizes)))
 
 
-def _write(triton_name: str, parts: Sequence[Rows], slot: SharedMemory) -> service_pb2.ModelInferRequest:
+def _write(
+    request: service_pb2.ModelInferRequest, parts: Sequence[Rows], slot: SharedMemory
+) -> service_pb2.ModelInferRequest:
     """Copy all rows into the slot, each tensor's one behind the other, and say where they are."""
-    request = service_pb2.ModelInferRequest(model_name=triton_name)
     count = sum(part.count for part in parts)
     view, start = slot.view, 0
     for column in _columns(parts):

@@ -107,7 +107,7 @@ async def service(
         pool = ServicePool("preprocess", watch, doubt_s=0.05)
         await pool.start()
         stack.push_async_callback(pool.close)
-        bounds = {"max_items": 100, "max_bytes": 1 << 20, "max_item_bytes": 1 << 16, **(limits or {})}
+        bounds = {"max_items": 100, "max_bytes": 1 << 20, **(limits or {})}
         preprocessing = StreamedPreprocessing(pool, tracing, **bounds)
         await preprocessing.start()
         stack.push_async_callback(preprocessing.close)
@@ -213,7 +213,6 @@ async def test_the_time_left_travels_with_the_item() -> None:
     [
         ({"max_items": 1}, ResourceExhausted, "PREPROCESS_QUEUE_FULL"),
         ({"max_bytes": 10}, ResourceExhausted, "PREPROCESS_QUEUE_FULL"),
-        ({"max_item_bytes": 3}, InvalidInput, "ITEM_TOO_LARGE"),
     ],
 )
 async def test_what_is_on_the_way_is_bounded(limits: dict[str, int], kind: type[Exception], reason: str) -> None:

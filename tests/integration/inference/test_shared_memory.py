@@ -15,6 +15,7 @@ from lepton_ai.testing.running_triton import LocalTriton
 from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.client import Triton
 from services.inference.triton.errors import REGION_LOST
+from services.inference.triton.messages import new_request
 from services.inference.triton.repository import ModelRepository, TritonModel
 from services.inference.triton.shared_memory import PREFIX, SHARED_MEMORY, SharedMemory
 from services.inference.triton.slots import SlotPool
@@ -153,7 +154,7 @@ async def test_a_request_that_names_an_unknown_region_says_so(triton: Triton, mo
     memory = await asyncio.to_thread(SharedMemory.create, 1 << 17)
     try:
         with pytest.raises(Unavailable) as caught:
-            await triton.infer(_write(model, [rows(1)], memory), timeout_s=5)
+            await triton.infer(_write(new_request(model), [rows(1)], memory), timeout_s=5)
         assert caught.value.reason == REGION_LOST
     finally:
         memory.close()

@@ -27,6 +27,7 @@ from lepton_ai.tensors import encode_bytes
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import common_pb2, inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import InferenceServiceStub
+from services.inference.paths.path import Path as ItemPath
 from tests.integration.inference.whole_path import WholePath, whole_path
 from tests.photos import imagenet_photos
 from tests.unit.inference.colours import COLOURS, PIPELINE, RED, item, photo
@@ -45,7 +46,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def path(directory: Path) -> AsyncIterator[WholePath]:
-    async with whole_path(directory) as path:
+    async with whole_path(directory, item_path=ItemPath.REMOTE) as path:
         yield path
 
 
@@ -182,7 +183,7 @@ async def test_one_trace_shows_every_step_triton_included(path: WholePath) -> No
     }
 
     async def all_spans() -> dict[str, dict[str, Any]]:
-        spans = await asyncio.to_thread(_spans, path.traces.http)
+        spans = await asyncio.to_thread(spans_of, path.traces.http)
         return spans if wanted <= spans.keys() else {}
 
     found = await eventually(all_spans, timeout_s=15, description="all spans of the trace", interval_s=0.1)
@@ -203,7 +204,7 @@ async def test_one_trace_shows_every_step_triton_included(path: WholePath) -> No
     assert parents["triton: InferRequest"] == "inference: inference.GRPCInferenceService/ModelInfer"
 
 
-def _spans(traces: str) -> dict[str, dict[str, Any]]:
+def spans_of(traces: str) -> dict[str, dict[str, Any]]:
     """ "service: operation" → span, from Jaeger's query API."""
     with urllib.request.urlopen(f"http://{traces}/api/traces/{TRACE_ID}", timeout=5) as answer:
         (trace,) = json.load(answer)["data"]

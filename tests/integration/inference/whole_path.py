@@ -24,6 +24,7 @@ from lepton_ai.testing import eventually
 from lepton_ai.testing.running_triton import LocalTriton, running_triton
 from lepton_ai.traces.process import Addresses, TraceStoreProcess
 from lepton_ai.traces.settings import TraceStoreSettings
+from services.inference.paths.path import Path as ItemPath
 from services.inference.settings import InferenceSettings
 from services.inference.triton.client import Triton
 from services.inference.wiring import Connections, InferenceReplica
@@ -85,7 +86,7 @@ class WholePath:
 
 
 @asynccontextmanager
-async def whole_path(directory: Path) -> AsyncIterator[WholePath]:
+async def whole_path(directory: Path, *, item_path: ItemPath | None = None) -> AsyncIterator[WholePath]:
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(running_etcd(directory / "etcd"))
         traces = await stack.enter_async_context(_trace_store(directory))
@@ -99,13 +100,15 @@ async def whole_path(directory: Path) -> AsyncIterator[WholePath]:
         registry.push(colours_package(directory / "package"))
         await registry.deploy("colours", 1)
         server, replica = await stack.enter_async_context(
-            _replica(_settings(directory, etcd, traces, triton), store, registry)
+            _replica(_settings(directory, etcd, traces, triton, item_path), store, registry)
         )
         async with grpc.aio.insecure_channel(server.address) as channel:
             yield WholePath(channel, server.address, replica, traces, triton, etcd, registry)
 
 
-def _settings(directory: Path, etcd: LocalEtcd, traces: Addresses, triton: LocalTriton) -> InferenceSettings:
+def _settings(
+    directory: Path, etcd: LocalEtcd, traces: Addresses, triton: LocalTriton, item_path: ItemPath | None
+) -> InferenceSettings:
     return InferenceSettings(
         etcd_address=etcd.address,
         triton_address=triton.address,
@@ -115,6 +118,7 @@ def _settings(directory: Path, etcd: LocalEtcd, traces: Addresses, triton: Local
         trace_ratio=0.0,
         propagation_s=0.0,
         ready_after_s=30.0,
+        path=item_path,
     )
 
 

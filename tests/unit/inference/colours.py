@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from opentelemetry.context import Context
@@ -14,7 +15,7 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.mesh.tracing.context import EMPTY
-from lepton_ai.pipeline import Pipeline, raw_inputs
+from lepton_ai.pipeline import Limits, Pipeline, raw_inputs
 from lepton_ai.postprocessing import Postprocess
 from lepton_ai.tensors import Array, to_proto
 from lepton_ai.testing.fake_triton import FakeTriton
@@ -22,11 +23,16 @@ from lepton_ai.v1 import common_pb2, inference_pb2, preprocess_pb2
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
 from services.inference.batching.batcher import Batcher
+from services.inference.batching.queue import QueueLimits
 from services.inference.call import Call
+from services.inference.paths.path import Path
+from services.inference.predict.items import ItemRunner
 from services.inference.predict.predictor import Predictor
 from services.inference.predict.runtime import Runtimes
 from services.inference.preprocessing.streams import Preprocessing
 from services.inference.routing.routes import ModelRoutes, Routes, Target
+from services.inference.triton.repository import ITEMS, RESULTS
+from services.inference.triton.runner.items import ItemPipeline
 from services.inference.version import LoadedVersion
 from tests.unit.inference.parts import NO_TRACING, Described, Description, Reports
 
@@ -49,6 +55,12 @@ DESCRIPTION = Description(
     outputs=(Described("logits", "FP32", (-1, 3)),),
     max_batch_size=4,
 )
+
+
+CONFIG: Mapping[str, Any] = {
+    "input": [{"name": "image", "data_type": "TYPE_UINT8", "dims": ["-1", "8", "8", "3"]}],
+    "output": [{"name": "logits", "data_type": "TYPE_FP32", "dims": ["-1", "3"]}],
+}
 
 
 def mean_colour(name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -75,8 +87,25 @@ def image_tensor(*colours: Sequence[int]) -> Array:
     return np.array([np.full((8, 8, 3), colour) for colour in colours], dtype=np.uint8)
 
 
+class ColoursTriton(FakeTriton):
+    """Runs the pipeline beside the model, as the runner in the real one does."""
+
+    def run(self, name: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        if ITEMS not in inputs:
+            return super().run(name, inputs)
+        pipeline = ItemPipeline(Pipeline.load(PIPELINE), CONFIG, limits=Limits(), log_fault=print)
+        answered = pipeline.answer(
+            inputs[ITEMS].tolist(), lambda feeds: list(self.compute(name, feeds).values()), timed=False
+        )
+        results = np.array([each.SerializeToString() for each in answered.results], dtype=object)
+        logits = {} if answered.outputs is None else {"logits": answered.outputs[0]}
+        return {**logits, RESULTS: results}
+
+
 class InlinePreprocessing:
     """Runs the pipeline here and now, as the preprocess service would."""
+
+    is_there = True
 
     async def process(
         self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
@@ -95,6 +124,7 @@ def colours_version(*, version: int = 1, labelled: bool = True) -> LoadedVersion
         description=DESCRIPTION,
         max_batch_size=DESCRIPTION.max_batch_size,
         instances=1,
+        runs_items=True,
         pipeline_proto=Pipeline.load(PIPELINE).to_proto(),
         postprocess=Postprocess.load(POSTPROCESS, {"labels.txt": labels}) if labelled else None,
     )
@@ -124,20 +154,30 @@ class DataPlane:
 
 
 async def data_plane(
-    *versions: LoadedVersion, tracing: Tracing = NO_TRACING, preprocessing: Preprocessing | None = None
+    *versions: LoadedVersion,
+    tracing: Tracing = NO_TRACING,
+    preprocessing: Preprocessing | None = None,
+    path: Path | None = None,
 ) -> DataPlane:
     serving = {each.version: each for each in versions or (colours_version(version=1), colours_version(version=2))}
-    triton, routes, reports = FakeTriton(mean_colour), Routes(), Reports()
+    triton, routes, reports = ColoursTriton(mean_colour), Routes(), Reports()
     for each in serving.values():
         await triton.load(each.triton_name)
     aliases = {"production": (Target(max(serving), 1),), "canary": (Target(min(serving), 1),)}
     routes.replace({"colours": ModelRoutes("colours", serving, aliases, waiting={9: "is being loaded"})})
 
     def make_batcher(loaded: LoadedVersion) -> Batcher:
-        return Batcher(loaded, triton, tracer=tracing.tracer, batch_done=reports.batch_done, max_queue_rows=100)
+        return Batcher(
+            loaded,
+            triton,
+            tracer=tracing.tracer,
+            batch_done=reports.batch_done,
+            limits=QueueLimits(100),
+        )
 
-    runtimes = Runtimes(routes, make_batcher)
-    predictor = Predictor(routes, runtimes, preprocessing or InlinePreprocessing(), max_items=64)
+    runtimes = Runtimes(routes, make_batcher, path=path)
+    items = ItemRunner(preprocessing or InlinePreprocessing(), max_item_bytes=1 << 20)
+    predictor = Predictor(routes, runtimes, items, max_items=64)
     return DataPlane(predictor, routes, runtimes, triton, reports)
 
 

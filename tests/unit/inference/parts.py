@@ -12,6 +12,8 @@ from opentelemetry.trace import Tracer
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.tensors import Array, to_wire
 from services.inference.batching.batcher import Batcher
+from services.inference.batching.flight import Departure, Flight
+from services.inference.batching.queue import QueueLimits
 from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.backend import InferenceBackend
 from services.inference.version import LoadedVersion
@@ -77,9 +79,11 @@ class Reports:
     def __init__(self) -> None:
         self.failures: list[BaseException] = []
         self.batch_rows: list[int] = []
+        self.departures: list[Departure] = []
 
-    def batch_done(self, _: LoadedVersion, rows: int, __: float) -> None:
-        self.batch_rows.append(rows)
+    def batch_done(self, _: LoadedVersion, flight: Flight, __: float) -> None:
+        self.batch_rows.append(flight.rows)
+        self.departures.append(flight.departure)
 
 
 NO_TRACING = Tracing("test", ratio=0.0, on_end=None)
@@ -92,6 +96,7 @@ def make_batcher(
     tracer: Tracer | None = None,
     reports: Reports | None = None,
     max_queue_rows: int = 1000,
+    max_queue_bytes: int = 1 << 20,
 ) -> Batcher:
     loaded, reports = loaded or loaded_version(), reports or Reports()
     loaded.on_failure = reports.failures.append
@@ -100,5 +105,5 @@ def make_batcher(
         backend,
         tracer=tracer or NO_TRACING.tracer,
         batch_done=reports.batch_done,
-        max_queue_rows=max_queue_rows,
+        limits=QueueLimits(max_queue_rows, max_queue_bytes),
     )

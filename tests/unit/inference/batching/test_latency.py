@@ -34,6 +34,23 @@ def test_it_finds_slope_and_intercept_in_noise() -> None:
     assert model.rows_within(0.031) == 5
 
 
+def test_stragglers_do_not_move_it() -> None:
+    source = random.Random(7)
+    model = LatencyModel()
+    for _ in range(300):
+        rows = source.choice((1, 4))
+        straggles = source.random() < 0.2
+        model.observe(rows, (0.015 * rows + 0.0015) * (source.uniform(2, 10) if straggles else source.uniform(1, 1.05)))
+    assert model.per_row_s == pytest.approx(0.0155, rel=0.05)
+    assert model.fixed_s == pytest.approx(0.0015, rel=0.5)
+
+
+def test_a_size_that_was_not_seen_for_long_no_longer_counts() -> None:
+    model = learned((1, 0.1), *[(8, 0.01)] * 300)
+    assert model.estimate_s(8) == pytest.approx(0.01)
+    assert model.worthwhile_rows(16) == 16, "with one size left, other sizes are tried again"
+
+
 def test_with_a_single_size_all_of_it_counts_per_row() -> None:
     assert learned((4, 0.4), (4, 0.4)).estimate_s(8) == pytest.approx(0.8)
 
@@ -61,7 +78,7 @@ def test_estimates_are_never_negative_and_never_fall_with_more_rows(observations
     ("observations", "worthwhile"),
     [
         ([(1, 0.010), (8, 0.080)], 1),  # a CPU core: no time is shared between rows
-        ([(1, 0.0110), (8, 0.0810)], 2),  # 1 ms for each batch, 10 ms for each row
+        ([(1, 0.0110), (8, 0.0810)], 5),  # 1 ms for each batch, 10 ms for each row
         ([(1, 0.0101), (8, 0.0108)], 8),  # a GPU: nearly all of it is for the batch
         ([(4, 0.040), (4, 0.041)], 8),  # one size says nothing about others
     ],

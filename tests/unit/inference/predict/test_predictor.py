@@ -22,6 +22,7 @@ from lepton_ai.errors import (
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.postprocessing import Postprocess
 from lepton_ai.v1 import common_pb2, inference_pb2
+from services.inference.paths.path import Path
 from tests.unit.inference.colours import (
     BLUE,
     COLOURS,
@@ -43,13 +44,20 @@ def names(prediction: inference_pb2.Prediction) -> list[str]:
     return [label.name for label in prediction.classification.labels]
 
 
-async def predict(request: Request, **changes: Any) -> inference_pb2.PredictResponse:
-    plane = await data_plane()
+@pytest.fixture(params=list(Path))
+def path(request: pytest.FixtureRequest) -> Path:
+    """What holds for raw items holds wherever the pipeline runs."""
+    chosen: Path = request.param
+    return chosen
+
+
+async def predict(request: Request, path: Path | None = None, **changes: Any) -> inference_pb2.PredictResponse:
+    plane = await data_plane(path=path)
     return await plane.predict(request, plane.call(**changes))
 
 
-async def test_a_photo_becomes_labels() -> None:
-    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED)], request_id="mine"))
+async def test_a_photo_becomes_labels(path: Path) -> None:
+    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED)], request_id="mine"), path)
     (prediction,) = response.predictions
     assert names(prediction)[0] == COLOURS[0]
     assert len(prediction.classification.labels) == 2, "as many as the package says"
@@ -59,22 +67,22 @@ async def test_a_photo_becomes_labels() -> None:
     assert not response.tensors
 
 
-async def test_every_item_has_a_prediction_id_made_from_that_of_the_call() -> None:
-    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED, "a"), item(BLUE, "b")]))
+async def test_every_item_has_a_prediction_id_made_from_that_of_the_call(path: Path) -> None:
+    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED, "a"), item(BLUE, "b")]), path)
     assert [each.item_id for each in response.predictions] == ["a", "b"]
     assert len(response.prediction_id) == 32
     assert [each.prediction_id for each in response.predictions] == [f"{response.prediction_id}-{n}" for n in (0, 1)]
     assert response.request_id
 
 
-async def test_more_items_than_a_batch_holds_come_back_in_order() -> None:
+async def test_more_items_than_a_batch_holds_come_back_in_order(path: Path) -> None:
     photos = [RED, GREEN, BLUE] * 5
-    response = await predict(Request(model=COLOURS_MODEL, items=[item(photo) for photo in photos]))
+    response = await predict(Request(model=COLOURS_MODEL, items=[item(photo) for photo in photos]), path)
     assert [names(each)[0] for each in response.predictions] == list(COLOURS) * 5
 
 
-async def test_a_bad_item_fails_alone_and_says_which_field() -> None:
-    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED), item(b"not an image"), item(BLUE)]))
+async def test_a_bad_item_fails_alone_and_says_which_field(path: Path) -> None:
+    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED), item(b"not an image"), item(BLUE)]), path)
     good, bad, other = response.predictions
     assert (names(good)[0], names(other)[0]) == (COLOURS[0], COLOURS[2])
     error = from_status(bad.error)
@@ -82,16 +90,16 @@ async def test_a_bad_item_fails_alone_and_says_which_field() -> None:
     assert error.fields[0].field == "items[1].inputs.photo"
 
 
-async def test_a_single_bad_item_fails_the_call() -> None:
+async def test_a_single_bad_item_fails_the_call(path: Path) -> None:
     with pytest.raises(InvalidInput):
-        await predict(Request(model=COLOURS_MODEL, items=[item(b"not an image")]))
+        await predict(Request(model=COLOURS_MODEL, items=[item(b"not an image")]), path)
 
 
-async def test_outputs_asked_for_hold_the_rows_of_the_good_items() -> None:
+async def test_outputs_asked_for_hold_the_rows_of_the_good_items(path: Path) -> None:
     request = Request(
         model=COLOURS_MODEL, items=[item(RED), item(b"bad"), item(BLUE)], options=Options(outputs=["logits"], top_k=1)
     )
-    response = await predict(request)
+    response = await predict(request, path)
     (logits,) = response.tensors
     assert tensors.from_proto(logits).argmax(axis=1).tolist() == [0, 2]
     assert len(response.predictions[0].classification.labels) == 1
@@ -119,15 +127,15 @@ async def test_more_rows_than_a_batch_holds_are_one_answer() -> None:
     assert tensors.from_proto(response.tensors[0])[:, 0].tolist() == [value / 16 for value in range(11)]
 
 
-async def test_without_postprocessing_raw_items_get_the_outputs() -> None:
-    plane = await data_plane(colours_version(labelled=False))
+async def test_without_postprocessing_raw_items_get_the_outputs(path: Path) -> None:
+    plane = await data_plane(colours_version(labelled=False), path=path)
     response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
     assert [tensor.name for tensor in response.tensors] == ["logits"]
     assert response.predictions[0].WhichOneof("outcome") is None
 
 
-async def test_timings_add_up() -> None:
-    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED)]))
+async def test_timings_add_up(path: Path) -> None:
+    response = await predict(Request(model=COLOURS_MODEL, items=[item(RED)]), path)
     timings = response.timings
     stages = timings.preprocess_us + timings.queue_us + timings.compute_us + timings.postprocess_us
     assert 0 < timings.preprocess_us < stages <= timings.total_us
@@ -221,8 +229,8 @@ async def test_raw_items_need_a_pipeline() -> None:
     assert error.value.reason == "NO_PIPELINE"
 
 
-async def test_the_deadline_bounds_the_whole_call() -> None:
-    plane = await data_plane()
+async def test_the_deadline_bounds_the_whole_call(path: Path) -> None:
+    plane = await data_plane(path=path)
     plane.triton.compute_s = 30.0
     with pytest.raises(DeadlineExceeded):
         await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(timeout_s=0.05))
@@ -240,8 +248,8 @@ async def test_a_version_in_use_is_held_until_its_call_ends() -> None:
     await asyncio.gather(call, idle)
 
 
-async def test_one_version_can_be_asked_though_nothing_is_routed_to_it() -> None:
-    plane = await data_plane()
+async def test_one_version_can_be_asked_though_nothing_is_routed_to_it(path: Path) -> None:
+    plane = await data_plane(path=path)
     fresh = colours_version(version=5)
     await plane.triton.load(fresh.triton_name)
     response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call(), loaded=fresh)
@@ -254,8 +262,8 @@ def not_a_number(name: str, inputs: Mapping[str, tensors.Array]) -> Mapping[str,
     return {"logits": np.where(scores.argmax(axis=1, keepdims=True) == 0, np.nan, scores)}
 
 
-async def test_scores_that_are_no_numbers_are_the_error_of_their_item_alone() -> None:
-    plane = await data_plane()
+async def test_scores_that_are_no_numbers_are_the_error_of_their_item_alone(path: Path) -> None:
+    plane = await data_plane(path=path)
     plane.triton.compute = not_a_number
     request = Request(
         model=COLOURS_MODEL, items=[item(GREEN), item(RED), item(BLUE)], options=Options(outputs=["logits"])
@@ -267,17 +275,17 @@ async def test_scores_that_are_no_numbers_are_the_error_of_their_item_alone() ->
     assert tensors.from_proto(response.tensors[0]).argmax(axis=1).tolist() == [1, 2], "rows of the good ones"
 
 
-async def test_a_single_item_whose_scores_are_no_numbers_fails_the_call() -> None:
-    plane = await data_plane()
+async def test_a_single_item_whose_scores_are_no_numbers_fails_the_call(path: Path) -> None:
+    plane = await data_plane(path=path)
     plane.triton.compute = not_a_number
     with pytest.raises(FailedPrecondition, match="not all numbers"):
         await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED)]), plane.call())
 
 
-async def test_a_package_may_have_an_anomaly_instead() -> None:
+async def test_a_package_may_have_an_anomaly_instead(path: Path) -> None:
     version = colours_version()
     version.postprocess = Postprocess.load([{"op": "classify", "not_a_number": "anomaly"}])
-    plane = await data_plane(version)
+    plane = await data_plane(version, path=path)
     plane.triton.compute = not_a_number
     response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED), item(BLUE)]), plane.call())
     odd, good = response.predictions
@@ -287,10 +295,10 @@ async def test_a_package_may_have_an_anomaly_instead() -> None:
     assert not good.anomalies
 
 
-async def test_a_model_without_labels_says_which_items_have_no_numbers() -> None:
+async def test_a_model_without_labels_says_which_items_have_no_numbers(path: Path) -> None:
     version = colours_version()
     version.postprocess = None
-    plane = await data_plane(version)
+    plane = await data_plane(version, path=path)
     plane.triton.compute = not_a_number
     response = await plane.predict(Request(model=COLOURS_MODEL, items=[item(RED), item(BLUE)]), plane.call())
     assert [[each.reason for each in row.anomalies] for row in response.predictions] == [["NOT_A_NUMBER"], []]

@@ -30,7 +30,7 @@ class Pool:
 
 async def test_following_the_replicas_is_begun_again_when_it_fails() -> None:
     pool = Pool()
-    preprocessing = StreamedPreprocessing(pool, NO_TRACING, max_items=1, max_bytes=1, max_item_bytes=1)
+    preprocessing = StreamedPreprocessing(pool, NO_TRACING, max_items=1, max_bytes=1)
     await preprocessing.start()
     await eventually(lambda: pool.followed == 3, description="it is followed for the third time")
     await preprocessing.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from lepton_ai.errors import InvalidInput
+from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.tensors import ELEMENT_BYTES, check_content, element_count
 from services.inference.rows import NamedTensor, Rows
-from services.inference.version import ModelDescription, TensorDescription
+from services.inference.version import TensorDescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,19 @@ class Declared:
         return cls(tensor.name, tensor.dtype, shape, row_bytes)
 
 
+class Tensors(Protocol):
+    """Whatever declares a model's tensors."""
+
+    @property
+    def inputs(self) -> Sequence[TensorDescription]: ...
+    @property
+    def outputs(self) -> Sequence[TensorDescription]: ...
+
+
 class Signature:
     """The declared inputs and outputs of one model version."""
 
-    def __init__(self, description: ModelDescription) -> None:
+    def __init__(self, description: Tensors) -> None:
         self.inputs = tuple(Declared.of(tensor) for tensor in description.inputs)
         self.outputs = tuple(Declared.of(tensor) for tensor in description.outputs)
         self.input_dtypes = {tensor.name: tensor.dtype for tensor in self.inputs}
@@ -54,6 +64,24 @@ class Signature:
                 description = f"has {tensor.shape[0]} rows where {ordered[0].name!r} has {count}"
                 raise InvalidInput.of_field(f"{field}[{tensor.name}]", description, reason="SHAPE_MISMATCH")
         return Rows(count, ordered)
+
+    def check_made(self, tensors: Sequence[NamedTensor]) -> Rows:
+        """The same for one row that the model's own pipeline has made. Raises FailedPrecondition."""
+        try:
+            return self.check(tensors, field="preprocess.outputs")
+        except InvalidInput as error:  # Not the caller's fault: only a wrong package can cause this, not its items.
+            raise FailedPrecondition(
+                f"The model's pipeline does not make what the model takes. {error.message}",
+                reason="PIPELINE_MISMATCH",
+                fix="Correct the package and push a new version.",
+            ) from error
+
+    def fits(self, layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> bool:
+        """Whether tensors with these dtypes and shapes, by name, are what is declared."""
+        return layout.keys() == self.input_dtypes.keys() and all(
+            declared.dtype == layout[declared.name][0] and _shape_fits(declared.shape, layout[declared.name][1])
+            for declared in self.inputs
+        )
 
     def check_outputs(self, names: Sequence[str], *, also: Sequence[str] = (), field: str = "options.outputs") -> None:
         """Raises InvalidInput when a requested output is neither declared nor in `also`."""

@@ -7,8 +7,8 @@ import pytest
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.tensors import encode_bytes
-from services.inference.predict.signature import Signature
 from services.inference.rows import NamedTensor
+from services.inference.signature import Signature
 from tests.unit.inference.parts import Described, Description, named
 
 SIGNATURE = Signature(
