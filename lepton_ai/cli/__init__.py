@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         "predict": LazyCommand(
             "lepton_ai.cli.predict:predict", "Send files, rows or values to a model, print its answers."
         ),
+        "paths": LazyCommand("lepton_ai.cli.paths:paths", "Where a model's pipeline runs, how fast, and why there."),
         "trace": LazyCommand("lepton_ai.cli.trace:trace", "Show where the time of a request went."),
     },
 }

@@ -16,6 +16,7 @@ from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
 from lepton_ai.client.connections import Connections
+from lepton_ai.client.data_plane import DataPlane
 from lepton_ai.client.deployments import Deployment, aliases_of, wait_until_served
 from lepton_ai.client.model_inputs import (
     ModelDescription,
@@ -55,7 +56,7 @@ _CHECK_TIMEOUT_S = 3600.0
 _SLOWEST_BYTES_PER_S = 50 << 20
 
 
-class AsyncClient:
+class AsyncClient(DataPlane):
     """Talks to a platform from asyncio code. Make one and keep it: it holds the connections.
 
     In a process that was forked from one in which gRPC ran, it raises FailedPrecondition; `Client` works there.

@@ -168,6 +168,11 @@ class Client:
         found: Sequence[registry_pb2.Model] = self._run("models", name)
         return found
 
+    def paths(self, model: str) -> dict[str, dict[str, Any]]:
+        """See AsyncClient.paths."""
+        described: dict[str, dict[str, Any]] = self._run("paths", model)
+        return described
+
     def status(self) -> health_pb2.PlatformStatus:
         """See AsyncClient.status."""
         status: health_pb2.PlatformStatus = self._run("status")

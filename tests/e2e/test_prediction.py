@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,19 @@ async def test_reflection_lists_the_services_of_every_port(platform: Platform) -
         with grpc.insecure_channel(platform.state.addresses[part]) as channel:
             listed = set(ProtoReflectionDescriptorDatabase(channel).get_services())
         assert names | {"grpc.health.v1.Health"} <= listed
+
+
+async def test_lepton_paths_shows_what_was_measured_and_chosen(platform: Platform) -> None:
+    async with platform.client() as client:
+        for _ in range(8):
+            await client.predict(NAME, photos()[0].path)
+    (document,) = json.loads(platform.lepton("paths", NAME, "--json").stdout).values()
+    small = {path["path"]: path for path in document["paths"] if not path["large_items"]}
+    assert all(int(path["alone_us"]) > 1000 for path in small.values()), "both were measured"
+    best = min(small, key=lambda name: int(small[name]["alone_us"]))
+    assert [name for name, path in small.items() if path["chosen_alone"]] == [best]
+    assert {"items", "tensors"} == {batches["input"] for batches in document["batches"]}
+    shown = platform.lepton("paths", NAME).stdout
+    assert "beside the model" in shown and "preprocess service" in shown
+    absent = platform.lepton("paths", "absent")
+    assert (absent.returncode, "not deployed" in absent.stderr) == (1, True)

@@ -15,7 +15,7 @@ from lepton_ai.errors import DeadlineExceeded, LeptonError, Unavailable
 from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
 from lepton_ai.mesh.calling.link import Link
 from lepton_ai.mesh.discovery.endpoints import EndpointWatch
-from lepton_ai.mesh.errors import as_lepton_error
+from lepton_ai.mesh.errors import as_lepton_error, from_rpc_error
 from lepton_ai.mesh.latest import Latest
 from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
 from lepton_ai.mesh.loops import run_loop
@@ -185,6 +185,21 @@ class ServicePool:
                 fix=f"Start the {self.service} service, or wait until it is ready, and try again.",
             )
         return Pick(ticket, self._links[ticket.address])
+
+    async def call_each(
+        self, invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]], *, timeout_s: float
+    ) -> dict[str, T | LeptonError]:
+        """Call every replica once, side by side; returns by address its answer, or its error."""
+
+        async def call_one(link: Link) -> T | LeptonError:
+            try:
+                return await invoke(link.channel, timeout_s)
+            except grpc.aio.AioRpcError as error:
+                return from_rpc_error(error)
+
+        links = dict(self._links)
+        answers = await asyncio.gather(*(call_one(link) for link in links.values()))
+        return dict(zip(links, answers, strict=True))
 
     async def call(
         self,

@@ -15,6 +15,7 @@ from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
 from services.inference.api.backpressure import StreamRoom
+from services.inference.api.paths import write_paths
 from services.inference.api.requests import read_reference, read_request
 from services.inference.api.responses import write_description, write_response
 from services.inference.api.stream import PredictionStream
@@ -60,6 +61,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.DescribeModelRequest, context: _Context
     ) -> inference_pb2.DescribeModelResponse:
         return write_description(self._predictor.describe(read_reference(request.model)))
+
+    async def DescribePaths(  # noqa: N802 - the contract's name
+        self, request: inference_pb2.DescribePathsRequest, context: _Context
+    ) -> inference_pb2.DescribePathsResponse:
+        return write_paths(self._predictor.describe(read_reference(request.model)))
 
     async def PredictStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context

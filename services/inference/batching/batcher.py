@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
@@ -95,6 +95,11 @@ class Batcher:
     def latency(self) -> LatencyModel:
         """How long batches of tensors take."""
         return self._pace_of_rows.latency
+
+    @property
+    def paces(self) -> Mapping[str, Pace]:
+        """What was measured of batches of "items" and of "tensors"."""
+        return {"items": self._pace_of_items, "tensors": self._pace_of_rows}
 
     @property
     def queued_rows(self) -> int:

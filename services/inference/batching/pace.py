@@ -7,8 +7,10 @@ from services.inference.batching.latency import LatencyModel
 
 _FIRST_TRIALS = 5
 """Lone batches that each way gets before they are compared."""
-_TRIAL_INTERVAL = 64
-"""Every so many lone batches one goes the way that seemed slower, to see whether it still is."""
+_TRIAL_INTERVALS = (8, 64)
+"""Every so many lone batches one goes the way that seemed slower, to see whether it still is: at first, when the model
+has just been loaded and little is known, and later."""
+_KNOWN_WELL = 128
 
 
 class Pace:
@@ -39,7 +41,8 @@ class Pace:
             if model.batches < _FIRST_TRIALS:
                 return is_wide
         wins = self.wide.estimate_s(rows) <= self.alone.estimate_s(rows)
-        return wins if self._lone_batches % _TRIAL_INTERVAL else not wins
+        interval = _TRIAL_INTERVALS[self._lone_batches > _KNOWN_WELL]
+        return wins if self._lone_batches % interval else not wins
 
     def observe(self, flight: Flight, duration_s: float) -> None:
         """Learn from a batch that was answered."""

@@ -13,6 +13,7 @@ from lepton_ai.errors import Cancelled, DeadlineExceeded, InternalError, Resourc
 from lepton_ai.tensors import Array
 from lepton_ai.testing import captured_spans, eventually
 from lepton_ai.testing.fake_triton import FakeTriton, affine
+from services.inference.batching.flight import Departure
 from services.inference.call import Call, Priority
 from services.inference.rows import Rows
 from tests.unit.inference.parts import (
@@ -134,6 +135,29 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(triton: GatedTrit
     assert refusal.value.retry_after_s is not None
     triton.gate.set()
     await asyncio.gather(*waiting)
+
+
+async def test_what_waits_is_bounded_by_bytes_too(triton: GatedTriton) -> None:
+    batcher = make_batcher(triton, loaded_version(max_batch_size=1), max_queue_bytes=4 * rows_of(1).size_bytes)
+    waiting = [asyncio.ensure_future(batcher.submit(rows_of(1), deadline=in_seconds(5))) for _ in range(6)]
+    await eventually(lambda: batcher.queued_rows == 4, description="the queue is full")
+    with pytest.raises(ResourceExhausted):
+        await batcher.submit(rows_of(1), deadline=in_seconds(5))
+    triton.gate.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_batch_says_why_it_left(triton: GatedTriton) -> None:
+    reports = Reports()
+    batcher = make_batcher(triton, loaded_version(max_batch_size=4), reports=reports)
+    triton.gate.set()
+    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(6)))
+    assert reports.departures == [Departure.FULL, Departure.IDLE]
+    batcher = make_batcher(triton, loaded_version(max_batch_size=4), reports=reports)
+    batcher.latency.observe(1, 0.15)
+    batcher.latency.observe(4, 0.45)  # 0.05 s a batch and 0.1 s a row
+    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(0.3)) for value in range(3)))
+    assert reports.departures[2] is Departure.DEADLINE
 
 
 async def test_bulk_rows_leave_half_of_the_queue_to_live_ones(triton: GatedTriton) -> None:

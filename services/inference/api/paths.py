@@ -1,0 +1,61 @@
+"""Writes what was measured of a model's paths and batches."""
+
+from __future__ import annotations
+
+from lepton_ai.v1 import inference_pb2
+from services.inference.batching.latency import LatencyModel
+from services.inference.batching.pace import Pace
+from services.inference.paths.chooser import PathChooser
+from services.inference.predict.runtime import ModelRuntime
+
+
+def write_paths(runtime: ModelRuntime) -> inference_pb2.DescribePathsResponse:
+    """What a version's runtime knows by now."""
+    loaded = runtime.loaded
+    response = inference_pb2.DescribePathsResponse(
+        model_name=loaded.model,
+        model_version=loaded.version,
+        instances=loaded.instances,
+        max_batch_size=loaded.max_batch_size,
+    )
+    if loaded.pipeline_proto is not None:
+        response.paths.extend(_paths(runtime.paths.small, large=False))
+        response.paths.extend(_paths(runtime.paths.large, large=True))
+    for name, pace in runtime.batcher.paces.items():
+        if pace.latency.batches:
+            response.batches.append(_batches(name, pace, loaded.max_batch_size))
+    return response
+
+
+def _paths(chooser: PathChooser, *, large: bool) -> list[inference_pb2.MeasuredPath]:
+    return [
+        inference_pb2.MeasuredPath(
+            path=path.value,
+            large_items=large,
+            alone_us=_us(record.alone_median_s),
+            under_load_us=_us(record.load_median_s),
+            chosen_alone=path is chooser.alone,
+            chosen_under_load=path is chooser.under_load,
+        )
+        for path, record in chooser.records.items()
+    ]
+
+
+def _batches(name: str, pace: Pace, max_rows: int) -> inference_pb2.MeasuredBatches:
+    return inference_pb2.MeasuredBatches(
+        input=name,
+        batches=pace.shared.batches + pace.alone.batches + pace.wide.batches,
+        fixed_us=pace.latency.fixed_s * 1e6,
+        per_row_us=pace.latency.per_row_s * 1e6,
+        worthwhile_rows=pace.latency.worthwhile_rows(max_rows),
+        alone_us=_of_one_row(pace.alone),
+        wide_us=_of_one_row(pace.wide),
+    )
+
+
+def _of_one_row(model: LatencyModel) -> float:
+    return model.estimate_s(1) * 1e6
+
+
+def _us(seconds: float | None) -> int:
+    return round((seconds or 0.0) * 1e6)

@@ -1,0 +1,60 @@
+"""Whether a batch that has the machine to itself runs on all cores: what was measured decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.inference.batching.flight import Airspace, Departure, Flight
+from services.inference.batching.pace import Pace
+
+
+def flight(rows: int = 1, *, wide: bool = False) -> Flight:
+    return Flight([], rows, Departure.IDLE, 0.0, 0.0, wide)
+
+
+def run_alone(pace: Pace, batches: int, *, wide_s: float, alone_s: float) -> list[bool]:
+    chosen = []
+    for _ in range(batches):
+        wide = pace.prefers_wide(1)
+        pace.observe(flight(wide=wide), wide_s if wide else alone_s)
+        chosen.append(wide)
+    return chosen
+
+
+@pytest.mark.parametrize(("wide_s", "alone_s", "wins"), [(0.006, 0.010, True), (0.0002, 0.0001, False)])
+def test_lone_batches_run_as_was_measured_to_be_faster(wide_s: float, alone_s: float, wins: bool) -> None:
+    pace = Pace(can_be_wide=True)
+    chosen = run_alone(pace, 500, wide_s=wide_s, alone_s=alone_s)
+    assert chosen[200:].count(wins) > 0.97 * len(chosen[200:])
+    assert chosen.count(not wins) >= 10, "the other way is tried from time to time"
+
+
+def test_a_slow_first_batch_does_not_decide_for_long() -> None:
+    pace = Pace(can_be_wide=True)
+    run_alone(pace, 5, wide_s=0.1, alone_s=0.01)
+    assert run_alone(pace, 100, wide_s=0.006, alone_s=0.01)[-5:].count(True) >= 4
+
+
+def test_a_model_without_a_second_copy_never_does() -> None:
+    assert not any(Pace(can_be_wide=False).prefers_wide(1) for _ in range(10))
+
+
+def test_batches_beside_others_are_learned_apart() -> None:
+    pace, airspace = Pace(can_be_wide=True), Airspace()
+    first, second = flight(wide=True), flight()
+    airspace.enter(first)
+    airspace.enter(second)
+    assert first.shares and second.shares
+    pace.observe(first, 0.5)
+    pace.observe(second, 0.02)
+    assert (pace.wide.batches, pace.alone.batches, pace.shared.batches) == (0, 0, 1)
+    assert pace.latency is pace.shared
+    airspace.leave(first)
+    airspace.leave(second)
+    assert airspace.is_empty
+
+
+def test_plans_are_made_with_what_there_is() -> None:
+    pace = Pace(can_be_wide=True)
+    pace.observe(flight(wide=True), 0.006)
+    assert pace.latency.estimate_s(1) == pytest.approx(0.006)
