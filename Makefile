@@ -9,6 +9,10 @@ READY := $(VENV)/.ready
 LEPTON := $(BIN)/lepton
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(filter 1,$(shell test -t 1 && echo 1)),,--quiet)
 
+# Files side by side, as each has its own servers; two, as the servers need cores as well. Faults are tested one by one:
+# their tests say how soon something must be back.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 .PHONY: help setup proto check test test-unit test-integration test-e2e test-chaos demo up down status logs bench clients clean
 
 help: ## Show this list
@@ -34,16 +38,17 @@ check: $(READY) ## Lint, format check, types
 
 test: check ## Everything: checks, unit, integration, end to end, chaos
 	$(BIN)/pytest -m unit -n auto
-	$(BIN)/pytest -m "not unit"
+	$(BIN)/pytest -m "integration or e2e" $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m chaos
 
 test-unit: $(READY) ## Unit tests only: no sockets, seconds
 	$(BIN)/pytest -m unit -n auto
 
 test-integration: $(READY) ## Against real etcd, Triton and gRPC
-	$(BIN)/pytest -m integration
+	$(BIN)/pytest -m integration $(SIDE_BY_SIDE)
 
 test-e2e: $(READY) ## Against the whole local stack
-	$(BIN)/pytest -m e2e
+	$(BIN)/pytest -m e2e $(SIDE_BY_SIDE)
 
 test-chaos: $(READY) ## The local stack under kill -9, drains and outages
 	$(BIN)/pytest -m chaos
