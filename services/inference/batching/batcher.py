@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 _BULK_SHARE = 0.5
 """Bulk calls may fill this part of the queue; the rest is kept for live ones."""
+_TENANT_SHARE = 0.5
+"""So may any tenant that says who it is; the others find room."""
 _MIN_RETRY_S = 0.05
 _PATIENCE_S = 10.0
 """How long after its last deadline a batch keeps its place, as Triton still works on it and reads its memory. One that
@@ -117,14 +119,20 @@ class Batcher:
         return bool(self._flights or self._queue.rows)
 
     async def submit(
-        self, rows: Rows, *, deadline: float, priority: Priority = Priority.LIVE, context: Context | None = None
+        self,
+        rows: Rows,
+        *,
+        deadline: float,
+        priority: Priority = Priority.LIVE,
+        context: Context | None = None,
+        tenant: str = "",
     ) -> Answer:
         """The outputs of these rows, at most `max_batch_size` of them. Cancel the wait at the deadline, or before.
 
         Raises ResourceExhausted when the queue is full, DeadlineExceeded when the deadline (monotonic seconds) passed
         in the queue or is too near for any answer, and what Triton says about the batch.
         """
-        self._admit(rows, priority)
+        self._admit(rows, priority, tenant)
         member = Member(
             rows=rows,
             deadline=deadline,
@@ -133,6 +141,7 @@ class Batcher:
             context=context,
             enqueued_at=time.monotonic(),
             enqueued_ns=time.time_ns() if context is not None else 0,
+            tenant=tenant,
         )
         self._queue.add(member)
         self._schedule()
@@ -152,21 +161,32 @@ class Batcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _admit(self, rows: Rows, priority: Priority) -> None:
+    def _admit(self, rows: Rows, priority: Priority, tenant: str) -> None:
         if self._closed:
             raise _closing()
         share = _BULK_SHARE if priority is Priority.BULK else 1.0
         if self._is_full(rows, share) and self._pump_scheduled:
             self._pump()  # some rows that came in this very turn of the loop may not have to wait at all
+        if tenant and self._queue.rows_of(tenant) + rows.count > self._max_queue_rows * _TENANT_SHARE:
+            raise ResourceExhausted(
+                f"This tenant has filled its part of the queue of model {self._loaded.model!r}.",
+                reason="TENANT_QUEUE_FULL",
+                fix="Send less at a time.",
+                retry_after_s=self._retry_after_s(rows),
+            )
         if self._queue.rows and self._is_full(rows, share):
-            batches = self._queue.rows / self._max_batch_rows
-            wait_s = batches * self._pace(rows).latency.estimate_s(self._max_batch_rows) / self._instances
             raise ResourceExhausted(
                 f"The queue of model {self._loaded.model!r} is full.",
                 reason="QUEUE_FULL",
                 fix="Send less at a time, or add replicas.",
-                retry_after_s=max(_MIN_RETRY_S, wait_s),
+                retry_after_s=self._retry_after_s(rows),
             )
+
+    def _retry_after_s(self, rows: Rows) -> float:
+        """How long what waits now will take."""
+        batches = self._queue.rows / self._max_batch_rows
+        batch_s = self._pace(rows).latency.estimate_s(self._max_batch_rows)
+        return max(_MIN_RETRY_S, batches * batch_s / self._instances)
 
     def _is_full(self, rows: Rows, share: float) -> bool:
         too_many = self._queue.rows + rows.count > self._max_queue_rows * share

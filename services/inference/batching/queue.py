@@ -1,8 +1,9 @@
-"""The bounded queue in front of a model: rows wait in lanes of equal layout, live calls before bulk ones."""
+"""The bounded queue in front of a model: live rows before bulk ones, and tenants in turn, each by its rows."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ class Member:
     """Wall clock, for spans; 0 when there is no trace."""
     layout: LayoutKey = field(init=False)
     size_bytes: int = field(init=False)
+    tenant: str = ""
+    """Whose rows these are: tenants share the model fairly."""
+    turn: float = field(init=False, default=0.0)
+    """When they are to go, on the queue's own clock, which counts rows."""
     alone: bool = False
     """Must not share a batch: a batch it was in has failed."""
 
@@ -59,35 +64,102 @@ class Bound(Enum):
 Lane = dict[Member, None]
 
 
+class FairLanes:
+    """Members of one priority. Each tenant has its lane for every layout, and tenants take turns by rows.
+
+    Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM '96): a member's turn is the later of the queue's clock and
+    the end of its tenant's last turn, which is its rows later. So a tenant that sends little waits for nobody's
+    backlog, and among those who send much each gets the same number of rows. With one tenant: first in, first out.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[LayoutKey, dict[str, Lane]] = {}
+        self._ends: dict[str, float] = {}
+        self._rows: dict[str, int] = {}
+        self._clock = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def rows_of(self, tenant: str) -> int:
+        """Rows of a tenant that wait."""
+        return self._rows.get(tenant, 0)
+
+    def add(self, member: Member) -> None:
+        """Queue a member at the end of its tenant's lane."""
+        member.turn = max(self._clock, self._ends.get(member.tenant, 0.0))
+        self._ends[member.tenant] = member.turn + member.rows.count
+        self._rows[member.tenant] = self.rows_of(member.tenant) + member.rows.count
+        self._lanes.setdefault(member.layout, {}).setdefault(member.tenant, {})[member] = None
+
+    def remove(self, member: Member) -> bool:
+        """Take a member out; False when it is not here."""
+        lanes = self._lanes.get(member.layout, {})
+        lane = lanes.get(member.tenant, {})
+        if member not in lane:
+            return False
+        del lane[member]
+        if not lane:
+            del lanes[member.tenant]
+        if not lanes:
+            del self._lanes[member.layout]
+        self._rows[member.tenant] -= member.rows.count
+        if not self._rows[member.tenant]:
+            del self._rows[member.tenant]
+        if not self._lanes:
+            self._ends.clear()
+            self._clock = 0.0
+        return True
+
+    def taken(self, member: Member) -> None:
+        """The clock goes on to the turn of a member that leaves for its batch."""
+        self._clock = max(self._clock, member.turn)
+
+    def first(self) -> Member | None:
+        """Whose turn it is; None when nobody waits."""
+        heads = (next(iter(lane)) for lanes in self._lanes.values() for lane in lanes.values())
+        return min(heads, key=_turn, default=None)
+
+    def in_turn(self, layout: LayoutKey) -> Iterator[Member]:
+        """All members of a layout, by their turns."""
+        lanes = list(self._lanes.get(layout, {}).values())
+        return iter(lanes[0]) if len(lanes) == 1 else heapq.merge(*lanes, key=_turn)
+
+    def drain(self) -> list[Member]:
+        """Everyone; the lanes are empty afterwards."""
+        members = [member for lanes in self._lanes.values() for lane in lanes.values() for member in lane]
+        for member in members:
+            self.remove(member)
+        return members
+
+
 class RowQueue:
     """Members that wait. Bounded by the batcher, which asks `rows` and `size_bytes` before it adds."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.size_bytes = 0
-        self._lanes: tuple[dict[LayoutKey, Lane], ...] = tuple({} for _ in Priority)
+        self._priorities = tuple(FairLanes() for _ in Priority)
         self._retries: deque[Member] = deque()
 
+    def rows_of(self, tenant: str) -> int:
+        """Rows of a tenant that wait."""
+        return sum(lanes.rows_of(tenant) for lanes in self._priorities)
+
     def add(self, member: Member) -> None:
-        """Queue a member at the end of its lane; one that must be alone goes before everything."""
+        """Queue a member behind those whose turn comes before; one that must be alone goes before everything."""
         self._count(member, 1)
         if member.alone:
             self._retries.append(member)
         else:
-            self._lanes[member.priority].setdefault(member.layout, {})[member] = None
+            self._priorities[member.priority].add(member)
 
     def remove(self, member: Member) -> bool:
         """Take out a member whose caller gave up; False when it is not in the queue (any more)."""
-        lanes = self._lanes[member.priority]
-        lane = lanes.get(member.layout, {})
-        if member in lane:
-            del lane[member]
-            if not lane:
-                del lanes[member.layout]
-        elif member in self._retries:
+        if not self._priorities[member.priority].remove(member):
+            if member not in self._retries:
+                return False
             self._retries.remove(member)
-        else:
-            return False
         self._count(member, -1)
         return True
 
@@ -96,7 +168,7 @@ class RowQueue:
         return self._retries[0] if self._retries else next(self._candidates(), None)
 
     def take(self, max_rows: int, allowance: Callable[[Member], float]) -> tuple[list[Member], Bound | None]:
-        """The next batch: the oldest member and those after it that fit its layout, at most `max_rows` rows.
+        """The next batch: the member whose turn it is and the next ones of its layout, at most `max_rows` rows.
 
         `allowance` says how large a batch a member's deadline bears; the batch grows only as far as all its members
         allow. The first member is always taken. Empty when nobody waits. Also tells what kept it from growing, if
@@ -116,15 +188,14 @@ class RowQueue:
             batch.append(member)
             rows += member.rows.count
         for member in batch:
+            self._priorities[member.priority].taken(member)
             self.remove(member)
         return batch, Bound.ROWS if rows >= max_rows else bound
 
     def drain(self) -> list[Member]:
         """Everyone who waits; the queue is empty afterwards."""
-        members = [*self._retries, *(member for lanes in self._lanes for lane in lanes.values() for member in lane)]
+        members = [*self._retries, *(member for lanes in self._priorities for member in lanes.drain())]
         self._retries.clear()
-        for lanes in self._lanes:
-            lanes.clear()
         self.rows = self.size_bytes = 0
         return members
 
@@ -133,9 +204,12 @@ class RowQueue:
         self.size_bytes += sign * member.size_bytes
 
     def _candidates(self) -> Iterator[Member]:
-        """The lane whose head waited longest, live lanes first, then bulk members of the same layout."""
-        heads = [[next(iter(lane)) for lane in lanes.values()] for lanes in self._lanes]
-        oldest = min(heads[Priority.LIVE] or heads[Priority.BULK], key=lambda member: member.enqueued_at, default=None)
-        if oldest is not None:
-            for lanes in self._lanes:
-                yield from lanes.get(oldest.layout, ())
+        """Live members in turn, then bulk ones of the same layout; bulk ones alone when nobody live waits."""
+        first = self._priorities[Priority.LIVE].first() or self._priorities[Priority.BULK].first()
+        if first is not None:
+            for lanes in self._priorities:
+                yield from lanes.in_turn(first.layout)
+
+
+def _turn(member: Member) -> float:
+    return member.turn

@@ -1,0 +1,83 @@
+"""The queue in front of a model: who goes next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.inference.batching.queue import Member, RowQueue
+from services.inference.call import Priority
+from tests.unit.inference.parts import rows_of
+
+pytestmark = pytest.mark.asyncio
+
+
+def member(tenant: str = "", *, rows: int = 1, priority: Priority = Priority.LIVE) -> Member:
+    future = asyncio.get_running_loop().create_future()
+    return Member(rows_of(*range(rows)), 1e9, priority, future, None, 0.0, 0, tenant=tenant)
+
+
+def batches(queue: RowQueue, max_rows: int) -> Iterator[list[Member]]:
+    while queue.rows:
+        batch, _ = queue.take(max_rows, lambda _: float("inf"))
+        yield batch
+
+
+async def test_one_tenant_is_served_in_the_order_in_which_it_came() -> None:
+    queue = RowQueue()
+    members = [member() for _ in range(10)]
+    for each in members:
+        queue.add(each)
+    assert [each for batch in batches(queue, 3) for each in batch] == members
+
+
+async def test_who_sends_little_does_not_wait_for_the_backlog_of_who_sends_much() -> None:
+    queue = RowQueue()
+    for _ in range(100):
+        queue.add(member("much"))
+    next(batches(queue, 8))
+    queue.add(late := member("little"))
+    assert late in next(batches(queue, 8))
+
+
+async def test_a_long_silence_earns_nothing() -> None:
+    queue = RowQueue()
+    for _ in range(50):
+        queue.add(member("busy"))
+    for _ in range(30):
+        queue.take(1, lambda _: 1.0)
+    for _ in range(20):
+        queue.add(member("silent"))
+    (first, _), (second, _) = (queue.take(10, lambda _: 10.0) for _ in range(2))
+    assert Counter(each.tenant for each in first + second) == {"busy": 10, "silent": 10}
+
+
+async def test_live_members_go_before_bulk_ones_of_whichever_tenant() -> None:
+    queue = RowQueue()
+    for name in "abc":
+        queue.add(member(name, priority=Priority.BULK))
+        queue.add(member(name))
+    order = [each.priority for batch in batches(queue, 1) for each in batch]
+    assert order == [Priority.LIVE] * 3 + [Priority.BULK] * 3
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4)), min_size=30, max_size=120), st.integers(4, 16))
+async def test_tenants_who_all_wait_get_the_same_number_of_rows(sent: list[tuple[str, int]], max_rows: int) -> None:
+    queue = RowQueue()
+    for tenant, rows in sent:
+        queue.add(member(tenant, rows=rows))
+    total = sum(rows for _, rows in sent)
+    served: Counter[str] = Counter()
+    for batch in batches(queue, max_rows):
+        for each in batch:
+            served[each.tenant] += each.rows.count
+        waiting = [tenant for tenant in served.keys() | {name for name, _ in sent} if queue.rows_of(tenant)]
+        if len(waiting) == len({name for name, _ in sent}):
+            assert max(served[name] for name in waiting) - min(served[name] for name in waiting) <= 2 * 4 + max_rows
+    assert sum(served.values()) == total
+    assert queue.rows == queue.size_bytes == 0
