@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 
 import click
 
-from benchmarks import data, memory, photos, rows, startup, training
+from benchmarks import cache, data, memory, photos, rows, startup, training
 from benchmarks.report import Report, markdown, show
 from examples.efficientnet_lite0 import NAME, write_package
 from tests.platform import Platform, running_platform
 
-PLATFORM_SUITES = ("photos", "rows", "startup")
+PLATFORM_SUITES = ("photos", "rows", "cache", "startup")
 SDK_SUITES = ("training", "data", "memory")
 SUITES = PLATFORM_SUITES + SDK_SUITES
 
@@ -39,12 +40,15 @@ def _measure_platform(directory: Path, suites: tuple[str, ...], seconds: float) 
     reports: list[Report] = []
     package = write_package(directory / NAME)
     home = directory / ".lepton"
+    kept = cache.write_kept(Path(shutil.copytree(package, directory / cache.NAME)))
     with running_platform(home, trace_ratio=0.0) as platform:
-        asyncio.run(_deploy(platform, package, rows.write(directory / rows.NAME)))
+        asyncio.run(_deploy(platform, package, kept, rows.write(directory / rows.NAME)))
         if "photos" in suites:
             reports += _shown(asyncio.run(photos.measure(platform, package / "model.onnx", seconds=seconds)))
         if "rows" in suites:
             reports += _shown(asyncio.run(rows.measure(platform, seconds=seconds)))
+        if "cache" in suites:
+            reports += _shown(asyncio.run(cache.measure(platform, seconds=seconds)))
     if "startup" in suites:
         reports += _shown(asyncio.run(startup.measure(home)))
     return reports

@@ -74,6 +74,8 @@ class Answer:
     timings: Timings
     trace_id: str = field(default="")
     """Set when the call was traced."""
+    cached_rows: int = 0
+    """How many of the rows were not computed for this call, but known or just being computed for another one."""
 
 
 def takes_only_a_file(kinds: Mapping[str, str]) -> bool:
@@ -175,6 +177,7 @@ def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") ->
         request_id=response.request_id,
         timings=_to_timings(response.timings),
         trace_id=trace_id,
+        cached_rows=response.cached_rows,
     )
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
+from lepton_ai.client.checks import checked_top_k, checked_version
 from lepton_ai.client.connections import Connections
 from lepton_ai.client.data_plane import DataPlane
 from lepton_ai.client.deployments import Deployment, aliases_of, wait_until_served
@@ -29,7 +30,7 @@ from lepton_ai.client.model_inputs import (
 from lepton_ai.client.patience import PredictItems, predict_parts, predict_patiently
 from lepton_ai.client.streams import predictions_of
 from lepton_ai.credentials import token_metadata
-from lepton_ai.errors import InvalidInput, LeptonError, NotFound
+from lepton_ai.errors import LeptonError, NotFound
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file, to_answer, to_item
@@ -277,7 +278,7 @@ class AsyncClient(DataPlane):
         Raises NotFound, InvalidInput.
         """
         request = registry_pb2.SetAliasRequest(model=check_name(model, field="model"), alias=alias)
-        request.version = _checked_version(version)
+        request.version = checked_version(version)
         changed = await self._registry(
             lambda stub, left_s: stub.SetAlias(request, timeout=left_s, metadata=self._proof), self._timeout_s
         )
@@ -351,7 +352,7 @@ class AsyncClient(DataPlane):
 
     def _predicting(self, model: str, top_k: int, outputs: Sequence[str], end_s: float) -> PredictItems:
         """Calls with these options, for parts of one batch."""
-        options = inference_pb2.PredictOptions(top_k=_checked_top_k(top_k))
+        options = inference_pb2.PredictOptions(top_k=checked_top_k(top_k))
         options.outputs.extend(checked_text(name, "outputs") for name in outputs)
         reference = parse_model_ref(model)
 
@@ -382,15 +383,3 @@ class AsyncClient(DataPlane):
             return invoke(registry_pb2_grpc.RegistryServiceStub(channel), left_s)
 
         return await self._connections.call("registry", call, timeout_s, idempotent=idempotent)
-
-
-def _checked_version(version: int) -> int:
-    if not 1 <= version < 1 << 63:
-        raise InvalidInput.of_field("version", f"is {version}", fix="Versions begin at 1.")
-    return version
-
-
-def _checked_top_k(top_k: int) -> int:
-    if not 0 <= top_k < 1 << 32:
-        raise InvalidInput.of_field("top_k", f"is {top_k}", fix="Ask for 1 or more labels, or 0 for the usual number.")
-    return top_k

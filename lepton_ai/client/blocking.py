@@ -19,7 +19,7 @@ from lepton_ai.client.model_inputs import ModelDescription, is_table, table_exam
 from lepton_ai.client.streams import answers_of
 from lepton_ai.package.transfer import OnProgress
 from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file
-from lepton_ai.v1 import health_pb2, registry_pb2
+from lepton_ai.v1 import health_pb2, inference_pb2, registry_pb2
 
 
 class Client:
@@ -172,6 +172,16 @@ class Client:
         """See AsyncClient.paths."""
         described: dict[str, dict[str, Any]] = self._run("paths", model)
         return described
+
+    def cache_status(self, model: str = "") -> dict[str, inference_pb2.GetCacheStatusResponse]:
+        """See AsyncClient.cache_status."""
+        found: dict[str, inference_pb2.GetCacheStatusResponse] = self._run("cache_status", model)
+        return found
+
+    def clear_cache(self, model: str = "") -> dict[str, int]:
+        """See AsyncClient.clear_cache."""
+        cleared: dict[str, int] = self._run("clear_cache", model)
+        return cleared
 
     def status(self) -> health_pb2.PlatformStatus:
         """See AsyncClient.status."""

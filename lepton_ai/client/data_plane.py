@@ -21,6 +21,7 @@ class DataPlane:
 
     _connections: Connections
     _timeout_s: float
+    _proof: tuple[tuple[str, str], ...]
 
     async def paths(self, model: str) -> dict[str, dict[str, Any]]:
         """How each inference replica, by its address, runs MODEL: the paths of raw items with what was measured of
@@ -41,6 +42,40 @@ class DataPlane:
             address: MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
             for address, answer in answers.items()
         }
+
+    async def cache_status(self, model: str = "") -> dict[str, inference_pb2.GetCacheStatusResponse]:
+        """What each inference replica keeps of earlier answers, of all models or of one, by the replica's address.
+
+        Raises what the replicas say when none of them answers.
+        """
+        request = inference_pb2.GetCacheStatusRequest(model=model)
+
+        async def ask(channel: grpc.aio.Channel, left_s: float) -> inference_pb2.GetCacheStatusResponse:
+            answer: inference_pb2.GetCacheStatusResponse = await inference_pb2_grpc.InferenceServiceStub(
+                channel
+            ).GetCacheStatus(request, timeout=left_s)
+            return answer
+
+        return await self._ask_each(ask)
+
+    async def clear_cache(self, model: str = "") -> dict[str, int]:
+        """Have all inference replicas forget what they keep, of all models or of one; returns the bytes by replica.
+
+        Raises the error of a replica that could not be told, after the others have forgotten it.
+        """
+        request = inference_pb2.ClearCacheRequest(model=model)
+
+        async def ask(channel: grpc.aio.Channel, left_s: float) -> int:
+            stub = inference_pb2_grpc.InferenceServiceStub(channel)
+            return (await stub.ClearCache(request, timeout=left_s, metadata=self._proof)).bytes
+
+        pool = await self._connections.open("inference")
+        cleared: dict[str, int] = {}
+        for address, answer in (await pool.call_each(ask, timeout_s=self._timeout_s)).items():
+            if isinstance(answer, LeptonError):
+                raise answer
+            cleared[address] = answer
+        return cleared
 
     async def _ask_each(self, ask: Callable[[grpc.aio.Channel, float], Awaitable[T]]) -> dict[str, T]:
         """The answers by replica. Raises the first error when no replica gives an answer."""

@@ -2,6 +2,7 @@
 
 from lepton_ai.package.description import (
     DESCRIPTION_FILE,
+    Caching,
     Description,
     Golden,
     ModelFile,
@@ -13,6 +14,7 @@ from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path
 
 __all__ = [
     "DESCRIPTION_FILE",
+    "Caching",
     "Description",
     "ExpectedTensor",
     "Golden",

@@ -84,6 +84,25 @@ class Preprocess(_Part):
     steps: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=1000)]
 
 
+class Caching(_Part):
+    """What replicas may keep of a model whose answers depend on nothing but their inputs. Without it they keep nothing.
+
+    `tensors` are what the pipeline makes of an item, which a later version with the same pipeline needs again.
+    `isolate` keeps tenants (metadata `lepton-tenant`) apart: none is answered from what another one's call left.
+    """
+
+    answers: bool = False
+    tensors: bool = False
+    ttl_s: Annotated[float, Field(ge=1, le=30 * 86400)] = 86400.0
+    """How long something kept may be used, in seconds."""
+    isolate: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything may be kept."""
+        return self.answers or self.tensors
+
+
 class ExpectedOutput(_Part):
     """Values that one output must have for one item, without the batch dimension."""
 
@@ -147,6 +166,7 @@ class Description(_Part):
     preprocess: Preprocess | None = None
     postprocess: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=1000)] | None = None
     golden: Annotated[tuple[Golden, ...], Field(max_length=100)] = ()
+    cache: Caching = Caching()
 
     @classmethod
     def parse(cls, data: bytes) -> Description:
@@ -208,6 +228,8 @@ class Description(_Part):
             )
         for index, sample in enumerate(self.golden):
             self._check_golden(sample, f"golden[{index}]")
+        if self.cache.tensors and self.preprocess is None:
+            raise InvalidInput.of_field("cache.tensors", "is true, but there is no pipeline that makes tensors")
 
     def _check_unbatched(self, output: OutputSpec, field: str) -> None:
         if output.batched:

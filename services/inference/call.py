@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, TypeVar
@@ -37,12 +37,20 @@ class Call:
     context: Context
     arrived_at: float
     priority: Priority = Priority.LIVE
+    tenant: str = ""
+    """On whose behalf it is made, as far as its metadata say."""
 
     @classmethod
-    def arrive(cls, *, timeout_s: float, context: Context, priority: Priority = Priority.LIVE) -> Call:
+    def arrive(
+        cls, *, timeout_s: float, context: Context, priority: Priority = Priority.LIVE, tenant: str = ""
+    ) -> Call:
         """A call that came in just now with so much time left."""
         now = time.monotonic()
-        return cls(now + timeout_s, context, now, priority)
+        return cls(now + timeout_s, context, now, priority, tenant)
+
+    def until(self, deadline: float) -> Call:
+        """The same call with this deadline."""
+        return self if deadline == self.deadline else replace(self, deadline=deadline)
 
     @property
     def recorded_context(self) -> Context | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from lepton_ai.mesh.settings import MIB, LocalAddress, Seconds, ServiceSettings
+from lepton_ai.mesh.settings import MIB, LocalAddress, Seconds, ServiceSettings, secret
 from lepton_ai.pipeline.values import LimitSettings
 from services.inference.paths.path import Path as ItemPath
 from services.inference.triton.repository import DEFAULT_BACKEND, DEFAULT_DEVICE, TritonBackend, TritonDevice
@@ -48,5 +48,20 @@ class InferenceSettings(LimitSettings, ServiceSettings):
     wait in the connection."""
     max_stream_rows: int = Field(default=256, ge=1)
     """Rows of all PredictStreams together that are worked on at once, so that they leave room for other calls."""
+    cache_max_bytes: int = Field(default=256 * MIB, ge=0)
+    """Memory of this process for answers and tensors of models whose packages allow a cache; 0: none is kept."""
+    cache_url: SecretStr | None = None
+    """Redis or Valkey in which replicas share what they keep: redis://, rediss:// or unix://, with user and password
+    where needed."""
+    token: SecretStr | None = None
+    """The platform's token. With it, clearing the cache needs it; without it, whoever may predict may clear."""
+    token_file: Path | None = None
+    """File with the token, in place of `token`."""
     ready_after_s: Seconds = 10.0
     """How long to wait for all that is deployed to serve; then the service is ready anyway, as etcd may be away."""
+
+    def read_token(self) -> str:
+        """The token; empty when none is set. Raises FailedPrecondition when its file has none."""
+        if self.token is None and self.token_file is None:
+            return ""
+        return secret("LEPTON_TOKEN", self.token, self.token_file)

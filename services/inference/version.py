@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from lepton_ai.package.description import Caching
 from lepton_ai.v1 import preprocess_pb2
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class LoadedVersion:
     """Whether its pipeline runs beside it in Triton, too, so that it takes raw items."""
     pipeline_proto: preprocess_pb2.Pipeline | None = None
     postprocess: Postprocess | None = None
+    digest: str = ""
+    """Of its package: another package under the same version number is another version."""
+    caching: Caching = field(default_factory=Caching)
+    """What may be kept of its answers."""
     on_failure: Callable[[BaseException], None] | None = None
     """Called with errors that may mean a dead process; set by the code that heals the version. See `report_failure`."""
     last_success_s: float = field(default=float("-inf"))

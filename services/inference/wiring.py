@@ -29,12 +29,18 @@ from services.inference.batching.batcher import Batcher
 from services.inference.batching.flight import Airspace
 from services.inference.batching.measurements import Measurements
 from services.inference.batching.queue import QueueLimits
+from services.inference.cache.caches import Caches
+from services.inference.cache.layer import CacheLayer
+from services.inference.cache.shared.redis_store import RedisStore
+from services.inference.cache.status import CacheCollector
+from services.inference.cache.tensors import CachedPreprocessing
 from services.inference.call import Call
 from services.inference.lifecycle.control import ControlOptions, make_reconciler
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.oip import servicer as oip
 from services.inference.paths.path import Path as ItemPath
 from services.inference.predict.items import ItemRunner
+from services.inference.predict.layers import LAYERS
 from services.inference.predict.predictor import Predictor
 from services.inference.predict.runtime import Runtimes
 from services.inference.preprocessing.streams import StreamedPreprocessing
@@ -111,11 +117,17 @@ class InferenceReplica:
             max_items=settings.max_preprocess_items,
             max_bytes=settings.max_preprocess_bytes,
         )
+        url = settings.cache_url
+        store = None if url is None else RedisStore(url.get_secret_value())
+        self.caches = Caches(max_bytes=settings.cache_max_bytes, store=store)
+        self.routes.on_replace(self.caches.follow)
+        CacheCollector(metrics.registry, self.caches.partitions)
         self.predictor = Predictor(
             self.routes,
             self.runtimes,
-            ItemRunner(self.preprocessing, max_item_bytes=settings.max_item_bytes),
+            ItemRunner(CachedPreprocessing(self.preprocessing), max_item_bytes=settings.max_item_bytes),
             max_items=settings.max_items,
+            layers=(CacheLayer(self.caches.kept, max_rows=settings.max_items), *LAYERS),
         )
         self.reconciler = self._make_reconciler(connections)
         self._add_services()
@@ -125,6 +137,7 @@ class InferenceReplica:
         """Begin to serve what is deployed. Returns when all of it serves or cannot, at the latest after
         `ready_after_s`."""
         await self.preprocessing.start()
+        self.caches.start()
         await self.reconciler.start(self._server.address)
         end_s = time.monotonic() + self._settings.ready_after_s
         while not self.reconciler.settled and time.monotonic() < end_s:  # noqa: ASYNC110 - it has no event for this
@@ -177,8 +190,11 @@ class InferenceReplica:
             timeout_s=self._settings.default_timeout_s,
             max_in_flight=self._settings.max_stream_messages,
             max_stream_rows=self._settings.max_stream_rows,
+            caches=self.caches,
         )
         self._server.add(add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME)
+        if token := self._settings.read_token():
+            self._server.require_token(token, servicer.SERVICE_NAME, open_methods=servicer.OPEN_METHODS)
         open_inference = oip.OpenInferenceServicer(
             self.predictor,
             self.routes,
@@ -190,6 +206,7 @@ class InferenceReplica:
 
     async def _close(self) -> None:
         await self.reconciler.close()
+        await self.caches.close()
         await self.runtimes.close()
         await self.preprocessing.close()
         if self._slots is not None:

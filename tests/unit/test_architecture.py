@@ -26,13 +26,15 @@ ONE_HOME = {
     "PIL": ("lepton_ai/pipeline/", "lepton_ai/synthetic/drawing/", "lepton_ai/fonts/", "lepton_ai/drawing/"),
     "starlette": ("lepton_ai/traces/",),
     "supervisor": ("lepton_ai/local/",),
+    "redis": ("services/inference/cache/shared/redis_store.py",),
 }
 
 SDK_LAYERS = ("pipeline", "datasets", "training", "models", "reinforcement")
 """Each may import those before it."""
 _BELOW_PREDICT = {"paths", "batching", "preprocessing", "routing", "triton"}
 INFERENCE_ROOMS: dict[str, set[str]] = {
-    "api": {"predict", *_BELOW_PREDICT},
+    "api": {"cache", "predict", *_BELOW_PREDICT},
+    "cache": {"predict", *_BELOW_PREDICT},
     "oip": {"predict", *_BELOW_PREDICT},
     "predict": _BELOW_PREDICT,
     "paths": set(),

@@ -169,6 +169,7 @@ def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:
         "LEPTON_TRITON_PID_FILE": str(layout.directory.pid_file(triton).absolute()),
         "LEPTON_MODEL_REPOSITORY": _model_repository(layout, triton),
         "LEPTON_CACHE_DIR": str(layout.directory.cache.absolute() / name),
+        "LEPTON_TOKEN_FILE": str((layout.directory.secrets / TOKEN_NAME).absolute()),
     }
 
 

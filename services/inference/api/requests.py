@@ -27,6 +27,7 @@ def read_request(request: inference_pb2.PredictRequest) -> InferenceRequest:
         answered=bool(request.items) or top_k > 0,
         top_k=top_k,
         routing_key=request.options.routing_key,
+        may_cache=request.options.cache != inference_pb2.CACHE_POLICY_BYPASS,
     )
 
 

@@ -42,6 +42,7 @@ def write_response(
         model_name=result.resolved.loaded.model,
         model_version=result.resolved.loaded.version,
         model_alias=result.resolved.alias,
+        cached_rows=result.cached_rows,
     )
     if request.items:
         _add_predictions(response, request, result)

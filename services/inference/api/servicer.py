@@ -12,6 +12,7 @@ from opentelemetry import context as otel_context
 
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
+from lepton_ai.mesh.serving.tenant import tenant_of
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
 from services.inference.api.backpressure import StreamRoom
@@ -19,10 +20,14 @@ from services.inference.api.paths import write_paths
 from services.inference.api.requests import read_reference, read_request
 from services.inference.api.responses import write_description, write_response
 from services.inference.api.stream import PredictionStream
+from services.inference.cache.caches import Caches
+from services.inference.cache.status import write_status
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
 
 SERVICE_NAME = "lepton.v1.InferenceService"
+OPEN_METHODS = ("Predict", "PredictStream", "DescribeModel", "GetCacheStatus")
+"""They change nothing; whatever else there is needs the token, where there is one."""
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -38,6 +43,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         timeout_s: float,
         max_in_flight: int,
         max_stream_rows: int,
+        caches: Caches,
     ) -> None:
         """`timeout_s` holds for stream messages that bring no timeout, `max_in_flight` limits the messages of one
         stream, and `max_stream_rows` the rows that all streams have in work."""
@@ -47,13 +53,15 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
         self._room = StreamRoom(max_stream_rows)
+        self._caches = caches
 
     async def Predict(  # noqa: N802 - the contract's name
         self, request: inference_pb2.PredictRequest, context: _Context
     ) -> inference_pb2.PredictResponse:
         timeout_s = remaining_s(context, default_s=self._timeout_s)
         priority = priority_of(request.options.priority)
-        call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=priority)
+        context_now, tenant = otel_context.get_current(), tenant_of(context)
+        call = Call.arrive(timeout_s=timeout_s, context=context_now, priority=priority, tenant=tenant)
         result = await self._predictor.predict(read_request(request), call)
         return write_response(request, result, call)
 
@@ -67,6 +75,16 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.DescribePathsResponse:
         return write_paths(self._predictor.describe(read_reference(request.model)))
 
+    async def GetCacheStatus(  # noqa: N802 - the contract's name
+        self, request: inference_pb2.GetCacheStatusRequest, context: _Context
+    ) -> inference_pb2.GetCacheStatusResponse:
+        return write_status(self._caches, request.model)
+
+    async def ClearCache(  # noqa: N802 - the contract's name
+        self, request: inference_pb2.ClearCacheRequest, context: _Context
+    ) -> inference_pb2.ClearCacheResponse:
+        return inference_pb2.ClearCacheResponse(bytes=await self._caches.clear(request.model))
+
     async def PredictStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context
     ) -> AsyncGenerator[inference_pb2.PredictStreamResponse]:
@@ -76,6 +94,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             timeout_s=self._timeout_s,
             room=self._room,
             max_in_flight=self._max_in_flight,
+            tenant=tenant_of(context),
         )
         async with aclosing(stream.answers(until_set(request_iterator, self._draining))) as answers:
             async for answer in answers:

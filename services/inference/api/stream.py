@@ -34,12 +34,20 @@ class PredictionStream:
     own messages are in work or unread by the client; gRPC's flow control then slows the client down."""
 
     def __init__(
-        self, predictor: Predictor, tracing: Tracing, *, timeout_s: float, room: StreamRoom, max_in_flight: int
+        self,
+        predictor: Predictor,
+        tracing: Tracing,
+        *,
+        timeout_s: float,
+        room: StreamRoom,
+        max_in_flight: int,
+        tenant: str = "",
     ) -> None:
         self._predictor = predictor
         self._tracing = tracing
         self._timeout_s = timeout_s
         self._room = room
+        self._tenant = tenant
         self._outbox = Outbox(max_messages=max_in_flight, max_bytes=_MAX_UNREAD_BYTES)
         self._ids: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +91,7 @@ class PredictionStream:
             timeout_s=message.timeout_us / 1e6 or self._timeout_s,
             context=trace.set_span_in_context(span),
             priority=priority_of(message.request.options.priority),
+            tenant=self._tenant,
         )
         try:
             answer.response.CopyFrom(await self._predict(message.request, call))

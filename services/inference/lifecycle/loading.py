@@ -141,6 +141,8 @@ class Loader:
             runs_items=self._repository.runs_items(triton_model),
             pipeline_proto=pipeline_proto,
             postprocess=None if postprocess is None else Postprocess.load(postprocess, package.postprocess_files()),
+            digest=deployed.digest,
+            caching=description.cache,
         )
         return Prepared(loaded, triton_model, package.golden_items())
 

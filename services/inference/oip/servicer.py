@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lepton_ai.errors import NotFound, Unavailable
 from lepton_ai.mesh.serving.deadline import remaining_s
+from lepton_ai.mesh.serving.tenant import tenant_of
 from services.inference.call import Call
 from services.inference.oip import request as oip_request
 from services.inference.oip.refusals import refuse
@@ -90,7 +91,12 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         timeout_s = remaining_s(context)
         if parameters.timeout_s is not None:
             timeout_s = min(timeout_s, parameters.timeout_s)
-        call = Call.arrive(timeout_s=timeout_s, context=otel_context.get_current(), priority=parameters.priority)
+        call = Call.arrive(
+            timeout_s=timeout_s,
+            context=otel_context.get_current(),
+            priority=parameters.priority,
+            tenant=tenant_of(context),
+        )
         wanted = [output.name for output in request.outputs]
         asked = InferenceRequest(
             model=oip_request.model_ref(request.model_name, request.model_version),

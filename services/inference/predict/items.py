@@ -115,6 +115,7 @@ def _note_result(outcome: Outcome, result: preprocess_pb2.ItemResult) -> None:
 
 def _fill(outcome: Outcome, answer: Answer) -> None:
     outcome.rows, outcome.queue_us, outcome.compute_us = answer.rows, answer.queue_us, answer.compute_us
+    outcome.batch_rows = answer.batch_rows
 
 
 def _note(trip: Trip, call: Call) -> None:

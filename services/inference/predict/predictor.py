@@ -12,7 +12,7 @@ from lepton_ai.v1 import preprocess_pb2
 from services.inference.call import Call, gather_all
 from services.inference.predict.answers import answer_rows, note_faults, note_odd_outputs
 from services.inference.predict.items import ItemRunner
-from services.inference.predict.layers import RoutedCall, wrap
+from services.inference.predict.layers import LAYERS, Layer, RoutedCall, wrap
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
 from services.inference.predict.runtime import ModelRuntime, Runtimes
@@ -23,12 +23,20 @@ from services.inference.version import LoadedVersion
 class Predictor:
     """Answers requests with the versions that this replica has loaded. Holds no state of its own."""
 
-    def __init__(self, routes: Routes, runtimes: Runtimes, items: ItemRunner, *, max_items: int) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        runtimes: Runtimes,
+        items: ItemRunner,
+        *,
+        max_items: int,
+        layers: Sequence[Layer] = LAYERS,
+    ) -> None:
         self._routes = routes
         self._runtimes = runtimes
         self._items = items
         self._max_items = max_items
-        self._answer = wrap(self._run)
+        self._answer = wrap(self._run, layers)
 
     async def predict(self, request: InferenceRequest, call: Call) -> InferenceResult:
         """Answer a request. Raises every kind of LeptonError; of several raw items each fails by itself."""
@@ -71,7 +79,9 @@ class Predictor:
         rows = runtime.signature.check(inputs.tensors, field=inputs.field)
         self._check_count(rows.count, inputs.field)
         answer = await runtime.run(rows, call)
-        return Outcome(answer.rows, queue_us=answer.queue_us, compute_us=answer.compute_us)
+        return Outcome(
+            answer.rows, queue_us=answer.queue_us, compute_us=answer.compute_us, batch_rows=answer.batch_rows
+        )
 
     async def _run_items(self, runtime: ModelRuntime, inputs: Inputs, call: Call) -> Sequence[Outcome]:
         """The items, side by side. A single one's error is raised; of several, each outcome holds its own."""

@@ -36,6 +36,8 @@ class InferenceRequest:
     top_k: int = 0
     """Labels or boxes a row; 0: as many as the package says."""
     routing_key: str = ""
+    may_cache: bool = True
+    """Whether a cache may be read and written."""
 
 
 def check_top_k(top_k: int, *, field: str) -> int:

@@ -25,6 +25,8 @@ class Outcome:
     preprocess_us: int = 0
     queue_us: int = 0
     compute_us: int = 0
+    batch_rows: int = 1
+    """Rows of the batch that `compute_us` is the time of."""
 
     @property
     def busy_us(self) -> int:
@@ -42,6 +44,8 @@ class InferenceResult:
     answers: Sequence[Answered] = ()
     """Of every row that was answered, in order; empty when none were asked for or the model's package declares none."""
     postprocess_us: int = 0
+    cached_rows: int = 0
+    """How many rows were not computed for this call."""
 
     @property
     def slowest(self) -> Outcome:

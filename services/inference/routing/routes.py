@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,10 +61,17 @@ class Routes:
 
     def __init__(self) -> None:
         self._models: Mapping[str, ModelRoutes] | None = None
+        self._on_replace: list[Callable[[Mapping[str, ModelRoutes]], None]] = []
+
+    def on_replace(self, call: Callable[[Mapping[str, ModelRoutes]], None]) -> None:
+        """Have `call` called with the new routes by model, before anybody can resolve by them."""
+        self._on_replace.append(call)
 
     def replace(self, models: Mapping[str, ModelRoutes]) -> None:
         """Use these routes from now on."""
         self._models = MappingProxyType(dict(models))
+        for call in self._on_replace:
+            call(self._models)
 
     def models(self) -> Sequence[ModelRoutes]:
         """Every deployed model, by name."""

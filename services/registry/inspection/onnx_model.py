@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Description, Package
+from services.registry.inspection.repeatable import check_repeatable
 from services.registry.inspection.signature import ModelTensor, check_signature
 
 M = TypeVar("M", bound=Message)
@@ -45,6 +46,7 @@ def check_onnx(package: Package) -> None:
         text = str(error).replace(str(package.directory), "").strip().splitlines()
         raise _invalid(f"is not a valid ONNX model: {text[0][:300] if text else 'unknown reason'}") from error
     _check_signature(model, package.description)
+    check_repeatable((node.op_type for node in _messages(model, onnx.NodeProto)), package.description)
 
 
 def _load(path: Path) -> onnx.ModelProto:

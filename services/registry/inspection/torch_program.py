@@ -15,6 +15,7 @@ from typing import Any
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Description
+from services.registry.inspection.repeatable import check_repeatable
 from services.registry.inspection.signature import ModelTensor, check_tensor
 
 _OPERATOR = re.compile(
@@ -56,6 +57,8 @@ def check_program(document: dict[str, Any], description: Description) -> None:
         _check_signature(document["graph_module"], description)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise _refused("holds no signature that can be read") from error
+    targets = (value for key, value in _members(document) if key == "target" and isinstance(value, str))
+    check_repeatable(targets, description)
 
 
 def _members(value: Any) -> Iterator[tuple[str, Any]]:

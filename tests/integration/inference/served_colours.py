@@ -40,7 +40,13 @@ async def served_colours(
     plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing)
     draining = asyncio.Event()
     native = servicer.InferenceServicer(
-        plane.predictor, tracing, draining, timeout_s=5.0, max_in_flight=max_in_flight, max_stream_rows=max_stream_rows
+        plane.predictor,
+        tracing,
+        draining,
+        timeout_s=5.0,
+        max_in_flight=max_in_flight,
+        max_stream_rows=max_stream_rows,
+        caches=plane.caches,
     )
     open_inference = oip.OpenInferenceServicer(
         plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3"

@@ -34,8 +34,8 @@ from tests.unit.inference.colours import COLOURS, GREEN, PIPELINE, POSTPROCESS, 
 ROOT = Path(__file__).parents[3]
 
 
-def colours_model() -> bytes:
-    """logits = mean colour of the picture / 16, as an ONNX file."""
+def colours_model(scale: float = 1 / 16) -> bytes:
+    """logits = mean colour of the picture · scale, as an ONNX file."""
     nodes = [
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2], keepdims=0),
@@ -46,14 +46,14 @@ def colours_model() -> bytes:
         "colours",
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 8, 8, 3])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [helper.make_tensor("scale", TensorProto.FLOAT, [1], [1 / 16])],
+        [helper.make_tensor("scale", TensorProto.FLOAT, [1], [scale])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     content: bytes = model.SerializeToString()
     return content
 
 
-def colours_package(directory: Path) -> Package:
+def colours_package(directory: Path, *, scale: float = 1 / 16, **changes: Any) -> Package:
     golden = [
         {"inputs": {"photo": f"{name}.png"}, "expect": {"label": label}}
         for name, label in (("red", COLOURS[0]), ("green", COLOURS[1]))
@@ -68,9 +68,10 @@ def colours_package(directory: Path) -> Package:
         "preprocess": PIPELINE,
         "postprocess": POSTPROCESS,
         "golden": golden,
+        **changes,
     }
     labels = "\n".join(COLOURS).encode()
-    files = {"model.onnx": colours_model(), "labels.txt": labels, "red.png": RED, "green.png": GREEN}
+    files = {"model.onnx": colours_model(scale), "labels.txt": labels, "red.png": RED, "green.png": GREEN}
     return write_package(directory, document, files)
 
 
@@ -86,7 +87,10 @@ class WholePath:
 
 
 @asynccontextmanager
-async def whole_path(directory: Path, *, item_path: ItemPath | None = None) -> AsyncIterator[WholePath]:
+async def whole_path(
+    directory: Path, *, package: Package | None = None, item_path: ItemPath | None = None, **settings: Any
+) -> AsyncIterator[WholePath]:
+    """`settings` of the inference service that differ from the usual ones."""
     async with AsyncExitStack() as stack:
         etcd = await stack.enter_async_context(running_etcd(directory / "etcd"))
         traces = await stack.enter_async_context(_trace_store(directory))
@@ -97,10 +101,10 @@ async def whole_path(directory: Path, *, item_path: ItemPath | None = None) -> A
         store = EtcdStore(etcd.address)
         stack.push_async_callback(store.close)
         registry = FakeRegistry(store)
-        registry.push(colours_package(directory / "package"))
+        registry.push(package or colours_package(directory / "package"))
         await registry.deploy("colours", 1)
         server, replica = await stack.enter_async_context(
-            _replica(_settings(directory, etcd, traces, triton, item_path), store, registry)
+            _replica(_settings(directory, etcd, traces, triton, item_path).model_copy(update=settings), store, registry)
         )
         async with grpc.aio.insecure_channel(server.address) as channel:
             yield WholePath(channel, server.address, replica, traces, triton, etcd, registry)

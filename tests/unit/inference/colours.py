@@ -15,6 +15,7 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.mesh.tracing.context import EMPTY
+from lepton_ai.package import Caching
 from lepton_ai.pipeline import Limits, Pipeline, raw_inputs
 from lepton_ai.postprocessing import Postprocess
 from lepton_ai.tensors import Array, to_proto
@@ -24,9 +25,14 @@ from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
 from services.inference.batching.batcher import Batcher
 from services.inference.batching.queue import QueueLimits
+from services.inference.cache.caches import Caches
+from services.inference.cache.layer import CacheLayer
+from services.inference.cache.shared.store import SharedStore
+from services.inference.cache.tensors import CachedPreprocessing
 from services.inference.call import Call
 from services.inference.paths.path import Path
 from services.inference.predict.items import ItemRunner
+from services.inference.predict.layers import LAYERS, Layer
 from services.inference.predict.predictor import Predictor
 from services.inference.predict.runtime import Runtimes
 from services.inference.preprocessing.streams import Preprocessing
@@ -115,7 +121,9 @@ class InlinePreprocessing:
         return preprocess_pb2.ItemResult(tensors=tensors)
 
 
-def colours_version(*, version: int = 1, labelled: bool = True) -> LoadedVersion:
+def colours_version(
+    *, version: int = 1, labelled: bool = True, digest: str = "", caching: Caching | None = None
+) -> LoadedVersion:
     labels = "\n".join(COLOURS).encode()
     return LoadedVersion(
         model="colours",
@@ -127,6 +135,8 @@ def colours_version(*, version: int = 1, labelled: bool = True) -> LoadedVersion
         runs_items=True,
         pipeline_proto=Pipeline.load(PIPELINE).to_proto(),
         postprocess=Postprocess.load(POSTPROCESS, {"labels.txt": labels}) if labelled else None,
+        digest=digest or f"digest of {version}",
+        caching=caching or Caching(),
     )
 
 
@@ -139,6 +149,7 @@ class DataPlane:
     runtimes: Runtimes
     triton: FakeTriton
     reports: Reports
+    caches: Caches
 
     async def predict(
         self, request: inference_pb2.PredictRequest, call: Call, *, loaded: LoadedVersion | None = None
@@ -149,8 +160,8 @@ class DataPlane:
             return write_response(request, await self.predictor.predict(asked, call), call)
         return write_response(request, await self.predictor.predict_with(loaded, asked, call), call)
 
-    def call(self, *, timeout_s: float = 5.0, context: Context = EMPTY) -> Call:
-        return Call.arrive(timeout_s=timeout_s, context=context)
+    def call(self, *, timeout_s: float = 5.0, context: Context = EMPTY, tenant: str = "") -> Call:
+        return Call.arrive(timeout_s=timeout_s, context=context, tenant=tenant)
 
 
 async def data_plane(
@@ -158,9 +169,12 @@ async def data_plane(
     tracing: Tracing = NO_TRACING,
     preprocessing: Preprocessing | None = None,
     path: Path | None = None,
+    store: SharedStore | None = None,
 ) -> DataPlane:
     serving = {each.version: each for each in versions or (colours_version(version=1), colours_version(version=2))}
     triton, routes, reports = ColoursTriton(mean_colour), Routes(), Reports()
+    caches = Caches(max_bytes=64 << 20, store=store)
+    routes.on_replace(caches.follow)
     for each in serving.values():
         await triton.load(each.triton_name)
     aliases = {"production": (Target(max(serving), 1),), "canary": (Target(min(serving), 1),)}
@@ -176,9 +190,10 @@ async def data_plane(
         )
 
     runtimes = Runtimes(routes, make_batcher, path=path)
-    items = ItemRunner(preprocessing or InlinePreprocessing(), max_item_bytes=1 << 20)
-    predictor = Predictor(routes, runtimes, items, max_items=64)
-    return DataPlane(predictor, routes, runtimes, triton, reports)
+    items = ItemRunner(CachedPreprocessing(preprocessing or InlinePreprocessing()), max_item_bytes=1 << 20)
+    layers: tuple[Layer, ...] = (CacheLayer(caches.kept, max_rows=64), *LAYERS)
+    predictor = Predictor(routes, runtimes, items, max_items=64, layers=layers)
+    return DataPlane(predictor, routes, runtimes, triton, reports, caches)
 
 
 def failed(error: LeptonError) -> preprocess_pb2.ItemResult:

@@ -1,0 +1,19 @@
+"""Checks of what a call is given, before it is sent."""
+
+from __future__ import annotations
+
+from lepton_ai.errors import InvalidInput
+
+
+def checked_version(version: int) -> int:
+    """A version's number. Raises InvalidInput."""
+    if not 1 <= version < 1 << 63:
+        raise InvalidInput.of_field("version", f"is {version}", fix="Versions begin at 1.")
+    return version
+
+
+def checked_top_k(top_k: int) -> int:
+    """How many labels to ask for. Raises InvalidInput."""
+    if not 0 <= top_k < 1 << 32:
+        raise InvalidInput.of_field("top_k", f"is {top_k}", fix="Ask for 1 or more labels, or 0 for the usual number.")
+    return top_k
