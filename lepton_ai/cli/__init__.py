@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         "predict": LazyCommand(
             "lepton_ai.cli.predict:predict", "Send files, rows or values to a model, print its answers."
         ),
-        "paths": LazyCommand("lepton_ai.cli.paths:paths", "Where a model's pipeline runs, how fast, and why there."),
+        "paths": LazyCommand("lepton_ai.cli.catalogue.paths:paths", "Where a model's pipeline runs, and how fast."),
         "cache": LazyCommand("lepton_ai.cli.catalogue.cache:cache", "What repeated inputs save; clear: forget it."),
         "trace": LazyCommand("lepton_ai.cli.trace:trace", "Show where the time of a request went."),
     },

@@ -47,7 +47,7 @@ class ModelRuntime:
 
     async def _submit(self, rows: Rows, call: Call) -> Answer:
         return await self.batcher.submit(
-            rows, deadline=call.deadline, priority=call.priority, context=call.recorded_context
+            rows, deadline=call.deadline, priority=call.priority, context=call.recorded_context, tenant=call.tenant
         )
 
     def _chunks(self, rows: Rows) -> list[Rows]:

@@ -15,6 +15,7 @@ from lepton_ai.testing import running
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from services.inference.api import servicer
 from services.inference.oip import servicer as oip
+from services.inference.paths.path import Path
 from services.inference.preprocessing.streams import Preprocessing
 from services.inference.version import LoadedVersion
 from tests.unit.inference.colours import DataPlane, data_plane
@@ -37,7 +38,7 @@ async def served_colours(
     max_in_flight: int = 16,
     max_stream_rows: int = 256,
 ) -> AsyncIterator[ServedColours]:
-    plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing)
+    plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing, path=Path.REMOTE)
     draining = asyncio.Event()
     native = servicer.InferenceServicer(
         plane.predictor,
