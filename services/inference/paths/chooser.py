@@ -143,7 +143,8 @@ class PathChooser:
         if self._until_load_trial > 0:
             return best, Reason.LOAD
         other = self._other(best)
-        costs_s = _TURN_ITEMS * (_or_first(self.records[other].load_median_s) - best_s)
+        items = _TURN_ITEMS + self._in_progress  # those that set out in a turn arrive in it or later
+        costs_s = items * (_or_first(self.records[other].load_median_s) - best_s)
         self._until_load_trial = math.ceil(_TRIAL_INTERVAL * max(1.0, costs_s / max(_TURN_S, _TURN_ITEMS * best_s)))
         return other, Reason.TRIAL
 
