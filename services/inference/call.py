@@ -39,14 +39,22 @@ class Call:
     priority: Priority = Priority.LIVE
     tenant: str = ""
     """On whose behalf it is made, as far as its metadata say."""
+    from_stream: bool = False
+    """Whether it came in a stream, where it has waited for room instead of being refused."""
 
     @classmethod
     def arrive(
-        cls, *, timeout_s: float, context: Context, priority: Priority = Priority.LIVE, tenant: str = ""
+        cls,
+        *,
+        timeout_s: float,
+        context: Context,
+        priority: Priority = Priority.LIVE,
+        tenant: str = "",
+        from_stream: bool = False,
     ) -> Call:
         """A call that came in just now with so much time left."""
         now = time.monotonic()
-        return cls(now + timeout_s, context, now, priority, tenant)
+        return cls(now + timeout_s, context, now, priority, tenant, from_stream)
 
     def until(self, deadline: float) -> Call:
         """The same call with this deadline."""

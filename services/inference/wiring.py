@@ -25,10 +25,10 @@ from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_serv
 from services.inference.api import servicer
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
+from services.inference.batching.admission import Limits
 from services.inference.batching.batcher import Batcher
 from services.inference.batching.flight import Airspace
 from services.inference.batching.measurements import Measurements
-from services.inference.batching.queue import QueueLimits
 from services.inference.cache.caches import Caches
 from services.inference.cache.layer import CacheLayer
 from services.inference.cache.shared.redis_store import RedisStore
@@ -109,7 +109,12 @@ class InferenceReplica:
         self._slots = _make_slots(connections.triton, settings)
         self.routes = Routes()
         self._airspace = Airspace()
-        self.runtimes = Runtimes(self.routes, self._make_batcher, path=settings.path)
+        self.runtimes = Runtimes(
+            self.routes,
+            self._make_batcher,
+            limits=Limits(settings.max_queue_rows, settings.max_queue_bytes),
+            path=settings.path,
+        )
         self._measurements = Measurements(metrics.registry, lambda: self.runtimes.queued_rows)
         self.preprocessing = StreamedPreprocessing(
             connections.preprocess,
@@ -149,7 +154,6 @@ class InferenceReplica:
             self._triton,
             tracer=self._tracing.tracer,
             batch_done=self._measurements.batch_done,
-            limits=QueueLimits(self._settings.max_queue_rows, self._settings.max_queue_bytes),
             slots=self._slots,
             airspace=self._airspace,
         )

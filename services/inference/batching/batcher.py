@@ -17,13 +17,12 @@ from lepton_ai.errors import (
     InternalError,
     InvalidInput,
     LeptonError,
-    ResourceExhausted,
     Unavailable,
 )
 from services.inference.batching.flight import Airspace, Departure, Flight
 from services.inference.batching.latency import LatencyModel
 from services.inference.batching.pace import Pace
-from services.inference.batching.queue import Bound, Member, QueueLimits, RowQueue
+from services.inference.batching.queue import Bound, Member, RowQueue
 from services.inference.batching.spans import BatchSpans
 from services.inference.call import Priority
 from services.inference.rows import Answer, Rows, split
@@ -37,11 +36,6 @@ from services.inference.version import LoadedVersion
 
 _log = logging.getLogger(__name__)
 
-_BULK_SHARE = 0.5
-"""Bulk calls may fill this part of the queue; the rest is kept for live ones."""
-_TENANT_SHARE = 0.5
-"""So may any tenant that says who it is; the others find room."""
-_MIN_RETRY_S = 0.05
 _PATIENCE_S = 10.0
 """How long after its last deadline a batch keeps its place, as Triton still works on it and reads its memory. One that
 takes longer hangs and loses its place, so that the place is free once the model is healed."""
@@ -54,7 +48,8 @@ BatchDone = Callable[[LoadedVersion, Flight, float], None]
 
 
 class Batcher:
-    """The batching queue of one loaded version. Work-conserving: nothing waits while an instance is idle.
+    """The batching queue of one loaded version. Work-conserving: nothing waits while an instance is idle. How much may
+    wait is not its concern: see `Admission`.
 
     As many batches are in flight as the model has instances, plus one so that the next is at hand when one is done. A
     batch takes the rows that wait at that moment, without a timer: no more than fit the oldest deadline by the learned
@@ -71,7 +66,6 @@ class Batcher:
         *,
         tracer: Tracer,
         batch_done: BatchDone,
-        limits: QueueLimits,
         slots: SlotPool | None = None,
         airspace: Airspace | None = None,
     ) -> None:
@@ -80,8 +74,6 @@ class Batcher:
         self._transport = BatchTransport(backend, slots)
         self._tracer = tracer
         self._batch_done = batch_done
-        self._max_queue_rows = max(limits.rows, loaded.max_batch_size)
-        self._max_queue_bytes = limits.size_bytes
         self._max_batch_rows = max(1, loaded.max_batch_size)
         self._instances = max(1, loaded.instances)
         self._queue = RowQueue()
@@ -129,10 +121,11 @@ class Batcher:
     ) -> Answer:
         """The outputs of these rows, at most `max_batch_size` of them. Cancel the wait at the deadline, or before.
 
-        Raises ResourceExhausted when the queue is full, DeadlineExceeded when the deadline (monotonic seconds) passed
-        in the queue or is too near for any answer, and what Triton says about the batch.
+        Raises DeadlineExceeded when the deadline (monotonic seconds) passed in the queue or is too near for any answer,
+        and what Triton says about the batch.
         """
-        self._admit(rows, priority, tenant)
+        if self._closed:
+            raise _closing()
         member = Member(
             rows=rows,
             deadline=deadline,
@@ -160,37 +153,6 @@ class Batcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _admit(self, rows: Rows, priority: Priority, tenant: str) -> None:
-        if self._closed:
-            raise _closing()
-        share = _BULK_SHARE if priority is Priority.BULK else 1.0
-        if self._is_full(rows, share) and self._pump_scheduled:
-            self._pump()  # some rows that came in this very turn of the loop may not have to wait at all
-        if tenant and self._queue.rows_of(tenant) + rows.count > self._max_queue_rows * _TENANT_SHARE:
-            raise ResourceExhausted(
-                f"This tenant has filled its part of the queue of model {self._loaded.model!r}.",
-                reason="TENANT_QUEUE_FULL",
-                fix="Send less at a time.",
-                retry_after_s=self._retry_after_s(rows),
-            )
-        if self._queue.rows and self._is_full(rows, share):
-            raise ResourceExhausted(
-                f"The queue of model {self._loaded.model!r} is full.",
-                reason="QUEUE_FULL",
-                fix="Send less at a time, or add replicas.",
-                retry_after_s=self._retry_after_s(rows),
-            )
-
-    def _retry_after_s(self, rows: Rows) -> float:
-        """How long what waits now will take."""
-        batches = self._queue.rows / self._max_batch_rows
-        batch_s = self._pace(rows).latency.estimate_s(self._max_batch_rows)
-        return max(_MIN_RETRY_S, batches * batch_s / self._instances)
-
-    def _is_full(self, rows: Rows, share: float) -> bool:
-        too_many = self._queue.rows + rows.count > self._max_queue_rows * share
-        return too_many or self._queue.size_bytes + rows.size_bytes > self._max_queue_bytes * share
 
     def _schedule(self) -> None:
         # Not at once but in the loop's next turn: rows that became ready together then share a batch, at no delay.

@@ -43,14 +43,6 @@ class Member:
         self.size_bytes = self.rows.size_bytes
 
 
-@dataclass(frozen=True)
-class QueueLimits:
-    """How much may wait for one model version."""
-
-    rows: int = 1024
-    size_bytes: int = 256 << 20
-
-
 class Bound(Enum):
     """What keeps a batch from taking more of those who wait."""
 
@@ -75,21 +67,15 @@ class FairLanes:
     def __init__(self) -> None:
         self._lanes: dict[LayoutKey, dict[str, Lane]] = {}
         self._ends: dict[str, float] = {}
-        self._rows: dict[str, int] = {}
         self._clock = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._lanes)
 
-    def rows_of(self, tenant: str) -> int:
-        """Rows of a tenant that wait."""
-        return self._rows.get(tenant, 0)
-
     def add(self, member: Member) -> None:
         """Queue a member at the end of its tenant's lane."""
         member.turn = max(self._clock, self._ends.get(member.tenant, 0.0))
         self._ends[member.tenant] = member.turn + member.rows.count
-        self._rows[member.tenant] = self.rows_of(member.tenant) + member.rows.count
         self._lanes.setdefault(member.layout, {}).setdefault(member.tenant, {})[member] = None
 
     def remove(self, member: Member) -> bool:
@@ -103,9 +89,6 @@ class FairLanes:
             del lanes[member.tenant]
         if not lanes:
             del self._lanes[member.layout]
-        self._rows[member.tenant] -= member.rows.count
-        if not self._rows[member.tenant]:
-            del self._rows[member.tenant]
         if not self._lanes:
             self._ends.clear()
             self._clock = 0.0
@@ -134,17 +117,13 @@ class FairLanes:
 
 
 class RowQueue:
-    """Members that wait. Bounded by the batcher, which asks `rows` and `size_bytes` before it adds."""
+    """Members that wait. `Admission` bounds how many there are."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.size_bytes = 0
         self._priorities = tuple(FairLanes() for _ in Priority)
         self._retries: deque[Member] = deque()
-
-    def rows_of(self, tenant: str) -> int:
-        """Rows of a tenant that wait."""
-        return sum(lanes.rows_of(tenant) for lanes in self._priorities)
 
     def add(self, member: Member) -> None:
         """Queue a member behind those whose turn comes before; one that must be alone goes before everything."""

@@ -78,7 +78,8 @@ class Predictor:
         """Raises InvalidInput naming the tensor that is not what the model declares."""
         rows = runtime.signature.check(inputs.tensors, field=inputs.field)
         self._check_count(rows.count, inputs.field)
-        answer = await runtime.run(rows, call)
+        with runtime.admit_rows(rows, call):
+            answer = await runtime.run(rows, call)
         return Outcome(
             answer.rows, queue_us=answer.queue_us, compute_us=answer.compute_us, batch_rows=answer.batch_rows
         )
@@ -87,10 +88,11 @@ class Predictor:
         """The items, side by side. A single one's error is raised; of several, each outcome holds its own."""
         self._check_count(len(inputs.items), inputs.field)
         pipeline = _pipeline(runtime, inputs.field)
-        if len(inputs.items) == 1:
-            outcomes = [await self._items.run(runtime, pipeline, inputs.items[0], call)]
-        else:
-            outcomes = await gather_all(self._items.run(runtime, pipeline, item, call) for item in inputs.items)
+        with runtime.admit_items(inputs.items, call):
+            if len(inputs.items) == 1:
+                outcomes = [await self._items.run(runtime, pipeline, inputs.items[0], call)]
+            else:
+                outcomes = await gather_all(self._items.run(runtime, pipeline, item, call) for item in inputs.items)
         for index, outcome in enumerate(outcomes):
             if outcome.error is not None:
                 outcome.error = _located(outcome.error, f"{inputs.field}[{index}]")

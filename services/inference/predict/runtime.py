@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+from lepton_ai.v1 import common_pb2
+from services.inference.batching.admission import Admission, Limits
 from services.inference.batching.batcher import Batcher
 from services.inference.call import Call, gather_all
 from services.inference.paths.choosers import PathChoosers
@@ -19,7 +22,9 @@ from services.inference.version import LoadedVersion
 class ModelRuntime:
     """Runs rows through one loaded version."""
 
-    def __init__(self, loaded: LoadedVersion, batcher: Batcher, *, path: Path | None = None) -> None:
+    def __init__(
+        self, loaded: LoadedVersion, batcher: Batcher, *, limits: Limits | None = None, path: Path | None = None
+    ) -> None:
         """`path`: the only one that raw items are to take, where the version has it."""
         self.loaded = loaded
         self.signature = Signature(loaded.description)
@@ -29,9 +34,25 @@ class ModelRuntime:
         self.pipeline_readings = frozenset(pipeline.get("readings", {}))
         """Names of the inputs whose texts the pipeline reads as its table was read."""
         self.batcher = batcher
+        self.admission = Admission(
+            loaded.model,
+            instances=loaded.instances,
+            max_batch_rows=loaded.max_batch_size,
+            limits=limits or Limits(),
+        )
         self.paths = PathChoosers(loaded, path)
         self.may_go_elsewhere = loaded.runs_items and path is None
         """Whether an item that the preprocess service cannot take now may take another path."""
+
+    def admit_items(self, items: Sequence[common_pb2.Item], call: Call) -> AbstractContextManager[None]:
+        """Let a call with these raw items in for the block. Raises ResourceExhausted when it would only wait."""
+        pace = self.batcher.paces["items" if self.loaded.runs_items else "tensors"]
+        size_bytes = sum(item.ByteSize() for item in items)
+        return self.admission.admitted(len(items), size_bytes, call, pace.latency)
+
+    def admit_rows(self, rows: Rows, call: Call) -> AbstractContextManager[None]:
+        """The same for a call with ready tensors."""
+        return self.admission.admitted(rows.count, rows.size_bytes, call, self.batcher.latency)
 
     async def run(self, rows: Rows, call: Call) -> Answer:
         """The outputs of these rows, however many: more than a batch holds go as several batches side by side."""
@@ -59,10 +80,16 @@ class Runtimes:
     """The runtimes of all versions that this replica serves, made when first needed."""
 
     def __init__(
-        self, routes: Routes, make_batcher: Callable[[LoadedVersion], Batcher], *, path: Path | None = None
+        self,
+        routes: Routes,
+        make_batcher: Callable[[LoadedVersion], Batcher],
+        *,
+        limits: Limits | None = None,
+        path: Path | None = None,
     ) -> None:
         self._routes = routes
         self._make_batcher = make_batcher
+        self._limits = limits
         self._path = path
         self._runtimes: dict[LoadedVersion, ModelRuntime] = {}
 
@@ -71,7 +98,9 @@ class Runtimes:
         runtime = self._runtimes.get(loaded)
         if runtime is None:
             self._forget_unrouted()
-            runtime = self._runtimes[loaded] = ModelRuntime(loaded, self._make_batcher(loaded), path=self._path)
+            runtime = self._runtimes[loaded] = ModelRuntime(
+                loaded, self._make_batcher(loaded), limits=self._limits, path=self._path
+            )
         return runtime
 
     @property

@@ -23,8 +23,8 @@ from lepton_ai.testing.fake_triton import FakeTriton
 from lepton_ai.v1 import common_pb2, inference_pb2, preprocess_pb2
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
+from services.inference.batching.admission import Limits as QueueLimits
 from services.inference.batching.batcher import Batcher
-from services.inference.batching.queue import QueueLimits
 from services.inference.cache.caches import Caches
 from services.inference.cache.layer import CacheLayer
 from services.inference.cache.shared.store import SharedStore
@@ -169,6 +169,7 @@ async def data_plane(
     tracing: Tracing = NO_TRACING,
     preprocessing: Preprocessing | None = None,
     path: Path | None = None,
+    limits: QueueLimits | None = None,
     store: SharedStore | None = None,
 ) -> DataPlane:
     serving = {each.version: each for each in versions or (colours_version(version=1), colours_version(version=2))}
@@ -186,10 +187,9 @@ async def data_plane(
             triton,
             tracer=tracing.tracer,
             batch_done=reports.batch_done,
-            limits=QueueLimits(100),
         )
 
-    runtimes = Runtimes(routes, make_batcher, path=path)
+    runtimes = Runtimes(routes, make_batcher, limits=limits, path=path)
     items = ItemRunner(CachedPreprocessing(preprocessing or InlinePreprocessing()), max_item_bytes=1 << 20)
     layers: tuple[Layer, ...] = (CacheLayer(caches.kept, max_rows=64), *LAYERS)
     predictor = Predictor(routes, runtimes, items, max_items=64, layers=layers)

@@ -13,7 +13,6 @@ from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.tensors import Array, to_wire
 from services.inference.batching.batcher import Batcher
 from services.inference.batching.flight import Departure, Flight
-from services.inference.batching.queue import QueueLimits
 from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.backend import InferenceBackend
 from services.inference.version import LoadedVersion
@@ -95,8 +94,6 @@ def make_batcher(
     *,
     tracer: Tracer | None = None,
     reports: Reports | None = None,
-    max_queue_rows: int = 1000,
-    max_queue_bytes: int = 1 << 20,
 ) -> Batcher:
     loaded, reports = loaded or loaded_version(), reports or Reports()
     loaded.on_failure = reports.failures.append
@@ -105,5 +102,4 @@ def make_batcher(
         backend,
         tracer=tracer or NO_TRACING.tracer,
         batch_done=reports.batch_done,
-        limits=QueueLimits(max_queue_rows, max_queue_bytes),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lepton_ai.errors import Cancelled, DeadlineExceeded, InternalError, ResourceExhausted, Unavailable
+from lepton_ai.errors import Cancelled, DeadlineExceeded, InternalError, Unavailable
 from lepton_ai.tensors import Array
 from lepton_ai.testing import captured_spans, eventually
 from lepton_ai.testing.fake_triton import FakeTriton, affine
@@ -125,28 +125,6 @@ async def test_live_rows_go_before_bulk_rows(triton: GatedTriton) -> None:
     assert order.index("live") < order.index("bulk")
 
 
-async def test_a_full_queue_refuses_and_says_when_to_come_back(triton: GatedTriton) -> None:
-    batcher = make_batcher(triton, loaded_version(max_batch_size=2), max_queue_rows=4)
-    waiting = [asyncio.ensure_future(batcher.submit(rows_of(1, 2), deadline=in_seconds(5))) for _ in range(4)]
-    await eventually(lambda: batcher.queued_rows == 4, description="the queue is full")
-    with pytest.raises(ResourceExhausted) as refusal:
-        await batcher.submit(rows_of(3), deadline=in_seconds(5))
-    assert refusal.value.reason == "QUEUE_FULL"
-    assert refusal.value.retry_after_s is not None
-    triton.gate.set()
-    await asyncio.gather(*waiting)
-
-
-async def test_what_waits_is_bounded_by_bytes_too(triton: GatedTriton) -> None:
-    batcher = make_batcher(triton, loaded_version(max_batch_size=1), max_queue_bytes=4 * rows_of(1).size_bytes)
-    waiting = [asyncio.ensure_future(batcher.submit(rows_of(1), deadline=in_seconds(5))) for _ in range(6)]
-    await eventually(lambda: batcher.queued_rows == 4, description="the queue is full")
-    with pytest.raises(ResourceExhausted):
-        await batcher.submit(rows_of(1), deadline=in_seconds(5))
-    triton.gate.set()
-    await asyncio.gather(*waiting)
-
-
 async def test_a_batch_says_why_it_left(triton: GatedTriton) -> None:
     reports = Reports()
     batcher = make_batcher(triton, loaded_version(max_batch_size=4), reports=reports)
@@ -158,21 +136,6 @@ async def test_a_batch_says_why_it_left(triton: GatedTriton) -> None:
     batcher.latency.observe(4, 0.45)  # 0.05 s a batch and 0.1 s a row
     await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(0.3)) for value in range(3)))
     assert reports.departures[2] is Departure.DEADLINE
-
-
-async def test_bulk_rows_leave_half_of_the_queue_to_live_ones(triton: GatedTriton) -> None:
-    batcher = make_batcher(triton, loaded_version(max_batch_size=1), max_queue_rows=4)
-
-    def submit(priority: Priority) -> asyncio.Future[Any]:
-        return asyncio.ensure_future(batcher.submit(rows_of(1), deadline=in_seconds(5), priority=priority))
-
-    waiting = [submit(Priority.LIVE) for _ in range(4)]
-    await eventually(lambda: batcher.queued_rows == 2, description="half of the queue is taken")
-    with pytest.raises(ResourceExhausted):
-        await submit(Priority.BULK)
-    waiting.append(submit(Priority.LIVE))
-    triton.gate.set()
-    await asyncio.gather(*waiting)
 
 
 async def test_rows_whose_deadline_passed_in_the_queue_cost_no_work(triton: GatedTriton) -> None:

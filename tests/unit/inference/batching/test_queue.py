@@ -72,12 +72,13 @@ async def test_tenants_who_all_wait_get_the_same_number_of_rows(sent: list[tuple
     for tenant, rows in sent:
         queue.add(member(tenant, rows=rows))
     total = sum(rows for _, rows in sent)
-    served: Counter[str] = Counter()
+    waiting = Counter(tenant for tenant, _ in sent)
+    names, served = set(waiting), Counter[str]()
     for batch in batches(queue, max_rows):
         for each in batch:
             served[each.tenant] += each.rows.count
-        waiting = [tenant for tenant in served.keys() | {name for name, _ in sent} if queue.rows_of(tenant)]
-        if len(waiting) == len({name for name, _ in sent}):
-            assert max(served[name] for name in waiting) - min(served[name] for name in waiting) <= 2 * 4 + max_rows
+            waiting[each.tenant] -= 1
+        if all(waiting[name] for name in names):
+            assert max(served[name] for name in names) - min(served[name] for name in names) <= 2 * 4 + max_rows
     assert sum(served.values()) == total
     assert queue.rows == queue.size_bytes == 0

@@ -17,7 +17,6 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.testing import eventually
 from lepton_ai.testing.fake_triton import FakeTriton
 from services.inference.batching.batcher import Batcher
-from services.inference.batching.queue import QueueLimits
 from services.inference.rows import NamedTensor, Rows
 from services.inference.triton.slots import SlotPool
 from tests.unit.inference.parts import NO_TRACING, Described, Description, Reports, loaded_version
@@ -70,7 +69,6 @@ async def _scenario(callers: Sequence[Caller], compute_s: float, deaths_at_ms: S
         triton,
         tracer=NO_TRACING.tracer,
         batch_done=Reports().batch_done,
-        limits=QueueLimits(),
         slots=slots,
     )
     tasks = [asyncio.ensure_future(_call(batcher, number, caller)) for number, caller in enumerate(callers)]
