@@ -92,6 +92,13 @@ class ServiceSettings(BaseSettings):
             raise _explain(cls, invalid) from None
 
 
+class PublicSettings(ServiceSettings):
+    """Settings of a service whose port is called from outside of the platform, as often as its callers like."""
+
+    transport: Literal["grpc", "pyvoy"] = "grpc"
+    """How calls come in: by grpc.aio, or by Envoy with this service inside it, which costs a fraction of it."""
+
+
 def secret(name: str, value: SecretStr | None, file: Path | None) -> str:
     """A secret, from the setting itself or from the file. Raises FailedPrecondition when neither gives one."""
     found = read_secret(name, value.get_secret_value() if value is not None else "", file)

@@ -34,4 +34,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run_process(main)
+    run_process(main, public_settings=InferenceSettings)

@@ -12,12 +12,12 @@ from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.process import run, run_process
 from lepton_ai.mesh.serving.server import Server
-from lepton_ai.mesh.settings import ServiceSettings
+from lepton_ai.mesh.settings import PublicSettings
 from lepton_ai.mesh.tracing import Tracing
 from tests.integration.mesh.echo import SERVICE, Echo, add_echo
 
 
-class EchoSettings(ServiceSettings):
+class EchoSettings(PublicSettings):
     prepare_s: float = 0.0
 
 
@@ -47,4 +47,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run_process(main)
+    run_process(main, public_settings=EchoSettings)
