@@ -217,9 +217,11 @@ class Call:
             trailers = _OK_TRAILERS
         else:
             trailers = {"type": "http.response.trailers", "headers": self._status(code)}
+        rest = b"" if self.outgoing is None else self.outgoing.rest()
+        if rest:
+            self._start()
         if self.started:
-            rest = self.outgoing.rest() if self.outgoing is not None else None
-            if rest is not None:
+            if self.outgoing is not None:
                 self._send({"type": "http.response.body", "body": rest})
             self._send(trailers)
             return

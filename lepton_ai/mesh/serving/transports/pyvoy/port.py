@@ -12,7 +12,7 @@ import grpc
 from lepton_ai.mesh.serving.transports.pyvoy.call import Call, Event, Receive, Send
 from lepton_ai.mesh.serving.transports.pyvoy.methods import Method, Methods
 from lepton_ai.mesh.serving.transports.pyvoy.streams import Incoming, Outgoing
-from lepton_ai.mesh.serving.transports.pyvoy.wire import CALL_ID, PREFIX_BYTES, MessageReader, Refused, read_timeout
+from lepton_ai.mesh.serving.transports.pyvoy.wire import CALL_ID, COMPRESSED, PREFIX_BYTES, MessageReader, Refused, read_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +101,8 @@ class Port:
             raise Refused(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         if len(self._calls) >= self._max_calls:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+        if headers.get(b"grpc-encoding", b"identity") != b"identity":
+            raise Refused(grpc.StatusCode.UNIMPLEMENTED, COMPRESSED)
         timeout = headers.get(b"grpc-timeout")
         return None if timeout is None else read_timeout(timeout)
 

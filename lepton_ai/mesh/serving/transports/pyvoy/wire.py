@@ -20,6 +20,8 @@ CALL_ID = b"x-lepton-call"
 PREFIX_BYTES = 5
 """One byte that says whether the message is compressed, and four with its size."""
 
+COMPRESSED = "Compressed messages are not taken. Send them as they are."
+
 _TIMEOUT_UNITS_S = {
     ord("H"): 3600.0,
     ord("M"): 60.0,
@@ -148,7 +150,7 @@ def _read_prefix(data: bytes, position: int, max_bytes: int) -> int:
     size = int.from_bytes(data[position + 1 : position + PREFIX_BYTES], "big")
     # Refused before it is unpacked: a megabyte of gzip can be a gigabyte of message.
     if data[position]:
-        raise Refused(grpc.StatusCode.UNIMPLEMENTED, "Compressed messages are not taken. Send them as they are.")
+        raise Refused(grpc.StatusCode.UNIMPLEMENTED, COMPRESSED)
     if size > max_bytes:
         raise Refused(
             grpc.StatusCode.RESOURCE_EXHAUSTED, f"The message of {size} bytes is larger than the limit of {max_bytes}."
