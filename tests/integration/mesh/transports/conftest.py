@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,27 @@ def probe_process(transport: str, **settings: object) -> Iterator[ProbeProcess]:
     finally:
         process.kill()
         process.communicate()
+
+
+@asynccontextmanager
+async def undisturbed(client: ProbeClient, *, within_s: float = 1.0) -> AsyncIterator[None]:
+    """Another caller calls all the time while the block runs, and each of its calls is answered in time."""
+    times_s: list[float] = []
+
+    async def call() -> None:
+        while True:
+            begin_s = time.monotonic()
+            await client.send("UnaryUnary", "a", timeout=5)
+            times_s.append(time.monotonic() - begin_s)
+            await asyncio.sleep(0.01)
+
+    calling = asyncio.ensure_future(call())
+    yield
+    answered = len(times_s)
+    await eventually(lambda: calling.done() or len(times_s) > answered + 1, description="the other caller goes on")
+    assert not calling.done(), calling.result()
+    calling.cancel()
+    assert max(times_s) < within_s
 
 
 @pytest.fixture(scope="module", params=["grpc", "pyvoy"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from typing import Any
 
@@ -14,8 +15,9 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from tests.integration.mesh.echo import SERVICE
 
-HEADERS, CONTINUATION = 1, 9
+HEADERS, PING, CONTINUATION = 1, 6, 9
 END_STREAM, END_HEADERS = 1, 4
+_HEAD_BYTES = 9
 
 
 class RawClient:
@@ -27,6 +29,7 @@ class RawClient:
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
         self.seen: list[h2.events.Event] = []
         self.closed = False
+        self._read = bytearray()
 
     @classmethod
     async def connect(cls, port: int, *, window_bytes: int = 65535) -> RawClient:
@@ -81,9 +84,21 @@ class RawClient:
             assert not self.closed, self.seen
             await self.pump()
 
-    async def until_closed(self) -> None:
-        while not self.closed:
-            await self.pump()
+    async def read_to_the_end(self) -> bytes:
+        """What comes until the server closes the connection, without understanding it."""
+        with contextlib.suppress(ConnectionError):
+            while data := await self._reader.read(1 << 16):
+                self._read += data
+        self.closed = True
+        return bytes(self._read)
+
+    async def read_for(self, seconds: float) -> bytes:
+        """What comes in that time, or until the connection is closed."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.read_to_the_end()
+        except TimeoutError:
+            return bytes(self._read)
 
     async def pump(self) -> None:
         """Read once; acknowledges settings and pings, but never opens a window."""
@@ -94,11 +109,23 @@ class RawClient:
         if not data:
             self.closed = True
             return
-        self.seen += self.h2.receive_data(data)
+        self._read += data
+        while (frame := self._next_frame()) is not None:
+            self.seen += self.h2.receive_data(frame)
+            if self.h2.state_machine.state is h2.connection.ConnectionState.CLOSED:  # for h2, GOAWAY is the end
+                self.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
         try:
             await self.flush()
         except ConnectionError:
             self.closed = True
+
+    def _next_frame(self) -> bytes | None:
+        size = _HEAD_BYTES + int.from_bytes(self._read[:3], "big")
+        if len(self._read) < size:
+            return None
+        frame = bytes(self._read[:size])
+        del self._read[:size]
+        return frame
 
     async def frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         """Send a frame that h2 knows nothing of."""

@@ -32,7 +32,7 @@ _FLUSH_TIMEOUT_S = 30
 """How long the rest of an answered call may wait for a client that does not read."""
 _PING_INTERVAL_S, _PING_TIMEOUT_S = 60, 20
 """Notices clients that vanished without closing."""
-_GO_AWAY_S = 0.1
+GO_AWAY_S = 0.1
 """Between the GOAWAY that asks a client to send no new calls and the one that says which ones will be answered."""
 _DRAIN_MARGIN_S = 5.0
 _MAX_EARLY_RESETS = 10_000
@@ -125,7 +125,7 @@ def _http(settings: PublicSettings, module: str, gone_pipe: int) -> Config:
         # Streams may be silent for as long as they like; what a client does not read, may not wait for ever.
         "stream_idle_timeout": "0s",
         "stream_flush_timeout": f"{_FLUSH_TIMEOUT_S}s",
-        "drain_timeout": f"{_GO_AWAY_S}s",
+        "drain_timeout": f"{GO_AWAY_S}s",
         "http2_protocol_options": {
             "max_concurrent_streams": settings.max_concurrent_streams,
             "initial_stream_window_size": _STREAM_WINDOW_BYTES,
@@ -158,13 +158,13 @@ def _call_ids() -> Config:
 
 
 def _gone_log(gone_pipe: int) -> Config:
-    """Writes the name of every call that ended in any other way than by being answered.
+    """Writes the name of every call that ended without a status of ours.
 
     ASGI tells of a client that leaves only while its request is still being read, which is over before the work begins.
     """
     return {
         "name": "gone",
-        "filter": {"response_flag_filter": {}},
+        "filter": {"grpc_status_filter": {"statuses": ["UNKNOWN"]}},  # which is also that of calls without a status
         "typed_config": {
             "@type": f"{_TYPES}.extensions.access_loggers.file.v3.FileAccessLog",
             "path": f"/proc/self/fd/{gone_pipe}",

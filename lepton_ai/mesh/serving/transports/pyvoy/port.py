@@ -12,7 +12,14 @@ import grpc
 from lepton_ai.mesh.serving.transports.pyvoy.call import Call, Event, Receive, Send
 from lepton_ai.mesh.serving.transports.pyvoy.methods import Method, Methods
 from lepton_ai.mesh.serving.transports.pyvoy.streams import Incoming, Outgoing
-from lepton_ai.mesh.serving.transports.pyvoy.wire import CALL_ID, COMPRESSED, PREFIX_BYTES, MessageReader, Refused, read_timeout
+from lepton_ai.mesh.serving.transports.pyvoy.wire import (
+    CALL_ID,
+    COMPRESSED,
+    PREFIX_BYTES,
+    MessageReader,
+    Refused,
+    read_timeout,
+)
 
 logger = logging.getLogger(__name__)
 

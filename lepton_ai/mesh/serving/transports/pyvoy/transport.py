@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lepton_ai.errors import Unavailable
 from lepton_ai.mesh.serving.handlers import Layer
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
-from lepton_ai.mesh.serving.transports.pyvoy.envoy import STATS
+from lepton_ai.mesh.serving.transports.pyvoy.envoy import GO_AWAY_S, STATS
 from lepton_ai.mesh.serving.transports.pyvoy.launch import check_port
 from lepton_ai.mesh.serving.transports.pyvoy.methods import Methods
 from lepton_ai.mesh.serving.transports.pyvoy.port import Port
@@ -20,6 +20,7 @@ from lepton_ai.mesh.settings import PublicSettings
 
 _START_TIMEOUT_S = 20.0
 _FLUSH_TIMEOUT_S = 1.0
+_GOING_S = 3 * GO_AWAY_S
 _POLL_S = 0.005
 
 
@@ -61,14 +62,17 @@ class PyvoyTransport:
         return port
 
     async def stop(self, grace_s: float) -> None:
-        """Tell clients to go, and end the calls that do not finish within `grace_s`."""
+        """Tell clients to go, and end the calls that do not finish within `grace_s`.
+
+        A client is told with the next answer that it gets; what it sends until it has understood is answered.
+        """
         if not self._draining:
             self._draining = True
             self._admin.drain()
-        if grace_s:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await self._port.until_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await asyncio.sleep(_GOING_S)
+                await self._port.until_idle()
         self._port.closed = True
         self._port.cut()
         with contextlib.suppress(TimeoutError):
