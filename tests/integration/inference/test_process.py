@@ -21,14 +21,17 @@ from tests.service_process import service_process
 from tests.unit.inference.colours import RED, item
 
 
-@pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+@pytest.fixture(params=["grpc", "pyvoy"])
+async def process(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The process and its address, which its log tells."""
     settings = {
         "LEPTON_TRITON_ADDRESS": "127.0.0.1:1",
         "LEPTON_MODEL_REPOSITORY": str(tmp_path / "models"),
         "LEPTON_CACHE_DIR": str(tmp_path / "cache"),
         "LEPTON_READY_AFTER_S": "0.2",
+        "LEPTON_TRANSPORT": request.param,
     }
     async with service_process("inference", **settings) as started:
         yield started

@@ -49,17 +49,18 @@ class PyvoyTransport:
 
         here = embedding()
         check_port(self._host, self._port_number)
+        others = _listening_ports()
         here.open(self._port)
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while (port := _listening_port()) is None:
+                while not (ports := _listening_ports() - others):
                     if here.ending.is_set():
                         raise port_taken(self._host, self._port_number)
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             raise Unavailable("Envoy does not begin to listen.", fix="Look at its lines in the log.") from error
         self._admin = here.admin = Admin(here.orders.admin_socket)
-        return port
+        return ports.pop()
 
     async def stop(self, grace_s: float) -> None:
         """Tell clients to go, and end the calls that do not finish within `grace_s`.
@@ -81,8 +82,9 @@ class PyvoyTransport:
                     await asyncio.sleep(_POLL_S)
 
 
-def _listening_port() -> int | None:
-    """The port of the one TCP socket of this process that listens, which is Envoy's."""
+def _listening_ports() -> set[int]:
+    """The ports of this process's TCP sockets that listen, Envoy's among them."""
+    ports: set[int] = set()
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is wanted
         try:
             duplicate = socket.socket(fileno=os.dup(int(number)))
@@ -92,6 +94,5 @@ def _listening_port() -> int | None:
             if duplicate.family in (socket.AF_INET, socket.AF_INET6) and duplicate.getsockopt(
                 socket.SOL_SOCKET, socket.SO_ACCEPTCONN
             ):
-                port: int = duplicate.getsockname()[1]
-                return port
-    return None
+                ports.add(duplicate.getsockname()[1])
+    return ports
