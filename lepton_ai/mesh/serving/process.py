@@ -14,8 +14,6 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.serving.malloc import keep_freed_memory
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.serving.stop_signals import stop_signals
-from lepton_ai.mesh.serving.transports.pyvoy.launch import become_envoy
-from lepton_ai.mesh.settings import PublicSettings
 
 logger = logging.getLogger(__name__)
 
@@ -47,18 +45,10 @@ async def run(
             await server.drain()
 
 
-def run_process(
-    main: Callable[[], Coroutine[Any, Any, None]], *, public_settings: type[PublicSettings] | None = None
-) -> None:
-    """Run a service's main coroutine on uvloop. A LeptonError that ends it becomes one line and exit status 1.
-
-    A service with `public_settings` may run inside Envoy, as they say; `main` must then be a function of the module
-    that is run.
-    """
+def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a service's main coroutine on uvloop. A LeptonError that ends it becomes one line and exit status 1."""
     keep_freed_memory()
     try:
-        if public_settings is not None and (settings := public_settings.load()).transport == "pyvoy":
-            become_envoy(settings, _name_of(main))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
     except LeptonError as error:
@@ -84,9 +74,3 @@ def _interrupt(server: Server, stop: asyncio.Event) -> Callable[[], None]:
         stop.set()
 
     return interrupt
-
-
-def _name_of(main: Callable[..., Any]) -> str:
-    """module:function, also for the module that was run with python -m."""
-    module = sys.modules[main.__module__]
-    return f"{module.__spec__.name if module.__spec__ is not None else module.__name__}:{main.__name__}"

@@ -18,7 +18,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from lepton_ai.errors import FieldViolation, NotFound
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.serving.process import run, run_process
+from lepton_ai.mesh.serving.launch import launch
+from lepton_ai.mesh.serving.process import run
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.settings import PublicSettings
 from lepton_ai.mesh.tracing import Tracing
@@ -93,4 +94,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run_process(main, public_settings=PublicSettings)
+    launch("tests.integration.mesh.transports.probe_process:main")

@@ -15,7 +15,7 @@ from lepton_ai.errors import FailedPrecondition, LeptonError
 from lepton_ai.mesh.serving.malloc import keep_freed_memory
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
 from lepton_ai.mesh.serving.transports.pyvoy.call import Event, Receive, Send
-from lepton_ai.mesh.serving.transports.pyvoy.launch import Orders
+from lepton_ai.mesh.serving.transports.pyvoy.exec import Orders
 from lepton_ai.mesh.serving.transports.pyvoy.port import Port
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from lepton_ai.errors import Unavailable
 from lepton_ai.mesh.serving.handlers import Layer
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
 from lepton_ai.mesh.serving.transports.pyvoy.envoy import GO_AWAY_S, STATS
-from lepton_ai.mesh.serving.transports.pyvoy.launch import check_port
+from lepton_ai.mesh.serving.transports.pyvoy.exec import check_port
 from lepton_ai.mesh.serving.transports.pyvoy.methods import Methods
 from lepton_ai.mesh.serving.transports.pyvoy.port import Port
 from lepton_ai.mesh.serving.transports.transport import RESERVED_RPCS, port_taken
