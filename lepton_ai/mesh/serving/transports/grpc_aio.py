@@ -9,7 +9,7 @@ import grpc
 
 from lepton_ai.mesh.serving.handlers import Layer, LayeredInterceptor
 from lepton_ai.mesh.serving.transports.transport import RESERVED_RPCS, port_taken
-from lepton_ai.mesh.settings import ServiceSettings
+from lepton_ai.mesh.settings import PublicSettings, ServiceSettings
 
 _NO_COMPRESSION = 0b001
 """One bit for each of gRPC's compression algorithms, by number: only identity is on."""
@@ -22,6 +22,7 @@ class GrpcTransport:
 
     def __init__(self, settings: ServiceSettings, layers: Sequence[Layer]) -> None:
         self._host, self._port = settings.host, settings.port
+        self._tls = settings.tls() if isinstance(settings, PublicSettings) else None
         self._server = grpc.aio.server(
             interceptors=[LayeredInterceptor(layers)],
             options=_options(settings),
@@ -37,11 +38,19 @@ class GrpcTransport:
         """Bind and serve; returns the port. Raises FailedPrecondition when it is taken."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
-            port = self._server.add_insecure_port(f"{host}:{self._port}")
+            port = self._bind(f"{host}:{self._port}")
         except RuntimeError as error:
             raise port_taken(self._host, self._port) from error
         await self._server.start()
         return port
+
+    def _bind(self, address: str) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(address)
+        pairs = [(self._tls.key.read_bytes(), self._tls.cert.read_bytes())]
+        client_ca = self._tls.client_ca.read_bytes() if self._tls.client_ca is not None else None
+        credentials = grpc.ssl_server_credentials(pairs, client_ca, require_client_auth=client_ca is not None)
+        return self._server.add_secure_port(address, credentials)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, and cancel those in flight that do not finish within `grace_s`."""

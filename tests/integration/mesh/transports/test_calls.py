@@ -40,7 +40,7 @@ async def test_a_stream_of_answers_is_complete_and_in_order(client: ProbeClient)
 
 
 async def test_a_stream_answers_each_request_before_the_next_is_sent(client: ProbeClient) -> None:
-    call = client.StreamStream(timeout=5)
+    call: Any = client.StreamStream(timeout=5)
     for text in ("a", "b", "c"):
         await call.write(StringValue(value=text))
         assert (await call.read()).value == text
@@ -112,19 +112,20 @@ async def test_an_error_of_ours_shows_nothing_of_the_inside(client: ProbeClient)
 
 
 async def test_a_stream_that_fails_keeps_what_was_answered_before(client: ProbeClient) -> None:
-    call = client.StreamStream(iter([StringValue(value="a"), StringValue(value="fail")]), timeout=5)
+    call: Any = client.StreamStream(iter([StringValue(value="a"), StringValue(value="fail")]), timeout=5)
     assert (await call.read()).value == "a"
     assert (await refusal_of(call.read())).code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:
     for path in (f"/{SERVICE}/Nothing", "/pkg.Nobody/UnaryUnary"):
-        call = channel.unary_unary(path)(b"", timeout=5)
-        assert (await refusal_of(call)).code() is grpc.StatusCode.UNIMPLEMENTED
+        nothing: Any = channel.unary_unary(path)
+        assert (await refusal_of(nothing(b"", timeout=5))).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_bytes_that_are_no_message_are_the_callers_fault(channel: grpc.aio.Channel) -> None:
-    refusal = await refusal_of(channel.unary_unary(f"/{SERVICE}/UnaryUnary")(b"\xff\xff", timeout=5))
+    raw: Any = channel.unary_unary(f"/{SERVICE}/UnaryUnary")
+    refusal = await refusal_of(raw(b"\xff\xff", timeout=5))
     assert isinstance(from_rpc_error(refusal), InvalidInput)
 
 

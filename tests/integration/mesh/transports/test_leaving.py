@@ -99,6 +99,7 @@ async def test_a_killed_process_leaves_neither_children_nor_port_nor_files(
     transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    shared = set(os.listdir("/dev/shm"))  # noqa: PTH208 - names are all that is wanted
     with probe_process(transport) as probe:
         assert psutil.Process(probe.process.pid).children() == []
         os.kill(probe.process.pid, signal.SIGKILL)
@@ -106,6 +107,7 @@ async def test_a_killed_process_leaves_neither_children_nor_port_nor_files(
         with socket.create_server(("127.0.0.1", probe.port)):
             pass
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+    assert not [name for name in set(os.listdir("/dev/shm")) - shared if "envoy" in name]  # noqa: PTH208
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])

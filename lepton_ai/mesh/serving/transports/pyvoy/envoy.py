@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from lepton_ai.mesh.serving.transports.pyvoy.wire import CALL_ID
-from lepton_ai.mesh.settings import PublicSettings
+from lepton_ai.mesh.settings import PublicSettings, TlsFiles
 
 Config = dict[str, Any]
 
@@ -28,6 +28,7 @@ _BUFFER_BYTES = 1 << 20
 _MAX_CONNECTIONS = 10_000
 _HEADERS_TIMEOUT_S = 10
 """From the first byte of a call's headers to the last."""
+_HANDSHAKE_TIMEOUT_S = 10
 _FLUSH_TIMEOUT_S = 30
 """How long the rest of an answered call may wait for a client that does not read."""
 _PING_INTERVAL_S, _PING_TIMEOUT_S = 60, 20
@@ -80,7 +81,7 @@ def arguments(config: Config, settings: PublicSettings) -> list[str]:
     return [
         *("--config-yaml", json.dumps(config)),
         *("--concurrency", "1"),
-        "--use-dynamic-base-id",
+        "--disable-hot-restart",  # it would leave shared memory behind when killed
         *("--drain-strategy", "immediate"),
         *("--drain-time-s", str(math.ceil(settings.drain_s + _DRAIN_MARGIN_S))),
         # Ids of calls whose clients have left are written at once rather than every ten seconds.
@@ -108,9 +109,34 @@ def _listener(settings: PublicSettings, module: str, gone_pipe: int) -> Config:
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": {"@type": f"{_HTTP}", **_http(settings, module, gone_pipe)},
                     }
-                ]
+                ],
+                **_tls(settings.tls()),
             }
         ],
+    }
+
+
+def _tls(files: TlsFiles | None) -> Config:
+    if files is None:
+        return {}
+    common: Config = {
+        "alpn_protocols": ["h2"],
+        "tls_certificates": [
+            {"certificate_chain": {"filename": str(files.cert)}, "private_key": {"filename": str(files.key)}}
+        ],
+    }
+    if files.client_ca is not None:
+        common["validation_context"] = {"trusted_ca": {"filename": str(files.client_ca)}}
+    return {
+        "transport_socket_connect_timeout": f"{_HANDSHAKE_TIMEOUT_S}s",
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": f"{_TYPES}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": common,
+                "require_client_certificate": files.client_ca is not None,
+            },
+        },
     }
 
 

@@ -60,7 +60,7 @@ def handlers() -> Handlers:
 @pytest.fixture
 def port(handlers: Handlers) -> Port:
     methods = Methods(())
-    raw = {
+    raw: dict[str, Any] = {
         "Unary": grpc.unary_unary_rpc_method_handler(handlers.unary),
         "Many": grpc.unary_stream_rpc_method_handler(handlers.many),
         "Both": grpc.stream_stream_rpc_method_handler(handlers.both),
