@@ -116,8 +116,9 @@ class TlsFiles:
 class PublicSettings(ServiceSettings):
     """Settings of a service whose port is called from outside of the platform, as often as its callers like."""
 
-    transport: Literal["grpc", "pyvoy"] = "grpc"
-    """How calls come in: by grpc.aio, or by Envoy with this service inside it, which costs a fraction of it."""
+    transport: Literal["auto", "grpc", "pyvoy"] = "auto"
+    """How calls come in: by grpc.aio, or by Envoy with this service inside it (pyvoy), which costs a fraction of it;
+    "auto" is pyvoy where this Python can be embedded."""
     tls_cert_file: Path | None = None
     """PEM file with the certificate of this port and those above it; unset: no TLS."""
     tls_key_file: Path | None = None

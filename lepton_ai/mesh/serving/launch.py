@@ -17,10 +17,11 @@ def launch(main: str) -> None:
     """
     try:
         settings = PublicSettings.load()
-        if settings.transport == "pyvoy":
-            from lepton_ai.mesh.serving.transports.pyvoy.exec import become_envoy
+        if settings.transport != "grpc":
+            from lepton_ai.mesh.serving.transports.pyvoy.exec import become_envoy, can_embed
 
-            become_envoy(settings, main)
+            if settings.transport == "pyvoy" or can_embed():
+                become_envoy(settings, main)
     except LeptonError as error:
         sys.exit(f"error: {error}")
     from lepton_ai.mesh.serving.process import run_process

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lepton_ai.testing import eventually, running
 from tests.integration.mesh.echo import EchoStub
 from tests.integration.mesh.test_span_export import collecting
+from tests.transports import TRANSPORTS
 
 _ROOT = Path(__file__).parents[3]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -26,7 +27,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 Start = Callable[..., Awaitable[tuple[Process, grpc.aio.Channel]]]
 
 
-@pytest.fixture(params=["grpc", "pyvoy"])
+@pytest.fixture(params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -20,6 +20,7 @@ import pytest
 
 from lepton_ai.testing import eventually
 from tests.integration.mesh.echo import EchoStub
+from tests.transports import TRANSPORTS
 
 _ROOT = Path(__file__).parents[4]
 
@@ -93,7 +94,7 @@ async def undisturbed(client: ProbeClient, *, within_s: float = 1.0) -> AsyncIte
     assert max(times_s) < within_s
 
 
-@pytest.fixture(scope="module", params=["grpc", "pyvoy"])
+@pytest.fixture(scope="module", params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -57,6 +57,11 @@ def embedding() -> Embedding:
     return _embedding
 
 
+def is_embedded() -> bool:
+    """Whether this process is an Envoy."""
+    return _embedding is not None
+
+
 def application(scope: Event, receive: Receive, send: Send) -> Any:
     """What pyvoy calls: once for the life of the process, and for every call."""
     if scope["type"] == "http":

@@ -80,6 +80,15 @@ def become_envoy(settings: PublicSettings, main: str) -> None:
     os.execve(envoy, [envoy, *arguments(config, settings)], environment)  # noqa: S606 - no shell is wanted
 
 
+def can_embed() -> bool:
+    """Whether this Python and its packages can run inside Envoy."""
+    try:
+        _programs()
+    except FailedPrecondition:
+        return False
+    return True
+
+
 def check_port(host: str, port: int) -> None:
     """Raise FailedPrecondition when the port is taken. Envoy would only log it."""
     if not port:

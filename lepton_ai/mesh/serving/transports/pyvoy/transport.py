@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from lepton_ai.errors import Unavailable
 from lepton_ai.mesh.serving.handlers import Layer
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
+from lepton_ai.mesh.serving.transports.pyvoy.embedded import embedding
 from lepton_ai.mesh.serving.transports.pyvoy.envoy import GO_AWAY_S, STATS
 from lepton_ai.mesh.serving.transports.pyvoy.exec import check_port
 from lepton_ai.mesh.serving.transports.pyvoy.methods import Methods
@@ -45,8 +46,6 @@ class PyvoyTransport:
 
     async def start(self) -> int:
         """Have Envoy listen; returns the port. Raises FailedPrecondition when it is taken."""
-        from lepton_ai.mesh.serving.transports.pyvoy.embedded import embedding
-
         here = embedding()
         check_port(self._host, self._port_number)
         others = _listening_ports()
