@@ -135,10 +135,16 @@ async def test_large_messages_travel_both_ways(client: ProbeClient, size: int) -
         assert len((await client.UnaryUnary(StringValue(value=text), timeout=20)).value) == size
 
 
-@pytest.mark.parametrize("shape", ["UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream"])
+@pytest.mark.parametrize("shape", ["UnaryUnary", "UnaryStream"])
 async def test_compressed_messages_are_refused(client: ProbeClient, shape: str) -> None:
-    call = client.send(shape, "9", compression=grpc.Compression.Gzip, timeout=5)
+    call = client.send(shape, "9" * 9, compression=grpc.Compression.Gzip, timeout=5)
     assert (await refusal_of(call)).code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("shape", ["StreamUnary", "StreamStream"])
+async def test_streams_of_compressed_messages_are_refused(client: ProbeClient, shape: str) -> None:
+    call = getattr(client, shape)(compression=grpc.Compression.Gzip, timeout=5)
+    assert await call.code() is grpc.StatusCode.UNIMPLEMENTED  # writing may fail before the refusal is there
 
 
 async def test_the_deadline_holds_on_the_server_too(probe: ProbeProcess, client: ProbeClient) -> None:
