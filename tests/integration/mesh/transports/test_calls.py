@@ -179,6 +179,24 @@ async def test_a_caller_that_leaves_frees_its_place_at_once(client: ProbeClient,
     assert time.monotonic() - begin_s < 1
 
 
+async def test_a_caller_that_gives_its_call_names_of_its_own_frees_its_place_too(
+    probe: ProbeProcess, client: ProbeClient
+) -> None:
+    before = (await client.state())["cancelled"]
+    raw = await RawClient.connect(probe.port)
+    names = [("x-lepton-call", "mine"), ("x-lepton-call", "yours"), ("x-request-id", "ours")]
+    calls = [raw.begin("UnaryUnary", *names) for _ in range(3)]
+    for call in calls:
+        raw.send(call, "sleep 60")
+    await raw.flush()
+    await client.until(asleep=3)
+    for call in calls:
+        raw.h2.reset_stream(call)
+    await raw.flush()
+    await client.until(asleep=0, cancelled=before + 3)
+    await raw.close()
+
+
 async def test_a_connection_that_breaks_frees_the_places_of_all_its_calls(
     probe: ProbeProcess, client: ProbeClient
 ) -> None:

@@ -92,7 +92,9 @@ def arguments(config: Config, settings: PublicSettings) -> list[str]:
 
 
 _TEXT_LOG = "%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ envoy %j (envoy.%n)"
-_JSON_LOG = '{"time": "%Y-%m-%dT%H:%M:%S.%eZ", "level": "%l", "logger": "envoy.%n", "message": "%j"}'
+_JSON_LOG = (
+    '{"time": "%Y-%m-%dT%H:%M:%S.%eZ", "level": "%l", "service": "envoy", "logger": "envoy.%n", "message": "%j"}'
+)
 
 
 def _listener(settings: PublicSettings, module: str, gone_pipe: int) -> Config:
