@@ -190,6 +190,19 @@ async def test_a_taken_port_is_one_line_that_says_what_to_do(transport: str) -> 
     assert "Traceback" not in stderr
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+async def test_an_address_of_somebody_else_is_one_line_too(transport: str, host: str) -> None:
+    code, _, stderr = await exit_of(await _spawn(transport=transport, host=host))
+    assert code == 1
+    assert f"Cannot listen on {host}" in stderr
+    assert "Traceback" not in stderr
+
+
+async def test_a_host_may_be_a_name(start: Start) -> None:
+    _, channel = await start(host="localhost")
+    await until_serving(channel)
+
+
 async def test_a_wrong_setting_is_one_line_that_names_the_variable(transport: str) -> None:
     code, _, stderr = await exit_of(await _spawn(transport=transport, trace_ratio=7))
     assert code == 1

@@ -6,9 +6,11 @@ import asyncio
 import importlib
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
@@ -21,6 +23,7 @@ from lepton_ai.mesh.serving.transports.pyvoy.port import Port
 logger = logging.getLogger(__name__)
 
 _END_TIMEOUT_S = 5.0
+_SAYS_WHY_S = 0.5
 
 
 class Embedding:
@@ -90,9 +93,13 @@ async def _live(receive: Receive, send: Send) -> None:
     main.add_done_callback(_quit)
     await receive()
     here.ending.set()
-    if not main.done():  # Envoy ends by itself, for instance as it cannot bind; the service ends as told by a signal
+    if main.done():
+        _exit(main.result())
+    # Envoy ends by itself. What waits for it to listen says why; otherwise the service ends as told by a signal.
+    await asyncio.wait((main,), timeout=_SAYS_WHY_S)
+    if not main.done():
         os.kill(os.getpid(), signal.SIGTERM)
-    _exit(await main)
+    _exit(await main or 1)
 
 
 def _restore(orders: Orders) -> None:
@@ -135,6 +142,8 @@ def _quit(main: asyncio.Future[int]) -> None:
 
 
 def _exit(status: int) -> None:
+    if _embedding is not None:
+        shutil.rmtree(Path(_embedding.orders.admin_socket).parent, ignore_errors=True)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -43,12 +43,12 @@ _CALLS_PER_TURN = 20
 """Calls that are taken from one connection before others have their turn."""
 
 
-def bootstrap(settings: PublicSettings, *, module: str, admin_socket: str, gone_pipe: int) -> Config:
-    """The whole configuration. `module` is pyvoy's library, `admin_socket` the path at which Envoy takes orders, and
-    `gone_pipe` the file descriptor that gets the id of every call whose client leaves."""
+def bootstrap(settings: PublicSettings, *, ip: str, module: str, admin_socket: str, gone_pipe: int) -> Config:
+    """The whole configuration. `ip` is the host's, `module` pyvoy's library, `admin_socket` the path at which Envoy
+    takes orders, and `gone_pipe` the file descriptor that gets the id of every call whose client leaves."""
     return {
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}},
-        "static_resources": {"listeners": [_listener(settings, module, gone_pipe)]},
+        "static_resources": {"listeners": [_listener(settings, ip, module, gone_pipe)]},
         "overload_manager": {
             "resource_monitors": [
                 {
@@ -97,10 +97,11 @@ _JSON_LOG = (
 )
 
 
-def _listener(settings: PublicSettings, module: str, gone_pipe: int) -> Config:
+def _listener(settings: PublicSettings, ip: str, module: str, gone_pipe: int) -> Config:
     return {
         "name": "public",
-        "address": {"socket_address": {"address": settings.host, "port_value": settings.port}},
+        # "::" is every address, as it is for gRPC, and not only those of IPv6.
+        "address": {"socket_address": {"address": ip, "port_value": settings.port, "ipv4_compat": ip == "::"}},
         # Two processes on one port would share it silently.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,

@@ -34,8 +34,6 @@ class Orders:
 
     main: str
     """module:function, the coroutine to run."""
-    host: str
-    port: int
     admin_socket: str
     gone_pipe: int
     directory: str
@@ -56,17 +54,15 @@ def become_envoy(settings: PublicSettings, main: str) -> None:
 
     Raises FailedPrecondition when the port is taken, or when this Python cannot be embedded.
     """
-    check_port(settings.host, settings.port)
+    ip = check_port(settings.host, settings.port)
     module, envoy, embedding = _programs()
     read, write = os.pipe()
     for end in (read, write):
         os.set_inheritable(end, True)
     admin_socket = str(Path(tempfile.mkdtemp(prefix="lepton-")) / "admin")
-    config = bootstrap(settings, module=module, admin_socket=admin_socket, gone_pipe=write)
+    config = bootstrap(settings, ip=ip, module=module, admin_socket=admin_socket, gone_pipe=write)
     orders = Orders(
         main=main,
-        host=settings.host,
-        port=settings.port,
         admin_socket=admin_socket,
         gone_pipe=read,
         directory=str(Path.cwd()),
@@ -89,18 +85,20 @@ def can_embed() -> bool:
     return True
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise FailedPrecondition when the port is taken. Envoy would only log it."""
-    if not port:
-        return
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def check_port(host: str, port: int) -> str:
+    """The IP address of `host`, at which the port is free. Envoy takes no names, and would only log that it is taken.
+
+    Raises FailedPrecondition for a port or an address that this process cannot have.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen(1)
-        except OSError as error:
-            raise port_taken(host, port) from error
+    except OSError as error:
+        raise port_taken(host, port) from error
+    return str(address[0])
 
 
 def _programs() -> tuple[str, str, Mapping[str, str]]:
