@@ -29,7 +29,7 @@ async def _stream(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator
 
 
 def _add(_servicer: None, server: Any) -> None:
-    handlers = {
+    handlers: dict[str, Any] = {
         "Unary": grpc.unary_unary_rpc_method_handler(_unary),
         "Stream": grpc.stream_stream_rpc_method_handler(_stream),
     }
