@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -90,6 +92,51 @@ class ServiceSettings(BaseSettings):
             return cls()
         except ValidationError as invalid:
             raise _explain(cls, invalid) from None
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files of a port, with absolute paths."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None
+
+    @classmethod
+    def check(cls, cert: Path, key: Path, client_ca: Path | None) -> Self:
+        """Raises FailedPrecondition for a file that cannot be read."""
+        for name, path in (("CERT", cert), ("KEY", key), ("CLIENT_CA", client_ca)):
+            if path is not None and not os.access(path, os.R_OK):
+                raise FailedPrecondition(
+                    f"The file of LEPTON_TLS_{name}_FILE cannot be read.", reason="TLS", fix="Name a PEM file."
+                )
+        return cls(cert.absolute(), key.absolute(), client_ca.absolute() if client_ca is not None else None)
+
+
+class PublicSettings(ServiceSettings):
+    """Settings of a service whose port is called from outside of the platform, as often as its callers like."""
+
+    transport: Literal["auto", "grpc", "pyvoy"] = "auto"
+    """How calls come in: by grpc.aio, or by Envoy with this service inside it (pyvoy), which costs a fraction of it;
+    "auto" is pyvoy where this Python can be embedded."""
+    tls_cert_file: Path | None = None
+    """PEM file with the certificate of this port and those above it; unset: no TLS."""
+    tls_key_file: Path | None = None
+    """PEM file with its private key."""
+    tls_client_ca_file: Path | None = None
+    """PEM file with the authorities whose certificates clients must show; unset: they need none."""
+
+    def tls(self) -> TlsFiles | None:
+        """The port's TLS; None without. Raises FailedPrecondition when a part is missing or cannot be read."""
+        if self.tls_cert_file is None and self.tls_key_file is None and self.tls_client_ca_file is None:
+            return None
+        if self.tls_cert_file is None or self.tls_key_file is None:
+            raise FailedPrecondition(
+                "TLS needs both LEPTON_TLS_CERT_FILE and LEPTON_TLS_KEY_FILE.",
+                reason="TLS",
+                fix="Set both, or neither.",
+            )
+        return TlsFiles.check(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
 
 
 def secret(name: str, value: SecretStr | None, file: Path | None) -> str:

@@ -2,36 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_ai.mesh.discovery.etcd import EtcdStore
-from lepton_ai.mesh.logs import configure_logging
-from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.serving.process import run, run_process
-from lepton_ai.mesh.serving.server import Server
-from lepton_ai.mesh.tracing import Tracing
-from services.inference.settings import InferenceSettings
-from services.inference.triton.client import Triton
-from services.inference.wiring import Connections, InferenceReplica
-
-NAME = "inference"
-
-
-async def main() -> None:
-    """Serve until SIGTERM."""
-    settings = InferenceSettings.load()
-    configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
-    state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
-    tracing, metrics = Tracing.create(NAME, settings), Metrics(NAME)
-    triton = Triton(settings.triton_address, max_message_bytes=settings.max_message_bytes)
-    connections = await Connections.open(state, triton, settings, tracing)
-    try:
-        server = Server(NAME, settings, state=state, tracing=tracing, metrics=metrics)
-        replica = InferenceReplica(server, settings, connections, tracing=tracing, metrics=metrics)
-        await run(server, prepare=replica.start)
-    finally:
-        await connections.close()
-        tracing.shutdown()
-        await state.close()
-
+from lepton_ai.mesh.serving.launch import launch
 
 if __name__ == "__main__":
-    run_process(main)
+    launch("services.inference.service:main")

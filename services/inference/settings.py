@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from lepton_ai.mesh.settings import MIB, LocalAddress, Seconds, ServiceSettings, secret
+from lepton_ai.mesh.settings import MIB, LocalAddress, PublicSettings, Seconds, secret
 from lepton_ai.pipeline.values import LimitSettings
 from services.inference.paths.path import Path as ItemPath
 from services.inference.triton.repository import DEFAULT_BACKEND, DEFAULT_DEVICE, TritonBackend, TritonDevice
 
 
-class InferenceSettings(LimitSettings, ServiceSettings):
+class InferenceSettings(LimitSettings, PublicSettings):
     """Settings of one inference replica and the Triton that it owns."""
 
     triton_address: LocalAddress = "127.0.0.1:8001"

@@ -20,6 +20,7 @@ SERVICES = ("health", "inference", "preprocess", "registry")
 # Third-party client → the only places that may import it.
 ONE_HOME = {
     "aetcd": ("lepton_ai/mesh/discovery/etcd",),
+    "pyvoy": ("lepton_ai/mesh/serving/transports/pyvoy/",),
     "tritonclient": ("services/inference/triton/", "services/inference/oip/", "lepton_ai/testing/fake_triton.py"),
     "sqlalchemy": ("services/registry/", "lepton_ai/datasets/sql.py"),
     "onnx": ("services/registry/",),

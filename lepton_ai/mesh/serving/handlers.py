@@ -42,7 +42,7 @@ class Layer(Protocol):
 
 
 class LayeredInterceptor(grpc.aio.ServerInterceptor):
-    """Applies layers to every handler, the first one outermost. Handlers of unknown kinds pass through untouched."""
+    """Applies layers to every handler of a grpc.aio server: cheaper than an interceptor for each of them."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = tuple(layers)
@@ -56,21 +56,26 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
         known = self._wrapped.get(method)
         if known is not None and known[0] is handler:
             return known[1]
-        wrapped = self._wrap(method, handler)
+        wrapped = layered(method, handler, self._layers)
         if len(self._wrapped) < _MAX_WRAPPED:
             self._wrapped[method] = handler, wrapped
         return wrapped
 
-    def _wrap(self, method: str, handler: Any) -> Any:
-        rpc = Rpc(method.removeprefix("/"), handler.request_streaming, handler.response_streaming)
-        behavior = _as_coroutine(rpc, handler)
-        if behavior is None:
-            return handler
-        for layer in reversed(self._layers):
-            behavior = layer(rpc, behavior)
-        build = _BUILDERS[rpc.request_streaming, rpc.response_streaming]
-        decode, encode = _decoder(rpc, handler.request_deserializer), _encoder(rpc, handler.response_serializer)
-        return build(behavior, request_deserializer=decode, response_serializer=encode)
+
+def layered(method: str, handler: Any, layers: Sequence[Layer]) -> Any:
+    """The handler of "/pkg.Service/Method" inside layers, the first one outermost.
+
+    A handler of an unknown kind, neither coroutine nor async generator, is returned as it is.
+    """
+    rpc = Rpc(method.removeprefix("/"), handler.request_streaming, handler.response_streaming)
+    behavior = _as_coroutine(rpc, handler)
+    if behavior is None:
+        return handler
+    for layer in reversed(layers):
+        behavior = layer(rpc, behavior)
+    build = _BUILDERS[rpc.request_streaming, rpc.response_streaming]
+    decode, encode = _decoder(rpc, handler.request_deserializer), _encoder(rpc, handler.response_serializer)
+    return build(behavior, request_deserializer=decode, response_serializer=encode)
 
 
 _BUILDERS: dict[tuple[bool, bool], Callable[..., Any]] = {

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import uvloop
@@ -15,10 +13,9 @@ import uvloop
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.serving.malloc import keep_freed_memory
 from lepton_ai.mesh.serving.server import Server
+from lepton_ai.mesh.serving.stop_signals import stop_signals
 
 logger = logging.getLogger(__name__)
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 async def run(
@@ -33,7 +30,7 @@ async def run(
     raises. Whatever happens, the server is drained when this returns.
     """
     stop = asyncio.Event() if until is None else until
-    with _stopping_on_signals(server, stop):
+    with stop_signals(_interrupt(server, stop)):
         bring_up = asyncio.ensure_future(_bring_up(server, prepare))
         waiting = asyncio.ensure_future(stop.wait())
         try:
@@ -66,9 +63,8 @@ async def _bring_up(server: Server, prepare: Callable[[], Awaitable[None]] | Non
     await server.ready()
 
 
-@contextmanager
-def _stopping_on_signals(server: Server, stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` on a signal, with asyncio's handlers: a `finally` around the loop never runs on SIGTERM."""
+def _interrupt(server: Server, stop: asyncio.Event) -> Callable[[], None]:
+    """What a signal does: the first one sets `stop`, further ones cut the drain short."""
     loop = asyncio.get_running_loop()
     cut: list[asyncio.Task[None]] = []
 
@@ -77,10 +73,4 @@ def _stopping_on_signals(server: Server, stop: asyncio.Event) -> Iterator[None]:
             cut.append(loop.create_task(server.stop_now()))
         stop.set()
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+    return interrupt

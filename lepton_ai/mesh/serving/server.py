@@ -1,4 +1,5 @@
-"""Runs the gRPC server of a service: health, reflection, limits and registration, from start to drained.
+"""Runs the gRPC server of a service: health, reflection, limits and registration, from start to drained. How bytes come
+in is its transport's business.
 
 How a rolling restart fails no request, as long as another replica is there. On SIGTERM:
 
@@ -18,11 +19,9 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 
-from lepton_ai.errors import FailedPrecondition
 from lepton_ai.mesh.discovery.endpoints import register
 from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.discovery.state import Publication, StateStore
@@ -31,25 +30,21 @@ from lepton_ai.mesh.serving import health, reflection
 from lepton_ai.mesh.serving.access import token_layer
 from lepton_ai.mesh.serving.advertised import advertised_address
 from lepton_ai.mesh.serving.handlers import Layer
-from lepton_ai.mesh.serving.interceptors import server_interceptors
+from lepton_ai.mesh.serving.interceptors import server_layers
+from lepton_ai.mesh.serving.transports.choice import make_transport
+from lepton_ai.mesh.serving.transports.transport import Transport
 from lepton_ai.mesh.settings import ServiceSettings
 from lepton_ai.mesh.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
-AddServicer = Callable[[Any, grpc.aio.Server], None]
-"""add_…Servicer_to_server of generated code."""
+AddServicer = Callable[[Any, Any], None]
+"""add_…Servicer_to_server of generated code: servicer and registry → nothing."""
 
-_RESERVED_RPCS = 100
-"""Calls above the service's own limit that grpc still lets in: health checks pass, floods are refused cheaply."""
 _LEAVE_TIMEOUT_S = 2.0
 _CLEAN_UP_TIMEOUT_S = 1.0
 """How long cancelled handlers may clean up. Milliseconds are enough, and the whole drain must end before supervisors
 kill it (15 s)."""
-_NO_COMPRESSION = 0b001
-"""One bit for each of gRPC's compression algorithms, by number: only identity is on."""
-_MIN_PING_INTERVAL_MS = 10_000
-"""Clients may ping an idle connection every 20 s; half of that leaves room for a ping that comes early."""
 
 
 class Server:
@@ -81,7 +76,7 @@ class Server:
         self._service_names: list[str] = []
         self._guards: list[Layer] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self._grpc: grpc.aio.Server | None = None
+        self._transport: Transport | None = None
         self._publication: Publication | None = None
         self._drained: asyncio.Task[None] | None = None
 
@@ -103,24 +98,13 @@ class Server:
 
         Raises FailedPrecondition when the port is taken.
         """
-        server = grpc.aio.server(
-            interceptors=server_interceptors(
-                self._tracing,
-                self._metrics,
-                max_concurrent_rpcs=self._settings.max_concurrent_rpcs,
-                default_timeout_s=self._settings.default_timeout_s,
-                guards=self._guards,
-            ),
-            options=server_options(self._settings),
-            maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs + _RESERVED_RPCS,
-        )
-        await self._add_services(server)
-        port = self._bind(server)
+        transport = self._make_transport()
+        await self._add_services(transport.registry)
+        port = await transport.start()
+        self._transport = transport
         self.address = advertised_address(self._settings.host, port, self._settings.advertise_address)
         if self._settings.metrics_port is not None:
             self.metrics_port = self._metrics.serve(self._settings.host, self._settings.metrics_port)
-        await server.start()
-        self._grpc = server
         logger.info("listening", extra={"address": self.address, "metrics_port": self.metrics_port})
         return self.address
 
@@ -142,8 +126,8 @@ class Server:
     async def stop_now(self) -> None:
         """Cut short a drain: cancel all calls in flight."""
         self.draining.set()
-        if self._grpc is not None:
-            await self._grpc.stop(None)
+        if self._transport is not None:
+            await self._transport.stop(0)
 
     async def _drain(self) -> None:
         logger.info("draining", extra={"address": self.address, "in_flight": self._metrics.in_flight})
@@ -153,8 +137,8 @@ class Server:
             await asyncio.sleep(self._settings.propagation_s)
         self.draining.set()
         await self.health.close()
-        if self._grpc is not None:
-            await self._grpc.stop(self._settings.drain_s)
+        if self._transport is not None:
+            await self._transport.stop(self._settings.drain_s)
         await self._handlers_end()
         for close in reversed(self._closers):
             await self._close(close)
@@ -185,7 +169,17 @@ class Server:
         except Exception as error:
             logger.error("closing failed", exc_info=error, extra={"part": getattr(close, "__qualname__", repr(close))})
 
-    async def _add_services(self, server: grpc.aio.Server) -> None:
+    def _make_transport(self) -> Transport:
+        layers = server_layers(
+            self._tracing,
+            self._metrics,
+            max_concurrent_rpcs=self._settings.max_concurrent_rpcs,
+            default_timeout_s=self._settings.default_timeout_s,
+            guards=self._guards,
+        )
+        return make_transport(self._settings, layers)
+
+    async def _add_services(self, server: Any) -> None:
         for add_servicer, servicer in self._services:
             add_servicer(servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
@@ -194,34 +188,3 @@ class Server:
         add_reflection(reflection.Reflection(names, self.draining), server)
         for name in self._service_names:
             await self.health.set(name, health.NOT_SERVING)
-
-    def _bind(self, server: grpc.aio.Server) -> int:
-        host, port = self._settings.host, self._settings.port
-        try:
-            return server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        except RuntimeError as error:
-            raise FailedPrecondition(
-                f"Cannot listen on {host}, port {port}.",
-                fix="Stop what is using the port, or set LEPTON_PORT (0 for any free one) and LEPTON_HOST.",
-            ) from error
-
-
-def server_options(settings: ServiceSettings) -> list[tuple[str, Any]]:
-    """Channel arguments of a server: limits, and keep-alive that suits clients that ping every 20 s without data."""
-    return [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        # gRPC unpacks a message before it looks at its size, so a megabyte of gzip would become a gigabyte. Compressed
-        # messages are therefore refused with UNIMPLEMENTED, and nothing is unpacked before that.
-        ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
-        ("grpc.per_message_decompression", 0),
-        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
-        ("grpc.so_reuseport", 0),  # two processes on one port would share it silently
-        # Without this, clients may ping an idle connection only every two hours.
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
-        ("grpc.http2.max_ping_strikes", 2),
-        # The other direction: notice clients that vanished without closing.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-    ]

@@ -12,23 +12,29 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import common_pb2, inference_pb2
 from lepton_ai.v1.inference_pb2_grpc import InferenceServiceStub
 from tests.service_process import service_process
+from tests.transports import TRANSPORTS
 from tests.unit.inference.colours import RED, item
 
 
-@pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+@pytest.fixture(params=TRANSPORTS)
+async def process(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The process and its address, which its log tells."""
     settings = {
         "LEPTON_TRITON_ADDRESS": "127.0.0.1:1",
         "LEPTON_MODEL_REPOSITORY": str(tmp_path / "models"),
         "LEPTON_CACHE_DIR": str(tmp_path / "cache"),
         "LEPTON_READY_AFTER_S": "0.2",
+        "LEPTON_TRANSPORT": request.param,
     }
     async with service_process("inference", **settings) as started:
         yield started
@@ -57,3 +63,15 @@ async def test_without_etcd_and_triton_it_gets_ready_says_why_nothing_is_served_
     running.send_signal(signal.SIGTERM)
     async with asyncio.timeout(15):
         assert await running.wait() == 0
+
+
+async def test_the_client_of_triton_is_answered(process: tuple[asyncio.subprocess.Process, str]) -> None:
+    client = InferenceServerClient(process[1])
+    try:
+        assert await client.is_server_live(client_timeout=5)
+        assert (await client.get_server_metadata(client_timeout=5)).name == "lepton"
+        assert not await client.is_model_ready("colours", client_timeout=5)
+        with pytest.raises(InferenceServerException, match="UNAVAILABLE"):
+            await client.get_model_metadata("colours", client_timeout=5)
+    finally:
+        await client.close()

@@ -10,14 +10,15 @@ import sys
 
 from lepton_ai.mesh.logs import configure_logging
 from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.serving.process import run, run_process
+from lepton_ai.mesh.serving.launch import launch
+from lepton_ai.mesh.serving.process import run
 from lepton_ai.mesh.serving.server import Server
-from lepton_ai.mesh.settings import ServiceSettings
+from lepton_ai.mesh.settings import PublicSettings
 from lepton_ai.mesh.tracing import Tracing
 from tests.integration.mesh.echo import SERVICE, Echo, add_echo
 
 
-class EchoSettings(ServiceSettings):
+class EchoSettings(PublicSettings):
     prepare_s: float = 0.0
 
 
@@ -47,4 +48,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run_process(main)
+    launch("tests.integration.mesh.echo_process:main")

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lepton_ai.testing import eventually, running
 from tests.integration.mesh.echo import EchoStub
 from tests.integration.mesh.test_span_export import collecting
+from tests.transports import TRANSPORTS
 
 _ROOT = Path(__file__).parents[3]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -26,14 +27,19 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 Start = Callable[..., Awaitable[tuple[Process, grpc.aio.Channel]]]
 
 
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-async def start() -> AsyncIterator[Start]:
+async def start(transport: str) -> AsyncIterator[Start]:
     """Starts echo processes with the given settings; what is left of them at the end is killed."""
     processes: list[Process] = []
     channels: list[grpc.aio.Channel] = []
 
     async def start_one(**settings: object) -> tuple[Process, grpc.aio.Channel]:
-        process = await _spawn(**settings)
+        process = await _spawn(transport=transport, **settings)
         processes.append(process)
         assert process.stdout is not None
         words = (await asyncio.wait_for(process.stdout.readline(), 30)).split()
@@ -173,10 +179,10 @@ async def test_a_drain_without_a_collector_takes_no_longer_than_a_few_seconds(st
     assert stderr.count("no collector") == 1
 
 
-async def test_a_taken_port_is_one_line_that_says_what_to_do() -> None:
+async def test_a_taken_port_is_one_line_that_says_what_to_do(transport: str) -> None:
     async with running() as served:
         port = served.address.rpartition(":")[2]
-        code, _, stderr = await exit_of(await _spawn(port=port))
+        code, _, stderr = await exit_of(await _spawn(transport=transport, port=port))
         assert await health_of(served.channel) == SERVING
     assert code == 1
     assert f"Cannot listen on 127.0.0.1, port {port}" in stderr
@@ -184,8 +190,21 @@ async def test_a_taken_port_is_one_line_that_says_what_to_do() -> None:
     assert "Traceback" not in stderr
 
 
-async def test_a_wrong_setting_is_one_line_that_names_the_variable() -> None:
-    code, _, stderr = await exit_of(await _spawn(trace_ratio=7))
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+async def test_an_address_of_somebody_else_is_one_line_too(transport: str, host: str) -> None:
+    code, _, stderr = await exit_of(await _spawn(transport=transport, host=host))
+    assert code == 1
+    assert f"Cannot listen on {host}" in stderr
+    assert "Traceback" not in stderr
+
+
+async def test_a_host_may_be_a_name(start: Start) -> None:
+    _, channel = await start(host="localhost")
+    await until_serving(channel)
+
+
+async def test_a_wrong_setting_is_one_line_that_names_the_variable(transport: str) -> None:
+    code, _, stderr = await exit_of(await _spawn(transport=transport, trace_ratio=7))
     assert code == 1
     assert "LEPTON_TRACE_RATIO" in stderr
     assert "Traceback" not in stderr

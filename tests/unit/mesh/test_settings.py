@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from lepton_ai.errors import InvalidInput
-from lepton_ai.mesh.settings import ServiceSettings
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.mesh.settings import PublicSettings, ServiceSettings
 
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ServiceSettings.model_fields:
+    for name in PublicSettings.model_fields:
         monkeypatch.delenv(f"LEPTON_{name.upper()}", raising=False)
 
 
@@ -63,3 +65,27 @@ def test_all_wrong_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InvalidInput) as caught:
         ServiceSettings.load()
     assert {each.field for each in caught.value.fields} == {"LEPTON_PORT", "LEPTON_MAX_MESSAGE_BYTES"}
+
+
+def test_a_public_port_has_no_tls_unless_it_is_asked_for() -> None:
+    assert PublicSettings.load().tls() is None
+
+
+def test_tls_files_have_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cert", "key"):
+        Path(name).write_text("PEM")
+    files = PublicSettings(tls_cert_file=Path("cert"), tls_key_file=Path("key")).tls()
+    assert files is not None
+    assert (files.cert, files.key, files.client_ca) == (tmp_path / "cert", tmp_path / "key", None)
+
+
+@pytest.mark.parametrize("given", [{"tls_cert_file": "cert"}, {"tls_key_file": "key"}, {"tls_client_ca_file": "ca"}])
+def test_half_of_tls_is_refused(given: dict[str, Path]) -> None:
+    with pytest.raises(FailedPrecondition, match="LEPTON_TLS_CERT_FILE and LEPTON_TLS_KEY_FILE"):
+        PublicSettings(**given).tls()  # type: ignore[arg-type]
+
+
+def test_a_tls_file_that_cannot_be_read_is_named_by_its_variable(tmp_path: Path) -> None:
+    with pytest.raises(FailedPrecondition, match="LEPTON_TLS_CERT_FILE"):
+        PublicSettings(tls_cert_file=tmp_path / "none", tls_key_file=tmp_path / "none").tls()

@@ -193,7 +193,7 @@ def test_a_service_is_told_nothing_that_it_would_not_hear(tmp_path: Path, servic
     settings = next(
         each
         for each in vars(module).values()
-        if isinstance(each, type) and issubclass(each, ServiceSettings) and each is not ServiceSettings
+        if isinstance(each, type) and issubclass(each, ServiceSettings) and each.__module__ == module.__name__
     )
     known = {f"LEPTON_{name.upper()}" for name in settings.model_fields}
     told = [process.environment for process in build_processes(PARTS, _layout(tmp_path)) if process.part == service]
