@@ -85,7 +85,7 @@ async def test_metadata_travels_both_ways_as_text_and_bytes(client: ProbeClient)
     call = client.UnaryUnary(StringValue(value="metadata"), metadata=sent, timeout=5)
     seen = json.loads((await call).value)
     assert (seen["plain"], seen["raw-bin"], seen["lepton-request-id"]) == ("words", list(range(256)), "7")
-    assert 4 < seen["remaining_s"] <= 5
+    assert 4 < seen["remaining_s"] < 5.1  # gRPC's clients round it up to three digits
     assert seen["peer"].startswith("ipv4:127.0.0.1:")
     assert not {"te", "content-type", "grpc-timeout", "host", "x-lepton-call"} & seen.keys()
     first, last = dict(await call.initial_metadata()), dict(await call.trailing_metadata())
