@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
-from lepton_ai.v1 import inference_pb2
+from services.inference.api.responses import join_answers
 
-_Answer = inference_pb2.PredictStreamResponse
+_MAX_JOINED_BYTES = 1 << 20
+"""Answers of more bytes go in messages of their own; clients take 4 MiB by default."""
 
 
 class StreamRoom:
@@ -20,6 +22,9 @@ class StreamRoom:
     async def take(self, rows: int) -> int:
         """Wait for room and take it; returns how much to give back later. Who asks for more than there is takes all."""
         wanted = min(max(rows, 1), self._max_rows)
+        if self._free_rows >= wanted and not self._turn.locked():
+            self._free_rows -= wanted
+            return wanted
         async with self._turn:
             while self._free_rows < wanted:
                 self._freed.clear()
@@ -34,37 +39,62 @@ class StreamRoom:
 
 
 class Outbox:
-    """The answers of one stream, on their way to a client that may not read them."""
+    """The answers of one stream, encoded, on their way to a client that may not read them."""
 
     def __init__(self, *, max_messages: int, max_bytes: int) -> None:
         """`place` waits while `max_messages` are in work or unread, or `max_bytes` are unread."""
-        self._places = asyncio.Semaphore(max_messages)
+        self.joins = False
+        """Whether answers that are ready together travel in one message."""
+        self._free = max_messages
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._answers: deque[bytes] = deque()
+        self._ended = False
+        self._filled = asyncio.Event()
         self._read = asyncio.Event()
-        self._answers: asyncio.Queue[_Answer | None] = asyncio.Queue()
 
     async def place(self) -> None:
-        """Wait until one more message may be worked on; each place is followed by one `put`."""
-        await self._places.acquire()
-        while self._bytes >= self._max_bytes:
+        """Wait until one more message may be worked on; each place is followed by one `put`. For one waiter."""
+        while self._free <= 0 or self._bytes >= self._max_bytes:
             self._read.clear()
             await self._read.wait()
+        self._free -= 1
 
-    def put(self, answer: _Answer) -> None:
-        """Leave an answer for the client."""
-        self._bytes += answer.ByteSize()
-        self._answers.put_nowait(answer)
+    def put(self, answer: bytes) -> None:
+        """Leave an encoded answer for the client."""
+        self._bytes += len(answer)
+        self._answers.append(answer)
+        self._filled.set()
 
     def end(self) -> None:
         """Say that no answer will follow."""
-        self._answers.put_nowait(None)
+        self._ended = True
+        self._filled.set()
 
-    async def get(self) -> _Answer | None:
-        """The next answer, None after the last one."""
-        answer = await self._answers.get()
-        if answer is not None:
-            self._bytes -= answer.ByteSize()
-            self._places.release()
-            self._read.set()
+    async def get(self) -> bytes | None:
+        """The next message, None after the last one."""
+        while not self._answers:
+            if self._ended:
+                return None
+            self._filled.clear()
+            await self._filled.wait()
+        message = self._take()
+        self._read.set()
+        return message
+
+    def _take(self) -> bytes:
+        first = self._taken()
+        if not self.joins:
+            return first
+        joined = [first]
+        size_bytes = len(first)
+        while self._answers and size_bytes + len(self._answers[0]) <= _MAX_JOINED_BYTES:
+            joined.append(self._taken())
+            size_bytes += len(joined[-1])
+        return join_answers(joined)
+
+    def _taken(self) -> bytes:
+        answer = self._answers.popleft()
+        self._bytes -= len(answer)
+        self._free += 1
         return answer

@@ -87,7 +87,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     async def PredictStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context
-    ) -> AsyncGenerator[inference_pb2.PredictStreamResponse]:
+    ) -> AsyncGenerator[Any]:
         stream = PredictionStream(
             self._predictor,
             self._tracing,
