@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lepton_ai.package.description import Caching
 from lepton_ai.v1 import preprocess_pb2
+from services.inference.statistics import VersionStatistics
 
 if TYPE_CHECKING:
     from lepton_ai.postprocessing import Postprocess
@@ -82,6 +83,7 @@ class LoadedVersion:
     """Called with errors that may mean a dead process; set by the code that heals the version. See `report_failure`."""
     last_success_s: float = field(default=float("-inf"))
     """Monotonic time of the last good answer: the data plane calls `succeeded()`, and no probe is needed then."""
+    statistics: VersionStatistics = field(default_factory=VersionStatistics, init=False)
     _users: int = field(default=0, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 

@@ -17,9 +17,9 @@ from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
 from lepton_ai.mesh.tracing.context import EMPTY, context_of, undecided
 from lepton_ai.v1 import inference_pb2
-from services.inference.api.backpressure import Outbox, StreamRoom
 from services.inference.api.requests import read_request
-from services.inference.api.responses import fill_response
+from services.inference.api.responses import fill_response, join_answers
+from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox, StreamRoom
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
 
@@ -29,8 +29,6 @@ _METHOD = "lepton.v1.InferenceService/PredictStream"
 _ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": _METHOD}
 _Answer = inference_pb2.PredictStreamResponse
 _Message = inference_pb2.PredictStreamRequest
-_MAX_UNREAD_BYTES = 16 << 20
-"""Limit on the unread answers of one stream. Those still in work come on top; `StreamRoom` limits them."""
 
 
 class PredictionStream:
@@ -52,7 +50,7 @@ class PredictionStream:
         self._timeout_s = timeout_s
         self._room = room
         self._tenant = tenant
-        self._outbox = Outbox(max_messages=max_in_flight, max_bytes=_MAX_UNREAD_BYTES)
+        self._outbox = Outbox(max_messages=max_in_flight, max_bytes=MAX_UNREAD_BYTES)
         self._unsampled = context_of(undecided())
         """Of all messages that are in no trace: an identity each would cost more than it tells."""
         self._ids: set[str] = set()
@@ -76,7 +74,7 @@ class PredictionStream:
                 if not message.requests:
                     await self._begin(message)
                     continue
-                self._outbox.joins = True
+                self._outbox.join = join_answers
                 for each in message.requests:
                     await self._begin(each)
             await asyncio.gather(*self._tasks)

@@ -6,7 +6,8 @@ import asyncio
 
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import inference_pb2
-from services.inference.api.backpressure import Outbox, StreamRoom
+from services.inference.api.responses import join_answers
+from services.inference.backpressure import Outbox, StreamRoom
 
 
 async def test_room_is_given_in_turn_and_a_large_message_is_not_overtaken_for_ever() -> None:
@@ -84,7 +85,7 @@ def ids(message: bytes | None) -> list[str]:
 
 async def test_answers_that_wait_for_a_client_that_takes_several_travel_together() -> None:
     outbox = Outbox(max_messages=300, max_bytes=1 << 20)
-    outbox.joins = True
+    outbox.join = join_answers
     for number in range(300):
         await outbox.place()
         outbox.put(answer(1, str(number)))
@@ -96,7 +97,7 @@ async def test_answers_that_wait_for_a_client_that_takes_several_travel_together
 
 async def test_joined_answers_stay_far_below_what_clients_take_in_one_message() -> None:
     outbox = Outbox(max_messages=99, max_bytes=99 << 20)
-    outbox.joins = True
+    outbox.join = join_answers
     for size in (600_000, 600_000, 5_000_000, 1, 1):
         outbox.put(answer(size))
     assert [len(ids(await outbox.get())) for _ in range(4)] == [1, 1, 1, 2]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 
-from services.inference.api.responses import join_answers
-
+MAX_UNREAD_BYTES = 16 << 20
+"""Limit on the unread answers of one stream. Those still in work come on top; `StreamRoom` limits them."""
 _MAX_JOINED_BYTES = 1 << 20
 """Answers of more bytes go in messages of their own; clients take 4 MiB by default."""
 
@@ -43,8 +44,8 @@ class Outbox:
 
     def __init__(self, *, max_messages: int, max_bytes: int) -> None:
         """`place` waits while `max_messages` are in work or unread, or `max_bytes` are unread."""
-        self.joins = False
-        """Whether answers that are ready together travel in one message."""
+        self.join: Callable[[Sequence[bytes]], bytes] | None = None
+        """Makes one message of answers that are ready together, for a client that takes them so."""
         self._free = max_messages
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -84,14 +85,14 @@ class Outbox:
 
     def _take(self) -> bytes:
         first = self._taken()
-        if not self.joins:
+        if self.join is None:
             return first
         joined = [first]
         size_bytes = len(first)
         while self._answers and size_bytes + len(self._answers[0]) <= _MAX_JOINED_BYTES:
             joined.append(self._taken())
             size_bytes += len(joined[-1])
-        return join_answers(joined)
+        return self.join(joined)
 
     def _taken(self) -> bytes:
         answer = self._answers.popleft()
