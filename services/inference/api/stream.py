@@ -97,6 +97,8 @@ class PredictionStream:
         request = message.request
         answer = _Answer(request_id=request.request_id)
         span, context = self._span_of(message)
+        if span.is_recording():
+            answer.trace_id = f"{span.get_span_context().trace_id:032x}"
         timeout_s = message.timeout_us / 1e6 or self._timeout_s
         priority = priority_of(request.options.priority)
         call = Call.arrive(timeout_s=timeout_s, context=context, priority=priority, tenant=self._tenant)

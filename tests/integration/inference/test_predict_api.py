@@ -170,7 +170,8 @@ async def test_messages_have_traces_of_their_own() -> None:
             await call.write(message(RED, "untraced"))
             await call.write(message(b"bad", "broken", trace=common_pb2.TraceContext(traceparent=SAMPLED)))
             await call.done_writing()
-            assert len([answer async for answer in call]) == 3
+            answers = {answer.request_id: answer.trace_id async for answer in call}
+            assert answers == {"traced": TRACE_ID, "untraced": "", "broken": TRACE_ID}
             spans = captured.named("lepton.v1.InferenceService/PredictStream")
             assert [span.kind.name for span in spans] == ["SERVER", "SERVER"]
             assert all(f"{span.context.trace_id:032x}" == TRACE_ID for span in captured.spans)
