@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import pytest
 
@@ -55,11 +54,10 @@ async def test_what_a_server_that_leaves_has_not_answered_another_one_answers(se
         for each in (served, other):
             each.plane.triton.compute_s = 0.02
         heard = []
-        async with aclosing(client.predict_many("colours", (RED for _ in range(600)))) as predictions:
-            async for prediction in predictions:
-                heard.append(prediction)
-                if len(heard) == 100:
-                    served.draining.set()
+        async for prediction in client.predict_many("colours", (RED for _ in range(600))):
+            heard.append(prediction)
+            if len(heard) == 100:
+                served.draining.set()
     assert [each.error for each in heard] == [None] * 600
 
 
