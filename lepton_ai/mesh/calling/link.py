@@ -19,8 +19,8 @@ when that loop is closed already is logged as an error, call by call, in whichev
 
 _CLEARING_S = 0.1
 """How long a call that was given up keeps its turn. The server counts it until it has cleared it away, and refuses the
-connection's further calls over its limit (REFUSED_STREAM): of callers that give up within milliseconds and call again at
-once, every second call was refused, and so were patient ones beside them."""
+connection's further calls over its limit (REFUSED_STREAM): of callers that give up within milliseconds and call again
+at once, every second call was refused, and so were patient ones beside them."""
 
 
 def _was_given_up(error: BaseException) -> bool:

@@ -106,6 +106,8 @@ async def test_a_call_that_was_given_up_keeps_its_turn_until_the_server_has_sure
     calls.end(1)
     await patient
     next_one = calls.start(2)
-    await asyncio.wait_for(calls.have_begun(0, 1, 2), 0.09)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert calls.begun == [0, 1, 2], "one that was answered frees its turn at once"
     calls.end(2)
     await next_one
