@@ -37,16 +37,16 @@ class VersionStatistics:
     infer: Duration = field(default_factory=Duration)
     postprocess: Duration = field(default_factory=Duration)
     rows: int = 0
-    """Rows that went through the model."""
+    """Rows that the model has answered."""
     batches: int = 0
     batch_sizes: dict[int, Duration] = field(default_factory=dict)
     """Batches by their rows."""
     last_request_ms: int = 0
     """Wall clock of the last answered request."""
 
-    def batch_done(self, rows: int, seconds: float) -> None:
-        """Note a batch that Triton has answered."""
-        self.rows += rows
+    def batch_done(self, rows: int, seconds: float, *, answered: int) -> None:
+        """Note a batch of `rows` that Triton has answered, so many of them with outputs."""
+        self.rows += answered
         self.batches += 1
         size = self.batch_sizes.get(rows)
         if size is None:

@@ -79,7 +79,7 @@ class Link:
         self._turns.release()
 
     def _release_after(self, error: BaseException) -> None:
-        if _was_given_up(error):
+        if _was_given_up(error) and not self._closed:
             asyncio.get_running_loop().call_later(_CLEARING_S, self._turns.release)
         else:
             self._turns.release()

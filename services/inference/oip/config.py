@@ -8,7 +8,7 @@ from tritonclient.grpc import model_config_pb2
 
 from services.inference.oip.response import LABELS, PLATFORM, SCORES, has_labels
 from services.inference.predict.runtime import ModelRuntime
-from services.inference.predict.signature import Declared
+from services.inference.signature import Declared
 
 _PRIORITIES = 2
 """Live and bulk."""
