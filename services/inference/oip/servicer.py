@@ -108,9 +108,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
 
     async def ModelInfer(self, request: Any, context: _Context) -> Any:  # noqa: N802
         current, tenant = otel_context.get_current(), tenant_of(context)
-        return await infer(
-            self._predictor, request, timeout_s=remaining_s(context), context=current, tenant=tenant
-        )
+        return await infer(self._predictor, request, timeout_s=remaining_s(context), context=current, tenant=tenant)
 
     async def ModelStreamInfer(  # noqa: N802
         self, request_iterator: AsyncIterator[Any], context: _Context

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.mesh.serving.garbage import spare_long_lived_objects
 from lepton_ai.mesh.serving.malloc import keep_freed_memory
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
 from lepton_ai.mesh.serving.transports.pyvoy.call import Event, Receive, Send
@@ -113,6 +114,7 @@ def _restore(orders: Orders) -> None:
         else:
             os.environ[name] = value
     keep_freed_memory()
+    spare_long_lived_objects()
 
 
 async def _main(orders: Orders) -> int:
