@@ -101,7 +101,9 @@ class PredictionStream:
             answer.trace_id = f"{span.get_span_context().trace_id:032x}"
         timeout_s = message.timeout_us / 1e6 or self._timeout_s
         priority = priority_of(request.options.priority)
-        call = Call.arrive(timeout_s=timeout_s, context=context, priority=priority, tenant=self._tenant)
+        call = Call.arrive(
+            timeout_s=timeout_s, context=context, priority=priority, tenant=self._tenant, from_stream=True
+        )
         try:
             await self._predict(message, call, answer.response)
             mark_code(span, grpc.StatusCode.OK)

@@ -17,7 +17,9 @@ from services.inference.predict.runtime import ModelRuntime
 from services.inference.rows import NamedTensor
 
 
-async def infer(predictor: Predictor, request: Any, *, timeout_s: float, context: Context, tenant: str) -> Any:
+async def infer(
+    predictor: Predictor, request: Any, *, timeout_s: float, context: Context, tenant: str, from_stream: bool = False
+) -> Any:
     """The ModelInferResponse to a ModelInferRequest, within `timeout_s` and the time that the request gives itself.
 
     Raises every kind of LeptonError.
@@ -26,7 +28,9 @@ async def infer(predictor: Predictor, request: Any, *, timeout_s: float, context
     oip_request.check_tensor_parameters(request)
     if parameters.timeout_s is not None:
         timeout_s = min(timeout_s, parameters.timeout_s)
-    call = Call.arrive(timeout_s=timeout_s, context=context, priority=parameters.priority, tenant=tenant)
+    call = Call.arrive(
+        timeout_s=timeout_s, context=context, priority=parameters.priority, tenant=tenant, from_stream=from_stream
+    )
     wanted = [output.name for output in request.outputs]
     asked = InferenceRequest(
         model=oip_request.model_ref(request.model_name, request.model_version),

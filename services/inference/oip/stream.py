@@ -92,7 +92,12 @@ class InferenceStream:
         span, context = self._span()
         try:
             response = await infer(
-                self._predictor, request, timeout_s=self._timeout_s, context=context, tenant=self._tenant
+                self._predictor,
+                request,
+                timeout_s=self._timeout_s,
+                context=context,
+                tenant=self._tenant,
+                from_stream=True,
             )
             mark_code(span, grpc.StatusCode.OK)
         except Exception as error:  # noqa: BLE001 - one request's fault must not end the others' stream

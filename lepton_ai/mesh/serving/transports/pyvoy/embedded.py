@@ -114,14 +114,15 @@ def _restore(orders: Orders) -> None:
         else:
             os.environ[name] = value
     keep_freed_memory()
-    spare_long_lived_objects()
 
 
 async def _main(orders: Orders) -> int:
     """Run the service; returns the exit status. A LeptonError that ends it becomes one line, as in `run_process`."""
     module, _, function = orders.main.partition(":")
     try:
-        await getattr(importlib.import_module(module), function)()
+        main = getattr(importlib.import_module(module), function)
+        spare_long_lived_objects()  # only now are its modules there
+        await main()
     except LeptonError as error:
         logger.debug("the process ends", exc_info=error)
         sys.stderr.write(f"error: {error}\n")
