@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from benchmarks.load import Call, Measurement, closed_loop
 from benchmarks.report import Report
+from benchmarks.streams import measure_streams
 from benchmarks.usage import cpu_seconds
 from lepton_ai.package import write_package
 from lepton_ai.tensors import to_proto
@@ -21,6 +22,7 @@ from tests.platform import Platform
 
 NAME = "rows"
 WIDTH = 16
+_IN_TRITON = f"{NAME}--v1"
 _CALLERS = (1, 8, 32)
 
 
@@ -50,14 +52,20 @@ async def measure(platform: Platform, *, seconds: float) -> list[Report]:
     ):
         rows = []
         for callers in _CALLERS:
-            direct = await _measure(platform, _oip(triton, f"{NAME}--v1"), callers, seconds)
+            direct = await _measure(platform, _oip(triton, _IN_TRITON), callers, seconds)
             through = await _measure(platform, _oip(lepton, NAME), callers, seconds)
             async with _Stream(lepton) as stream:
                 streamed = await _measure(platform, stream.call, callers, seconds)
             rows += _rows(callers, direct, through, streamed)
+
+        async def triton_per_s() -> float:
+            measured = await closed_loop(_oip(triton, _IN_TRITON), callers=_CALLERS[-1], seconds=seconds)
+            return measured.per_s
+
+        over_stream = await measure_streams(platform, lepton, triton_per_s, NAME, WIDTH, seconds=seconds)
     columns = ("[1,16] floats", "callers", "requests/s", "ratio", "p50 ms", "µs a hop", "CPU s per 1,000")
     note = "µs a hop: p50 beyond that of calling Triton directly. Triton runs the model in its Python backend."
-    return [Report("Small rows", columns, rows, note)]
+    return [Report("Small rows", columns, rows, note), over_stream]
 
 
 _Measured = tuple[Measurement, float]

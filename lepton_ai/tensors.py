@@ -27,6 +27,9 @@ _NUMPY: dict[str, npt.DTypeLike] = {
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_,
 }  # fmt: skip
 _NAME_BY_NUMPY = {np.dtype(dtype): name for name, dtype in _NUMPY.items()}
+NUMBER_OF_DTYPE = {name.removeprefix("DATA_TYPE_"): number for name, number in pb.DataType.items() if number}
+"""Of lepton.v1.DataType. Looked up for every tensor, for which protobuf's own names take microseconds."""
+_DTYPE_OF_NUMBER = {number: name for name, number in NUMBER_OF_DTYPE.items()}
 _MAX_DIMENSIONS = 16
 
 
@@ -181,20 +184,21 @@ def from_wire(dtype: str, shape: Sequence[int], data: bytes | memoryview, *, fie
 def to_proto(name: str, array: npt.ArrayLike) -> pb.Tensor:
     """An array as a Tensor message with inline data. Raises InvalidInput for what cannot be sent."""
     dtype, shape, data = to_wire(array, field=name or "tensor")
-    return pb.Tensor(name=name, dtype=pb.DataType.Value(f"DATA_TYPE_{dtype}"), shape=shape, data=data)
+    return pb.Tensor(name=name, dtype=NUMBER_OF_DTYPE[dtype], shape=shape, data=data)
 
 
 def add_to(tensors: pb.TensorList, name: str, array: npt.ArrayLike) -> None:
     """Add an array to a list of tensors: in place, which spares a large tensor a copy of itself."""
     dtype, shape, data = to_wire(array)
-    tensors.tensors.add(name=name, dtype=pb.DataType.Value(f"DATA_TYPE_{dtype}"), shape=shape, data=data)
+    tensors.tensors.add(name=name, dtype=NUMBER_OF_DTYPE[dtype], shape=shape, data=data)
 
 
 def proto_dtype(tensor: pb.Tensor) -> str:
     """The dtype's Open Inference Protocol name. Raises InvalidInput when it is unset or unknown."""
-    if tensor.dtype == pb.DATA_TYPE_UNSPECIFIED or tensor.dtype not in pb.DataType.values():
+    dtype = _DTYPE_OF_NUMBER.get(tensor.dtype)
+    if dtype is None:
         raise InvalidInput.of_field(tensor.name or "tensor", "dtype is not set")
-    return pb.DataType.Name(tensor.dtype).removeprefix("DATA_TYPE_")
+    return dtype
 
 
 def from_proto(tensor: pb.Tensor) -> Array:

@@ -28,12 +28,12 @@ from lepton_ai.client.model_inputs import (
     table_examples,
 )
 from lepton_ai.client.patience import PredictItems, predict_parts, predict_patiently
+from lepton_ai.client.prediction_calls import PredictionStreams, predict_in_call
 from lepton_ai.client.streams import predictions_of
 from lepton_ai.credentials import token_metadata
 from lepton_ai.errors import LeptonError, NotFound
-from lepton_ai.mesh.tracing import TRACE_ID_TRAILER
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
-from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file, to_answer, to_item
+from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file, to_item
 from lepton_ai.references import check_name, parse_model_ref
 from lepton_ai.storage_faults import gather_faults
 from lepton_ai.tensors import checked_text, to_proto
@@ -77,6 +77,7 @@ class AsyncClient(DataPlane):
         self._proof = token_metadata(self.addresses.token)
         self._timeout_s = timeout_s
         self._connections = Connections(self.addresses, trace_ratio=trace_ratio)
+        self._streams = PredictionStreams()
         self._model_inputs = ModelInputs()
         forking.leave_to_parent(self)
 
@@ -88,6 +89,7 @@ class AsyncClient(DataPlane):
 
     async def close(self) -> None:
         """Close all connections and send the last spans."""
+        await self._streams.close()
         await self._connections.close()
 
     async def predict(
@@ -178,7 +180,7 @@ class AsyncClient(DataPlane):
         """Run the model on ready tensors, one for each of its inputs, whose first dimension is the batch."""
         request = inference_pb2.PredictRequest(model=parse_model_ref(model))
         request.tensors.extend(to_proto(checked_text(name, "tensors"), array) for name, array in tensors.items())
-        return await self._predict(request, self._timeout(timeout_s))
+        return await self._predict(request, self._timeout(timeout_s), streamed=False)
 
     async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
         """Upload a package as the next version of its model; content that is there already is not sent again.
@@ -341,7 +343,7 @@ class AsyncClient(DataPlane):
         try:
             if not items:
                 return all_failed(model, failed.values())
-            predict = self._predicting(model, end_s=end_s, **options)
+            predict = self._predicting(model, end_s=end_s, streamed=True, **options)
             answer = await predict_patiently(items, predict, end_s)
         except LeptonError as error:
             return all_failed(model, [failed.get(index, error) for index in range(len(batch))])
@@ -350,7 +352,9 @@ class AsyncClient(DataPlane):
     def _timeout(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else timeout_s
 
-    def _predicting(self, model: str, top_k: int, outputs: Sequence[str], end_s: float) -> PredictItems:
+    def _predicting(
+        self, model: str, top_k: int, outputs: Sequence[str], end_s: float, *, streamed: bool = False
+    ) -> PredictItems:
         """Calls with these options, for parts of one batch."""
         options = inference_pb2.PredictOptions(top_k=checked_top_k(top_k))
         options.outputs.extend(checked_text(name, "outputs") for name in outputs)
@@ -358,17 +362,16 @@ class AsyncClient(DataPlane):
 
         async def predict(items: Sequence[common_pb2.Item]) -> Answer:
             request = inference_pb2.PredictRequest(model=reference, items=items, options=options)
-            return await self._predict(request, end_s - time.monotonic())
+            return await self._predict(request, end_s - time.monotonic(), streamed=streamed)
 
         return predict
 
-    async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float) -> Answer:
-        async def predict(channel: grpc.aio.Channel, left_s: float) -> Answer:
-            call = inference_pb2_grpc.InferenceServiceStub(channel).Predict(request, timeout=left_s)
-            response = await call
-            trailing = dict(await call.trailing_metadata() or ())
-            trace_id = trailing.get(TRACE_ID_TRAILER, "")
-            return to_answer(response, trace_id=trace_id if isinstance(trace_id, str) else trace_id.decode())
+    async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float, *, streamed: bool) -> Answer:
+        # Spans of calls are made by interceptors, which see no messages of streams.
+        carry = self._streams.predict if streamed and not self._connections.traces else predict_in_call
+
+        def predict(channel: grpc.aio.Channel, left_s: float) -> Awaitable[Answer]:
+            return carry(channel, request, left_s)
 
         return await self._connections.call("inference", predict, timeout_s)
 

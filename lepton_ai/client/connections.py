@@ -37,7 +37,7 @@ class Connections:
         self.addresses = addresses
         self.pools: dict[str, ServicePool] = {}
         self._tracing = Tracing.create("client", _TraceSettings(addresses.otlp, trace_ratio))
-        self._traces = trace_ratio > 0
+        self.traces = trace_ratio > 0
         forking.grpc_used_by(self, uses=bool(addresses.otlp))
 
     async def call(
@@ -80,7 +80,7 @@ class Connections:
         forking.grpc_used_by(self, uses=False)
 
     def _interceptors(self, address: str | None) -> Sequence[grpc.aio.ClientInterceptor]:
-        return client_interceptors(self._tracing.tracer, address=address) if self._traces else ()
+        return client_interceptors(self._tracing.tracer, address=address) if self.traces else ()
 
     def _address(self, service: str) -> str:
         address: str = getattr(self.addresses, service)

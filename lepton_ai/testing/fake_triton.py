@@ -42,6 +42,7 @@ class FakeTriton:
         self._broken: dict[str, str] = {}
         self._dead_stubs: set[str] = set()
         self._stuck: set[str] = set()
+        self._unloading: set[str] = set()
 
     # What a test does to it.
 
@@ -60,12 +61,18 @@ class FakeTriton:
         self.shared_memory.clear()
         self._dead_stubs.clear()
         self._stuck.clear()
+        self._unloading.clear()
 
     def kill_stub(self, name: str, *, stuck: bool = False) -> None:
-        """Kill the process behind a model: Triton still calls it ready. `stuck`: not even a reload brings it back."""
+        """Kill the process behind a model: Triton still calls it ready. `stuck`: no further load of the version brings
+        one up."""
         self._dead_stubs.add(name)
         if stuck:
             self._stuck.add(name)
+
+    def keep_unloading(self, name: str) -> None:
+        """Never finish with unloading this name, until `restart`: Triton takes seconds where a process was killed."""
+        self._unloading.add(name)
 
     def break_load(self, name: str, message: str = "broken model") -> None:
         """Make loading this model fail."""
@@ -124,7 +131,7 @@ class FakeTriton:
         await self._answer()
         self.calls.append(("load", name))
         await asyncio.sleep(0)
-        if name in self._stuck:
+        if any(name == stuck or name.startswith(f"{stuck}-") for stuck in self._stuck):
             raise DeadlineExceeded("The model did not load in time.")
         if name in self._broken:
             self._states[name] = "UNAVAILABLE"
@@ -138,7 +145,7 @@ class FakeTriton:
         self.calls.append(("unload", name))
         await asyncio.sleep(0)
         if name in self._states:
-            self._states[name] = "UNAVAILABLE"
+            self._states[name] = "UNLOADING" if name in self._unloading else "UNAVAILABLE"
 
     async def index(self) -> Mapping[str, str]:
         """All models that it was asked to load since it started → their state."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -82,11 +83,11 @@ class LocalTriton:
         await asyncio.to_thread(remove_leftovers, self.run_directory)
 
     def stubs(self, model: str) -> list[psutil.Process]:
-        """The living processes that run a model, by its name in Triton."""
-        found = []
+        """The living processes that run a model, by its name in Triton, under which later loads are found as well."""
+        found, name = [], re.compile(rf"{re.escape(model)}(-\d+)?_")
         for child in psutil.Process(self.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if any(part.startswith(f"{model}_") for part in child.cmdline()):
+                if any(name.match(part) for part in child.cmdline()):
                     found.append(child)
         return found
 

@@ -44,10 +44,10 @@ class InferenceSettings(LimitSettings, PublicSettings):
     max_preprocess_bytes: int = Field(default=256 * MIB, ge=1)
     """Raw bytes on their way through preprocessing at once."""
     max_stream_messages: int = Field(default=256, ge=1)
-    """Messages of one PredictStream that are worked on, or answered and not yet read by the client; its further ones
-    wait in the connection."""
+    """Requests of one stream (PredictStream, ModelStreamInfer) that are worked on, or answered and not yet read by the
+    client; its further ones wait in the connection."""
     max_stream_rows: int = Field(default=256, ge=1)
-    """Rows of all PredictStreams together that are worked on at once, so that they leave room for other calls."""
+    """Rows of all streams together that are worked on at once, so that they leave room for other calls."""
     cache_max_bytes: int = Field(default=256 * MIB, ge=0)
     """Memory of this process for answers and tensors of models whose packages allow a cache; 0: none is kept."""
     cache_url: SecretStr | None = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from lepton_ai.package.description import Caching
 from lepton_ai.v1 import preprocess_pb2
+from services.inference.statistics import VersionStatistics
 
 if TYPE_CHECKING:
     from lepton_ai.postprocessing import Postprocess
@@ -38,6 +39,19 @@ class ModelDescription(Protocol):
     def outputs(self) -> Sequence[TensorDescription]: ...
     @property
     def max_batch_size(self) -> int: ...
+
+
+class _Hold:
+    """The block of `in_use`. One for all: it only counts, and a generator for each would cost a call microseconds."""
+
+    def __init__(self, loaded: LoadedVersion) -> None:
+        self._loaded = loaded
+
+    def __enter__(self) -> None:
+        self._loaded.enter()
+
+    def __exit__(self, *exception: object) -> None:
+        self._loaded.leave()
 
 
 @dataclass(eq=False)
@@ -69,23 +83,28 @@ class LoadedVersion:
     """Called with errors that may mean a dead process; set by the code that heals the version. See `report_failure`."""
     last_success_s: float = field(default=float("-inf"))
     """Monotonic time of the last good answer: the data plane calls `succeeded()`, and no probe is needed then."""
+    statistics: VersionStatistics = field(default_factory=VersionStatistics, init=False)
     _users: int = field(default=0, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
+        self._hold = _Hold(self)
         self._idle.set()
 
-    @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> AbstractContextManager[None]:
         """Hold the version while a request works with it: it is unloaded only when nobody holds it."""
+        return self._hold
+
+    def enter(self) -> None:
+        """One more request holds the version; use `in_use`."""
         self._users += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if self._users == 0:
-                self._idle.set()
+
+    def leave(self) -> None:
+        """One less."""
+        self._users -= 1
+        if self._users == 0:
+            self._idle.set()
 
     async def idle(self) -> None:
         """Wait until no request holds the version."""

@@ -25,6 +25,7 @@ from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_serv
 from services.inference.api import servicer
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
+from services.inference.backpressure import StreamRoom
 from services.inference.batching.admission import Limits
 from services.inference.batching.batcher import Batcher
 from services.inference.batching.flight import Airspace
@@ -187,13 +188,14 @@ class InferenceReplica:
         return write_response(request, result, call)
 
     def _add_services(self) -> None:
+        room = StreamRoom(self._settings.max_stream_rows)
         native = servicer.InferenceServicer(
             self.predictor,
             self._tracing,
             self._server.draining,
             timeout_s=self._settings.default_timeout_s,
             max_in_flight=self._settings.max_stream_messages,
-            max_stream_rows=self._settings.max_stream_rows,
+            room=room,
             caches=self.caches,
         )
         self._server.add(add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME)
@@ -205,6 +207,13 @@ class InferenceReplica:
             self.runtimes,
             lambda: self._server.health.status() == health.SERVING,
             version=version("lepton-serving"),
+            streaming=oip.Streaming(
+                self._tracing,
+                self._server.draining,
+                room,
+                timeout_s=self._settings.default_timeout_s,
+                max_in_flight=self._settings.max_stream_messages,
+            ),
         )
         self._server.add(oip.add_to_server, open_inference, oip.SERVICE_NAME)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -52,6 +53,12 @@ def stubs_of(platform: Platform, model: str) -> list[psutil.Process]:
     return [stub for stub in platform.python_stubs() if f"{model}--v1" in " ".join(stub.cmdline())]
 
 
+def triton_name_of(stub: psutil.Process) -> str:
+    """A version that was loaded again before has another name in Triton."""
+    (name,) = filter(None, (re.fullmatch(r"(.+--v\d+(-\d+)?)_\d+_\d+", part) for part in stub.cmdline()))
+    return name[1]
+
+
 async def triton_says_ready(platform: Platform, name: str) -> bool:
     async with grpc.aio.insecure_channel(platform.state.addresses["triton"]) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -64,9 +71,10 @@ async def test_one_dead_stub_is_noticed_without_any_traffic_though_triton_calls_
 ) -> None:
     victim = max(stubs_of(platform, ROWS), key=lambda stub: stub.create_time())
     async with published_states(platform, ROWS) as states:
+        name = triton_name_of(victim)
         await kill(victim)
         killed_s = time.monotonic()
-        assert await triton_says_ready(platform, f"{ROWS}--v1")
+        assert await triton_says_ready(platform, name)
         await eventually(
             lambda: health_pb2.VERSION_STATE_LOADING in states,
             timeout_s=_NOTICED_S,

@@ -17,6 +17,17 @@ _ENDS_ARRIVE_S = 0.1
 """How long after a channel was closed grpc.aio may still hand the ends of cancelled calls to the event loop. What comes
 when that loop is closed already is logged as an error, call by call, in whichever loop uses gRPC next."""
 
+_CLEARING_S = 0.1
+"""How long a call that was given up keeps its turn. The server counts it until it has cleared it away, and refuses the
+connection's further calls over its limit (REFUSED_STREAM): of callers that give up within milliseconds and call again
+at once, every second call was refused, and so were patient ones beside them."""
+
+
+def _was_given_up(error: BaseException) -> bool:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    return isinstance(error, asyncio.CancelledError)
+
 
 class Link:
     """A channel to one replica, how many picks use it, and the queue of calls that wait for their turn on it."""
@@ -57,11 +68,20 @@ class Link:
                 reason="NO_TURN",
                 fix="Allow more time, make fewer calls at once, or put many examples into one call.",
             ) from None
+        if self._closed:
+            self._turns.release()
+            raise asyncio.CancelledError  # as for the calls that are under way then
         try:
-            if self._closed:
-                raise asyncio.CancelledError  # as for the calls that are under way then
             yield
-        finally:
+        except BaseException as error:
+            self._release_after(error)
+            raise
+        self._turns.release()
+
+    def _release_after(self, error: BaseException) -> None:
+        if _was_given_up(error) and not self._closed:
+            asyncio.get_running_loop().call_later(_CLEARING_S, self._turns.release)
+        else:
             self._turns.release()
 
     async def close(self) -> None:

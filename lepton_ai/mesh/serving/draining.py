@@ -17,6 +17,8 @@ async def until_set(requests: AsyncIterator[T], stop: asyncio.Event) -> AsyncIte
     return, which ends the stream with OK. Messages that were sent but not read, the client must send elsewhere. It
     costs one task a stream and next to nothing a message.
     """
+    if stop.is_set():
+        return  # without touching `requests`: gRPC warns of a reader that was made and never read
     reader: asyncio.Task[object] | None = None
     interrupted = False
 

@@ -134,8 +134,11 @@ def _encoded(behavior: Behavior, encode: Callable[[Any], bytes]) -> Behavior:
 
 
 def _encoder(rpc: Rpc, encode: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
-    """Unary answers leave the layers encoded; those of streams are encoded by context.write, inside the layers."""
-    return encode if rpc.response_streaming else None
+    """Unary answers leave the layers encoded; those of streams are encoded by context.write, inside the layers. What
+    is bytes already goes out as it is: a stream that joins answers has encoded each of them."""
+    if encode is None or not rpc.response_streaming:
+        return None
+    return lambda message: message if type(message) is bytes else encode(message)
 
 
 def _decoder(rpc: Rpc, decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:

@@ -11,6 +11,7 @@ from typing import Any
 import uvloop
 
 from lepton_ai.errors import LeptonError
+from lepton_ai.mesh.serving.garbage import spare_long_lived_objects
 from lepton_ai.mesh.serving.malloc import keep_freed_memory
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.serving.stop_signals import stop_signals
@@ -48,6 +49,7 @@ async def run(
 def run_process(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a service's main coroutine on uvloop. A LeptonError that ends it becomes one line and exit status 1."""
     keep_freed_memory()
+    spare_long_lived_objects()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())

@@ -19,9 +19,13 @@ TRACE_ID_TRAILER = "lepton-trace-id"
 """Key of the trailing metadata that names the trace of an answered call."""
 
 PER_MESSAGE_STREAMS = frozenset(
-    {"lepton.v1.PreprocessService/PreprocessStream", "lepton.v1.InferenceService/PredictStream"}
+    {
+        "lepton.v1.PreprocessService/PreprocessStream",
+        "lepton.v1.InferenceService/PredictStream",
+        "inference.GRPCInferenceService/ModelStreamInfer",
+    }
 )
-"""Streams that live as long as their processes and carry a trace context in every message: they get no span."""
+"""Streams that live as long as their processes: their messages have spans and they themselves have none."""
 
 _INFRASTRUCTURE = ("grpc.health.", "grpc.reflection.")
 

@@ -56,22 +56,41 @@ class RecordingTracer(NoOpTracer):
         """
         above = trace.get_current_span(context)
         parent = above.get_span_context()
-        on_end = self._on_end
+        span = self._start_recorded(name, parent, kind, start_time)
+        if span is not None:
+            if attributes:
+                span.set_attributes(attributes)
+            for link in links or ():
+                span.add_link(link.context, link.attributes)
+            return span
         if parent.is_valid:
-            if on_end is None or not parent.trace_flags.sampled:
-                return above if isinstance(above, NonRecordingSpan) else NonRecordingSpan(parent)
-            identity = _identity(parent.trace_id, parent.trace_state)
-            span = RecordedSpan(name, identity, parent, kind=kind, start_ns=start_time or time.time_ns(), on_end=on_end)
-        elif on_end is not None and random.random() < self._ratio:  # noqa: S311 - sampling, no secret
-            identity = _identity(random.getrandbits(128) or 1, _NO_STATE)
-            span = RecordedSpan(name, identity, None, kind=kind, start_ns=start_time or time.time_ns(), on_end=on_end)
-        else:
-            return NonRecordingSpan(undecided())
-        if attributes:
+            return above if isinstance(above, NonRecordingSpan) else NonRecordingSpan(parent)
+        return NonRecordingSpan(undecided())
+
+    def start_recorded(
+        self, name: str, context: Context, kind: SpanKind, attributes: Attributes
+    ) -> RecordedSpan | None:
+        """`start_span`, but None for a span that would not be recorded: for work that has an identity already."""
+        span = self._start_recorded(name, trace.get_current_span(context).get_span_context(), kind, None)
+        if span is not None and attributes:
             span.set_attributes(attributes)
-        for link in links or ():
-            span.add_link(link.context, link.attributes)
         return span
+
+    def _start_recorded(
+        self, name: str, parent: SpanContext, kind: SpanKind, start_time: int | None
+    ) -> RecordedSpan | None:
+        on_end = self._on_end
+        if on_end is None:
+            return None
+        if parent.is_valid:
+            if not parent.trace_flags.sampled:
+                return None
+            identity, above = _identity(parent.trace_id, parent.trace_state), parent
+        elif random.random() < self._ratio:  # noqa: S311 - sampling, no secret
+            identity, above = _identity(random.getrandbits(128) or 1, _NO_STATE), None
+        else:
+            return None
+        return RecordedSpan(name, identity, above, kind=kind, start_ns=start_time or time.time_ns(), on_end=on_end)
 
     def stop(self) -> None:
         """Record nothing from now on."""

@@ -9,6 +9,7 @@ from typing import Any
 from lepton_ai.mesh.errors import to_status
 from lepton_ai.postprocessing import Answered
 from lepton_ai.postprocessing.messages import write_answer
+from lepton_ai.tensors import NUMBER_OF_DTYPE
 from lepton_ai.v1 import common_pb2, inference_pb2
 from services.inference.call import Call, make_id
 from services.inference.predict.answers import anomalies_of
@@ -17,6 +18,8 @@ from services.inference.predict.runtime import ModelRuntime
 from services.inference.rows import NamedTensor
 
 _NO_ANSWER = Answered(None)
+_RESPONSES_TAG = bytes([inference_pb2.PredictStreamResponse.RESPONSES_FIELD_NUMBER << 3 | 2])
+"""Begins an entry of `responses` in protobuf's encoding: field number, and that a length follows."""
 
 
 def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelResponse:
@@ -36,24 +39,48 @@ def write_response(
     request: inference_pb2.PredictRequest, result: InferenceResult, call: Call
 ) -> inference_pb2.PredictResponse:
     """The answer to a request: a prediction for every item, and tensors if asked for or if they are the answer."""
-    response = inference_pb2.PredictResponse(
-        request_id=request.request_id or make_id(),
-        prediction_id=make_id(),
-        model_name=result.resolved.loaded.model,
-        model_version=result.resolved.loaded.version,
-        model_alias=result.resolved.alias,
-        cached_rows=result.cached_rows,
-    )
+    response = inference_pb2.PredictResponse()
+    fill_response(response, request, result, call)
+    return response
+
+
+def fill_response(
+    response: inference_pb2.PredictResponse, request: inference_pb2.PredictRequest, result: InferenceResult, call: Call
+) -> None:
+    """The same in place, which spares an answer that is part of a larger message a copy."""
+    loaded = result.resolved.loaded
+    response.request_id = request.request_id or make_id()
+    response.prediction_id = make_id()
+    response.model_name = loaded.model
+    response.model_version = loaded.version
+    response.model_alias = result.resolved.alias
+    response.cached_rows = result.cached_rows
     if request.items:
         _add_predictions(response, request, result)
     else:
         _add_row_predictions(response, result)
-    postprocess = result.resolved.loaded.postprocess
+    postprocess = loaded.postprocess
     are_the_answer = postprocess is None or postprocess.keeps_outputs
     if request.options.outputs or request.tensors or are_the_answer:
         _add_outputs(response, result, request.options.outputs)
     _add_timings(response.timings, result, call)
-    return response
+
+
+def join_answers(answers: Sequence[bytes]) -> bytes:
+    """A PredictStreamResponse with these encoded ones as its `responses`."""
+    parts: list[bytes] = []
+    for answer in answers:
+        parts += (_RESPONSES_TAG, _varint(len(answer)), answer)
+    return b"".join(parts)
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def _add_predictions(
@@ -101,9 +128,8 @@ def _add_tensors(
     """Add the tensors in place, as contents are large; without their batch of one if not `batched`."""
     for tensor in tensors:
         if not wanted or tensor.name in wanted:
-            dtype = common_pb2.DataType.Value(f"DATA_TYPE_{tensor.dtype}")
             shape = tensor.shape if batched else tensor.shape[1:]
-            messages.add(name=tensor.name, dtype=dtype, shape=shape, data=tensor.data)
+            messages.add(name=tensor.name, dtype=NUMBER_OF_DTYPE[tensor.dtype], shape=shape, data=tensor.data)
 
 
 def _add_timings(timings: common_pb2.Timings, result: InferenceResult, call: Call) -> None:

@@ -15,11 +15,11 @@ from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.serving.tenant import tenant_of
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
-from services.inference.api.backpressure import StreamRoom
 from services.inference.api.paths import write_paths
 from services.inference.api.requests import read_reference, read_request
 from services.inference.api.responses import write_description, write_response
 from services.inference.api.stream import PredictionStream
+from services.inference.backpressure import StreamRoom
 from services.inference.cache.caches import Caches
 from services.inference.cache.status import write_status
 from services.inference.call import Call, priority_of
@@ -42,17 +42,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         *,
         timeout_s: float,
         max_in_flight: int,
-        max_stream_rows: int,
+        room: StreamRoom,
         caches: Caches,
     ) -> None:
         """`timeout_s` holds for stream messages that bring no timeout, `max_in_flight` limits the messages of one
-        stream, and `max_stream_rows` the rows that all streams have in work."""
+        stream, and `room` the rows that all streams have in work."""
         self._predictor = predictor
         self._tracing = tracing
         self._draining = draining
         self._timeout_s = timeout_s
         self._max_in_flight = max_in_flight
-        self._room = StreamRoom(max_stream_rows)
+        self._room = room
         self._caches = caches
 
     async def Predict(  # noqa: N802 - the contract's name
@@ -87,7 +87,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     async def PredictStream(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: _Context
-    ) -> AsyncGenerator[inference_pb2.PredictStreamResponse]:
+    ) -> AsyncGenerator[Any]:
         stream = PredictionStream(
             self._predictor,
             self._tracing,

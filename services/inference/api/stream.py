@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 
 import grpc
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from lepton_ai.errors import InternalError, InvalidInput
 from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
+from lepton_ai.mesh.tracing.context import EMPTY, context_of, undecided
 from lepton_ai.v1 import inference_pb2
-from services.inference.api.backpressure import Outbox, StreamRoom
 from services.inference.api.requests import read_request
-from services.inference.api.responses import write_response
+from services.inference.api.responses import fill_response, join_answers
+from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox, StreamRoom
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
 
 _log = logging.getLogger(__name__)
 
 _METHOD = "lepton.v1.InferenceService/PredictStream"
+_ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": _METHOD}
 _Answer = inference_pb2.PredictStreamResponse
 _Message = inference_pb2.PredictStreamRequest
-_MAX_UNREAD_BYTES = 16 << 20
-"""Limit on the unread answers of one stream. Those still in work come on top; `StreamRoom` limits them."""
 
 
 class PredictionStream:
@@ -48,12 +50,14 @@ class PredictionStream:
         self._timeout_s = timeout_s
         self._room = room
         self._tenant = tenant
-        self._outbox = Outbox(max_messages=max_in_flight, max_bytes=_MAX_UNREAD_BYTES)
+        self._outbox = Outbox(max_messages=max_in_flight, max_bytes=MAX_UNREAD_BYTES)
+        self._unsampled = context_of(undecided())
+        """Of all messages that are in no trace: an identity each would cost more than it tells."""
         self._ids: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answers(self, messages: AsyncIterator[_Message]) -> AsyncGenerator[_Answer]:
-        """Answers in the order in which they are done; ends after the last one when the messages have ended."""
+    async def answers(self, messages: AsyncIterator[_Message]) -> AsyncGenerator[bytes]:
+        """Encoded answers in the order in which they are done; ends after the last one when the messages have ended."""
         reader = asyncio.get_running_loop().create_task(self._read(messages))
         try:
             while (answer := await self._outbox.get()) is not None:
@@ -67,34 +71,41 @@ class PredictionStream:
     async def _read(self, messages: AsyncIterator[_Message]) -> None:
         try:
             async for message in messages:
-                await self._outbox.place()
-                self._begin(message, await self._room.take(_rows(message.request)))
+                if not message.requests:
+                    await self._begin(message)
+                    continue
+                self._outbox.join = join_answers
+                for each in message.requests:
+                    await self._begin(each)
             await asyncio.gather(*self._tasks)
         finally:
             self._outbox.end()
 
-    def _begin(self, message: _Message, room: int) -> None:
-        def ended(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            self._room.give_back(room)
-
+    async def _begin(self, message: _Message) -> None:
+        """Work on a request when there is a place for it."""
+        await self._outbox.place()
+        room = await self._room.take(_rows(message.request))
         task = asyncio.get_running_loop().create_task(self._work(message))
         self._tasks.add(task)
-        task.add_done_callback(ended)
+        task.add_done_callback(partial(self._ended, room))
+
+    def _ended(self, room: int, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.give_back(room)
 
     async def _work(self, message: _Message) -> None:
-        answer = _Answer(request_id=message.request.request_id)
-        attributes = {"rpc.system.name": "grpc", "rpc.method": _METHOD}
-        parent = context_from(message.trace)
-        span = self._tracing.begin(_METHOD, parent=parent, kind=SpanKind.SERVER, attributes=attributes)
+        request = message.request
+        answer = _Answer(request_id=request.request_id)
+        span, context = self._span_of(message)
+        if span.is_recording():
+            answer.trace_id = f"{span.get_span_context().trace_id:032x}"
+        timeout_s = message.timeout_us / 1e6 or self._timeout_s
+        priority = priority_of(request.options.priority)
         call = Call.arrive(
-            timeout_s=message.timeout_us / 1e6 or self._timeout_s,
-            context=trace.set_span_in_context(span),
-            priority=priority_of(message.request.options.priority),
-            tenant=self._tenant,
+            timeout_s=timeout_s, context=context, priority=priority, tenant=self._tenant, from_stream=True
         )
         try:
-            answer.response.CopyFrom(await self._predict(message.request, call))
+            await self._predict(message, call, answer.response)
             mark_code(span, grpc.StatusCode.OK)
         except Exception as error:  # noqa: BLE001 - one message's fault must not end the others' stream
             known = as_lepton_error(error)
@@ -104,16 +115,28 @@ class PredictionStream:
                 _log.error("a message of a stream failed: %s", known.message, exc_info=error)
         finally:
             span.end()
-        self._outbox.put(answer)
+        self._outbox.put(answer.SerializeToString())
 
-    async def _predict(self, request: inference_pb2.PredictRequest, call: Call) -> inference_pb2.PredictResponse:
+    def _span_of(self, message: _Message) -> tuple[Span, Context]:
+        """The message's own span when that is recorded; else what says that it is not, and the trace if it came with
+        one."""
+        parent = context_from(message.trace) if message.HasField("trace") else EMPTY
+        span = self._tracing.begin_recorded(_METHOD, parent=parent, kind=SpanKind.SERVER, attributes=_ATTRIBUTES)
+        if span is not None:
+            return span, trace.set_span_in_context(span, EMPTY)
+        return INVALID_SPAN, parent or self._unsampled
+
+    async def _predict(self, message: _Message, call: Call, response: inference_pb2.PredictResponse) -> None:
+        request = message.request
+        if message.requests:
+            raise InvalidInput.of_field("requests", "are in a message of `requests`", fix="Send them side by side.")
         if not request.request_id or request.request_id in self._ids:
             problem = "is in use by another message of the stream" if request.request_id else "is empty"
             raise InvalidInput.of_field("request.request_id", problem, fix="Give every message an id of its own.")
         self._ids.add(request.request_id)
         try:
             result = await self._predictor.predict(read_request(request), call)
-            return write_response(request, result, call)
+            fill_response(response, request, result, call)
         finally:
             self._ids.discard(request.request_id)
 

@@ -282,6 +282,8 @@ class Batcher:
             elif not member.future.done():
                 queue_us = _us(flight.dispatched_at - member.enqueued_at)
                 member.future.set_result(Answer(part.rows, queue_us, compute_us, flight.rows, part.result))
+        answered = sum(part.rows.count for part in parts if part.rows is not None)
+        self._loaded.statistics.batch_done(flight.rows, now - flight.dispatched_at, answered=answered)
         self._batch_done(self._loaded, flight, now - flight.dispatched_at)
 
     def _settle(self, flight: Flight, error: LeptonError) -> None:

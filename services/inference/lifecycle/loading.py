@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.package import GoldenItem, Package
@@ -14,8 +15,8 @@ from lepton_ai.pipeline.values import Limits
 from lepton_ai.postprocessing import Postprocess
 from lepton_ai.v1 import registry_pb2
 from services.inference.lifecycle.packages import PackageCache
-from services.inference.triton.backend import InferenceBackend
-from services.inference.triton.repository import ModelRepository, TritonModel, triton_name
+from services.inference.triton.backend import READY, UNAVAILABLE, InferenceBackend
+from services.inference.triton.repository import ModelRepository, TritonModel, parse_triton_name, triton_name
 from services.inference.version import LoadedVersion
 
 _log = logging.getLogger(__name__)
@@ -67,15 +68,29 @@ class Loader:
         package = await self._packages.fetch(deployed)
         return await asyncio.to_thread(self._read, model, deployed, package)
 
-    async def write(self, prepared: Prepared) -> bool:
-        """Write Triton's files unless they are there already; tells whether it did."""
-        return await asyncio.to_thread(self._write, prepared.model)
+    async def find(self, prepared: Prepared, states: Mapping[str, str]) -> bool:
+        """Adopt what Triton has loaded of exactly this model, by its `states`; tells whether there is anything."""
+        for load in range(1, len(states) + 2):
+            model = replace(prepared.model, load=load)
+            is_ready = states.get(model.triton_name) == READY
+            if is_ready and await asyncio.to_thread(self._repository.holds, model):
+                prepared.loaded.triton_name = model.triton_name
+                return True
+        return False
 
-    async def load(self, name: str, *, afresh: bool) -> None:
-        """Load a model: in place beside its old processes, or `afresh` after ending them. Raises what Triton says."""
+    async def load(self, prepared: Prepared, states: Mapping[str, str], *, afresh: bool) -> None:
+        """Load a model under a name that Triton has nothing of, by its `states`; `afresh`: after ending what it has.
+
+        What is loaded under an earlier name is for the reconciler to remove. Raises what Triton says, OSError.
+        """
+        own = (prepared.model.model, prepared.model.version)
         if afresh:
-            await self._triton.unload(name)
-        await self._triton.load(name)
+            for name in [name for name, state in states.items() if state == READY and parse_triton_name(name) == own]:
+                await self._triton.unload(name)
+        model = _under_free_name(prepared.model, states)
+        await asyncio.to_thread(self._write, model)
+        await self._triton.load(model.triton_name)
+        prepared.loaded.triton_name = model.triton_name
 
     async def remove(self, name: str) -> None:
         """Unload a model and remove its files. Never raises: the reconciler removes later what is left."""
@@ -92,23 +107,22 @@ class Loader:
         """Remove what a crash left half-written in Triton's directory. Only at start. Blocks on the disk."""
         self._repository.sweep()
 
-    async def tidy(self, names: Collection[str], digests: Collection[str]) -> None:
-        """Remove the files of all other models, and packages that were not used for a long time. Never raises."""
+    async def tidy(self, versions: Collection[tuple[str, int]], digests: Collection[str]) -> None:
+        """Remove the files of all other versions, and packages that were not used for a long time. Never raises."""
         try:
-            await asyncio.to_thread(self._tidy, names, digests)
+            await asyncio.to_thread(self._tidy, frozenset(versions), digests)
         except OSError as error:
             _log.warning("Old files were not removed: %s", type(error).__name__)
 
-    def _tidy(self, names: Collection[str], digests: Collection[str]) -> None:
-        for name in self._repository.names().difference(names):
-            self._repository.remove(name)
+    def _tidy(self, versions: Collection[tuple[str, int]], digests: Collection[str]) -> None:
+        for name in self._repository.names():
+            if parse_triton_name(name) not in versions:
+                self._repository.remove(name)
         self._packages.prune(digests)
 
-    def _write(self, model: TritonModel) -> bool:
-        if self._repository.holds(model):
-            return False
-        self._repository.add(model)
-        return True
+    def _write(self, model: TritonModel) -> None:
+        if not self._repository.holds(model):
+            self._repository.add(model)
 
     def _read(self, model: str, deployed: registry_pb2.DeployedVersion, package: Package) -> Prepared:
         description, options = package.description, self._options
@@ -151,3 +165,12 @@ def _weighs(package: Package) -> int:
     """Bytes of the model's files."""
     model = package.description.model
     return sum(package.path(name).stat().st_size for name in (model.file, *model.weights))
+
+
+def _under_free_name(model: TritonModel, states: Mapping[str, str]) -> TritonModel:
+    """Triton says UNAVAILABLE of a name when nothing is left of what was loaded under it."""
+    for load in itertools.count(1):
+        named = replace(model, load=load)
+        if states.get(named.triton_name, UNAVAILABLE) == UNAVAILABLE:
+            return named
+    raise AssertionError  # the count has no end

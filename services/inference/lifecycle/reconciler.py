@@ -16,7 +16,7 @@ from services.inference.lifecycle.version_life import FAILED, SERVING, LifeParts
 from services.inference.routing.rollout import Aliases, effective_aliases, routed_versions, wanted_aliases
 from services.inference.routing.routes import ModelRoutes, Routes
 from services.inference.triton.backend import READY
-from services.inference.triton.repository import parse_triton_name, triton_name
+from services.inference.triton.repository import parse_triton_name
 from services.inference.version import LoadedVersion
 
 _NOTHING: Aliases = MappingProxyType({})
@@ -155,7 +155,8 @@ class Reconciler:
 
     def _ensure(self, model: str, deployed: registry_pb2.DeployedVersion) -> None:
         life = self._lives.get((model, deployed.version))
-        if triton_name(model, deployed.version) in self._removals or (life is None and self._tidying):
+        is_being_removed = any(parse_triton_name(name) == (model, deployed.version) for name in self._removals)
+        if life is None and (is_being_removed or self._tidying):
             return  # the end of either starts another round
         if life is None:
             life = self._lives[model, deployed.version] = VersionLife(model, deployed, self._parts)
@@ -194,21 +195,27 @@ class Reconciler:
         self._changed.set()
 
     def _remove_strangers(self) -> None:
-        """Unload what Triton has and nobody here wants: an earlier run of this replica left it."""
-        known = {triton_name(model, version) for model, version in self._lives}
+        """Unload what Triton has and nobody here wants: an earlier run of this replica left it, or an earlier load."""
         for name, state in self._parts.watch.states.items():
-            if state == READY and name not in known and name not in self._removals and parse_triton_name(name):
+            parsed = parse_triton_name(name)
+            if state == READY and parsed and name not in self._removals and not self._may_need(name, parsed):
                 self._removals[name] = asyncio.create_task(self._remove_stranger(name))
+
+    def _may_need(self, name: str, parsed: tuple[str, int]) -> bool:
+        """Whether the version is served under this name, or does not serve yet: it may adopt what is there."""
+        life = self._lives.get(parsed)
+        if life is None or life.loaded is None:
+            return life is not None
+        return life.state != SERVING or life.loaded.triton_name == name
 
     async def _tidy(self) -> None:
         """Remove files that no version here uses. Meanwhile no version starts, so none writes files."""
         if self._changed.is_set() or self._tidied_for == self._lives.keys():
             return  # in the first case the next round comes back here
         self._tidied_for = set(self._lives)
-        names = {triton_name(model, version) for model, version in self._lives}
         self._tidying = True
         try:
-            await self._parts.loader.tidy(names, {life.deployed.digest for life in self._lives.values()})
+            await self._parts.loader.tidy(self._lives, {life.deployed.digest for life in self._lives.values()})
         finally:
             self._tidying = False
             self._changed.set()

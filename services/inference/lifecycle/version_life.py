@@ -144,13 +144,11 @@ class VersionLife:
         watch = self._parts.watch
         self._set_loading("is being loaded")
         prepared = await self._prepare()
-        if await self._parts.loader.write(prepared):
-            self._force = max(self._force, 1)  # what Triton has under this name, if anything, is another model
         if not watch.ready:
             self._set_loading("waits for Triton")
             await watch.until_ready()
             self._set_loading("is being loaded")
-        await self._load(prepared.loaded)
+        await self._load(prepared)
         await self._verify(prepared.loaded)
         self._force, self._late, self._suspect = 0, 0, False
         self._has_served, self._serving_since_s = True, time.monotonic()
@@ -164,16 +162,17 @@ class VersionLife:
             self.loaded.on_failure = self.report
         return self._prepared
 
-    async def _load(self, loaded: LoadedVersion) -> None:
-        parts = self._parts
-        if self._force == 0 and parts.watch.states.get(loaded.triton_name) == READY:
+    async def _load(self, prepared: Prepared) -> None:
+        parts, loaded = self._parts, prepared.loaded
+        if self._force == 0 and await parts.loader.find(prepared, parts.watch.states):
             return
         if self._force >= 3 and self._has_served and parts.restart_triton is not None:
             _log.warning("%s does not come back by loading it again; restarting Triton", loaded.triton_name)
             await parts.restart_triton()
             raise _triton_away()
+        await parts.watch.refresh()  # which names are free
         try:
-            await parts.loader.load(loaded.triton_name, afresh=self._force >= 2)
+            await parts.loader.load(prepared, parts.watch.states, afresh=self._force >= 2)
         except DeadlineExceeded as error:  # counts as dead, so that the next attempt goes further
             raise Unavailable("The model did not load in time.", reason=MODEL_NOT_LOADED) from error
         await parts.watch.refresh()

@@ -17,11 +17,19 @@ from services.inference.rows import NamedTensor
 
 LABELS = "labels"
 SCORES = "scores"
-EXTENSIONS = ("lepton_pipeline_inputs", "lepton_label_outputs", "lepton_model_aliases")
-"""What Lepton adds to the protocol: raw items under the pipeline's input names, the outputs `labels` and `scores`, and
-aliases in place of version numbers."""
+EXTENSIONS = (
+    "model_configuration",
+    "parameters",
+    "statistics",
+    "lepton_pipeline_inputs",
+    "lepton_label_outputs",
+    "lepton_model_aliases",
+)
+"""Those of Triton's extensions that are served as a whole, and what Lepton adds: raw items under the pipeline's input
+names, the outputs `labels` and `scores`, and aliases in place of version numbers. Of "model_repository" only the index
+is answered, so it is not named: who reads the name may load and unload."""
 
-_PLATFORM = "lepton_triton"
+PLATFORM = "lepton_triton"
 _NO_LABEL = Label(-1, "", math.nan)
 
 
@@ -64,7 +72,7 @@ def infer_response(request: Any, version: int, tensors: Sequence[NamedTensor]) -
 def model_metadata(runtime: ModelRuntime, versions: Sequence[int]) -> service_pb2.ModelMetadataResponse:
     """The model's tensors, and after them what its pipeline takes in their place and its labels."""
     metadata = service_pb2.ModelMetadataResponse(
-        name=runtime.loaded.model, versions=[str(version) for version in sorted(versions)], platform=_PLATFORM
+        name=runtime.loaded.model, versions=[str(version) for version in sorted(versions)], platform=PLATFORM
     )
     for declared in runtime.signature.inputs:
         metadata.inputs.add(name=declared.name, datatype=declared.dtype, shape=declared.shape)

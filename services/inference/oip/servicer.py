@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -11,58 +14,69 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lepton_ai.errors import NotFound, Unavailable
 from lepton_ai.mesh.serving.deadline import remaining_s
+from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.serving.tenant import tenant_of
-from services.inference.call import Call
-from services.inference.oip import request as oip_request
-from services.inference.oip.refusals import refuse
-from services.inference.oip.response import (
-    EXTENSIONS,
-    LABELS,
-    SCORES,
-    has_labels,
-    infer_response,
-    label_tensors,
-    model_metadata,
-)
+from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.mesh.tracing.context import context_of, remote_parent
+from services.inference.backpressure import StreamRoom
+from services.inference.oip.catalogue import Catalogue
+from services.inference.oip.inference import infer
+from services.inference.oip.refusals import LOGGING, MEMORY, MODELS, TRACING, refuse
+from services.inference.oip.request import model_ref
+from services.inference.oip.response import EXTENSIONS
+from services.inference.oip.stream import InferenceStream
 from services.inference.predict.predictor import Predictor
-from services.inference.predict.request import InferenceRequest, Inputs
-from services.inference.predict.result import InferenceResult
-from services.inference.predict.runtime import ModelRuntime, Runtimes
+from services.inference.predict.runtime import Runtimes
 from services.inference.routing.routes import Routes
-from services.inference.rows import NamedTensor
 
 SERVICE_NAME = "inference.GRPCInferenceService"
 add_to_server = service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """The six RPCs of the protocol. Triton's further ones are refused: models are managed by the registry."""
+@dataclass(frozen=True)
+class Streaming:
+    """What streams need: their traces, when to end, and their bounds, as those of `PredictStream` are."""
 
-    ModelStreamInfer = refuse("ModelStreamInfer")
-    ModelConfig = refuse("ModelConfig")
-    ModelStatistics = refuse("ModelStatistics")
-    RepositoryIndex = refuse("RepositoryIndex")
-    RepositoryModelLoad = refuse("RepositoryModelLoad")
-    RepositoryModelUnload = refuse("RepositoryModelUnload")
-    SystemSharedMemoryStatus = refuse("SystemSharedMemoryStatus")
-    SystemSharedMemoryRegister = refuse("SystemSharedMemoryRegister")
-    SystemSharedMemoryUnregister = refuse("SystemSharedMemoryUnregister")
-    CudaSharedMemoryStatus = refuse("CudaSharedMemoryStatus")
-    CudaSharedMemoryRegister = refuse("CudaSharedMemoryRegister")
-    CudaSharedMemoryUnregister = refuse("CudaSharedMemoryUnregister")
-    TraceSetting = refuse("TraceSetting")
-    LogSettings = refuse("LogSettings")
+    tracing: Tracing
+    draining: asyncio.Event
+    room: StreamRoom
+    timeout_s: float
+    max_in_flight: int
+
+
+class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """The protocol and Triton's extensions that tell of models. Those that change anything are refused: models are
+    managed by the registry, and tensors travel in messages."""
+
+    RepositoryModelLoad = refuse("RepositoryModelLoad", MODELS)
+    RepositoryModelUnload = refuse("RepositoryModelUnload", MODELS)
+    SystemSharedMemoryStatus = refuse("SystemSharedMemoryStatus", MEMORY)
+    SystemSharedMemoryRegister = refuse("SystemSharedMemoryRegister", MEMORY)
+    SystemSharedMemoryUnregister = refuse("SystemSharedMemoryUnregister", MEMORY)
+    CudaSharedMemoryStatus = refuse("CudaSharedMemoryStatus", MEMORY)
+    CudaSharedMemoryRegister = refuse("CudaSharedMemoryRegister", MEMORY)
+    CudaSharedMemoryUnregister = refuse("CudaSharedMemoryUnregister", MEMORY)
+    TraceSetting = refuse("TraceSetting", TRACING)
+    LogSettings = refuse("LogSettings", LOGGING)
 
     def __init__(
-        self, predictor: Predictor, routes: Routes, runtimes: Runtimes, ready: Callable[[], bool], *, version: str
+        self,
+        predictor: Predictor,
+        routes: Routes,
+        runtimes: Runtimes,
+        ready: Callable[[], bool],
+        *,
+        version: str,
+        streaming: Streaming,
     ) -> None:
         """`ready` says whether this replica can serve; `version` is Lepton's own."""
         self._predictor = predictor
         self._routes = routes
-        self._runtimes = runtimes
+        self._catalogue = Catalogue(routes, runtimes)
         self._ready = ready
         self._version = version
+        self._streaming = streaming
 
     async def ServerLive(self, request: Any, context: _Context) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
@@ -72,7 +86,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
 
     async def ModelReady(self, request: Any, context: _Context) -> Any:  # noqa: N802
         try:
-            self._routes.resolve(oip_request.model_ref(request.name, request.version))
+            self._routes.resolve(model_ref(request.name, request.version))
         except (NotFound, Unavailable):
             return service_pb2.ModelReadyResponse(ready=False)
         return service_pb2.ModelReadyResponse(ready=True)
@@ -81,54 +95,34 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         return service_pb2.ServerMetadataResponse(name="lepton", version=self._version, extensions=EXTENSIONS)
 
     async def ModelMetadata(self, request: Any, context: _Context) -> Any:  # noqa: N802
-        resolved = self._routes.resolve(oip_request.model_ref(request.name, request.version))
-        serving = next(model.serving for model in self._routes.models() if model.name == request.name)
-        return model_metadata(self._runtimes.of(resolved.loaded), list(serving))
+        return self._catalogue.metadata(model_ref(request.name, request.version))
+
+    async def ModelConfig(self, request: Any, context: _Context) -> Any:  # noqa: N802
+        return self._catalogue.config(model_ref(request.name, request.version))
+
+    async def ModelStatistics(self, request: Any, context: _Context) -> Any:  # noqa: N802
+        return self._catalogue.statistics(request.name, request.version)
+
+    async def RepositoryIndex(self, request: Any, context: _Context) -> Any:  # noqa: N802
+        return self._catalogue.index(request.repository_name, only_ready=request.ready)
 
     async def ModelInfer(self, request: Any, context: _Context) -> Any:  # noqa: N802
-        parameters = oip_request.read_parameters(request)
-        oip_request.check_tensor_parameters(request)
-        timeout_s = remaining_s(context)
-        if parameters.timeout_s is not None:
-            timeout_s = min(timeout_s, parameters.timeout_s)
-        call = Call.arrive(
-            timeout_s=timeout_s,
-            context=otel_context.get_current(),
-            priority=parameters.priority,
+        current, tenant = otel_context.get_current(), tenant_of(context)
+        return await infer(self._predictor, request, timeout_s=remaining_s(context), context=current, tenant=tenant)
+
+    async def ModelStreamInfer(  # noqa: N802
+        self, request_iterator: AsyncIterator[Any], context: _Context
+    ) -> AsyncGenerator[Any]:
+        streaming = self._streaming
+        stream = InferenceStream(
+            self._predictor,
+            streaming.tracing,
+            parent=context_of(remote_parent(context.invocation_metadata())),
             tenant=tenant_of(context),
+            timeout_s=streaming.timeout_s,
+            room=streaming.room,
+            max_in_flight=streaming.max_in_flight,
         )
-        wanted = [output.name for output in request.outputs]
-        asked = InferenceRequest(
-            model=oip_request.model_ref(request.model_name, request.model_version),
-            read=lambda runtime: _read_inputs(request, wanted, runtime),
-            answered=LABELS in wanted or SCORES in wanted,
-            top_k=parameters.top_k,
-            routing_key=parameters.routing_key,
-        )
-        result = await self._predictor.predict(asked, call)
-        return infer_response(request, result.resolved.loaded.version, _tensors(result, wanted))
-
-
-def _read_inputs(request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> Inputs:
-    also = (LABELS, SCORES) if has_labels(runtime) else ()
-    runtime.signature.check_outputs(wanted, also=also, field="outputs")
-    tensors = oip_request.read_tensors(request)
-    if oip_request.is_raw_items(tensors, runtime.pipeline_inputs, runtime.signature.input_dtypes):
-        items = oip_request.read_items(tensors, runtime.pipeline_inputs, runtime.pipeline_readings)
-        return Inputs("rows", items=items)
-    return Inputs("inputs", tensors=tensors)
-
-
-def _tensors(result: InferenceResult, wanted: Sequence[str]) -> Sequence[NamedTensor]:
-    """The tensors of the answer. The protocol has no errors for single rows, so the first one fails the call."""
-    error = next((outcome.error for outcome in result.outcomes if outcome.error is not None), None)
-    if error is not None:
-        raise error
-    rows = result.rows()
-    made = list(rows.tensors) if rows is not None else []
-    if not wanted:
-        return made
-    if result.answers:
-        made += label_tensors(result.answers)
-    by_name = {tensor.name: tensor for tensor in made}
-    return [by_name[name] for name in wanted if name in by_name]
+        async with aclosing(stream.answers(until_set(request_iterator, streaming.draining))) as answers:
+            async for answer in answers:
+                yield answer

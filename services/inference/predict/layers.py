@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,25 @@ async def bound_time(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
     """End the call at its deadline. Raises DeadlineExceeded then."""
     async with routed.call.bounded():
         return await proceed(routed)
+
+
+async def counted(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
+    """Count the request and the time that it takes. Around all layers, for requests but not for probes."""
+    statistics, begun_ns = routed.resolved.loaded.statistics, time.monotonic_ns()
+    try:
+        result = await proceed(routed)
+    except BaseException:
+        statistics.failed(time.monotonic_ns() - begun_ns)
+        raise
+    slowest = result.slowest
+    statistics.succeeded(
+        time.monotonic_ns() - begun_ns,
+        preprocess_us=slowest.preprocess_us,
+        queue_us=slowest.queue_us,
+        infer_us=slowest.compute_us,
+        postprocess_us=result.postprocess_us,
+    )
+    return result
 
 
 LAYERS: Sequence[Layer] = (hold_version, bound_time)

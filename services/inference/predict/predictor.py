@@ -12,7 +12,7 @@ from lepton_ai.v1 import preprocess_pb2
 from services.inference.call import Call, gather_all
 from services.inference.predict.answers import answer_rows, note_faults, note_odd_outputs
 from services.inference.predict.items import ItemRunner
-from services.inference.predict.layers import LAYERS, Layer, RoutedCall, wrap
+from services.inference.predict.layers import LAYERS, Layer, RoutedCall, counted, wrap
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
 from services.inference.predict.runtime import ModelRuntime, Runtimes
@@ -42,7 +42,7 @@ class Predictor:
         """Answer a request. Raises every kind of LeptonError; of several raw items each fails by itself."""
         resolved = self._routes.resolve(request.model, request.routing_key)
         _note(resolved, call)
-        return await self._answer(RoutedCall(request, resolved, self._runtimes.of(resolved.loaded), call))
+        return await counted(self._answer, RoutedCall(request, resolved, self._runtimes.of(resolved.loaded), call))
 
     def describe(self, reference: ModelReference) -> ModelRuntime:
         """What serves this reference now. Raises NotFound and Unavailable as a prediction does."""

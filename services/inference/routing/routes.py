@@ -125,6 +125,8 @@ def _by_alias(routes: ModelRoutes, alias: str, routing_key: str) -> LoadedVersio
     able = [target for target in targets if target.version in routes.serving]
     if not able:
         raise _not_serving(routes, [target.version for target in targets])
+    if len(able) == 1:
+        return routes.serving[able[0].version]
     point = _point(f"{routes.name}\0{alias}\0{routing_key}") if routing_key else random.random()  # noqa: S311
     return routes.serving[pick(able, point)]
 

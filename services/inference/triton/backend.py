@@ -9,6 +9,8 @@ from tritonclient.grpc import service_pb2
 
 READY = "READY"
 """The state of a loaded model in the repository index."""
+UNAVAILABLE = "UNAVAILABLE"
+"""The state of one of which nothing is left; until then it is UNLOADING."""
 
 Metadata = Sequence[tuple[str, str]]
 

@@ -1,5 +1,7 @@
 """Triton's model repository: one immutable directory for every version, with a configuration made by us.
 
+NAME--vN-K is the same version, loaded while Triton still had it under its other names: see `triton_name`.
+
 NAME--vN/config.pbtxt          generated, never the user's
 NAME--vN/1/model.onnx|.pt2     the package's model file (hard link where possible)
 NAME--vN/1/model.py            our runner, for models that Triton's Python backend runs
@@ -37,7 +39,7 @@ ITEMS = "lepton.items"
 RESULTS = "lepton.results"
 """The output that says what became of each of them (serialised ItemResult messages, BYTES [n])."""
 
-_TRITON_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})")
+_TRITON_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})(-[1-9][0-9]{0,8})?")
 _FILE_NAMES: Mapping[str, str] = {"onnx": "model.onnx", "torch_export": "model.pt2"}
 # Triton calls Open Inference's BYTES a string; all the others keep their name.
 _TRITON_TYPES = {"BYTES": "TYPE_STRING"}
@@ -45,12 +47,16 @@ _PIPELINE_FILE = "pipeline.binpb"
 _PRINTABLE = frozenset(range(0x20, 0x7F)) - frozenset(b"\"\\'")
 
 
-def triton_name(model: str, version: int) -> str:
-    """The name of a version in Triton. Raises InvalidInput for names that must never reach a path."""
+def triton_name(model: str, version: int, load: int = 1) -> str:
+    """The name of a version in Triton. Raises InvalidInput for names that must never reach a path.
+
+    A further `load` has a name of its own: Triton 2.51 can die when a name is loaded whose old instance is still being
+    taken apart, which takes seconds where a process was killed.
+    """
     check_name(model, field="model")
     if version < 1:
         raise InvalidInput.of_field("version", f"{version} is not a version", fix="Versions count from 1.")
-    return f"{model}--v{version}"
+    return f"{model}--v{version}" if load == 1 else f"{model}--v{version}-{load}"
 
 
 def parse_triton_name(name: str) -> tuple[str, int] | None:
@@ -83,10 +89,12 @@ class TritonModel:
     """What the pipeline allows an item."""
     wide_threads: int = 1
     """Threads for a batch that has the machine to itself; ≥ 1. More cost the memory of a second copy."""
+    load: int = 1
+    """Tells the loads of a version apart that Triton has at the same time."""
 
     @property
     def triton_name(self) -> str:
-        return triton_name(self.model, self.version)
+        return triton_name(self.model, self.version, self.load)
 
 
 class ModelRepository:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lepton_ai import Addresses, AsyncClient, Client
-from lepton_ai.errors import FailedPrecondition
+from lepton_ai.errors import FailedPrecondition, LeptonError
 from tests.integration.inference.served_colours import ServedColours, served_colours
 from tests.unit.inference.colours import COLOURS, RED
 
@@ -38,6 +40,33 @@ async def test_two_hundred_threads_with_one_client_are_all_answered(served: Serv
         work = (loop.run_in_executor(threads, client.predict, "colours", RED) for _ in range(1000))
         predictions = await asyncio.gather(*work)
     assert {each.labels[0].name for each in predictions} == ALL_RED
+
+
+async def test_patient_calls_are_answered_beside_those_of_the_same_client_that_give_up_at_once(
+    served: ServedColours,
+) -> None:
+    served.plane.triton.compute_s = 0.02
+    given_up: Counter[str] = Counter()
+    async with AsyncClient(Addresses(inference=served.address), timeout_s=LIMIT_S) as client:
+        answered = False
+
+        async def give_up() -> None:
+            while not answered:
+                try:
+                    await client.predict("colours", RED, timeout_s=random.choice((0.0005, 0.001, 0.002, 0.004)))
+                except LeptonError as error:
+                    given_up[error.reason] += 1
+                await asyncio.sleep(0)
+
+        impatient = [asyncio.ensure_future(give_up()) for _ in range(64)]
+        predictions = [await client.predict("colours", RED) for _ in range(20)]
+        answered = True
+        await asyncio.gather(*impatient)
+    assert {each.labels[0].name for each in predictions} == ALL_RED
+    assert given_up["TOO_MANY_CALLS"] == 0, (
+        "the server has refused none: it counts those that were given up for a while"
+    )
+    assert given_up["DEADLINE_EXCEEDED"] > 100
 
 
 async def test_when_a_client_was_closed_amid_calls_all_of_them_have_ended(served: ServedColours) -> None:

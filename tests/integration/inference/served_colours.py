@@ -14,6 +14,7 @@ from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.testing import running
 from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from services.inference.api import servicer
+from services.inference.backpressure import StreamRoom
 from services.inference.oip import servicer as oip
 from services.inference.paths.path import Path
 from services.inference.preprocessing.streams import Preprocessing
@@ -40,17 +41,19 @@ async def served_colours(
 ) -> AsyncIterator[ServedColours]:
     plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing, path=Path.REMOTE)
     draining = asyncio.Event()
+    room = StreamRoom(max_stream_rows)
     native = servicer.InferenceServicer(
         plane.predictor,
         tracing,
         draining,
         timeout_s=5.0,
         max_in_flight=max_in_flight,
-        max_stream_rows=max_stream_rows,
+        room=room,
         caches=plane.caches,
     )
+    streaming = oip.Streaming(tracing, draining, room, timeout_s=5.0, max_in_flight=max_in_flight)
     open_inference = oip.OpenInferenceServicer(
-        plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3"
+        plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3", streaming=streaming
     )
     async with running(
         (add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME),

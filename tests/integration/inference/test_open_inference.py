@@ -257,22 +257,22 @@ async def test_the_timeout_parameter_is_kept(served: ServedColours) -> None:
     assert failure.value.code() is CODE.DEADLINE_EXCEEDED
 
 
-OTHER_RPCS = sorted(
+REFUSED = sorted(
     method.name
     for method in service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
-    if method.name not in {"ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer"}
+    if method.name.startswith(("RepositoryModel", "SystemShared", "CudaShared")) or method.name.endswith("Settings")
 )
 
 
-@pytest.mark.parametrize("name", OTHER_RPCS)
-async def test_tritons_other_rpcs_are_refused_clearly(served: ServedColours, name: str) -> None:
+@pytest.mark.parametrize("name", [*REFUSED, "TraceSetting"])
+async def test_rpcs_that_would_change_the_server_are_refused_clearly(served: ServedColours, name: str) -> None:
     method = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name[name]
     request = getattr(service_pb2, method.input_type.name)()
-    call: Any = getattr(stub(served), name)
     with pytest.raises(grpc.aio.AioRpcError) as failure:
-        await (call(request) if name != "ModelStreamInfer" else call(iter([request])).read())
+        await getattr(stub(served), name)(request)
     assert failure.value.code() is CODE.UNIMPLEMENTED
     assert name in (failure.value.details() or "")
+    assert from_rpc_error(failure.value).fix
 
 
 def echo(dtype: str) -> tuple[LoadedVersion, Callable[[str, Mapping[str, Array]], Mapping[str, Array]]]:

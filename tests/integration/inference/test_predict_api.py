@@ -88,6 +88,43 @@ async def test_a_stream_answers_each_message_by_its_id(served: ServedColours) ->
         assert label == COLOURS[(0, 2)[number % 2]]
 
 
+def together(*messages: inference_pb2.PredictStreamRequest) -> inference_pb2.PredictStreamRequest:
+    return inference_pb2.PredictStreamRequest(requests=messages)
+
+
+async def test_requests_that_come_in_one_message_are_answered_each_by_its_id_and_together(
+    served: ServedColours,
+) -> None:
+    call = InferenceServiceStub(served.channel).PredictStream()
+    await call.write(together(*(message((RED, BLUE)[number % 2], f"id-{number}") for number in range(12))))
+    await call.write(together(message(b"not an image", "bad"), message(RED, ""), together(message(RED, "nested"))))
+    await call.write(message(RED, "alone"))
+    await call.done_writing()
+    messages = [each async for each in call]
+    assert all(each.responses and not each.request_id for each in messages)
+    assert len(messages) < 10
+    answers = [answer for each in messages for answer in each.responses]
+    assert len(answers) == 16
+    by_id = {answer.request_id: answer for answer in answers}
+    for number in range(12):
+        label = by_id[f"id-{number}"].response.predictions[0].classification.labels[0].name
+        assert label == COLOURS[(0, 2)[number % 2]]
+    assert by_id["alone"].HasField("response")
+    assert isinstance(from_status(by_id["bad"].error), InvalidInput)
+    fields = {from_status(each.error).fields[0].field for each in answers if each.request_id == ""}
+    assert fields == {"request.request_id", "requests"}
+
+
+async def test_requests_in_one_message_wait_for_their_places_like_those_in_many() -> None:
+    async with served_colours(max_in_flight=4) as served:
+        served.plane.triton.compute_s = 0.01
+        call = InferenceServiceStub(served.channel).PredictStream()
+        await call.write(together(*(message(RED, f"id-{number}") for number in range(30))))
+        await call.done_writing()
+        assert len([answer async for each in call for answer in each.responses]) == 30
+        assert max(request.inputs[0].shape[0] for request in served.plane.triton.requests) <= 4
+
+
 async def test_a_fast_message_overtakes_a_slow_one(served: ServedColours) -> None:
     served.plane.triton.compute_s = 0.5
     call = InferenceServiceStub(served.channel).PredictStream()
@@ -133,7 +170,8 @@ async def test_messages_have_traces_of_their_own() -> None:
             await call.write(message(RED, "untraced"))
             await call.write(message(b"bad", "broken", trace=common_pb2.TraceContext(traceparent=SAMPLED)))
             await call.done_writing()
-            assert len([answer async for answer in call]) == 3
+            answers = {answer.request_id: answer.trace_id async for answer in call}
+            assert answers == {"traced": TRACE_ID, "untraced": "", "broken": TRACE_ID}
             spans = captured.named("lepton.v1.InferenceService/PredictStream")
             assert [span.kind.name for span in spans] == ["SERVER", "SERVER"]
             assert all(f"{span.context.trace_id:032x}" == TRACE_ID for span in captured.spans)

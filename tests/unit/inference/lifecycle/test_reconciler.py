@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,10 @@ class TestUndeploying:
         assert await replica.ask() == [[1, 3, 5, 7]]
 
 
+def _has_only(world: World, name: str) -> bool:
+    return world.triton.loaded == {name}
+
+
 class TestHealing:
     async def test_a_restarted_triton_gets_all_its_models_back(self, world: World, replica: Replica) -> None:
         await world.registry.deploy("doubler", 1, 2, production={1: 1}, canary={2: 1})
@@ -196,7 +201,7 @@ class TestHealing:
         await serves(replica, 1)
         world.triton.calls.clear()
         world.triton.kill_stub("doubler--v1")
-        await eventually(lambda: ("load", "doubler--v1") in world.triton.calls, description="it is loaded again")
+        await eventually(lambda: ("load", "doubler--v1-2") in world.triton.calls, description="it is loaded again")
         await serves(replica, 1)
         assert await replica.ask() == [[1, 3, 5, 7]]
         assert world.restarts == 0
@@ -221,8 +226,46 @@ class TestHealing:
             with pytest.raises(Unavailable) as caught:
                 await replica.ask()
             loaded.report_failure(caught.value)
-            await eventually(lambda: world.triton.calls.count(("load", "doubler--v1")) == 2, description="reloaded")
+            await eventually(lambda: ("load", "doubler--v1-2") in world.triton.calls, description="reloaded")
             await serves(replica, 1)
+
+    async def test_a_name_is_loaded_again_only_when_nothing_is_left_of_what_it_named(
+        self, world: World, replica: Replica
+    ) -> None:
+        await world.registry.deploy("doubler", 1)
+        await serves(replica, 1)
+        for name, next_one in (("doubler--v1", "doubler--v1-2"), ("doubler--v1-2", "doubler--v1")):
+            world.triton.kill_stub(name)
+            await eventually(partial(_has_only, world, next_one), description=f"{next_one} only")
+            await serves(replica, 1)
+            assert await replica.ask() == [[1, 3, 5, 7]]
+        files = world.directory / "models"
+        await eventually(lambda: {path.name for path in files.iterdir()} == {"doubler--v1"}, description="tidied up")
+
+    async def test_a_version_that_triton_still_takes_apart_is_loaded_under_another_name(
+        self, world: World, replica: Replica
+    ) -> None:
+        world.triton.keep_unloading("doubler--v1")
+        for _ in range(2):
+            await world.registry.deploy("doubler", 1)
+            await serves(replica, 1)
+            await world.registry.undeploy("doubler")
+            await eventually(lambda: not world.triton.loaded, description="it is unloaded")
+        assert [name for call, name in world.triton.calls if call == "load"] == ["doubler--v1", "doubler--v1-2"]
+
+    async def test_a_restarted_service_adopts_a_later_load(self, world: World) -> None:
+        async with world.replica() as replica:
+            await world.registry.deploy("doubler", 1)
+            await serves(replica, 1)
+            world.triton.kill_stub("doubler--v1")
+            await eventually(lambda: world.triton.loaded == {"doubler--v1-2"}, description="it is loaded again")
+            await serves(replica, 1)
+        world.triton.calls.clear()
+        async with world.replica() as replica:
+            await serves(replica, 1)
+            assert await replica.ask() == [[1, 3, 5, 7]]
+        assert ("load", "doubler--v1-2") not in world.triton.calls
+        assert world.triton.loaded == {"doubler--v1-2"}
 
     async def test_a_stub_that_no_reload_brings_back_costs_triton_a_restart(
         self, world: World, replica: Replica

@@ -47,8 +47,11 @@ class TestNames:
     @pytest.mark.parametrize(("name", "version"), [("m", 1), ("a--v2", 30), ("efficientnet-lite0", 7), ("0_.-", 1)])
     def test_names_can_be_read_back(self, name: str, version: int) -> None:
         assert parse_triton_name(triton_name(name, version)) == (name, version)
+        assert parse_triton_name(triton_name(name, version, load=12)) == (name, version)
 
-    @pytest.mark.parametrize("name", ["m", "m--v0", "m--v01", "m--vx", "../m--v1", "m--v1/x", "--v1"])
+    @pytest.mark.parametrize(
+        "name", ["m", "m--v0", "m--v01", "m--vx", "m--v1-0", "m--v1-", "../m--v1", "m--v1/x", "--v1"]
+    )
     def test_names_of_others_are_not_ours(self, name: str) -> None:
         assert parse_triton_name(name) is None
 

@@ -93,3 +93,21 @@ async def test_calls_that_still_wait_when_the_link_is_closed_are_cancelled() -> 
     with pytest.raises(asyncio.CancelledError):
         await waits
     assert calls.channel.closed
+
+
+async def test_a_call_that_was_given_up_keeps_its_turn_until_the_server_has_surely_cleared_it_away() -> None:
+    calls = _Calls(1)
+    given_up, patient = (calls.start(number) for number in range(2))
+    await calls.have_begun(0)
+    given_up.cancel()
+    given_up_s = time.monotonic()
+    await calls.have_begun(0, 1)
+    assert time.monotonic() - given_up_s >= 0.09
+    calls.end(1)
+    await patient
+    next_one = calls.start(2)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert calls.begun == [0, 1, 2], "one that was answered frees its turn at once"
+    calls.end(2)
+    await next_one

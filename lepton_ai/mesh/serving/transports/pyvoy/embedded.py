@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.mesh.serving.garbage import spare_long_lived_objects
 from lepton_ai.mesh.serving.malloc import keep_freed_memory
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
 from lepton_ai.mesh.serving.transports.pyvoy.call import Event, Receive, Send
@@ -119,7 +120,9 @@ async def _main(orders: Orders) -> int:
     """Run the service; returns the exit status. A LeptonError that ends it becomes one line, as in `run_process`."""
     module, _, function = orders.main.partition(":")
     try:
-        await getattr(importlib.import_module(module), function)()
+        main = getattr(importlib.import_module(module), function)
+        spare_long_lived_objects()  # only now are its modules there
+        await main()
     except LeptonError as error:
         logger.debug("the process ends", exc_info=error)
         sys.stderr.write(f"error: {error}\n")

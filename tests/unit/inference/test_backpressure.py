@@ -6,7 +6,8 @@ import asyncio
 
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import inference_pb2
-from services.inference.api.backpressure import Outbox, StreamRoom
+from services.inference.api.responses import join_answers
+from services.inference.backpressure import Outbox, StreamRoom
 
 
 async def test_room_is_given_in_turn_and_a_large_message_is_not_overtaken_for_ever() -> None:
@@ -47,8 +48,8 @@ async def test_who_gives_up_waiting_for_room_leaves_it_to_the_next() -> None:
     assert await patient == 2
 
 
-def answer(size_bytes: int) -> inference_pb2.PredictStreamResponse:
-    return inference_pb2.PredictStreamResponse(request_id="x" * size_bytes)
+def answer(size_bytes: int, text: str = "x") -> bytes:
+    return inference_pb2.PredictStreamResponse(request_id=text * size_bytes).SerializeToString()
 
 
 async def test_unread_answers_keep_further_messages_waiting_by_number_and_by_size() -> None:
@@ -73,3 +74,30 @@ async def test_the_last_answer_is_followed_by_none() -> None:
     outbox.end()
     assert await outbox.get() == answer(1)
     assert await outbox.get() is None
+
+
+def ids(message: bytes | None) -> list[str]:
+    assert message is not None
+    joined = inference_pb2.PredictStreamResponse.FromString(message)
+    assert not joined.request_id
+    return [each.request_id for each in joined.responses]
+
+
+async def test_answers_that_wait_for_a_client_that_takes_several_travel_together() -> None:
+    outbox = Outbox(max_messages=300, max_bytes=1 << 20)
+    outbox.join = join_answers
+    for number in range(300):
+        await outbox.place()
+        outbox.put(answer(1, str(number)))
+    assert ids(await outbox.get()) == [str(number) for number in range(300)]
+    await outbox.place()
+    outbox.put(answer(200, "alone"))
+    assert ids(await outbox.get()) == ["alone" * 200]
+
+
+async def test_joined_answers_stay_far_below_what_clients_take_in_one_message() -> None:
+    outbox = Outbox(max_messages=99, max_bytes=99 << 20)
+    outbox.join = join_answers
+    for size in (600_000, 600_000, 5_000_000, 1, 1):
+        outbox.put(answer(size))
+    assert [len(ids(await outbox.get())) for _ in range(4)] == [1, 1, 1, 2]
