@@ -26,7 +26,7 @@ from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
 
 SERVICE_NAME = "lepton.v1.InferenceService"
-OPEN_METHODS = ("Predict", "PredictStream", "DescribeModel", "GetCacheStatus")
+OPEN_METHODS = ("Predict", "PredictStream", "DescribeModel", "DescribePaths", "GetCacheStatus")
 """They change nothing; whatever else there is needs the token, where there is one."""
 _Context = grpc.aio.ServicerContext[Any, Any]
 
