@@ -20,6 +20,9 @@ _HTTP = f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpCon
 
 _MAX_HEADERS_KIB = 16
 """As grpc.aio's server has it."""
+_WINDOW_UPDATES_PER_DATA_FRAME = 1000
+"""Envoy's 10 are too few: a frame holds hundreds of small answers of a stream, and gRPC's client sends an update for
+every few of them that it has read. Over the bound Envoy resets the connection."""
 _STREAM_WINDOW_BYTES = 1 << 20
 _CONNECTION_WINDOW_BYTES = 16 << 20
 """What a client may send before it is read: on one call, and on all calls of a connection together."""
@@ -158,6 +161,7 @@ def _http(settings: PublicSettings, module: str, gone_pipe: int) -> Config:
         "http2_protocol_options": {
             "max_concurrent_streams": settings.max_concurrent_streams,
             "initial_stream_window_size": _STREAM_WINDOW_BYTES,
+            "max_inbound_window_update_frames_per_data_frame_sent": _WINDOW_UPDATES_PER_DATA_FRAME,
             "initial_connection_window_size": _CONNECTION_WINDOW_BYTES,
             "connection_keepalive": {"interval": f"{_PING_INTERVAL_S}s", "timeout": f"{_PING_TIMEOUT_S}s"},
         },
