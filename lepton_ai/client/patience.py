@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from lepton_ai.client.batches import CALLS_AT_ONCE, all_failed, join, refused_rows, with_later
-from lepton_ai.errors import InvalidInput
+from lepton_ai.errors import InvalidInput, ResourceExhausted
 from lepton_ai.prediction import Answer
 from lepton_ai.v1 import common_pb2
 
@@ -33,10 +33,16 @@ async def predict_parts(parts: Sequence[Items], predict: PredictItems, end_s: fl
 
 
 async def predict_patiently(items: Items, predict: PredictItems, end_s: float) -> Answer:
-    """One part: rows that a replica has no room for are sent again when it says, while there is time, and an example
-    that happens to be alone in its call has its own error."""
+    """One part: what a replica has no room for, the whole call or some of its rows, is sent again when it says, while
+    there is time, and an example that happens to be alone in its call has its own error."""
     try:
         answer = await predict(items)
+    except ResourceExhausted as error:
+        pause_s = error.retry_after_s
+        if pause_s is None or time.monotonic() + pause_s >= end_s:
+            raise
+        await asyncio.sleep(pause_s)
+        return await predict_patiently(items, predict, end_s)
     except InvalidInput as error:
         if len(items) > 1:
             raise

@@ -18,6 +18,9 @@ _BULK_SHARE = 0.5
 """Bulk calls may fill this part; the rest is kept for live ones."""
 _TENANT_SHARE = 0.5
 """So may any tenant that says who it is; the others find room."""
+_CALL_SHARE = 0.25
+"""What a single call counts at most: a large one takes turns with the others in the queue, and must not keep them
+out."""
 _MIN_RETRY_S = 0.05
 
 
@@ -62,6 +65,7 @@ class Admission:
         if call.from_stream:
             yield
             return
+        rows = min(rows, max(1, int(self.limit_rows(latency) * _CALL_SHARE)))
         if self.rows:
             self._check(rows, size_bytes, call, latency)
         self.rows += rows

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
@@ -117,9 +117,11 @@ class Batcher:
         deadline: float,
         priority: Priority = Priority.LIVE,
         context: Context | None = None,
-        tenant: str = "",
+        flow: Hashable = None,
     ) -> Answer:
         """The outputs of these rows, at most `max_batch_size` of them. Cancel the wait at the deadline, or before.
+
+        `flow`: on whose behalf they wait; rows of several flows take turns.
 
         Raises DeadlineExceeded when the deadline (monotonic seconds) passed in the queue or is too near for any answer,
         and what Triton says about the batch.
@@ -134,7 +136,7 @@ class Batcher:
             context=context,
             enqueued_at=time.monotonic(),
             enqueued_ns=time.time_ns() if context is not None else 0,
-            tenant=tenant,
+            flow=flow,
         )
         self._queue.add(member)
         self._schedule()

@@ -1,11 +1,11 @@
-"""The bounded queue in front of a model: live rows before bulk ones, and tenants in turn, each by its rows."""
+"""The queue in front of a model: live rows before bulk ones, and tenants and calls in turn, each by its rows."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -31,10 +31,10 @@ class Member:
     """Wall clock, for spans; 0 when there is no trace."""
     layout: LayoutKey = field(init=False)
     size_bytes: int = field(init=False)
-    tenant: str = ""
-    """Whose rows these are: tenants share the model fairly."""
-    turn: float = field(init=False, default=0.0)
-    """When they are to go, on the queue's own clock, which counts rows."""
+    flow: Hashable = None
+    """On whose behalf they wait: flows share the model fairly."""
+    waits: bool = field(init=False, default=False)
+    """Whether it is in the queue."""
     alone: bool = False
     """Must not share a batch: a batch it was in has failed."""
 
@@ -52,68 +52,72 @@ class Bound(Enum):
     """Its member must not share a batch."""
 
 
-# A dict used as an ordered set: first in, first out, and O(1) removal from the middle when a caller gives up.
-Lane = dict[Member, None]
+class FairQueue:
+    """Members of one priority, whose flows take turns by rows.
 
-
-class FairLanes:
-    """Members of one priority. Each tenant has its lane for every layout, and tenants take turns by rows.
-
-    Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM '96): a member's turn is the later of the queue's clock and
-    the end of its tenant's last turn, which is its rows later. So a tenant that sends little waits for nobody's
-    backlog, and among those who send much each gets the same number of rows. With one tenant: first in, first out.
+    A flow is what waits on behalf of one tenant, or of one call whose tenant is not known. Start-time fair queueing
+    (Goyal, Vin and Cheng, SIGCOMM '96): a member's turn is the later of the queue's clock and the end of its flow's
+    last turn, which is its rows later. So who sends little waits for nobody's backlog, and those who send much get the
+    same number of rows each. Members with the same turn go in the order in which they came.
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[LayoutKey, dict[str, Lane]] = {}
-        self._ends: dict[str, float] = {}
+        self._heaps: dict[LayoutKey, list[tuple[float, int, Member]]] = {}
+        self._ends: dict[Hashable, float] = {}
+        self._members: Counter[Hashable] = Counter()
         self._clock = 0.0
-
-    def __bool__(self) -> bool:
-        return bool(self._lanes)
+        self._number = 0
 
     def add(self, member: Member) -> None:
-        """Queue a member at the end of its tenant's lane."""
-        member.turn = max(self._clock, self._ends.get(member.tenant, 0.0))
-        self._ends[member.tenant] = member.turn + member.rows.count
-        self._lanes.setdefault(member.layout, {}).setdefault(member.tenant, {})[member] = None
+        """Queue a member behind those of its flow."""
+        turn = max(self._clock, self._ends.get(member.flow, 0.0))
+        self._ends[member.flow] = turn + member.rows.count
+        self._members[member.flow] += 1
+        self._number += 1
+        heapq.heappush(self._heaps.setdefault(member.layout, []), (turn, self._number, member))
 
-    def remove(self, member: Member) -> bool:
-        """Take a member out; False when it is not here."""
-        lanes = self._lanes.get(member.layout, {})
-        lane = lanes.get(member.tenant, {})
-        if member not in lane:
-            return False
-        del lane[member]
-        if not lane:
-            del lanes[member.tenant]
-        if not lanes:
-            del self._lanes[member.layout]
-        if not self._lanes:
+    def leave(self, member: Member) -> None:
+        """A member waits no more; its place in the heap is given up when its turn comes."""
+        flow = member.flow
+        self._members[flow] -= 1
+        if not self._members[flow]:
+            del self._members[flow]
+            if self._ends[flow] <= self._clock:
+                del self._ends[flow]
+        if not self._members:
+            self._heaps.clear()
             self._ends.clear()
             self._clock = 0.0
-        return True
 
-    def taken(self, member: Member) -> None:
-        """The clock goes on to the turn of a member that leaves for its batch."""
-        self._clock = max(self._clock, member.turn)
+    def first(self) -> tuple[float, int, Member] | None:
+        """Whose turn it is over all layouts; None when nobody waits."""
+        heads = [self._head(layout) for layout in tuple(self._heaps)]
+        return min((head for head in heads if head is not None), default=None)
 
-    def first(self) -> Member | None:
-        """Whose turn it is; None when nobody waits."""
-        heads = (next(iter(lane)) for lanes in self._lanes.values() for lane in lanes.values())
-        return min(heads, key=_turn, default=None)
+    def head(self, layout: LayoutKey) -> Member | None:
+        """Whose turn it is among the members of a layout."""
+        head = self._head(layout)
+        return None if head is None else head[2]
 
-    def in_turn(self, layout: LayoutKey) -> Iterator[Member]:
-        """All members of a layout, by their turns."""
-        lanes = list(self._lanes.get(layout, {}).values())
-        return iter(lanes[0]) if len(lanes) == 1 else heapq.merge(*lanes, key=_turn)
+    def take(self, member: Member) -> None:
+        """The member that is at the head of its layout leaves; the clock goes on to its turn."""
+        turn, _, _ = heapq.heappop(self._heaps[member.layout])
+        self._clock = max(self._clock, turn)
 
     def drain(self) -> list[Member]:
-        """Everyone; the lanes are empty afterwards."""
-        members = [member for lanes in self._lanes.values() for lane in lanes.values() for member in lane]
-        for member in members:
-            self.remove(member)
-        return members
+        """Everyone who waits."""
+        return [member for heap in self._heaps.values() for _, _, member in sorted(heap) if member.waits]
+
+    def _head(self, layout: LayoutKey) -> tuple[float, int, Member] | None:
+        heap = self._heaps.get(layout)
+        if heap is None:
+            return None
+        while heap and not heap[0][2].waits:
+            heapq.heappop(heap)
+        if not heap:
+            del self._heaps[layout]
+            return None
+        return heap[0]
 
 
 class RowQueue:
@@ -122,12 +126,14 @@ class RowQueue:
     def __init__(self) -> None:
         self.rows = 0
         self.size_bytes = 0
-        self._priorities = tuple(FairLanes() for _ in Priority)
+        self._priorities = tuple(FairQueue() for _ in Priority)
         self._retries: deque[Member] = deque()
 
     def add(self, member: Member) -> None:
         """Queue a member behind those whose turn comes before; one that must be alone goes before everything."""
-        self._count(member, 1)
+        member.waits = True
+        self.rows += member.rows.count
+        self.size_bytes += member.size_bytes
         if member.alone:
             self._retries.append(member)
         else:
@@ -135,60 +141,54 @@ class RowQueue:
 
     def remove(self, member: Member) -> bool:
         """Take out a member whose caller gave up; False when it is not in the queue (any more)."""
-        if not self._priorities[member.priority].remove(member):
-            if member not in self._retries:
-                return False
+        if not member.waits:
+            return False
+        member.waits = False
+        self.rows -= member.rows.count
+        self.size_bytes -= member.size_bytes
+        if member.alone:
             self._retries.remove(member)
-        self._count(member, -1)
+        else:
+            self._priorities[member.priority].leave(member)
         return True
 
     def peek(self) -> Member | None:
         """The member that the next batch begins with; None when nobody waits."""
-        return self._retries[0] if self._retries else next(self._candidates(), None)
+        if self._retries:
+            return self._retries[0]
+        first = self._priorities[Priority.LIVE].first() or self._priorities[Priority.BULK].first()
+        return None if first is None else first[2]
 
     def take(self, max_rows: int, allowance: Callable[[Member], float]) -> tuple[list[Member], Bound | None]:
-        """The next batch: the member whose turn it is and the next ones of its layout, at most `max_rows` rows.
+        """The next batch: the member whose turn it is and the next ones of its layout, at most `max_rows` rows, live
+        ones before bulk ones.
 
         `allowance` says how large a batch a member's deadline bears; the batch grows only as far as all its members
         allow. The first member is always taken. Empty when nobody waits. Also tells what kept it from growing, if
         anything did.
         """
-        if self._retries:
-            member = self._retries.popleft()
-            self._count(member, -1)
-            return [member], Bound.ALONE
+        first = self.peek()
+        if first is None:
+            return [], None
+        if first.alone:
+            self.remove(first)
+            return [first], Bound.ALONE
         batch: list[Member] = []
-        limit, rows, bound = float(max_rows), 0, None
-        for member in self._candidates():
-            limit = min(limit, allowance(member))
-            if batch and rows + member.rows.count > limit:
-                bound = Bound.DEADLINE if limit < max_rows else Bound.ROWS
-                break
-            batch.append(member)
-            rows += member.rows.count
-        for member in batch:
-            self._priorities[member.priority].taken(member)
-            self.remove(member)
-        return batch, Bound.ROWS if rows >= max_rows else bound
+        limit, rows = float(max_rows), 0
+        for queue in self._priorities:
+            while (member := queue.head(first.layout)) is not None:
+                limit = min(limit, allowance(member))
+                if batch and rows + member.rows.count > limit:
+                    return batch, Bound.DEADLINE if limit < max_rows and rows < max_rows else Bound.ROWS
+                queue.take(member)
+                self.remove(member)
+                batch.append(member)
+                rows += member.rows.count
+        return batch, Bound.ROWS if rows >= max_rows else None
 
     def drain(self) -> list[Member]:
         """Everyone who waits; the queue is empty afterwards."""
-        members = [*self._retries, *(member for lanes in self._priorities for member in lanes.drain())]
-        self._retries.clear()
-        self.rows = self.size_bytes = 0
+        members = [*self._retries, *(member for queue in self._priorities for member in queue.drain())]
+        for member in members:
+            self.remove(member)
         return members
-
-    def _count(self, member: Member, sign: int) -> None:
-        self.rows += sign * member.rows.count
-        self.size_bytes += sign * member.size_bytes
-
-    def _candidates(self) -> Iterator[Member]:
-        """Live members in turn, then bulk ones of the same layout; bulk ones alone when nobody live waits."""
-        first = self._priorities[Priority.LIVE].first() or self._priorities[Priority.BULK].first()
-        if first is not None:
-            for lanes in self._priorities:
-                yield from lanes.in_turn(first.layout)
-
-
-def _turn(member: Member) -> float:
-    return member.turn

@@ -68,7 +68,11 @@ class ModelRuntime:
 
     async def _submit(self, rows: Rows, call: Call) -> Answer:
         return await self.batcher.submit(
-            rows, deadline=call.deadline, priority=call.priority, context=call.recorded_context, tenant=call.tenant
+            rows,
+            deadline=call.deadline,
+            priority=call.priority,
+            context=call.recorded_context,
+            flow=call.tenant or id(call),
         )
 
     def _chunks(self, rows: Rows) -> list[Rows]:

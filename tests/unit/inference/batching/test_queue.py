@@ -17,9 +17,9 @@ from tests.unit.inference.parts import rows_of
 pytestmark = pytest.mark.asyncio
 
 
-def member(tenant: str = "", *, rows: int = 1, priority: Priority = Priority.LIVE) -> Member:
+def member(flow: str = "", *, rows: int = 1, priority: Priority = Priority.LIVE) -> Member:
     future = asyncio.get_running_loop().create_future()
-    return Member(rows_of(*range(rows)), 1e9, priority, future, None, 0.0, 0, tenant=tenant)
+    return Member(rows_of(*range(rows)), 1e9, priority, future, None, 0.0, 0, flow=flow)
 
 
 def batches(queue: RowQueue, max_rows: int) -> Iterator[list[Member]]:
@@ -28,12 +28,33 @@ def batches(queue: RowQueue, max_rows: int) -> Iterator[list[Member]]:
         yield batch
 
 
-async def test_one_tenant_is_served_in_the_order_in_which_it_came() -> None:
+async def test_one_flow_is_served_in_the_order_in_which_it_came() -> None:
     queue = RowQueue()
     members = [member() for _ in range(10)]
     for each in members:
         queue.add(each)
     assert [each for batch in batches(queue, 3) for each in batch] == members
+
+
+async def test_calls_of_one_row_each_go_in_the_order_in_which_they_came() -> None:
+    queue = RowQueue()
+    members = [member(f"call {number}") for number in range(20)]
+    for each in members:
+        queue.add(each)
+    first, _ = queue.take(5, lambda _: 5.0)
+    queue.add(later := member("later"))
+    assert first + [each for batch in batches(queue, 3) for each in batch] == [*members, later]
+
+
+async def test_who_has_given_up_is_passed_over() -> None:
+    queue = RowQueue()
+    members = [member("a"), member("b"), member("a")]
+    for each in members:
+        queue.add(each)
+    assert queue.remove(members[0])
+    assert not queue.remove(members[0])
+    assert queue.take(5, lambda _: 5.0)[0] == members[1:]
+    assert queue.peek() is None
 
 
 async def test_who_sends_little_does_not_wait_for_the_backlog_of_who_sends_much() -> None:
@@ -54,7 +75,7 @@ async def test_a_long_silence_earns_nothing() -> None:
     for _ in range(20):
         queue.add(member("silent"))
     (first, _), (second, _) = (queue.take(10, lambda _: 10.0) for _ in range(2))
-    assert Counter(each.tenant for each in first + second) == {"busy": 10, "silent": 10}
+    assert Counter(each.flow for each in first + second) == {"busy": 10, "silent": 10}
 
 
 async def test_live_members_go_before_bulk_ones_of_whichever_tenant() -> None:
@@ -76,8 +97,8 @@ async def test_tenants_who_all_wait_get_the_same_number_of_rows(sent: list[tuple
     names, served = set(waiting), Counter[str]()
     for batch in batches(queue, max_rows):
         for each in batch:
-            served[each.tenant] += each.rows.count
-            waiting[each.tenant] -= 1
+            served[str(each.flow)] += each.rows.count
+            waiting[str(each.flow)] -= 1
         if all(waiting[name] for name in names):
             assert max(served[name] for name in names) - min(served[name] for name in names) <= 2 * 4 + max_rows
     assert sum(served.values()) == total
