@@ -36,13 +36,7 @@ async def predict_patiently(items: Items, predict: PredictItems, end_s: float) -
     """One part: what a replica has no room for, the whole call or some of its rows, is sent again when it says, while
     there is time, and an example that happens to be alone in its call has its own error."""
     try:
-        answer = await predict(items)
-    except ResourceExhausted as error:
-        pause_s = error.retry_after_s
-        if pause_s is None or time.monotonic() + pause_s >= end_s:
-            raise
-        await asyncio.sleep(pause_s)
-        return await predict_patiently(items, predict, end_s)
+        answer = await _predict_when_there_is_room(items, predict, end_s)
     except InvalidInput as error:
         if len(items) > 1:
             raise
@@ -54,3 +48,14 @@ async def predict_patiently(items: Items, predict: PredictItems, end_s: float) -
     await asyncio.sleep(pause_s)
     again = [items[row] for row in refused]
     return with_later(answer, refused, await predict_patiently(again, predict, end_s))
+
+
+async def _predict_when_there_is_room(items: Items, predict: PredictItems, end_s: float) -> Answer:
+    while True:
+        try:
+            return await predict(items)
+        except ResourceExhausted as error:
+            pause_s = error.retry_after_s
+            if pause_s is None or time.monotonic() + pause_s >= end_s:
+                raise
+        await asyncio.sleep(pause_s)
