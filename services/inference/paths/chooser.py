@@ -14,9 +14,10 @@ _WINDOW = 9
 """Measurements of a path that count."""
 _ALONE_TRIALS = 3
 _LOAD_TRIALS = 2
-_TRIAL_INTERVAL = 50
-"""Every so many items, or turns, one goes to the path that seemed slower; the less often the slower it is, so that
-measuring costs 2 % at most."""
+_LEAST_TRIAL_INTERVAL = 4
+_MOST_REGRET = 0.02
+"""The path that seemed slower is tried every so many items, or turns: the less often the slower it is, so that measuring
+costs this share at most, and paths that are close to one another are told apart by many measurements."""
 _CLEARLY_SLOWER = 2.0
 """A path that is so many times slower at first is not asked a second time for some time."""
 _TURN_ITEMS = 24
@@ -69,7 +70,7 @@ class PathChooser:
         self._paths = tuple(paths)
         self.records: Mapping[Path, Record] = {path: Record() for path in self._paths}
         self._in_progress = 0
-        self._until_alone_trial = self._until_load_trial = _TRIAL_INTERVAL
+        self._until_alone_trial = self._until_load_trial = _LEAST_TRIAL_INTERVAL
         self._trials = 0
         self._turn = 0
         self._turn_path = self._paths[0]
@@ -122,7 +123,7 @@ class PathChooser:
             return best, Reason.ALONE
         other = self._other(best)
         ratio = _or_first(self.records[other].alone_median_s) / _or_first(self.records[best].alone_median_s)
-        self._until_alone_trial = math.ceil(_TRIAL_INTERVAL * max(1.0, ratio - 1))
+        self._until_alone_trial = _interval(ratio - 1)
         return other, Reason.TRIAL
 
     def _next_turn(self, now_s: float) -> None:
@@ -145,7 +146,7 @@ class PathChooser:
         other = self._other(best)
         items = _TURN_ITEMS + self._in_progress  # those that set out in a turn arrive in it or later
         costs_s = items * (_or_first(self.records[other].load_median_s) - best_s)
-        self._until_load_trial = math.ceil(_TRIAL_INTERVAL * max(1.0, costs_s / max(_TURN_S, _TURN_ITEMS * best_s)))
+        self._until_load_trial = _interval(costs_s / max(_TURN_S, _TURN_ITEMS * best_s))
         return other, Reason.TRIAL
 
     def _other(self, best: Path) -> Path:
@@ -153,6 +154,11 @@ class PathChooser:
         others = [path for path in self._paths if path is not best]
         self._trials += 1
         return others[self._trials % len(others)]
+
+
+def _interval(cost: float) -> int:
+    """How many items, or turns, until the next trial, which costs `cost` of one."""
+    return max(_LEAST_TRIAL_INTERVAL, math.ceil(cost / _MOST_REGRET))
 
 
 def _or_first(median_s: float | None) -> float:
