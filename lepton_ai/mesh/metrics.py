@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from lepton_ai.errors import FailedPrecondition
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_RECENT_WEIGHT = 0.1
 
 
 class Metrics:
@@ -30,6 +31,7 @@ class Metrics:
         )
         self._children: dict[tuple[str, grpc.StatusCode], Histogram] = {}
         self._in_flight = 0
+        self._recent_s = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         Gauge(
@@ -41,6 +43,11 @@ class Metrics:
     def in_flight(self) -> int:
         """RPCs that are being worked on."""
         return self._in_flight
+
+    @property
+    def recent_s(self) -> float:
+        """The recent latency of the RPCs that are timed: an exponential mean over the last ten or so."""
+        return self._recent_s
 
     async def until_idle(self) -> None:
         """Wait until no RPC is being worked on, not even by a handler whose caller has gone."""
@@ -58,6 +65,7 @@ class Metrics:
             self._idle.set()
         if seconds is None:
             return
+        self._recent_s += _RECENT_WEIGHT * (seconds - self._recent_s)
         child = self._children.get((method, code))
         if child is None:  # labels() formats and locks; methods × codes are few
             child = self._children[method, code] = self._rpc_seconds.labels(method, code.name)
