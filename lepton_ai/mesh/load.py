@@ -24,7 +24,7 @@ class Load:
     """How many calls it takes at once."""
 
     def __str__(self) -> str:
-        return f"{self.in_flight},{self.latency_s * 1000:.1f},{self.limit}"
+        return f"{self.in_flight},{self.latency_s * 1000:.3f},{self.limit}"
 
     @classmethod
     def parse(cls, text: str) -> Self | None:

@@ -14,35 +14,40 @@ Notes = tuple[tuple[str, str], ...]
 OnLoad = Callable[[Load], None]
 
 
-def plain(channel: grpc.aio.Channel) -> grpc.aio.Channel:
-    """The channel itself, without notes: for what outlives one call, such as a stream that many calls share."""
-    return plain(channel.channel) if isinstance(channel, NotedChannel) else channel
-
-
 class NotedChannel(grpc.aio.Channel):
     """Calls go out on `channel` with these notes in their metadata. With `on_load`, what a server says about its load
-    at the end of a unary call is told."""
+    at the end of a unary call is told.
+
+    It equals the channel itself, and bidirectional streams carry no notes: they are shared by many calls and kept by
+    channel.
+    """
 
     def __init__(self, channel: grpc.aio.Channel, notes: Notes, on_load: OnLoad | None = None) -> None:
-        self.channel = channel
+        self._channel = channel
         self._notes = notes if on_load is None else (*notes, (LOAD_KEY, "?"))
         self._on_load = on_load
 
     def unary_unary(self, *method: Any, **options: Any) -> Any:
         """See grpc.aio.Channel."""
-        return self._noted(self.channel.unary_unary(*method, **options), self._on_load)
+        return self._noted(self._channel.unary_unary(*method, **options), self._on_load)
 
     def unary_stream(self, *method: Any, **options: Any) -> Any:
         """See grpc.aio.Channel."""
-        return self._noted(self.channel.unary_stream(*method, **options), None)
+        return self._noted(self._channel.unary_stream(*method, **options), None)
 
     def stream_unary(self, *method: Any, **options: Any) -> Any:
         """See grpc.aio.Channel."""
-        return self._noted(self.channel.stream_unary(*method, **options), None)
+        return self._noted(self._channel.stream_unary(*method, **options), None)
 
     def stream_stream(self, *method: Any, **options: Any) -> Any:
         """See grpc.aio.Channel."""
-        return self._noted(self.channel.stream_stream(*method, **options), None)
+        return self._channel.stream_stream(*method, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return self._channel == (other._channel if isinstance(other, NotedChannel) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._channel)
 
     def _noted(self, method: Callable[..., Any], on_load: OnLoad | None) -> Callable[..., Any]:
         def call(*request: Any, metadata: Any = None, **options: Any) -> Any:
@@ -55,19 +60,19 @@ class NotedChannel(grpc.aio.Channel):
 
     async def close(self, grace: float | None = None) -> None:
         """See grpc.aio.Channel."""
-        await self.channel.close(grace)
+        await self._channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """See grpc.aio.Channel."""
-        return self.channel.get_state(try_to_connect)
+        return self._channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
         """See grpc.aio.Channel."""
-        await self.channel.wait_for_state_change(last_observed_state)
+        await self._channel.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
         """See grpc.aio.Channel."""
-        await self.channel.channel_ready()
+        await self._channel.channel_ready()
 
     async def __aenter__(self) -> NotedChannel:
         return self
