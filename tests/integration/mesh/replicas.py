@@ -52,6 +52,8 @@ class Replica(grpc.GenericRpcHandler):
         try:
             return await self.answer(request)
         except LeptonError as error:
+            if self._interceptors:
+                raise  # for the layers
             await abort(context, error)
         finally:
             self.under_way -= 1

@@ -335,24 +335,23 @@ def test_who_answers_others_is_only_slow_when_it_is_overtaken() -> None:
 def test_a_pool_has_too_much_to_do_while_more_than_a_tenth_refuses() -> None:
     addresses = tuple(f"r{number}" for number in range(20))
     balancer, clock = _balancer(*addresses)
-    for number in range(2):
-        _call(balancer, clock, Outcome.REFUSED, exclude=tuple({*addresses} - {f"r{number}"}))
-    assert not balancer.overloaded
-    _call(balancer, clock, Outcome.REFUSED, exclude=tuple({*addresses} - {"r2"}))
-    assert balancer.overloaded
-    assert not balancer.has_room(addresses[3:])
+    overloaded = []
+    for address in addresses[:3]:
+        _call(balancer, clock, Outcome.REFUSED, exclude=tuple({*addresses} - {address}))
+        overloaded.append(balancer.overloaded)
+    had_room = balancer.has_room(addresses[3:])
     clock.now_s += 1.01
-    assert not balancer.overloaded
-    assert balancer.has_room(addresses[3:])
+    assert (overloaded, had_room) == ([False, False, True], False)
+    assert (balancer.overloaded, balancer.has_room(addresses[3:])) == (False, True)
 
 
 def test_replicas_that_report_to_be_nearly_full_count_as_too_busy() -> None:
     balancer, _ = _balancer("a", "b")
-    balancer.report("a", Load(in_flight=79, latency_s=0.1, limit=100))
-    assert not balancer.overloaded
-    balancer.report("a", Load(in_flight=80, latency_s=0.1, limit=100))
-    balancer.report("gone", Load(in_flight=80, latency_s=0.1, limit=100))
-    assert balancer.overloaded
+    overloaded = []
+    for address, in_flight in (("gone", 80), ("a", 79), ("a", 80)):
+        balancer.report(address, Load(in_flight, latency_s=0.1, limit=100))
+        overloaded.append(balancer.overloaded)
+    assert overloaded == [False, False, True]
     assert not balancer.has_room(("b",))
     assert balancer.has_room(("a",))
 
