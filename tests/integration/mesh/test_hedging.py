@@ -23,6 +23,7 @@ from lepton_ai.testing import captured_spans, eventually
 from tests.integration.mesh.replicas import Replica, failing, running_replicas, say, slow
 
 LIMIT = 100
+USUAL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Fleet:
 
 @contextlib.asynccontextmanager
 async def _fleet(count: int = 2, *, hedging: bool = True, tracing: Tracing | None = None) -> AsyncIterator[Fleet]:
-    """Replicas that have answered 60 calls, so that it is known how long those take."""
+    """Replicas of which it is known that 95 % of their answers take at most USUAL_S."""
     metrics = Metrics("echo")
     layers = [metrics_layer(metrics), map_errors, notes_layer(metrics, limit=LIMIT)]
     interceptors: list[grpc.aio.ClientInterceptor] = []
@@ -52,8 +53,10 @@ async def _fleet(count: int = 2, *, hedging: bool = True, tracing: Tracing | Non
         await pool.start()
         fleet = Fleet(replicas, pool)
         try:
-            for _ in range(60):
-                await fleet.say()
+            if pool._hedging is not None:
+                for _ in range(60):
+                    pool._hedging.of("say").observe(USUAL_S)
+                    pool._hedging.budget.deposit()
             yield fleet
         finally:
             await pool.close()
@@ -81,7 +84,7 @@ async def test_a_call_that_takes_long_is_answered_by_another_replica_and_cancell
         _hang(fleet)
         assert await fleet.say() == b"hello"
         assert fleet.calls == before + 2
-        assert [note for replica in fleet.replicas for note in replica.notes].count("hedge") >= 1
+        assert [note for replica in fleet.replicas for note in replica.notes]== ["hedge"]
         await eventually(
             lambda: all(replica.under_way == 0 for replica in fleet.replicas), description="the loser is cancelled"
         )
@@ -130,18 +133,17 @@ async def test_while_the_pool_has_too_much_to_do_no_call_is_made_twice() -> None
 async def test_at_most_a_twentieth_of_the_calls_is_made_twice() -> None:
     async with _fleet(3) as fleet:
         for replica in fleet.replicas:
-            replica.answer = slow(0.02)
+            replica.answer = slow(2 * USUAL_S)
         before = fleet.calls
         for _ in range(20):
             await asyncio.gather(*(fleet.say() for _ in range(20)))
         hedges = fleet.calls - before - 400
-        assert 5 <= hedges <= 0.05 * 460
+        assert 1 <= hedges <= 0.05 * 460
 
 
 async def test_spans_say_that_a_call_is_a_hedge() -> None:
     with captured_spans() as captured:
         async with _fleet(tracing=captured.tracing) as fleet:
-            captured.clear()
             _hang(fleet)
             await fleet.say()
             spans = await captured.wait_for("test.Echo/Say", count=4)
@@ -153,6 +155,7 @@ async def test_spans_say_that_a_call_is_a_hedge() -> None:
 async def test_a_server_tells_its_load_to_who_asks_and_to_nobody_else() -> None:
     async with _fleet(1) as fleet, grpc.aio.insecure_channel(fleet.replicas[0].address) as channel:
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/test.Echo/Say")
+        await method(b"")
         asked = method(b"", metadata=((LOAD_KEY, "?"),))
         load = Load.parse(str(dict(await asked.trailing_metadata() or ())[LOAD_KEY]))
         assert load is not None
