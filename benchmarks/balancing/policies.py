@@ -85,7 +85,7 @@ class HotCold(Reported):
 
 
 class ProbedHotCold(HotCold):
-    """The same with what the replicas would say at this moment: a bound for any probing, whose calls are not counted."""
+    """The same with what the replicas would say at this moment: a bound for probing; the probes cost nothing here."""
 
     def __init__(self, replicas: dict[str, Replica], *, clock: Clock, uniform: Clock) -> None:
         super().__init__(clock=clock, uniform=uniform)
@@ -112,7 +112,7 @@ def _blind(balancer: type[Balancer]) -> Policy:
 
 
 POLICIES: dict[str, Policy] = {
-    "Lepton: best of three, peak EWMA": _blind(Balancer),
+    "Lepton: best of two or three, peak EWMA": _blind(Balancer),
     "best of two, peak EWMA (before)": _blind(TwoChoices),
     "hot-cold, loads on answers": _blind(HotCold),
     "best of two, loads on answers": _blind(TwoByReport),

@@ -1,9 +1,9 @@
 """A discrete-event simulation of replicas, clients that balance over them, and antagonists that slow some down.
 
-The clients run the real Balancer (or a rival of it) and the real RetryBudget on the simulation's clock. A replica serves
-two calls at a time, first come first served, and refuses a call when 64 wait; service times are log-normal with a mean
-of 20 ms. A call is worth a second: then its caller leaves, and a replica drops it when its turn comes. A refused call is
-tried at up to two other replicas, within the budget. Every answer and refusal carries the replica's load.
+The clients run the real Balancer (or a rival of it) and the real RetryBudget on the simulation's clock. A replica
+serves two calls at a time, first come first served, and refuses a call when 64 wait; service times are log-normal with
+a mean of 20 ms. A call is worth a second: then its caller leaves, and a replica drops it when its turn comes. A refused
+call is tried at up to two other replicas, within the budget. Every answer and refusal carries the replica's load.
 """
 
 from __future__ import annotations

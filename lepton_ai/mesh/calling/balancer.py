@@ -1,12 +1,12 @@
-"""Which replica gets the next call: the best of three by peak-EWMA latency × load, with ejection of the broken.
+"""Which replica gets the next call: the best of two or three by peak-EWMA latency × load, with ejection of the broken.
 
 Pure: no I/O, no tasks, the clock and the dice are passed in. Used from one event loop.
 
 Sources: Finagle's and Linkerd's peak EWMA, Linkerd's charge for failures (without it a replica that fails fast looks
 fast and draws all the traffic), its failure accrual with probation, and Envoy's bound on how many may be ejected.
 Measured by `python -m benchmarks balancing` (docs/balancing.md): three choices have a shorter tail than two as long as
-a client has calls enough to know its replicas; more than three make many clients run after the same one; the loads that
-replicas report on their answers are too old to choose by, so they only tell when the pool has too much to do.
+what is known of the third is fresh, else many clients run after the same replica; the loads that replicas report on
+their answers are too old to choose by, so they only tell when the pool has too much to do.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ _NEWCOMER_FACTOR = 3.0
 """A newcomer counts as this much slower than the others until it has answered once: it is tried soon, but with one call
 rather than with all."""
 _TYPICAL_WEIGHT = 0.1
+_FRESH = 5.0
+"""A third choice counts when it has answered within so many typical latencies: a client that has few calls for many
+replicas does better with two."""
 _LEAST_COST_S = 1e-4
 
 
@@ -220,7 +223,7 @@ class Balancer:
         return self._start(self._choose(candidates, now), now)
 
     def _choose(self, candidates: list[_Replica], now: float) -> _Replica:
-        """The least loaded of three different ones, or of all that there are."""
+        """The less loaded of two different ones, or a third one that has answered just now and is better still."""
         count = len(candidates)
         if count == 1:
             return candidates[0]
@@ -233,13 +236,14 @@ class Balancer:
         least, load = best.load(now, newcomer_cost_s), other.load(now, newcomer_cost_s)
         if load < least:
             best, least = other, load
-        if count > 2:
+        if count > 2 and self._typical_s is not None:
             low, high = (first, second) if first < second else (second, first)
-            third = int(uniform() * (count - 2))
-            third += third >= low
-            third += third >= high
-            if candidates[third].load(now, newcomer_cost_s) < least:
-                return candidates[third]
+            draw = int(uniform() * (count - 2))
+            draw += draw >= low
+            draw += draw >= high
+            third = candidates[draw]
+            if third.answered_s >= now - _FRESH * self._typical_s and third.load(now, newcomer_cost_s) < least:
+                return third
         return best
 
     def _start(self, replica: _Replica, now: float) -> Ticket:
