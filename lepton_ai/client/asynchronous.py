@@ -381,7 +381,8 @@ class AsyncClient(DataPlane):
         def predict(channel: grpc.aio.Channel, left_s: float) -> Awaitable[Answer]:
             return carry(channel, request, left_s)
 
-        return await self._connections.call("inference", predict, timeout_s, hedge=kind_of(request))
+        hedge = None if streamed else kind_of(request)
+        return await self._connections.call("inference", predict, timeout_s, hedge=hedge)
 
     async def _registry(
         self,

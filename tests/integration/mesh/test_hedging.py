@@ -84,7 +84,7 @@ async def test_a_call_that_takes_long_is_answered_by_another_replica_and_cancell
         _hang(fleet)
         assert await fleet.say() == b"hello"
         assert fleet.calls == before + 2
-        assert [note for replica in fleet.replicas for note in replica.notes]== ["hedge"]
+        assert [note for replica in fleet.replicas for note in replica.notes] == ["hedge"]
         await eventually(
             lambda: all(replica.under_way == 0 for replica in fleet.replicas), description="the loser is cancelled"
         )
