@@ -147,8 +147,9 @@ def test_over_several_hops_retries_do_not_multiply(
         clock.now_s += 1 / per_second
         client.call(repeat=False)
     reserve = 3 + 0.3 * calls / per_second
+    chance = calls**0.5  # a hop hears of its callers' repeats as they come, and may have spent its share by then
     for depth, hop in enumerate(hops[1:], start=1):
-        assert hop.calls <= 1.2 * calls + depth * reserve
+        assert hop.calls <= 1.2 * calls + depth * reserve + chance
 
 
 def later_s(seconds: float) -> float:
