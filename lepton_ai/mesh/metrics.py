@@ -7,7 +7,7 @@ import threading
 from wsgiref.simple_server import WSGIServer
 
 import grpc
-from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from lepton_ai.errors import FailedPrecondition
 
@@ -27,6 +27,12 @@ class Metrics:
             "Duration of RPCs by method and gRPC status code.",
             ("method", "code"),
             buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._repeats = Counter(
+            "lepton_rpc_server_repeats",
+            "Calls that their callers made again (retry) or a second time at once (hedge).",
+            ("kind",),
             registry=self.registry,
         )
         self._children: dict[tuple[str, grpc.StatusCode], Histogram] = {}
@@ -57,6 +63,10 @@ class Metrics:
         """Note that an RPC has begun."""
         self._in_flight += 1
         self._idle.clear()
+
+    def rpc_repeated(self, kind: str) -> None:
+        """Note that an RPC is a repeat: `lepton_ai.mesh.retry.RETRY` or HEDGE."""
+        self._repeats.labels(kind).inc()
 
     def rpc_ended(self, method: str, code: grpc.StatusCode, seconds: float | None) -> None:
         """Note that an RPC has ended; `seconds` None leaves it out of the histogram."""

@@ -35,9 +35,9 @@ def is_repeat() -> bool:
 
 
 @contextmanager
-def answering_repeat() -> Iterator[None]:
-    """Calls made inside are made for a repeat."""
-    token = _REPEAT.set(True)
+def answering_repeat(*, is_repeat: bool = True) -> Iterator[None]:
+    """Calls made inside are made for a call that is a repeat, or is not."""
+    token = _REPEAT.set(is_repeat)
     try:
         yield
     finally:

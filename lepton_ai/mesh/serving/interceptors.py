@@ -153,14 +153,18 @@ def notes_layer(metrics: Metrics, *, limit: int) -> Layer:
         async def call(request: Any, context: ServicerContext) -> Any:
             repeat, asked = "", False
             for key, value in context.invocation_metadata() or ():
-                if key == REPEAT_KEY:
+                if key == REPEAT_KEY and value in {RETRY, HEDGE}:
                     repeat = str(value)
                 elif key == LOAD_KEY:
                     asked = True
             if not (repeat or asked):
                 return await behavior(request, context)
+            if repeat:
+                metrics.rpc_repeated(repeat)
+                trace.get_current_span().set_attribute("lepton.repeat", repeat)
             try:
-                return await (_repeated(behavior, request, context, repeat) if repeat else behavior(request, context))
+                with answering_repeat(is_repeat=bool(repeat)):
+                    return await behavior(request, context)
             finally:
                 if asked:
                     load = Load(metrics.in_flight, metrics.recent_s, limit)
@@ -169,13 +173,6 @@ def notes_layer(metrics: Metrics, *, limit: int) -> Layer:
         return call
 
     return wrap
-
-
-async def _repeated(behavior: Behavior, request: Any, context: ServicerContext, repeat: str) -> Any:
-    if repeat in {RETRY, HEDGE}:
-        trace.get_current_span().set_attribute("lepton.repeat", repeat)
-    with answering_repeat():
-        return await behavior(request, context)
 
 
 def admission_layer(max_concurrent_rpcs: int) -> Layer:

@@ -180,3 +180,17 @@ async def test_a_pool_whose_replicas_report_to_be_nearly_full_has_too_much_to_do
 
         async with asyncio.timeout(10):
             await asyncio.gather(*(caller() for _ in range(LIMIT)))
+
+
+async def test_a_server_counts_the_calls_that_were_made_before() -> None:
+    metrics = Metrics("echo")
+    async with (
+        running_replicas(1, [notes_layer(metrics, limit=LIMIT)]) as replicas,
+        grpc.aio.insecure_channel(replicas[0].address) as channel,
+    ):
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/test.Echo/Say")
+        for note in ("retry", "hedge", "hedge", "another word"):
+            await method(b"", metadata=((REPEAT_KEY, note),))
+        await method(b"")
+    name = "lepton_rpc_server_repeats_total"
+    assert [metrics.registry.get_sample_value(name, {"kind": kind}) for kind in ("retry", "hedge")] == [1, 2]
