@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from benchmarks import cache, data, memory, photos, rows, startup, training, transports
+from benchmarks.balancing import tables as balancing
 from benchmarks.report import Report, markdown, show
 from examples.efficientnet_lite0 import NAME, write_package
 from tests.platform import Platform, running_platform
 
 PLATFORM_SUITES = ("photos", "rows", "cache", "startup")
-SDK_SUITES = ("transports", "training", "data", "memory")
+SDK_SUITES = ("balancing", "transports", "training", "data", "memory")
 SUITES = PLATFORM_SUITES + SDK_SUITES
 
 
@@ -56,6 +57,8 @@ def _measure_platform(directory: Path, suites: tuple[str, ...], seconds: float) 
 
 def _measure_sdk(suites: tuple[str, ...], seconds: float, gigabytes: float) -> list[Report]:
     reports: list[Report] = []
+    if "balancing" in suites:
+        reports += _shown(balancing.measure())
     if "transports" in suites:
         reports += _shown(transports.measure(seconds=seconds))
     if "training" in suites:

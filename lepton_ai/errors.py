@@ -60,6 +60,9 @@ class LeptonError(Exception):
         self.retry_after_s = retry_after_s
         self.trace_id = ""
         """Of the call that failed, when it was traced: `lepton trace ID` shows it."""
+        self.retried = False
+        """Whether somebody nearer to the failure has tried again already, as far as the retry budget allowed: nobody
+        else should, or retries multiply from hop to hop."""
 
     def __str__(self) -> str:
         if not self.fix:

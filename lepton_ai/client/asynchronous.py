@@ -16,7 +16,7 @@ from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
 from lepton_ai.client.checks import checked_top_k, checked_version
-from lepton_ai.client.connections import Connections
+from lepton_ai.client.connections import Connections, kind_of
 from lepton_ai.client.data_plane import DataPlane
 from lepton_ai.client.deployments import Deployment, aliases_of, wait_until_served
 from lepton_ai.client.model_inputs import (
@@ -64,19 +64,27 @@ class AsyncClient(DataPlane):
     """
 
     def __init__(
-        self, addresses: Addresses | None = None, *, timeout_s: float = 30.0, trace_ratio: float = 0.0
+        self,
+        addresses: Addresses | None = None,
+        *,
+        timeout_s: float = 30.0,
+        trace_ratio: float = 0.0,
+        hedging: bool = True,
     ) -> None:
         """Without addresses: those in LEPTON_INFERENCE_ADDRESS and its like, else the stack that runs on this machine.
         What changes the registry (push, deploy, undeploy, aliases) needs its token: that of the stack, or LEPTON_TOKEN.
 
         `trace_ratio` is the share of calls that are traced from here on; others are traced as the platform decides.
         The answer to a traced call and the error of a failed one have its `trace_id`.
+
+        `hedging`: of several inference replicas a second one is asked as well where the first takes longer than 95 % of
+        its like, and the first answer counts; at most one prediction in twenty, none when there is too much to do.
         """
         forking.check_grpc()
         self.addresses = find_addresses(addresses or Addresses(), environ=os.environ)
         self._proof = token_metadata(self.addresses.token)
         self._timeout_s = timeout_s
-        self._connections = Connections(self.addresses, trace_ratio=trace_ratio)
+        self._connections = Connections(self.addresses, trace_ratio=trace_ratio, hedging=hedging)
         self._streams = PredictionStreams()
         self._model_inputs = ModelInputs()
         forking.leave_to_parent(self)
@@ -373,7 +381,8 @@ class AsyncClient(DataPlane):
         def predict(channel: grpc.aio.Channel, left_s: float) -> Awaitable[Answer]:
             return carry(channel, request, left_s)
 
-        return await self._connections.call("inference", predict, timeout_s)
+        hedge = None if streamed else kind_of(request)
+        return await self._connections.call("inference", predict, timeout_s, hedge=hedge)
 
     async def _registry(
         self,

@@ -30,11 +30,16 @@ class Client:
     """
 
     def __init__(
-        self, addresses: Addresses | None = None, *, timeout_s: float = 30.0, trace_ratio: float = 0.0
+        self,
+        addresses: Addresses | None = None,
+        *,
+        timeout_s: float = 30.0,
+        trace_ratio: float = 0.0,
+        hedging: bool = True,
     ) -> None:
         """See AsyncClient."""
         found = find_addresses(addresses or Addresses(), environ=os.environ)
-        self._options = ClientOptions(found, timeout_s, trace_ratio)
+        self._options = ClientOptions(found, timeout_s, trace_ratio, hedging)
         self._engine: Engine | None = open_engine(self._options)
         self._pid = os.getpid()
 

@@ -17,6 +17,7 @@ from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.tracing import Tracing, client_interceptors, noted_trace
+from lepton_ai.v1 import inference_pb2
 
 T = TypeVar("T")
 
@@ -33,7 +34,8 @@ class _TraceSettings:
 class Connections:
     """What an AsyncClient calls through."""
 
-    def __init__(self, addresses: Addresses, *, trace_ratio: float) -> None:
+    def __init__(self, addresses: Addresses, *, trace_ratio: float, hedging: bool = True) -> None:
+        self._hedging = hedging
         self.addresses = addresses
         self.pools: dict[str, ServicePool] = {}
         self._tracing = Tracing.create("client", _TraceSettings(addresses.otlp, trace_ratio))
@@ -47,12 +49,14 @@ class Connections:
         timeout_s: float,
         *,
         idempotent: bool = True,
+        hedge: str | None = None,
     ) -> T:
         """Make a call, see `ServicePool.call`. Raises LeptonError, with the id of the call's trace if it has one."""
         pool = await self.open(service)
         with noted_trace() as note:
             try:
-                return await _explained(pool.call(invoke, timeout_s=timeout_s, idempotent=idempotent), timeout_s)
+                call = pool.call(invoke, timeout_s=timeout_s, idempotent=idempotent, hedge=hedge)
+                return await _explained(call, timeout_s)
             except LeptonError as error:
                 error.trace_id = error.trace_id or note.trace_id
                 raise
@@ -64,7 +68,8 @@ class Connections:
             replicas = split_addresses(self._address(service))
             # With several addresses, the spans of the pool's calls cannot say which one was called.
             interceptors = self._interceptors(replicas[0] if len(replicas) == 1 else None)
-            pool = ServicePool(service, fixed_endpoints(service, replicas), interceptors=interceptors)
+            endpoints = fixed_endpoints(service, replicas)
+            pool = ServicePool(service, endpoints, interceptors=interceptors, hedging=self._hedging)
             forking.grpc_used_by(self, uses=True)
             # Set before the first await, so that calls made at the same time share one pool.
             self.pools[service] = pool
@@ -93,6 +98,13 @@ class Connections:
                 fix=f"Set LEPTON_{service.upper()}_ADDRESS=HOST:PORT beside the addresses that are set.",
             )
         return address
+
+
+def kind_of(request: inference_pb2.PredictRequest) -> str | None:
+    """Names predictions that take about as long as this one, for hedging; None for bulk work: nobody waits for it."""
+    if request.options.priority == inference_pb2.PRIORITY_BATCH:
+        return None
+    return f"{request.model.name} {len(request.items).bit_length()} {request.ByteSize().bit_length()}"
 
 
 async def _explained(call: Awaitable[T], timeout_s: float) -> T:

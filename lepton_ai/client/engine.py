@@ -25,12 +25,13 @@ class ClientOptions:
     addresses: Addresses
     timeout_s: float
     trace_ratio: float
+    hedging: bool = True
 
     def make(self) -> AsyncClient:
         """Make the client. Call this in the event loop that the client will work in."""
         from lepton_ai.client.asynchronous import AsyncClient
 
-        return AsyncClient(self.addresses, timeout_s=self.timeout_s, trace_ratio=self.trace_ratio)
+        return AsyncClient(self.addresses, timeout_s=self.timeout_s, trace_ratio=self.trace_ratio, hedging=self.hedging)
 
 
 @dataclass(frozen=True)

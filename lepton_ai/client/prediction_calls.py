@@ -145,6 +145,8 @@ class _Stream:
 
 def _again(error: LeptonError) -> LeptonError:
     """The same error for one more caller, who adds a traceback and a trace of its own."""
-    return type(error)(
+    again = type(error)(
         error.message, reason=error.reason, fix=error.fix, fields=error.fields, retry_after_s=error.retry_after_s
     )
+    again.retried = error.retried
+    return again

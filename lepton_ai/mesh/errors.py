@@ -1,8 +1,8 @@
 """Carries LeptonErrors over gRPC and back: class ↔ google.rpc.Status ↔ status code, text and trailing metadata.
 
-The details travel in the standard `grpc-status-details-bin` trailer: ErrorInfo (reason, domain "lepton", metadata.fix),
-BadRequest (which field is wrong) and RetryInfo. What is not a LeptonError becomes INTERNAL with a neutral text, so that
-no internals reach a client.
+The details travel in the standard `grpc-status-details-bin` trailer: ErrorInfo (reason, domain "lepton", metadata.fix,
+and metadata.retried when it has been tried again already), BadRequest (which field is wrong) and RetryInfo. What is not
+a LeptonError becomes INTERNAL with a neutral text, so that no internals reach a client.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def to_status(error: BaseException) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=_clip(known.reason), domain=DOMAIN)
     if known.fix:
         info.metadata["fix"] = _clip(known.fix)
+    if known.retried:
+        info.metadata["retried"] = "true"
     status.details.add().Pack(info)
     if known.fields:
         status.details.add().Pack(_bad_request(known.fields))
@@ -177,13 +179,15 @@ def _build(error_class: type[LeptonError], status: status_pb2.Status) -> LeptonE
         detail.Unpack(info)
         detail.Unpack(bad_request)
         has_retry = detail.Unpack(retry) or has_retry
-    return error_class(
+    error = error_class(
         status.message,
         reason=info.reason or None,
         fix=info.metadata.get("fix", ""),
         fields=tuple(FieldViolation(each.field, each.description) for each in bad_request.field_violations),
         retry_after_s=retry.retry_delay.ToNanoseconds() / 1e9 if has_retry else None,
     )
+    error.retried = info.metadata.get("retried") == "true"
+    return error
 
 
 def _bad_request(fields: tuple[FieldViolation, ...]) -> error_details_pb2.BadRequest:

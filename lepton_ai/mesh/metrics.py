@@ -7,11 +7,12 @@ import threading
 from wsgiref.simple_server import WSGIServer
 
 import grpc
-from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from lepton_ai.errors import FailedPrecondition
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_RECENT_WEIGHT = 0.1
 
 
 class Metrics:
@@ -28,8 +29,15 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self.registry,
         )
+        self._repeats = Counter(
+            "lepton_rpc_server_repeats",
+            "Calls that their callers made again (retry) or a second time at once (hedge).",
+            ("kind",),
+            registry=self.registry,
+        )
         self._children: dict[tuple[str, grpc.StatusCode], Histogram] = {}
         self._in_flight = 0
+        self._recent_s = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         Gauge(
@@ -42,6 +50,11 @@ class Metrics:
         """RPCs that are being worked on."""
         return self._in_flight
 
+    @property
+    def recent_s(self) -> float:
+        """The recent latency of the RPCs that are timed: an exponential mean over the last ten or so."""
+        return self._recent_s
+
     async def until_idle(self) -> None:
         """Wait until no RPC is being worked on, not even by a handler whose caller has gone."""
         await self._idle.wait()
@@ -51,6 +64,10 @@ class Metrics:
         self._in_flight += 1
         self._idle.clear()
 
+    def rpc_repeated(self, kind: str) -> None:
+        """Note that an RPC is a repeat: `lepton_ai.mesh.retry.RETRY` or HEDGE."""
+        self._repeats.labels(kind).inc()
+
     def rpc_ended(self, method: str, code: grpc.StatusCode, seconds: float | None) -> None:
         """Note that an RPC has ended; `seconds` None leaves it out of the histogram."""
         self._in_flight -= 1
@@ -58,6 +75,7 @@ class Metrics:
             self._idle.set()
         if seconds is None:
             return
+        self._recent_s += _RECENT_WEIGHT * (seconds - self._recent_s)
         child = self._children.get((method, code))
         if child is None:  # labels() formats and locks; methods × codes are few
             child = self._children[method, code] = self._rpc_seconds.labels(method, code.name)

@@ -1,9 +1,12 @@
-"""Which replica gets the next call: power of two choices over peak-EWMA latency × load, with ejection of the broken.
+"""Which replica gets the next call: the best of two or three by peak-EWMA latency × load, with ejection of the broken.
 
 Pure: no I/O, no tasks, the clock and the dice are passed in. Used from one event loop.
 
 Sources: Finagle's and Linkerd's peak EWMA, Linkerd's charge for failures (without it a replica that fails fast looks
 fast and draws all the traffic), its failure accrual with probation, and Envoy's bound on how many may be ejected.
+Measured by `python -m benchmarks balancing` (docs/balancing.md): three choices have a shorter tail than two as long as
+what is known of the third is fresh, else many clients run after the same replica; the loads that replicas report on
+their answers are too old to choose by, so they only tell when the pool has too much to do.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterable
 
+from lepton_ai.mesh.load import Load
 from lepton_ai.mesh.retry import backoff_s
 
 DECAY_S = 2.0
@@ -27,12 +31,21 @@ after a restart, yet with far less than one call in a hundred under load."""
 FAILURES_TO_EJECT = 5
 PROBATION_BASE_S = 1.0
 PROBATION_MAX_S = 60.0
+REFUSED_LATELY_S = 1.0
+"""How long a refusal, or a report of a full replica, counts as news."""
+FULL_SHARE = 0.8
+"""A replica with so much of its limit in flight is about to refuse."""
+OVERLOAD_SHARE = 0.1
+"""Where more than this share of the replicas is full or refuses, it is the pool that has too much to do."""
 
 _UNKNOWN_COST_S = 1.0
 _NEWCOMER_FACTOR = 3.0
 """A newcomer counts as this much slower than the others until it has answered once: it is tried soon, but with one call
 rather than with all."""
 _TYPICAL_WEIGHT = 0.1
+_FRESH = 5.0
+"""A third choice counts when it has answered within so many typical latencies: a client that has few calls for many
+replicas does better with two."""
 _LEAST_COST_S = 1e-4
 
 
@@ -48,6 +61,9 @@ class Outcome(enum.Enum):
     TIMED_OUT = enum.auto()
     """The caller's deadline passed: a failure if the replica answered nobody else meanwhile."""
     FAILED = enum.auto()
+    OVERTAKEN = enum.auto()
+    """Another replica that was asked later answered first, and this call was cancelled: it is at least so slow, and it
+    has failed if it answered nobody else meanwhile."""
     ABANDONED = enum.auto()
     """The caller gave up; nothing was learnt."""
 
@@ -73,8 +89,8 @@ class _Replica:
     """What is known about one replica."""
 
     __slots__ = (
-        "address", "answered_s", "charged_s", "cost_s", "ejected_s", "failures", "known",
-        "probe", "readmitted_s", "stamp_s", "strikes", "under_way", "until_s",
+        "address", "answered_s", "charged_s", "cost_s", "ejected_s", "failures", "full_s",
+        "known", "probe", "readmitted_s", "stamp_s", "strikes", "under_way", "until_s",
     )  # fmt: skip
 
     def __init__(self, address: str, now: float) -> None:
@@ -86,6 +102,7 @@ class _Replica:
         self.under_way: dict[Ticket, float] = {}
         self.answered_s = -math.inf
         self.charged_s: float | None = None
+        self.full_s = -math.inf
         self.failures = 0
         self.strikes = 0
         self.ejected_s: float | None = None
@@ -149,6 +166,30 @@ class Balancer:
         """Replicas that get no calls now, only a probe when their time comes."""
         return frozenset(replica.address for replica in self._replicas.values() if replica.ejected_s is not None)
 
+    @property
+    def under_way(self) -> dict[str, int]:
+        """How many calls of ours each replica is working on."""
+        return {replica.address: len(replica.under_way) for replica in self._replicas.values()}
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether so many replicas refuse calls, or are about to, that the pool has too much to do: no time for calls
+        that need not be made."""
+        since_s = self._clock() - REFUSED_LATELY_S
+        full = sum(replica.full_s > since_s for replica in self._replicas.values())
+        return full > OVERLOAD_SHARE * len(self._replicas)
+
+    def has_room(self, exclude: Collection[str]) -> bool:
+        """Whether there is a replica in use, none of `exclude`, that has not been too busy lately."""
+        since_s = self._clock() - REFUSED_LATELY_S
+        return any(replica.full_s <= since_s and replica.address not in exclude for replica in self._active)
+
+    def report(self, address: str, load: Load) -> None:
+        """What a replica said of its load on an answer."""
+        replica = self._replicas.get(address)
+        if replica is not None and load.in_flight >= FULL_SHARE * load.limit:
+            replica.full_s = self._clock()
+
     def update(self, addresses: Iterable[str]) -> None:
         """The replicas that there are now. What is known about those that stay is kept."""
         now = self._clock()
@@ -182,17 +223,28 @@ class Balancer:
         return self._start(self._choose(candidates, now), now)
 
     def _choose(self, candidates: list[_Replica], now: float) -> _Replica:
+        """The less loaded of two different ones, or a third one that has answered just now and is better still."""
         count = len(candidates)
         if count == 1:
             return candidates[0]
-        uniform = self._uniform
+        uniform, newcomer_cost_s = self._uniform, self._newcomer_cost_s
         first = int(uniform() * count)
-        # The second candidate must differ from the first, so the first is left out of the draw.
+        # Those drawn before are left out of each further draw.
         second = int(uniform() * (count - 1))
         second += second >= first
-        one, other = candidates[first], candidates[second]
-        newcomer_cost_s = self._newcomer_cost_s
-        return one if one.load(now, newcomer_cost_s) <= other.load(now, newcomer_cost_s) else other
+        best, other = candidates[first], candidates[second]
+        least, load = best.load(now, newcomer_cost_s), other.load(now, newcomer_cost_s)
+        if load < least:
+            best, least = other, load
+        if count > 2 and self._typical_s is not None:
+            low, high = (first, second) if first < second else (second, first)
+            draw = int(uniform() * (count - 2))
+            draw += draw >= low
+            draw += draw >= high
+            third = candidates[draw]
+            if third.answered_s >= now - _FRESH * self._typical_s and third.load(now, newcomer_cost_s) < least:
+                return third
+        return best
 
     def _start(self, replica: _Replica, now: float) -> Ticket:
         ticket = Ticket(self, replica, now)
@@ -215,13 +267,18 @@ class Balancer:
             self._count_failure(ticket, replica, now)
         elif outcome is Outcome.TIMED_OUT:
             replica.observe_peak(latency_s, now)
+        elif outcome is Outcome.OVERTAKEN:
+            replica.observe_peak(latency_s, now)
+            if replica.answered_s < ticket.started_s:
+                self._count_failure(ticket, replica, now)
         elif outcome is not Outcome.ABANDONED:
             self._count_answer(ticket, replica, now)
             if outcome is Outcome.SUCCEEDED:
                 replica.observe(latency_s, now)
                 self._learn_typical(latency_s)
             else:
-                replica.charged_s = now if outcome is Outcome.REFUSED else replica.charged_s
+                if outcome is Outcome.REFUSED:
+                    replica.charged_s = replica.full_s = now
                 replica.observe_peak(latency_s, now)
         if replica.probe is ticket:
             replica.probe = None

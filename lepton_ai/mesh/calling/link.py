@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
 
@@ -32,7 +33,7 @@ def _was_given_up(error: BaseException) -> bool:
 class Link:
     """A channel to one replica, how many picks use it, and the queue of calls that wait for their turn on it."""
 
-    __slots__ = ("_closed", "_turns", "_under_way", "channel", "idle")
+    __slots__ = ("_closed", "_turns", "_under_way", "asked_s", "channel", "idle")
 
     def __init__(self, channel: grpc.aio.Channel, *, max_calls: int = MAX_CALLS_PER_CONNECTION) -> None:
         self.channel = channel
@@ -41,6 +42,13 @@ class Link:
         self._turns = asyncio.Semaphore(max_calls)
         self._under_way = 0
         self._closed = False
+        self.asked_s = -math.inf
+        """When the replica was last asked for its load (monotonic)."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the next call must wait for its turn."""
+        return self._turns.locked()
 
     def enter(self) -> None:
         """Count one more pick."""
@@ -60,8 +68,11 @@ class Link:
         Raises DeadlineExceeded when `end_s` (monotonic seconds) comes first, CancelledError when the channel is closed.
         """
         try:
-            async with asyncio.timeout(end_s - time.monotonic()):
-                await self._turns.acquire()
+            if self._turns.locked():
+                async with asyncio.timeout(end_s - time.monotonic()):
+                    await self._turns.acquire()
+            else:
+                await self._turns.acquire()  # at once: a timer would only cost
         except TimeoutError:
             raise DeadlineExceeded(
                 "The call was not sent: until its time was over, earlier calls of this client had to be answered.",

@@ -7,35 +7,33 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import grpc
 
 from lepton_ai.errors import DeadlineExceeded, LeptonError, Unavailable
 from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
+from lepton_ai.mesh.calling.hedging import HedgeBudget, Hedging, race
 from lepton_ai.mesh.calling.link import Link
+from lepton_ai.mesh.calling.notes import NotedChannel
+from lepton_ai.mesh.calling.outcomes import given_up, may_retry, outcome_of
 from lepton_ai.mesh.discovery.endpoints import EndpointWatch
 from lepton_ai.mesh.errors import as_lepton_error, from_rpc_error
 from lepton_ai.mesh.latest import Latest
 from lepton_ai.mesh.limits import MAX_MESSAGE_BYTES
+from lepton_ai.mesh.load import Load
 from lepton_ai.mesh.loops import run_loop
-from lepton_ai.mesh.retry import RetryBudget, pause_before_retry
+from lepton_ai.mesh.retry import HEDGE, REPEAT_KEY, RETRY, RetryBudget, is_repeat, pause_before_retry
 
+Invoke = Callable[[grpc.aio.Channel, float], Awaitable["T"]]
+"""(channel, timeout_s) → the answer."""
 T = TypeVar("T")
 
 CLIENT_PING_S = 20
 """How often a client pings a server over an idle connection; servers must permit at least this rate."""
 _PING_TIMEOUT_S = 10
-
-_OUTCOMES: dict[grpc.StatusCode, Outcome] = {
-    grpc.StatusCode.UNAVAILABLE: Outcome.FAILED,
-    grpc.StatusCode.INTERNAL: Outcome.FAILED,
-    grpc.StatusCode.UNKNOWN: Outcome.FAILED,
-    grpc.StatusCode.DATA_LOSS: Outcome.FAILED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Outcome.REFUSED,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Outcome.TIMED_OUT,
-    grpc.StatusCode.CANCELLED: Outcome.ABANDONED,
-}
+_ASK_LOAD_EVERY_S = 0.1
+"""How often a replica is asked for its load, on a call that goes there anyway."""
 
 
 def channel_options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
@@ -89,6 +87,22 @@ class Pick:
         """Nobody waits for the answer any more; nothing was learnt."""
         self._finish(Outcome.ABANDONED)
 
+    def overtaken(self) -> None:
+        """Another replica, asked later, answered first; this call is cancelled."""
+        self._finish(Outcome.OVERTAKEN)
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether its call must wait for a turn on the connection."""
+        return self._link.full
+
+    def may_ask_load(self, now: float) -> bool:
+        """Whether it is time to ask the replica for its load again; then that counts as done."""
+        due = now - self._link.asked_s >= _ASK_LOAD_EVERY_S
+        if due:
+            self._link.asked_s = now
+        return due
+
     def turn(self, end_s: float) -> AbstractAsyncContextManager[None]:
         """Wait until the connection may carry one more call, at most until `end_s`: see `Link.turn`."""
         return self._link.turn(end_s)
@@ -111,6 +125,35 @@ class Pick:
             self.failed(error)
 
 
+class _Attempt(Generic[T]):
+    """One request of a call, to one replica."""
+
+    __slots__ = ("_channel", "_end_s", "_invoke", "pick")
+
+    def __init__(self, pick: Pick, channel: grpc.aio.Channel, invoke: Invoke[T], end_s: float) -> None:
+        self.pick = pick
+        self._channel = channel
+        self._invoke = invoke
+        self._end_s = end_s
+
+    async def run(self) -> T:
+        with self.pick:
+            async with self.pick.turn(self._end_s):
+                return await self._invoke(self._channel, self._end_s - time.monotonic())
+
+    def ask_load(self, on_load: Callable[[str, Load], None], now: float) -> None:
+        """Have the replica say how busy it is, if it has not been asked a moment ago."""
+        if self.pick.may_ask_load(now):
+            address = self.pick.address
+            self._channel = NotedChannel(self._channel, (), lambda load: on_load(address, load))
+
+    def overtaken(self) -> None:
+        self.pick.overtaken()
+
+    def abandoned(self) -> None:
+        self.pick.abandoned()
+
+
 class ServicePool:
     """The replicas of one service, as a caller sees them."""
 
@@ -123,11 +166,14 @@ class ServicePool:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         linger_s: float = 10.0,
         doubt_s: float = 3.0,
+        hedging: bool = True,
     ) -> None:
         """`linger_s`: the least time to keep the channel of a replica that left, so that streams can move off it.
 
         `doubt_s`: how long to doubt the news that no replica is left. After a silence of etcd all leases run out at
         once, while the replicas live and are about to register again.
+
+        `hedging`: whether calls that allow it may be made twice, see `call`.
         """
         self.service = service
         self._endpoints = endpoints
@@ -138,6 +184,7 @@ class ServicePool:
         self._doubt: asyncio.TimerHandle | None = None
         self._balancer = Balancer()
         self._budget = RetryBudget()
+        self._hedging = Hedging() if hedging else None
         self._links: dict[str, Link] = {}
         self._addresses: Latest[frozenset[str]] = Latest(frozenset())
         self._follower: asyncio.Task[None] | None = None
@@ -202,50 +249,83 @@ class ServicePool:
         return dict(zip(links, answers, strict=True))
 
     async def call(
-        self,
-        invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]],
-        *,
-        timeout_s: float,
-        idempotent: bool = True,
+        self, invoke: Invoke[T], *, timeout_s: float, idempotent: bool = True, hedge: str | None = None
     ) -> T:
         """Make a call: `invoke(channel, timeout_s)` is tried at up to three replicas within `timeout_s` in all.
 
         A connection carries MAX_CALLS_PER_CONNECTION calls at once; more wait for their turn, within their own time.
-        It retries UNAVAILABLE, and RESOURCE_EXHAUSTED where the server says when to come back: then it waits that long,
-        or raises the error when there is no time for that. A call that is not `idempotent` is tried again only when it
-        surely did nothing. Raises the LeptonError that the last attempt ended with.
+        It retries UNAVAILABLE, and RESOURCE_EXHAUSTED where the server says when to come back: at once at a replica
+        that has room, else after that time, or it raises the error when there is no time for that. What somebody nearer
+        to the failure has retried already is not. A call that is not `idempotent` is tried again only when it surely
+        did nothing. Raises the LeptonError that the last attempt ended with.
+
+        `hedge` names calls that take about as long as this one (a method, a model and a size): when it takes longer
+        than 95 % of those lately, it is made at a second replica as well, and the first answer counts. At most one call
+        in twenty is, none while the pool has too much to do, and only `idempotent` ones. None: never.
         """
         end_s = time.monotonic() + timeout_s
         if timeout_s <= 0:
             raise DeadlineExceeded("There is no time left for this call.", fix="Allow more time.")
-        self._budget.deposit()
-        tried: tuple[str, ...] = ()
+        repeat = is_repeat()
+        self._budget.deposit(repeat=repeat)
+        hedging = self._hedging if hedge is not None and idempotent and len(self._links) > 1 else None
+        tried: list[str] = []
         while True:
-            pick = self._pick_untried(tried)
+            first = not tried
+            attempt = self._attempt(invoke, end_s, tried, note=None if first and not repeat else RETRY)
             try:
-                with pick:
-                    async with pick.turn(end_s):
-                        return await invoke(pick.channel, end_s - time.monotonic())
+                if hedging is not None and hedge is not None and first:
+                    return await self._hedged(attempt, invoke, end_s, hedging, hedge, tried)
+                return await attempt.run()
             except (grpc.aio.AioRpcError, LeptonError) as error:
-                tried = (*tried, pick.address)
                 pause_s = self._pause_before_retry(error, tried, end_s=end_s, idempotent=idempotent)
                 if pause_s is None:
-                    raise as_lepton_error(error) from error
+                    raise given_up(error) from error
             if pause_s > 0:
                 await asyncio.sleep(pause_s)
 
-    def _pick_untried(self, tried: tuple[str, ...]) -> Pick:
-        return self.pick(tried if not self.addresses <= frozenset(tried) else ()) if tried else self.pick()
+    def _attempt(self, invoke: Invoke[T], end_s: float, tried: list[str], *, note: str | None) -> _Attempt[T]:
+        """The next request of a call, at a replica that is then one of `tried`."""
+        pick = self.pick(tried if tried and not self.addresses <= frozenset(tried) else ())
+        tried.append(pick.address)
+        channel = pick.channel if note is None else NotedChannel(pick.channel, ((REPEAT_KEY, note),))
+        return _Attempt(pick, channel, invoke, end_s)
+
+    async def _hedged(
+        self, attempt: _Attempt[T], invoke: Invoke[T], end_s: float, hedging: Hedging, kind: str, tried: list[str]
+    ) -> T:
+        begin_s = time.monotonic()
+        usual = hedging.of(kind)
+        hedging.budget.deposit()
+        attempt.ask_load(self._balancer.report, begin_s)
+        delay_s = usual.delay_s
+        if delay_s is None or attempt.pick.must_wait or begin_s + delay_s >= end_s:
+            answer = await attempt.run()
+        else:
+            answer = await race(attempt, lambda: self._hedge(invoke, end_s, hedging.budget, tried), delay_s)
+        usual.observe(time.monotonic() - begin_s)
+        return answer
+
+    def _hedge(self, invoke: Invoke[T], end_s: float, budget: HedgeBudget, tried: list[str]) -> _Attempt[T] | None:
+        """The second request of a call that takes long; None when there must not be one."""
+        if self._balancer.overloaded or not self._balancer.has_room(tried):
+            return None
+        if not (budget.withdraw() and self._budget.withdraw()):
+            return None
+        return self._attempt(invoke, end_s, tried, note=HEDGE)
 
     def _pause_before_retry(
-        self, error: grpc.aio.AioRpcError | LeptonError, tried: tuple[str, ...], *, end_s: float, idempotent: bool
+        self, error: grpc.aio.AioRpcError | LeptonError, tried: list[str], *, end_s: float, idempotent: bool
     ) -> float | None:
         """How long to wait before the next attempt; None when there must not be one."""
         known = as_lepton_error(error)
-        if not _may_retry(error, known, idempotent=idempotent):
+        if not may_retry(error, known, idempotent=idempotent):
             return None
         elsewhere = not self.addresses <= frozenset(tried)
-        pause_s = pause_before_retry(len(tried), end_s=end_s, elsewhere=elsewhere, wish_s=known.retry_after_s)
+        shed = known.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        # That one replica is full says nothing about the others; one that is not ready yet tells when all will be.
+        wish_s = None if shed and elsewhere and self._balancer.has_room(tried) else known.retry_after_s
+        pause_s = pause_before_retry(len(tried), end_s=end_s, elsewhere=elsewhere, wish_s=wish_s)
         return pause_s if pause_s is not None and self._budget.withdraw() else None
 
     async def _follow(self) -> None:
@@ -276,28 +356,3 @@ class ServicePool:
         channel = grpc.aio.insecure_channel(address, options=self._options, interceptors=self._interceptors)
         channel.get_state(try_to_connect=True)  # so that the first call need not wait for the handshake
         return channel
-
-
-def outcome_of(error: BaseException) -> Outcome:
-    """What a failed call says about the replica that it was made to."""
-    if isinstance(error, (grpc.aio.AioRpcError, LeptonError)):
-        known = as_lepton_error(error)
-        code = error.code() if isinstance(error, grpc.aio.AioRpcError) else known.code
-        if code is grpc.StatusCode.UNAVAILABLE and known.retry_after_s is not None:
-            return Outcome.REFUSED  # it says itself when to come back, so it lives
-        return _OUTCOMES.get(code, Outcome.ANSWERED)
-    return Outcome.ABANDONED
-
-
-def _may_retry(error: grpc.aio.AioRpcError | LeptonError, known: LeptonError, *, idempotent: bool) -> bool:
-    if known.code is grpc.StatusCode.UNAVAILABLE:
-        return idempotent or known.retry_after_s is not None or _never_sent(error)
-    # Without a retry delay it is a limit that the call will meet everywhere, such as that on its size.
-    return known.code is grpc.StatusCode.RESOURCE_EXHAUSTED and known.retry_after_s is not None
-
-
-def _never_sent(error: grpc.aio.AioRpcError | LeptonError) -> bool:
-    """Whether there was no connection to begin with, so that the server cannot have seen the call."""
-    # The text that gRPC core's pick_first gives when it can connect to no address. The code alone does not tell: it is
-    # the same when a connection breaks while the server works.
-    return isinstance(error, grpc.aio.AioRpcError) and (error.details() or "").startswith("failed to connect to all")

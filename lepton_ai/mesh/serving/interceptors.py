@@ -1,7 +1,7 @@
 """What happens around every RPC of a server: tracing, metrics, error mapping, admission and a default deadline.
 
-The order is [tracing, metrics, errors, guards, admission, deadline]: errors turns exceptions into status codes, so
-whatever lies outside of it sees the code that the client gets.
+The order is [tracing, metrics, errors, notes, guards, admission, deadline]: errors turns exceptions into status codes,
+so whatever lies outside of it sees the code that the client gets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from opentelemetry.trace import Span, SpanKind
 from lepton_ai.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import abort, as_lepton_error
 from lepton_ai.mesh.limits import BUSY_RETRY_AFTER_S
+from lepton_ai.mesh.load import LOAD_KEY, Load
 from lepton_ai.mesh.metrics import Metrics
+from lepton_ai.mesh.retry import HEDGE, REPEAT_KEY, RETRY, answering_repeat
 from lepton_ai.mesh.serving.deadline import given_deadline
 from lepton_ai.mesh.serving.handlers import Behavior, Layer, Rpc, ServicerContext
 from lepton_ai.mesh.tracing import Tracing
@@ -56,6 +58,7 @@ def server_layers(
         tracing_layer(tracing),
         metrics_layer(metrics),
         map_errors,
+        notes_layer(metrics, limit=max_concurrent_rpcs),
         *guards,
         admission_layer(max_concurrent_rpcs),
         deadline_layer(default_timeout_s),
@@ -135,6 +138,41 @@ def map_errors(rpc: Rpc, behavior: Behavior) -> Behavior:
             await abort(context, error)
 
     return call
+
+
+def notes_layer(metrics: Metrics, *, limit: int) -> Layer:
+    """Heeds what callers note in a call's metadata: that it is a repeat, and that they ask for this process's load.
+
+    The load is told in the trailing metadata, also of refused calls. Calls without notes pay for a look at theirs.
+    """
+
+    def wrap(rpc: Rpc, behavior: Behavior) -> Behavior:
+        if not is_traced(rpc.method):
+            return behavior
+
+        async def call(request: Any, context: ServicerContext) -> Any:
+            repeat, asked = "", False
+            for key, value in context.invocation_metadata() or ():
+                if key == REPEAT_KEY and value in {RETRY, HEDGE}:
+                    repeat = str(value)
+                elif key == LOAD_KEY:
+                    asked = True
+            if not (repeat or asked):
+                return await behavior(request, context)
+            if repeat:
+                metrics.rpc_repeated(repeat)
+                trace.get_current_span().set_attribute("lepton.repeat", repeat)
+            try:
+                with answering_repeat(is_repeat=bool(repeat)):
+                    return await behavior(request, context)
+            finally:
+                if asked:
+                    load = Load(metrics.in_flight, metrics.recent_s, limit)
+                    context.set_trailing_metadata((*(context.trailing_metadata() or ()), (LOAD_KEY, str(load))))
+
+        return call
+
+    return wrap
 
 
 def admission_layer(max_concurrent_rpcs: int) -> Layer:

@@ -14,6 +14,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from lepton_ai.mesh.retry import REPEAT_KEY
 from lepton_ai.mesh.tracing.context import is_traced, propagation
 from lepton_ai.mesh.tracing.marks import mark_code
 from lepton_ai.mesh.tracing.tracer import RecordingTracer
@@ -67,6 +68,9 @@ class _ClientSpans:
         if not is_traced(method):
             return details, None
         attributes = {**self._attributes, "rpc.method": method}
+        for key, value in details.metadata or ():
+            if key == REPEAT_KEY:  # "retry" or "hedge"
+                attributes["lepton.repeat"] = value
         span = self._tracer.start_span(method, otel_context.get_current(), SpanKind.CLIENT, attributes, None)
         metadata = grpc.aio.Metadata(*(details.metadata or ()), *propagation(span.get_span_context()))
         if not span.is_recording():

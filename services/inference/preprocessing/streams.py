@@ -17,7 +17,7 @@ from opentelemetry.util.types import AttributeValue
 from lepton_ai.errors import DeadlineExceeded, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.mesh.loops import run_loop
-from lepton_ai.mesh.retry import RetryBudget, pause_before_retry
+from lepton_ai.mesh.retry import RetryBudget, is_repeat, pause_before_retry
 from lepton_ai.mesh.tracing import Tracing, mark_code, trace_context
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from services.inference.preprocessing.replica_stream import ReplicaStream, Work
@@ -121,7 +121,7 @@ class StreamedPreprocessing:
             )
 
     async def _try_replicas(self, work: Work, context: Context) -> preprocess_pb2.ItemResult:
-        self._budget.deposit()
+        self._budget.deposit(repeat=is_repeat())
         tried: list[str] = []
         while True:
             others = set(self._pool.addresses) - set(tried)
@@ -136,6 +136,7 @@ class StreamedPreprocessing:
                 wish_s = None if elsewhere else error.retry_after_s
                 pause_s = pause_before_retry(len(tried), end_s=work.deadline, elsewhere=elsewhere, wish_s=wish_s)
                 if pause_s is None or not self._may_retry(stream):
+                    error.retried = True  # by nobody else: retries must not multiply from hop to hop
                     raise
             await asyncio.sleep(pause_s)
             work.result = _future()

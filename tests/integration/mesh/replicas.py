@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.errors import abort
+from lepton_ai.mesh.retry import REPEAT_KEY
+from lepton_ai.mesh.serving.handlers import Layer, LayeredInterceptor
 
 Answer = Callable[[bytes], Awaitable[bytes]]
 
@@ -18,15 +20,18 @@ Answer = Callable[[bytes], Awaitable[bytes]]
 class Replica(grpc.GenericRpcHandler):
     """One server with one method, /test.Echo/Say. Set `answer` to what it shall do; by default it echoes."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: Sequence[Layer] = ()) -> None:
+        self._interceptors = [LayeredInterceptor(layers)] if layers else []
         self.address = ""
         self.calls = 0
+        self.notes: list[str] = []
+        """What the calls said in their metadata under lepton-repeat."""
         self.under_way = 0
         self.answer: Answer = _echo
         self._server: grpc.aio.Server | None = None
 
     async def start(self, address: str = "127.0.0.1:0") -> None:
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(interceptors=self._interceptors, options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((self,))
         port = self._server.add_insecure_port(address)
         self.address = f"127.0.0.1:{port}"
@@ -43,9 +48,12 @@ class Replica(grpc.GenericRpcHandler):
     async def _say(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         self.calls += 1
         self.under_way += 1
+        self.notes += [str(value) for key, value in context.invocation_metadata() or () if key == REPEAT_KEY]
         try:
             return await self.answer(request)
         except LeptonError as error:
+            if self._interceptors:
+                raise  # for the layers
             await abort(context, error)
         finally:
             self.under_way -= 1
@@ -77,8 +85,8 @@ async def _echo(request: bytes) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def running_replicas(count: int) -> AsyncIterator[list[Replica]]:
-    replicas = [Replica() for _ in range(count)]
+async def running_replicas(count: int, layers: Sequence[Layer] = ()) -> AsyncIterator[list[Replica]]:
+    replicas = [Replica(layers) for _ in range(count)]
     for replica in replicas:
         await replica.start()
     try:

@@ -36,7 +36,7 @@ class Registry:
         self.method, self.metadata = path.rpartition("/")[2], metadata
         raise Called
 
-    async def call(self, invoke: Callable[[Any, float], Awaitable[Any]], *, timeout_s: float, idempotent: bool) -> Any:
+    async def call(self, invoke: Callable[[Any, float], Awaitable[Any]], *, timeout_s: float, **_: object) -> Any:
         return await invoke(self, timeout_s)
 
     async def close(self) -> None:

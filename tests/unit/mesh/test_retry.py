@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_ai.mesh.retry import RetryBudget, backoff_s, pause_before_retry
+from lepton_ai.mesh.retry import MAX_ATTEMPTS, RetryBudget, backoff_s, pause_before_retry
 
 
 class Clock:
@@ -72,6 +73,83 @@ def test_retries_amplify_load_by_at_most_a_fifth(failing_share: float, per_secon
         if (number * 0.618_034) % 1 < failing_share:
             retries += budget.withdraw()
     assert retries <= 0.2 * calls + 3 + 3 * 2 + 1
+
+
+def test_a_repeat_earns_nothing_and_uses_up_a_retry() -> None:
+    budget = RetryBudget(minimum=0, clock=Clock())
+    for _ in range(20):
+        budget.deposit()
+    for _ in range(2):
+        budget.deposit(repeat=True)
+    assert [budget.withdraw() for _ in range(3)] == [True, True, False]
+
+
+def test_a_flood_of_repeats_is_forgotten_in_the_end() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock=clock)
+    for _ in range(10_000):
+        budget.deposit(repeat=True)
+    assert not budget.withdraw()
+    clock.now_s += 100.01
+    assert budget.withdraw()
+
+
+class Hop:
+    """One service on the way: it fails calls before or after it has called the next one, and retries as a pool does."""
+
+    def __init__(self, clock: Clock, dice: random.Random, *, fails_before: float, fails_after: float) -> None:
+        self.below: Hop | None = None
+        self.calls = 0
+        self._budget = RetryBudget(clock=clock)
+        self._dice = dice
+        self._fails_before, self._fails_after = fails_before, fails_after
+
+    def answer(self, *, repeat: bool) -> str:
+        """ "ok", "failed", or "retried": failed, and somebody has tried again already."""
+        self.calls += 1
+        if self._dice.random() < self._fails_before:
+            return "failed"
+        answer = self.call(repeat=repeat)
+        return "failed" if answer == "ok" and self._dice.random() < self._fails_after else answer
+
+    def call(self, *, repeat: bool) -> str:
+        if self.below is None:
+            return "ok"
+        self._budget.deposit(repeat=repeat)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            answer = self.below.answer(repeat=repeat or attempt > 1)
+            if answer != "failed":
+                return answer
+            if attempt == MAX_ATTEMPTS or not self._budget.withdraw():
+                break
+        return "retried"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    before=st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=4),
+    after=st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=4, max_size=4),
+    per_second=st.sampled_from([20, 100, 1000]),
+    seed=st.integers(0, 1 << 16),
+)
+def test_over_several_hops_retries_do_not_multiply(
+    before: list[float], after: list[float], per_second: int, seed: int
+) -> None:
+    clock, dice = Clock(), random.Random(seed)
+    client = Hop(clock, dice, fails_before=0, fails_after=0)
+    hops = [client]
+    for fails_before, fails_after in zip(before, after, strict=False):
+        hop = Hop(clock, dice, fails_before=fails_before, fails_after=fails_after)
+        hops[-1].below = hop
+        hops.append(hop)
+    calls = 1000
+    for _ in range(calls):
+        clock.now_s += 1 / per_second
+        client.call(repeat=False)
+    reserve = 3 + 0.3 * calls / per_second
+    chance = calls**0.5  # a hop hears of its callers' repeats as they come, and may have spent its share by then
+    for depth, hop in enumerate(hops[1:], start=1):
+        assert hop.calls <= 1.2 * calls + depth * reserve + chance
 
 
 def later_s(seconds: float) -> float:

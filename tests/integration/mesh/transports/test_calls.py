@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lepton_ai.errors import InvalidInput, NotFound
 from lepton_ai.mesh.errors import from_rpc_error
+from lepton_ai.mesh.load import LOAD_KEY, Load
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER
 from tests.integration.mesh.echo import SERVICE, SHAPES
 from tests.integration.mesh.transports.conftest import ProbeClient, ProbeProcess, probe_process
@@ -47,6 +48,14 @@ async def test_a_stream_answers_each_request_before_the_next_is_sent(client: Pro
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
     assert await call.code() is grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("text", ["abc", "fail"])
+async def test_the_load_is_told_to_who_asks_whatever_the_answer(client: ProbeClient, text: str) -> None:
+    call: Any = client.UnaryUnary(StringValue(value=text), timeout=5, metadata=((LOAD_KEY, "?"),))
+    load = Load.parse(dict(await call.trailing_metadata())[LOAD_KEY])
+    assert load is not None
+    assert load.in_flight >= 1
 
 
 async def test_streams_without_messages_end_well(client: ProbeClient) -> None:

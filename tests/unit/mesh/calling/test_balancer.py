@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
+from lepton_ai.mesh.load import Load
 
 Behaviour = Callable[[float], tuple[float, Outcome]]
 """At this second: how long a call takes, and how it ends."""
@@ -292,10 +293,13 @@ def test_whatever_happens_picks_are_candidates_and_half_stays_in_use(
     for action, value in steps:
         if action == "pick" and isinstance(value, set):
             exclude = {str(number) for number in value}
+            in_use = balancer.addresses - balancer.ejected - exclude
+            probe_is_due = _probe_due(balancer, clock)
             ticket = balancer.pick(exclude)
             assert (ticket is None) == (not balancer.addresses - exclude)
             if ticket is not None:
                 assert ticket.address in balancer.addresses - exclude
+                assert ticket.address in in_use or not in_use or probe_is_due
                 under_way.append(ticket)
         elif action == "finish" and isinstance(value, Outcome) and under_way:
             under_way.pop(0).finish(value)
@@ -304,6 +308,52 @@ def test_whatever_happens_picks_are_candidates_and_half_stays_in_use(
         elif action == "wait" and isinstance(value, float):
             clock.now_s += value
         assert len(balancer.ejected) <= len(balancer.addresses) // 2
+    for ticket in under_way:
+        ticket.finish(Outcome.ABANDONED)
+    assert not any(balancer.under_way.values())
+
+
+def test_who_is_always_overtaken_is_ejected() -> None:
+    balancer, clock = _balancer("hangs", "good")
+    for _ in range(5):
+        _call(balancer, clock, Outcome.OVERTAKEN, exclude=("good",))
+    assert balancer.ejected == {"hangs"}
+
+
+def test_who_answers_others_is_only_slow_when_it_is_overtaken() -> None:
+    balancer, clock = _balancer("slow", "good")
+    for _ in range(10):
+        overtaken, answered = balancer.pick(("good",)), balancer.pick(("good",))
+        assert overtaken is not None
+        assert answered is not None
+        clock.now_s += 0.1
+        answered.finish(Outcome.SUCCEEDED)
+        overtaken.finish(Outcome.OVERTAKEN)
+    assert balancer.ejected == set()
+
+
+def test_a_pool_has_too_much_to_do_while_more_than_a_tenth_refuses() -> None:
+    addresses = tuple(f"r{number}" for number in range(20))
+    balancer, clock = _balancer(*addresses)
+    overloaded = []
+    for address in addresses[:3]:
+        _call(balancer, clock, Outcome.REFUSED, exclude=tuple({*addresses} - {address}))
+        overloaded.append(balancer.overloaded)
+    had_room = balancer.has_room(addresses[3:])
+    clock.now_s += 1.01
+    assert (overloaded, had_room) == ([False, False, True], False)
+    assert (balancer.overloaded, balancer.has_room(addresses[3:])) == (False, True)
+
+
+def test_replicas_that_report_to_be_nearly_full_count_as_too_busy() -> None:
+    balancer, _ = _balancer("a", "b")
+    overloaded = []
+    for address, in_flight in (("gone", 80), ("a", 79), ("a", 80)):
+        balancer.report(address, Load(in_flight, latency_s=0.1, limit=100))
+        overloaded.append(balancer.overloaded)
+    assert overloaded == [False, False, True]
+    assert not balancer.has_room(("b",))
+    assert balancer.has_room(("a",))
 
 
 @settings(max_examples=25, deadline=None)
