@@ -9,15 +9,13 @@ from collections.abc import AsyncIterator
 import grpc
 
 from lepton_ai.errors import DeadlineExceeded, LeptonError, Unavailable
-from lepton_ai.mesh.errors import as_lepton_error, from_status
+from lepton_ai.mesh.errors import WRITE_TOO_LATE, as_lepton_error, from_status
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER
 from lepton_ai.prediction import Answer, to_answer
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
 
 _IDLE_S = 5.0
 """A stream that had nothing to carry for so long is ended; the next request opens another one."""
-_WRITE_TOO_LATE = "Internal error from Core"
-"""What grpc.aio says, as INTERNAL, of a message that it was writing when the server ended the stream."""
 
 _Request = inference_pb2.PredictRequest
 _Response = inference_pb2.PredictStreamResponse
@@ -131,7 +129,7 @@ class _Stream:
                 if future is not None and not future.done():
                     future.set_result(answer)
         except grpc.aio.AioRpcError as failure:
-            if failure.details() != _WRITE_TOO_LATE:
+            if failure.details() != WRITE_TOO_LATE:
                 error = as_lepton_error(failure)
         except asyncio.CancelledError:
             error = Unavailable("The connection was closed.", reason="STREAM_ENDED", fix="Try again.")

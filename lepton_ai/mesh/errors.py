@@ -32,6 +32,8 @@ from lepton_ai.mesh.tracing.context import TRACE_ID_TRAILER
 
 DOMAIN = "lepton"
 DETAILS_KEY = "grpc-status-details-bin"
+WRITE_TOO_LATE = "Internal error from Core"
+"""What grpc.aio says, as INTERNAL, of a message of a stream that it was writing when the server ended the stream."""
 
 _MAX_TEXT_BYTES = 900
 """Limit for each text in an error. HTTP/2 headers are refused above 8 KiB, which would turn every long error into a

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from lepton_ai.errors import LeptonError, Unavailable
-from lepton_ai.mesh.errors import from_rpc_error, from_status
+from lepton_ai.mesh.errors import WRITE_TOO_LATE, from_rpc_error, from_status
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceStub
 
@@ -91,7 +91,8 @@ class ReplicaStream:
         try:
             await self._receive(call)
         except grpc.aio.AioRpcError as failure:
-            error = from_rpc_error(failure)
+            if failure.details() != WRITE_TOO_LATE:
+                error = from_rpc_error(failure)
         finally:
             self.ended = True
             sender.cancel()
