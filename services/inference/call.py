@@ -28,7 +28,7 @@ class Priority(IntEnum):
     BULK = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """What every stage needs to know about the call it works for."""
 

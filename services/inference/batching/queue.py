@@ -52,13 +52,17 @@ class Bound(Enum):
     """Its member must not share a batch."""
 
 
+_MOST_ENDS = 4096
+
+
 class FairQueue:
     """Members of one priority, whose flows take turns by rows.
 
-    A flow is what waits on behalf of one tenant, or of one call whose tenant is not known. Start-time fair queueing
-    (Goyal, Vin and Cheng, SIGCOMM '96): a member's turn is the later of the queue's clock and the end of its flow's
-    last turn, which is its rows later. So who sends little waits for nobody's backlog, and those who send much get the
-    same number of rows each. Members with the same turn go in the order in which they came.
+    A flow is what waits on behalf of one tenant, or of one call whose tenant is not known. Fair queueing (Demers,
+    Keshav and Shenker, SIGCOMM '89) by starts: a member's turn is the later of the queue's clock and the end of its
+    flow's last turn, which is its rows later; the clock counts rounds in which each flow that waits gets a row. So who
+    sends little waits for nobody's backlog, those who send much get the same number of rows each, and nobody is
+    overtaken for ever by those who come later. Members with the same turn go in the order in which they came.
     """
 
     def __init__(self) -> None:
@@ -82,7 +86,8 @@ class FairQueue:
         self._members[flow] -= 1
         if not self._members[flow]:
             del self._members[flow]
-            if self._ends[flow] <= self._clock:
+            # A tenant who sends its calls one by one has had the turns of the last one all the same.
+            if not isinstance(flow, str) or self._ends[flow] <= self._clock:
                 del self._ends[flow]
         if not self._members:
             self._heaps.clear()
@@ -100,9 +105,11 @@ class FairQueue:
         return None if head is None else head[2]
 
     def take(self, member: Member) -> None:
-        """The member that is at the head of its layout leaves; the clock goes on to its turn."""
+        """The member that is at the head of its layout leaves; the clock goes on."""
         turn, _, _ = heapq.heappop(self._heaps[member.layout])
-        self._clock = max(self._clock, turn)
+        self._clock = max(self._clock + member.rows.count / len(self._members), turn)
+        if len(self._ends) > _MOST_ENDS:
+            self._ends = {flow: end for flow, end in self._ends.items() if end > self._clock or flow in self._members}
 
     def drain(self) -> list[Member]:
         """Everyone who waits."""

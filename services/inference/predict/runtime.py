@@ -72,7 +72,7 @@ class ModelRuntime:
             deadline=call.deadline,
             priority=call.priority,
             context=call.recorded_context,
-            flow=call.tenant or id(call),
+            flow=call.tenant or call,
         )
 
     def _chunks(self, rows: Rows) -> list[Rows]:

@@ -46,6 +46,33 @@ async def test_calls_of_one_row_each_go_in_the_order_in_which_they_came() -> Non
     assert first + [each for batch in batches(queue, 3) for each in batch] == [*members, later]
 
 
+async def test_a_large_call_gets_its_share_though_small_ones_come_for_ever() -> None:
+    queue = RowQueue()
+    for _ in range(40):
+        queue.add(member("large"))
+    for number in range(7):
+        queue.add(member(f"small {number}"))
+    served = 0
+    for number in range(30):
+        batch, _ = queue.take(8, lambda _: 8.0)
+        served += sum(each.flow == "large" for each in batch)
+        for each in batch:
+            if each.flow != "large":
+                queue.add(member(f"next {number} {each.flow}"))
+    assert served > 25, "about a row of each eight"
+
+
+async def test_nobody_is_overtaken_by_those_who_come_later_and_ask_for_as_much() -> None:
+    queue, order = RowQueue(), list[int]()
+    for number in range(64):
+        queue.add(member(str(number)))
+    for number in range(64, 600, 8):
+        order += [int(str(each.flow)) for each in queue.take(8, lambda _: 8.0)[0]]
+        for later in range(number, number + 8):
+            queue.add(member(str(later)))
+    assert order == sorted(order)
+
+
 async def test_who_has_given_up_is_passed_over() -> None:
     queue = RowQueue()
     members = [member("a"), member("b"), member("a")]
