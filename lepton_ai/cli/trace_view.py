@@ -147,8 +147,8 @@ def _message(span: SpanView) -> str:
 def _causes(rows: Sequence[Row]) -> list[str]:
     """What went wrong where it began: in failed spans that no failed one comes below."""
     failed = [(row.depth, row.span) for row in rows if row.span is not None and row.span.error]
-    depths = [*(depth for depth, _ in failed[1:]), 0]
-    causes = (_message(span) for (depth, span), below in zip(failed, depths, strict=True) if below <= depth)
+    next_depths = [depth for depth, _ in failed][1:] + [0] * bool(failed)
+    causes = (_message(span) for (depth, span), below in zip(failed, next_depths, strict=True) if below <= depth)
     return [cause for cause in dict.fromkeys(causes) if cause]
 
 
