@@ -34,9 +34,10 @@ class InferenceSettings(LimitSettings, PublicSettings):
     wide_model_bytes: int = Field(default=128 * MIB, ge=0)
     """Models up to this size get a second copy that runs on all cores, for a caller that has the machine to itself."""
     max_queue_rows: int = Field(default=1024, ge=1)
-    """Rows that may wait for one model version; more are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
+    """Rows of one model version on their way at once, at most: usually fewer are let in, as many as keep its instances
+    busy for some batches. More are refused with RESOURCE_EXHAUSTED. Bulk calls get half."""
     max_queue_bytes: int = Field(default=256 * MIB, ge=1)
-    """Bytes that may wait for one model version, likewise."""
+    """Their bytes, likewise."""
     max_items: int = Field(default=1024, ge=1)
     """Items or rows in one call."""
     max_preprocess_items: int = Field(default=1024, ge=1)

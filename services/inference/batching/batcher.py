@@ -304,6 +304,7 @@ class Batcher:
 _DEPARTURES = {
     None: Departure.IDLE,
     Bound.ROWS: Departure.IDLE,  # it left the rest to the other idle instances
+    Bound.BYTES: Departure.FULL,
     Bound.DEADLINE: Departure.DEADLINE,
     Bound.ALONE: Departure.RETRY,
 }

@@ -15,7 +15,7 @@ class Departure(StrEnum):
     IDLE = "idle"
     """An instance was free, so everything that fitted went; nothing waits for a timer."""
     FULL = "full"
-    """It holds as many rows as the model takes, or as make a row cheaper."""
+    """It holds as many rows as the model takes, or as make a row cheaper, or as many bytes as suit a message."""
     DEADLINE = "deadline"
     """One more row would have made a caller's deadline pass."""
     RETRY = "retry"

@@ -43,10 +43,16 @@ class Member:
         self.size_bytes = self.rows.size_bytes
 
 
+MAX_BATCH_BYTES = 16 << 20
+"""Of several callers. Raw items may have 20 MiB each; eight of them would be no message that Triton takes, and its
+Python backend copies a batch into shared memory, of which there is little in a container."""
+
+
 class Bound(Enum):
     """What keeps a batch from taking more of those who wait."""
 
     ROWS = auto()
+    BYTES = auto()
     DEADLINE = auto()
     ALONE = auto()
     """Its member must not share a batch."""
@@ -132,7 +138,6 @@ class RowQueue:
 
     def __init__(self) -> None:
         self.rows = 0
-        self.size_bytes = 0
         self._priorities = tuple(FairQueue() for _ in Priority)
         self._retries: deque[Member] = deque()
 
@@ -140,7 +145,6 @@ class RowQueue:
         """Queue a member behind those whose turn comes before; one that must be alone goes before everything."""
         member.waits = True
         self.rows += member.rows.count
-        self.size_bytes += member.size_bytes
         if member.alone:
             self._retries.append(member)
         else:
@@ -152,7 +156,6 @@ class RowQueue:
             return False
         member.waits = False
         self.rows -= member.rows.count
-        self.size_bytes -= member.size_bytes
         if member.alone:
             self._retries.remove(member)
         else:
@@ -171,8 +174,8 @@ class RowQueue:
         ones before bulk ones.
 
         `allowance` says how large a batch a member's deadline bears; the batch grows only as far as all its members
-        allow. The first member is always taken. Empty when nobody waits. Also tells what kept it from growing, if
-        anything did.
+        allow, and never beyond the bytes that suit a message. The first member is always taken. Empty when nobody
+        waits. Also tells what kept it from growing, if anything did.
         """
         first = self.peek()
         if first is None:
@@ -181,12 +184,15 @@ class RowQueue:
             self.remove(first)
             return [first], Bound.ALONE
         batch: list[Member] = []
-        limit, rows = float(max_rows), 0
+        limit, rows, size_bytes = float(max_rows), 0, 0
         for queue in self._priorities:
             while (member := queue.head(first.layout)) is not None:
                 limit = min(limit, allowance(member))
+                size_bytes += member.size_bytes
                 if batch and rows + member.rows.count > limit:
                     return batch, Bound.DEADLINE if limit < max_rows and rows < max_rows else Bound.ROWS
+                if batch and size_bytes > MAX_BATCH_BYTES:
+                    return batch, Bound.BYTES
                 queue.take(member)
                 self.remove(member)
                 batch.append(member)

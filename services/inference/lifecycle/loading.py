@@ -151,7 +151,7 @@ class Loader:
             max_batch_size=description.max_batch_size,
             instances=triton_model.instances,
             unbatched=description.unbatched_outputs,
-            wide_threads=triton_model.wide_threads,
+            wide_threads=triton_model.wide_threads if self._repository.has_runner(triton_model) else 1,
             runs_items=self._repository.runs_items(triton_model),
             pipeline_proto=pipeline_proto,
             postprocess=None if postprocess is None else Postprocess.load(postprocess, package.postprocess_files()),

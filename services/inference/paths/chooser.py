@@ -17,7 +17,7 @@ _LOAD_TRIALS = 2
 _LEAST_TRIAL_INTERVAL = 4
 _MOST_REGRET = 0.02
 """The path that seemed slower is tried every so many items, or turns: the less often the slower it is, so that
-measuring costs this share at most, and paths that are close to one another are told apart by many measurements."""
+measuring costs about this share, and paths that are close to one another are told apart by many measurements."""
 _CLEARLY_SLOWER = 2.0
 """A path that is so many times slower at first is not asked a second time for some time."""
 _TURN_ITEMS = 24

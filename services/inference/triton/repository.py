@@ -130,6 +130,10 @@ class ModelRepository:
         """Whether the model's pipeline runs beside it, so that it takes raw items."""
         return runs_items(model, self._backend)
 
+    def has_runner(self, model: TritonModel) -> bool:
+        """Whether our runner runs the model, rather than a backend of Triton's own."""
+        return _backend_of(model, self._backend) == "python"
+
     def holds(self, model: TritonModel) -> bool:
         """Whether exactly this model is here, as this version of Lepton writes it."""
         with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inference.batching.queue import Member, RowQueue
+from services.inference.batching.queue import Bound, Member, RowQueue
 from services.inference.call import Priority
 from tests.unit.inference.parts import rows_of
 
@@ -105,6 +105,21 @@ async def test_a_long_silence_earns_nothing() -> None:
     assert Counter(each.flow for each in first + second) == {"busy": 10, "silent": 10}
 
 
+async def test_large_rows_of_several_callers_do_not_add_up_to_more_than_a_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = RowQueue()
+    members = [member(str(number)) for number in range(5)]
+    monkeypatch.setattr("services.inference.batching.queue.MAX_BATCH_BYTES", 2 * members[0].size_bytes)
+    for each in members:
+        queue.add(each)
+    assert queue.take(8, lambda _: 8.0) == (members[:2], Bound.BYTES)
+    queue.add(large := member("large", rows=8))
+    for _ in range(2):
+        queue.take(8, lambda _: 8.0)
+    assert queue.take(8, lambda _: 8.0) == ([large], Bound.ROWS), "alone it is taken whatever its size"
+
+
 async def test_live_members_go_before_bulk_ones_of_whichever_tenant() -> None:
     queue = RowQueue()
     for name in "abc":
@@ -129,4 +144,4 @@ async def test_tenants_who_all_wait_get_the_same_number_of_rows(sent: list[tuple
         if all(waiting[name] for name in names):
             assert max(served[name] for name in names) - min(served[name] for name in names) <= 2 * 4 + max_rows
     assert sum(served.values()) == total
-    assert queue.rows == queue.size_bytes == 0
+    assert queue.rows == 0

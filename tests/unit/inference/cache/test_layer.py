@@ -4,77 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import pytest
 
 from lepton_ai.errors import DeadlineExceeded, InvalidInput, Unavailable
 from lepton_ai.mesh.errors import from_status
-from lepton_ai.package import Caching
-from lepton_ai.tensors import to_proto
 from lepton_ai.testing import captured_spans, eventually
 from lepton_ai.testing.memory_shared_store import MemorySharedStore
-from lepton_ai.v1 import common_pb2, inference_pb2
+from lepton_ai.v1 import inference_pb2
 from services.inference.cache.caches import Caches
 from services.inference.call import Call
 from services.inference.paths.path import Path
 from services.inference.routing.routes import ModelRoutes, Target
-from services.inference.version import LoadedVersion
+from tests.unit.inference.cache.parts import bare, computed, photos, route, share, tensors, version
 from tests.unit.inference.colours import (
     BLUE,
     COLOURS,
     GREEN,
     RED,
-    DataPlane,
     InlinePreprocessing,
     colours_version,
     data_plane,
-    image_tensor,
-    item,
     photo,
 )
-
-ANSWERS = Caching(answers=True)
-MODEL = common_pb2.ModelRef(name="colours")
-
-
-def version(number: int = 1, *, digest: str = "", **allowed: Any) -> LoadedVersion:
-    return colours_version(version=number, digest=digest, caching=Caching(**(allowed or {"answers": True})))
-
-
-def photos(*data: bytes, **options: Any) -> inference_pb2.PredictRequest:
-    request = inference_pb2.PredictRequest(model=MODEL, options=inference_pb2.PredictOptions(**options))
-    request.items.extend(item(each, str(index)) for index, each in enumerate(data))
-    return request
-
-
-def tensors(*colours: Sequence[int], **options: Any) -> inference_pb2.PredictRequest:
-    request = inference_pb2.PredictRequest(model=MODEL, options=inference_pb2.PredictOptions(**options))
-    request.tensors.append(to_proto("image", image_tensor(*colours)))
-    return request
-
-
-def computed(plane: DataPlane) -> int:
-    return sum(plane.reports.batch_rows)
-
-
-def bare(response: inference_pb2.PredictResponse) -> inference_pb2.PredictResponse:
-    """What an answer says, without ids, timings and where it came from."""
-    stripped = inference_pb2.PredictResponse()
-    stripped.CopyFrom(response)
-    for field in ("request_id", "prediction_id", "timings", "cached_rows"):
-        stripped.ClearField(field)
-    for prediction in stripped.predictions:
-        prediction.ClearField("prediction_id")
-    return stripped
-
-
-def route(plane: DataPlane, *versions: LoadedVersion) -> None:
-    serving = {each.version: each for each in versions}
-    aliases = {"production": (Target(max(serving), 1),)} if serving else {}
-    plane.routes.replace({"colours": ModelRoutes("colours", serving, aliases)} if serving else {})
 
 
 async def test_a_photo_that_comes_again_is_not_computed_again() -> None:
@@ -225,7 +178,7 @@ async def test_a_version_pushed_again_under_the_same_number_is_another_one() -> 
     store = MemorySharedStore()
     plane = await data_plane(version(1, digest="a" * 64), store=store)
     plane.caches.start()
-    await _shared(plane)
+    await share(plane)
     other = version(1, digest="b" * 64)
     await plane.triton.load(other.triton_name)
     route(plane, other)
@@ -297,87 +250,6 @@ async def test_tensors_alone_may_be_kept_and_are_made_once_for_all_who_ask() -> 
     plane = await data_plane(version(tensors=True), preprocessing=preprocessing, path=Path.REMOTE)
     await asyncio.gather(*(plane.predict(photos(RED), plane.call()) for _ in range(5)))
     assert (preprocessing.items, computed(plane)) == (1, 5)
-
-
-async def _shared(plane: DataPlane, data: bytes = RED) -> None:
-    """Have a photo's answer kept where all replicas find it."""
-    store = plane.caches._store
-    assert isinstance(store, MemorySharedStore)
-
-    async def is_kept() -> bool:
-        await plane.caches.clear()
-        await plane.predict(photos(data), plane.call())
-        await asyncio.sleep(0)
-        return bool(store.values)
-
-    await eventually(is_kept, timeout_s=5, description="the answer is in the shared cache")
-
-
-def _takes_part(plane: DataPlane) -> bool:
-    shared = plane.caches.shared
-    return shared is not None and next(plane.caches.partitions()).group in shared._generations
-
-
-async def two_replicas(store: MemorySharedStore) -> tuple[DataPlane, DataPlane]:
-    planes = [await data_plane(version(), store=store) for _ in range(2)]
-    for plane in planes:
-        plane.caches.start()
-        plane.triton.compute_s = 0.02  # worth asking others
-        await eventually(partial(_takes_part, plane), timeout_s=5, description="it takes part in the shared cache")
-    return planes[0], planes[1]
-
-
-async def test_another_replica_finds_it_and_answers_the_same_to_the_bit() -> None:
-    store = MemorySharedStore()
-    one, other = await two_replicas(store)
-    first = await one.predict(photos(RED, outputs=["logits"]), one.call())
-    await eventually(lambda: len(store.values) == 1, timeout_s=5, description="it is written")
-    second = await other.predict(photos(RED, outputs=["logits"]), other.call())
-    assert bare(first) == bare(second)
-    assert (second.cached_rows, computed(other)) == (1, 0)
-    third = await other.predict(photos(RED), other.call())
-    counts = next(other.caches.partitions()).counts
-    assert (third.cached_rows, counts.shared_hits, counts.local_hits) == (1, 1, 1)
-    await asyncio.gather(one.caches.close(), other.caches.close())
-
-
-async def test_what_one_replica_clears_no_other_answers_from() -> None:
-    store = MemorySharedStore()
-    one, other = await two_replicas(store)
-    for plane in (one, other):
-        await plane.predict(photos(RED), plane.call())
-    assert await one.caches.clear("colours") > 0
-    partition = next(other.caches.partitions())
-    await eventually(lambda: partition.size_bytes == 0, timeout_s=5, description="the other one hears of it")
-    assert (await other.predict(photos(RED), other.call())).cached_rows == 0
-    await asyncio.gather(one.caches.close(), other.caches.close())
-
-
-async def test_news_that_are_lost_are_looked_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.inference.cache.shared.harmless._CHECK_S", 0.05)
-    store = MemorySharedStore()
-    one, other = await two_replicas(store)
-    await other.predict(photos(RED), other.call())
-    store.deaf = True
-    await one.caches.clear("colours")
-    partition = next(other.caches.partitions())
-    await eventually(lambda: partition.size_bytes == 0, timeout_s=5, description="the other one looks")
-    await asyncio.gather(one.caches.close(), other.caches.close())
-
-
-@pytest.mark.parametrize("fault", ["up", "delay_s"])
-async def test_a_shared_cache_that_fails_or_hangs_fails_no_call(fault: str) -> None:
-    store = MemorySharedStore()
-    one, other = await two_replicas(store)
-    setattr(store, fault, False if fault == "up" else 60.0)
-    colours = random.Random(3)
-    for _ in range(20):
-        data = photo((colours.randrange(256), colours.randrange(256), colours.randrange(256)))
-        assert (await one.predict(photos(data), one.call(timeout_s=1.0))).predictions[0].WhichOneof("outcome")
-    shared = one.caches.shared
-    assert shared is not None
-    assert not shared.is_up
-    await asyncio.gather(one.caches.close(), other.caches.close())
 
 
 async def test_spans_say_where_the_answer_came_from() -> None:
