@@ -82,18 +82,14 @@ class Batcher:
         self._pump_scheduled = False
         self._closed = False
         self._airspace = airspace or Airspace()
-        self._pace_of_rows = Pace(can_be_wide=loaded.wide_threads > 1)
-        self._pace_of_items = Pace(can_be_wide=loaded.wide_threads > 1)
+        kinds = ("items", "tensors")
+        self.paces: Mapping[str, Pace] = {kind: Pace(can_be_wide=loaded.wide_threads > 1) for kind in kinds}
+        """What was measured of batches of "items" and of "tensors"."""
 
     @property
     def latency(self) -> LatencyModel:
         """How long batches of tensors take."""
-        return self._pace_of_rows.latency
-
-    @property
-    def paces(self) -> Mapping[str, Pace]:
-        """What was measured of batches of "items" and of "tensors"."""
-        return {"items": self._pace_of_items, "tensors": self._pace_of_rows}
+        return self.paces["tensors"].latency
 
     @property
     def queued_rows(self) -> int:
@@ -173,7 +169,7 @@ class Batcher:
                 self._dispatch(members, departure)
 
     def _pace(self, rows: Rows) -> Pace:
-        return self._pace_of_items if holds_items(rows) else self._pace_of_rows
+        return self.paces["items" if holds_items(rows) else "tensors"]
 
     def _has_slot(self, latency: LatencyModel) -> bool:
         if self.batches_in_flight != self._instances:

@@ -103,16 +103,21 @@ async def test_calls_that_must_not_be_made_twice_are_not(kind: dict[str, bool | 
         assert await call == b"hello"
 
 
+async def _expect_one_call(fleet: Fleet) -> None:
+    """A call that takes far longer than usual is waited for, and made only once."""
+    before = fleet.calls
+    go_on = _hang(fleet)
+    call = asyncio.create_task(fleet.say())
+    await asyncio.sleep(0.1)
+    assert fleet.calls == before + 1
+    go_on.set()
+    assert await call == b"hello"
+
+
 @pytest.mark.parametrize(("count", "hedging"), [(1, True), (2, False)])
 async def test_with_one_replica_or_switched_off_there_are_no_hedges(count: int, hedging: bool) -> None:
     async with _fleet(count, hedging=hedging) as fleet:
-        before = fleet.calls
-        go_on = _hang(fleet)
-        call = asyncio.create_task(fleet.say())
-        await asyncio.sleep(0.1)
-        assert fleet.calls == before + 1
-        go_on.set()
-        assert await call == b"hello"
+        await _expect_one_call(fleet)
 
 
 async def test_while_the_pool_has_too_much_to_do_no_call_is_made_twice() -> None:
@@ -121,13 +126,7 @@ async def test_while_the_pool_has_too_much_to_do_no_call_is_made_twice() -> None
             replica.answer = failing(ResourceExhausted("Busy.", retry_after_s=0.01))
         with pytest.raises(ResourceExhausted):
             await fleet.say()
-        before = fleet.calls
-        go_on = _hang(fleet)
-        call = asyncio.create_task(fleet.say())
-        await asyncio.sleep(0.1)
-        assert fleet.calls == before + 1
-        go_on.set()
-        assert await call == b"hello"
+        await _expect_one_call(fleet)
 
 
 async def test_at_most_a_twentieth_of_the_calls_is_made_twice() -> None:
