@@ -161,10 +161,11 @@ class Batcher:
     def _pump(self) -> None:
         self._pump_scheduled = False
         while (head := self._queue.peek()) is not None:
-            latency = self._pace(head.rows).latency
+            pace = self._pace(head.rows)
+            latency = pace.latency
             if not self._has_slot(latency):
                 return
-            members, departure = self._take(latency)
+            members, departure = self._take(pace, latency)
             if members:
                 self._dispatch(members, departure)
 
@@ -177,7 +178,7 @@ class Batcher:
         # One more in flight hides the way to Triton and back, but makes batches smaller.
         return self._queue.rows >= self._max_batch_rows or latency.splitting_pays(self._queue.rows)
 
-    def _take(self, latency: LatencyModel) -> tuple[list[Member], Departure]:
+    def _take(self, pace: Pace, latency: LatencyModel) -> tuple[list[Member], Departure]:
         now = time.monotonic()
         # Rows that wait are spread over the idle instances, which then work side by side.
         idle = max(1, self._instances - self.batches_in_flight)
@@ -191,16 +192,16 @@ class Batcher:
             return rows if rows >= member.rows.count else math.inf
 
         taken, bound = self._queue.take(target, allowance)
-        members = [member for member in taken if self._is_worth_work(member, latency, now)]
+        members = [member for member in taken if self._is_worth_work(member, pace, now)]
         return members, Departure.FULL if bound is Bound.ROWS and target == largest else _DEPARTURES[bound]
 
-    def _is_worth_work(self, member: Member, latency: LatencyModel, now: float) -> bool:
+    def _is_worth_work(self, member: Member, pace: Pace, now: float) -> bool:
         """Whether the member waits and can be answered in time; fails it if it cannot."""
         if member.future.done():
             return False  # Cancelled in this very turn of the loop.
         if member.deadline <= now:
             _fail(member, DeadlineExceeded("The deadline passed in the queue.", reason="LATE_IN_QUEUE"))
-        elif latency.hopeless(member.deadline - now):
+        elif pace.hopeless(member.deadline - now):
             _fail(member, _too_near())
         return not member.future.done()
 

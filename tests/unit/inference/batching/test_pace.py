@@ -58,3 +58,13 @@ def test_plans_are_made_with_what_there_is() -> None:
     pace = Pace(can_be_wide=True)
     pace.observe(flight(wide=True), 0.006)
     assert pace.latency.estimate_s(1) == pytest.approx(0.006)
+
+
+def test_what_is_enough_for_a_lone_batch_is_not_hopeless_because_others_once_ran_beside() -> None:
+    pace = Pace(can_be_wide=True)
+    assert not pace.hopeless(0.001), "nothing was seen yet"
+    pace.shared.observe(1, 0.030)
+    assert pace.hopeless(0.020)
+    pace.wide.observe(1, 0.012)
+    assert not pace.hopeless(0.020)
+    assert pace.hopeless(0.010)
