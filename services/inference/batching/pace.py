@@ -35,7 +35,7 @@ class Pace:
     def hopeless(self, duration_s: float) -> bool:
         """Whether even the fastest recent batch, beside others or alone, took longer than this. See `LatencyModel`."""
         seen = [model for model in (self.shared, self.alone, self.wide) if model.batches]
-        return bool(seen) and all([model.hopeless(duration_s) for model in seen])
+        return bool(seen) and all(model.hopeless(duration_s) for model in seen)
 
     def prefers_wide(self, rows: int) -> bool:
         """Whether a batch that has the machine to itself is to run on all cores; each call counts as one batch."""
