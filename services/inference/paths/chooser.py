@@ -65,9 +65,10 @@ class PathChooser:
     single items on another path would find it empty, and say nothing about it when it has to do everything.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """`paths`, at least one; the first one is tried first."""
+    def __init__(self, paths: Sequence[Path], *, why_only: Reason = Reason.ONLY) -> None:
+        """`paths`, at least one; the first one is tried first. `why_only`: the reason when there is no other one."""
         self._paths = tuple(paths)
+        self._why_only = why_only
         self.records: Mapping[Path, Record] = {path: Record() for path in self._paths}
         self._in_progress = 0
         self._until_alone_trial = self._until_load_trial = _LEAST_TRIAL_INTERVAL
@@ -94,7 +95,7 @@ class PathChooser:
         """An item sets out; `end` it in any case."""
         self._in_progress += 1
         if len(self._paths) == 1:
-            return Trip(self._paths[0], Reason.ONLY, now_s, self._in_progress, self._turn)
+            return Trip(self._paths[0], self._why_only, now_s, self._in_progress, self._turn)
         path, reason = self._choose_alone() if self._in_progress == 1 else (self._turn_path, self._turn_reason)
         return Trip(path, reason, now_s, self._in_progress, self._turn)
 

@@ -121,13 +121,14 @@ def _open_pipeline(directory: Path, config: Mapping[str, Any], parameters: Mappi
     file = parameters.get("pipeline")
     if file is None:
         return None
+    limits = json.loads(parameters["limits"])
     try:
         from services.inference.triton.runner.items import ItemPipeline
-    except ImportError as error:
+
+        return ItemPipeline.read(directory / file, config, limits=limits, log_fault=pb_utils.Logger.log_error)
+    except ImportError as error:  # of Lepton, or of what its steps need
         pb_utils.Logger.log_info(f"Lepton cannot be imported here, so pipelines run elsewhere: {error}")
         return None
-    limits = json.loads(parameters["limits"])
-    return ItemPipeline.read(directory / file, config, limits=limits, log_fault=pb_utils.Logger.log_error)
 
 
 def _open_onnx(path: Path, inputs: Sequence[str], outputs: Sequence[str], wide_threads: int) -> Runner:
