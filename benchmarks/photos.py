@@ -13,7 +13,7 @@ import grpc
 from benchmarks import bare
 from benchmarks.load import Call, Measurement, closed_loop
 from benchmarks.report import Report
-from benchmarks.usage import cpu_seconds
+from benchmarks.usage import cpu_seconds, resident_mib
 from examples.efficientnet_lite0 import NAME, photos
 from lepton_ai.v1 import common_pb2, inference_pb2, inference_pb2_grpc
 from tests.platform import Platform
@@ -47,7 +47,7 @@ async def measure(platform: Platform, model: Path, *, seconds: float) -> list[Re
                 await _run(case, _caller(channel, content, sampled=case.sampled), platform, seconds, bare_per_s[-1])
         one = await closed_loop(_caller(channel, content, sampled=False), callers=1, seconds=seconds)
     alone_ms = bare.latency_ms(model, content, seconds=seconds)
-    return [_throughput(cases, bare_per_s, cores), _latency(one, alone_ms)]
+    return [_throughput(cases, bare_per_s, cores), _latency(one, alone_ms), _memory(resident_mib(platform))]
 
 
 async def _run(case: _Case, call: Call, platform: Platform, seconds: float, bare_per_s: float) -> None:
@@ -105,3 +105,9 @@ def _latency(one: Measurement, alone_ms: float) -> Report:
         ["Lepton, one caller", f"{one.p50_ms:.1f}", f"{one.p50_ms / alone_ms:.2f}"],
     ]
     return Report("One photo at a time", ("", "p50 ms", "ratio"), rows)
+
+
+def _memory(mib: dict[str, float]) -> Report:
+    rows = [[name, f"{value:.0f}"] for name, value in mib.items()] + [["together", f"{sum(mib.values()):.0f}"]]
+    note = "Resident sizes right after this load; pages of code that several processes share count in each."
+    return Report("Memory of the four services after photos", ("process", "MiB"), rows, note)

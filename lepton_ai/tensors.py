@@ -9,17 +9,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lepton_ai.dtypes import DTYPES, ELEMENT_BYTES
 from lepton_ai.errors import InvalidInput
 from lepton_ai.v1 import common_pb2 as pb
 
 Array = npt.NDArray[np.generic]
-
-# Width of one element in bytes. BYTES has none: its elements carry their own length.
-ELEMENT_BYTES: dict[str, int] = {
-    "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8,
-    "FP16": 2, "BF16": 2, "FP32": 4, "FP64": 8,
-}  # fmt: skip
-DTYPES: tuple[str, ...] = (*ELEMENT_BYTES, "BYTES")
 
 _NUMPY: dict[str, npt.DTypeLike] = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,

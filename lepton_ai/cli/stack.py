@@ -54,7 +54,7 @@ _URL_LABELS = {
     show_default=True,
     help="Processes on this machine, or containers. auto: what is up, else containers if a Docker engine answers.",
 )
-@click.option("--preprocess", type=click.IntRange(1, 64), help="Preprocess replicas.  [default: 2]")
+@click.option("--preprocess", type=click.IntRange(1, 64), help="Preprocess replicas.  [default: 1]")
 @click.option("--inference", type=click.IntRange(1, 16), help="Inference replicas, each with its Triton.  [default: 1]")
 @click.option("--port", "ports", multiple=True, metavar="NAME=N", help="Use this port, for instance inference=9000.")
 @click.option("--any-ports", is_flag=True, help="Take any free ports, not the usual ones.")

@@ -9,16 +9,13 @@ from lepton_ai.package.description import (
     TensorSpec,
 )
 from lepton_ai.package.directory import Package, served_files, write_package
-from lepton_ai.package.golden import ExpectedTensor, GoldenItem
 from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path, manifest_digest
 
 __all__ = [
     "DESCRIPTION_FILE",
     "Caching",
     "Description",
-    "ExpectedTensor",
     "Golden",
-    "GoldenItem",
     "ModelFile",
     "Package",
     "PackageLimits",

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from lepton_ai.dtypes import DTYPES
 from lepton_ai.errors import FieldViolation, InvalidInput
 from lepton_ai.package.document import load_document
 from lepton_ai.references import check_name
-from lepton_ai.tensors import DTYPES
 
 DESCRIPTION_FILE = "lepton.yaml"
 _MAX_VIOLATIONS = 20

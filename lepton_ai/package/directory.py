@@ -9,14 +9,16 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from lepton_ai.package.description import DESCRIPTION_FILE, Description
 from lepton_ai.package.document import MAX_DOCUMENT_BYTES, dump_document
-from lepton_ai.package.golden import GoldenItem, build_golden
 from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path, manifest_digest
 from lepton_ai.v1 import registry_pb2
+
+if TYPE_CHECKING:
+    from lepton_ai.package.golden import GoldenItem
 
 _HASH_CHUNK_BYTES = 1 << 20
 _MAX_PIPELINE_FILE_BYTES = 16 << 20
@@ -46,7 +48,7 @@ class Package:
         package = cls(root, description, files)
         check_manifest(package.manifest(), limits=limits)
         description.check_files(files)
-        build_golden(description, package._read_golden)
+        package.golden_items()
         return package
 
     @classmethod
@@ -65,7 +67,7 @@ class Package:
         for path in served_files(package.description, package.files):
             if not (root / path).is_file() or _hash_file(root, path, limits) != package.files[path]:
                 raise DataLoss(f"{path[:255]!r} on this disk is not what was pushed.", reason="PACKAGE_DAMAGED")
-        build_golden(package.description, package._read_golden)
+        package.golden_items()
         return package
 
     @property
@@ -104,6 +106,9 @@ class Package:
 
     def golden_items(self) -> list[GoldenItem]:
         """The golden samples, ready to send. Raises InvalidInput when a file has changed since."""
+        # Imported late: it needs numpy, which is large, and those who only name packages read no samples.
+        from lepton_ai.package.golden import build_golden
+
         return build_golden(self.description, self._read_golden)
 
     def check(self) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
+from lepton_ai.dtypes import DTYPES
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package.description import Description, ExpectedBox, Golden, TensorSpec
-from lepton_ai.tensors import DTYPES, encode_bytes, numpy_dtype, to_proto
+from lepton_ai.tensors import encode_bytes, numpy_dtype, to_proto
 from lepton_ai.v1 import common_pb2
 
 _FREE_DTYPES = tuple(dtype for dtype in DTYPES if dtype not in ("BF16", "BYTES"))

@@ -13,9 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
+from lepton_ai.dtypes import ELEMENT_BYTES
 from lepton_ai.errors import InvalidInput
 from lepton_ai.package.golden import ExpectedTensor, GoldenItem
-from lepton_ai.tensors import ELEMENT_BYTES, Array, from_proto
+from lepton_ai.tensors import Array, from_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 
 GOLDEN_MISMATCH = "GOLDEN_MISMATCH"

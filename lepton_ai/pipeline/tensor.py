@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
+from lepton_ai.dtypes import DTYPES
 from lepton_ai.pipeline.operation import UNKNOWN, Call, Misfit, Spec, ValueOperation, expect
-from lepton_ai.tensors import DTYPES, dtype_name, numpy_dtype
+from lepton_ai.tensors import dtype_name, numpy_dtype
 
 Channels = Annotated[tuple[float, ...], Field(min_length=1, max_length=4096)]
 

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lepton_ai.dtypes import ELEMENT_BYTES
 from lepton_ai.errors import InternalError
-from lepton_ai.tensors import ELEMENT_BYTES
 from lepton_ai.v1 import preprocess_pb2
 
 LayoutKey = tuple[tuple[str, str, tuple[int, ...]], ...]

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lepton_ai.dtypes import ELEMENT_BYTES
 from lepton_ai.errors import FailedPrecondition, InvalidInput
-from lepton_ai.tensors import ELEMENT_BYTES, check_content, element_count
+from lepton_ai.tensors import check_content, element_count
 from services.inference.rows import NamedTensor, Rows
 from services.inference.version import TensorDescription
 

@@ -55,7 +55,7 @@ def shared_platform(
     """One inference replica, two of preprocess; queues are short, so that they can be filled."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LEPTON_MAX_QUEUE_ROWS", str(MAX_QUEUE_ROWS))
-        with running_platform(tmp_path_factory.mktemp("混沌") / ".lepton") as running:
+        with running_platform(tmp_path_factory.mktemp("混沌") / ".lepton", preprocess=2) as running:
             asyncio.run(deploy(running, photo_package, row_package))
             yield running
 

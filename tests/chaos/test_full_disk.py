@@ -37,7 +37,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def running(small_disk: Path) -> Iterator[Platform]:
-    with running_platform(small_disk / ".lepton", preprocess=1) as platform:
+    with running_platform(small_disk / ".lepton") as platform:
         yield platform
 
 
@@ -75,7 +75,7 @@ async def test_everything_comes_back_when_there_is_room_again(
     await client.push(onnx_package(tmp_path / "doubler").directory)
     await client.deploy("doubler")
     filler = fill(small_disk)
-    for name in ("etcd", "preprocess-1"):
+    for name in ("etcd", "preprocess"):
         running.process(name).kill()
 
     async def says_so() -> bool:
@@ -101,7 +101,7 @@ async def test_everything_comes_back_when_there_is_room_again(
     await eventually(running.is_ready, timeout_s=_HEALS_S, description="every process is ready")
     assert running.state.supervisor is not None
     assert is_alive(running.state.supervisor), "the supervisor was never gone"
-    for name in ("etcd", "preprocess-1"):
+    for name in ("etcd", "preprocess"):
         written = int(RunDirectory(running.home).pid_file(name).read_text(encoding="ascii"))
         assert written == running.process(name).pid
     await client.push(other)

@@ -23,7 +23,7 @@ _FACTORS = {1: 2.0}
 
 @pytest.fixture(scope="module")
 def shared_pair(photo_package: Path, row_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running_platform(tmp_path_factory.mktemp("双") / ".lepton", inference=2) as running:
+    with running_platform(tmp_path_factory.mktemp("双") / ".lepton", inference=2, preprocess=2) as running:
         asyncio.run(deploy(running, photo_package, row_package))
         yield running
 

@@ -81,7 +81,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Itera
     home = tmp_path_factory.mktemp("容器") / ".lepton"
     running = Containers(home, f"lepton-test-{uuid.uuid4().hex[:8]}", engine)
     try:
-        up = running.lepton("up", "--mode", "docker", "--any-ports", timeout_s=800)
+        up = running.lepton("up", "--mode", "docker", "--any-ports", "--preprocess", "2", timeout_s=800)
         assert up.returncode == 0, up.stderr
         assert running.lepton("push", str(package)).returncode == 0
         assert running.lepton("deploy", NAME).returncode == 0

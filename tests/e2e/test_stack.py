@@ -55,7 +55,7 @@ def test_everything_is_ready_after_up(project: Path) -> None:
     status = _json(_lepton(project, "status", "--json"))
     assert status["ready"]
     assert _names(status["processes"]) == {
-        "etcd", "traces", "triton", "registry", "preprocess-1", "preprocess-2", "inference", "health",
+        "etcd", "traces", "triton", "registry", "preprocess", "inference", "health",
     }  # fmt: skip
     assert {row["restarts"] for row in status["processes"]} == {0}
 
@@ -84,7 +84,7 @@ def test_status_is_a_table_for_people(project: Path) -> None:
 def test_the_logs_of_a_part_are_shown_by_its_name(project: Path) -> None:
     done = _lepton(project, "logs", "preprocess", "-n", "1")
     assert done.returncode == 0
-    assert {line.split("│")[0].strip() for line in done.stdout.splitlines()} <= {"preprocess-1", "preprocess-2"}
+    assert {line.split("│")[0].strip() for line in done.stdout.splitlines()} <= {"preprocess"}
 
 
 def test_commands_work_from_a_folder_inside_the_project(project: Path) -> None:

@@ -224,7 +224,6 @@ PARTS: tuple[Part, ...] = (
         usual_port=8530,
         more_ports=_METRICS,
         needs=("etcd", "traces"),
-        replicas=2,
     ),
     Part(
         "inference",

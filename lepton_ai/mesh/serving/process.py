@@ -13,6 +13,7 @@ import uvloop
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.serving.garbage import spare_long_lived_objects
 from lepton_ai.mesh.serving.malloc import keep_freed_memory
+from lepton_ai.mesh.serving.program_pages import unmap_code
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.serving.stop_signals import stop_signals
 
@@ -62,6 +63,7 @@ async def _bring_up(server: Server, prepare: Callable[[], Awaitable[None]] | Non
     await server.start()
     if prepare is not None:
         await prepare()
+    unmap_code()
     await server.ready()
 
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lepton_ai.errors import LeptonError
-from lepton_ai.package import GoldenItem, Package
+from lepton_ai.package import Package
+from lepton_ai.package.golden import GoldenItem
 from lepton_ai.pipeline.pipeline import Pipeline
 from lepton_ai.pipeline.values import Limits
 from lepton_ai.postprocessing import Postprocess

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
-from lepton_ai.package import GoldenItem
+from lepton_ai.package.golden import GoldenItem
 from lepton_ai.package.trial import GOLDEN_MISMATCH, golden_request, verdict, zeros
 from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, inference_pb2

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import backoff_s
-from lepton_ai.package import GoldenItem
+from lepton_ai.package.golden import GoldenItem
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.lifecycle.loading import Loader, Prepared
 from services.inference.lifecycle.prober import Prober, path_is_away

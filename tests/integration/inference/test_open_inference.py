@@ -14,8 +14,9 @@ import tritonclient.grpc.aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from lepton_ai.dtypes import DTYPES, ELEMENT_BYTES
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.tensors import DTYPES, ELEMENT_BYTES, Array, encode_bytes
+from lepton_ai.tensors import Array, encode_bytes
 from services.inference.version import LoadedVersion
 from tests.integration.inference.served_colours import ServedColours, served_colours
 from tests.unit.inference.colours import BLUE, COLOURS, GREEN, RED, image_tensor

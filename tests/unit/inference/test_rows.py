@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lepton_ai.dtypes import DTYPES, ELEMENT_BYTES
 from lepton_ai.errors import InternalError
-from lepton_ai.tensors import DTYPES, ELEMENT_BYTES, encode_bytes
+from lepton_ai.tensors import encode_bytes
 from services.inference.rows import NamedTensor, Rows, join, split
 
 SHAPES = st.lists(st.integers(0, 3), max_size=3).map(tuple)

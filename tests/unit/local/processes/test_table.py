@@ -34,11 +34,9 @@ def _process(name: str, *needs: str) -> Process:
     return Process(name, part_of(name), ("true",), {}, "127.0.0.1:1", "http", needs=needs)
 
 
-def test_the_stack_has_every_part_of_the_architecture_with_two_preprocess_replicas(tmp_path: Path) -> None:
+def test_the_stack_has_every_part_of_the_architecture(tmp_path: Path) -> None:
     names = {process.name for process in build_processes(PARTS, _layout(tmp_path))}
-    assert names == {
-        "etcd", "traces", "triton", "registry", "preprocess-1", "preprocess-2", "inference", "health",
-    }  # fmt: skip
+    assert names == {"etcd", "traces", "triton", "registry", "preprocess", "inference", "health"}
 
 
 def test_every_inference_replica_has_a_triton_of_its_own(tmp_path: Path) -> None:
@@ -104,7 +102,7 @@ def test_paths_are_absolute_so_that_processes_may_run_anywhere(tmp_path: Path, m
 
 
 def test_usual_ports_of_replicas_follow_one_another() -> None:
-    usual = {wish.name: wish.usual for wish in port_wishes(PARTS, {"inference": 2})}
+    usual = {wish.name: wish.usual for wish in port_wishes(PARTS, {"inference": 2, "preprocess": 2})}
     assert (usual["inference-1"], usual["inference-2"]) == (8500, 8501)
     assert (usual["preprocess-1"], usual["preprocess-2"]) == (8530, 8531)
     assert usual["traces"] == 16686

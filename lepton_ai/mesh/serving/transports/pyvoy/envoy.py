@@ -42,6 +42,9 @@ _DRAIN_MARGIN_S = 5.0
 _MAX_EARLY_RESETS = 10_000
 """Calls of one connection of which more than half may be cancelled within a second before it is closed. Callers with
 short deadlines do that to a busy service, so it is not as strict as Envoy's own limit of 500."""
+_RELEASED_BYTES_PER_S = 4 << 20
+"""Memory that the process has freed and does not use again within seconds goes back to the kernel at this rate: slow
+enough to cost a busy service nothing, and a burst of photos is forgotten within half a minute."""
 _CALLS_PER_TURN = 20
 """Calls that are taken from one connection before others have their turn."""
 
@@ -52,6 +55,7 @@ def bootstrap(settings: PublicSettings, *, ip: str, module: str, admin_socket: s
     return {
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}},
         "static_resources": {"listeners": [_listener(settings, ip, module, gone_pipe)]},
+        "memory_allocator_manager": {"bytes_to_release": _RELEASED_BYTES_PER_S, "memory_release_interval": "1s"},
         "overload_manager": {
             "resource_monitors": [
                 {
