@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.inference.paths.path import Path, Reason
+from services.inference.paths.trials import Trials
 
 _WINDOW = 9
 """Measurements of a path that count."""
 _ALONE_TRIALS = 3
 _LOAD_TRIALS = 2
-_LEAST_TRIAL_INTERVAL = 4
-_MOST_REGRET = 0.02
-"""The path that seemed slower is tried every so many items, or turns: the less often the slower it is, so that
-measuring costs about this share, and paths that are close to one another are told apart by many measurements."""
 _CLEARLY_SLOWER = 2.0
 """A path that is so many times slower at first is not asked a second time for some time."""
 _TURN_ITEMS = 24
@@ -71,8 +67,8 @@ class PathChooser:
         self._why_only = why_only
         self.records: Mapping[Path, Record] = {path: Record() for path in self._paths}
         self._in_progress = 0
-        self._until_alone_trial = self._until_load_trial = _LEAST_TRIAL_INTERVAL
-        self._trials = 0
+        self._alone_trials, self._load_trials = Trials(), Trials()
+        self._turns_of_others = 0
         self._turn = 0
         self._turn_path = self._paths[0]
         self._turn_reason = Reason.TRIAL
@@ -118,14 +114,12 @@ class PathChooser:
         untried = next((path for path in self._paths if len(self.records[path].alone_s) < _ALONE_TRIALS), None)
         if untried is not None:
             return untried, Reason.TRIAL
-        best = self.alone
-        self._until_alone_trial -= 1
-        if self._until_alone_trial > 0:
-            return best, Reason.ALONE
-        other = self._other(best)
-        ratio = _or_first(self.records[other].alone_median_s) / _or_first(self.records[best].alone_median_s)
-        self._until_alone_trial = _interval(ratio - 1)
-        return other, Reason.TRIAL
+        best, other = self.alone, self._other(self.alone)
+        best_s, other_s = (_or_first(self.records[path].alone_median_s) for path in (best, other))
+        if self._alone_trials.is_due(best, best_s, other_s / best_s - 1):
+            self._turns_of_others += 1
+            return other, Reason.TRIAL
+        return best, Reason.ALONE
 
     def _next_turn(self, now_s: float) -> None:
         self.records[self._turn_path].load_s.append(self._turn_seconds / self._turn_in_progress)
@@ -141,25 +135,18 @@ class PathChooser:
             clear = (record.load_median_s or 0.0) > _CLEARLY_SLOWER * best_s
             if len(record.load_s) < (1 if clear else _LOAD_TRIALS):
                 return path, Reason.TRIAL
-        self._until_load_trial -= 1
-        if self._until_load_trial > 0:
-            return best, Reason.LOAD
         other = self._other(best)
         items = _TURN_ITEMS + self._in_progress  # those that set out in a turn arrive in it or later
         costs_s = items * (_or_first(self.records[other].load_median_s) - best_s)
-        self._until_load_trial = _interval(costs_s / max(_TURN_S, _TURN_ITEMS * best_s))
-        return other, Reason.TRIAL
+        if self._load_trials.is_due(best, best_s, costs_s / max(_TURN_S, _TURN_ITEMS * best_s)):
+            self._turns_of_others += 1
+            return other, Reason.TRIAL
+        return best, Reason.LOAD
 
     def _other(self, best: Path) -> Path:
         """Those that are not the best, in turn."""
         others = [path for path in self._paths if path is not best]
-        self._trials += 1
-        return others[self._trials % len(others)]
-
-
-def _interval(cost: float) -> int:
-    """How many items, or turns, until the next trial, which costs `cost` of one."""
-    return max(_LEAST_TRIAL_INTERVAL, math.ceil(cost / _MOST_REGRET))
+        return others[self._turns_of_others % len(others)]
 
 
 def _or_first(median_s: float | None) -> float:

@@ -64,7 +64,7 @@ def test_many_callers_get_the_path_that_does_most(best: Path) -> None:
     world = World()
     world.busy(4000, lambda path: 0.008 if path is best else 0.010)
     assert world.chooser.under_load is best
-    assert world.share(best, last=3000) > 0.85, "they are close to each other, so the other is tried now and then"
+    assert world.share(best, last=3000) > 0.85, "they are close to each other, so the other is tried a few times more"
 
 
 def test_the_best_for_one_need_not_be_the_best_for_many() -> None:
@@ -72,6 +72,21 @@ def test_the_best_for_one_need_not_be_the_best_for_many() -> None:
     world.alone(50, slow_fused)
     world.busy(500, lambda path: 0.008 if path is FUSED else 0.010)
     assert (world.chooser.alone, world.chooser.under_load) == (REMOTE, FUSED)
+
+
+def test_trials_that_change_nothing_become_rare_so_that_no_hundredth_item_is_one() -> None:
+    world = World()
+    world.busy(40_000, lambda path: 0.008 if path is FUSED else 0.010, callers=16)
+    assert world.share(REMOTE, last=30_000) < 0.01
+    world.alone(4000, lambda path: 0.015 if path is FUSED else 0.021)
+    assert world.share(REMOTE, last=3000) < 0.01
+
+
+def test_they_become_frequent_again_when_the_best_path_is_no_longer_what_it_was() -> None:
+    world = World()
+    world.busy(40_000, lambda path: 0.008 if path is FUSED else 0.010, callers=16)
+    world.busy(2000, lambda path: 0.020 if path is FUSED else 0.010, callers=16)
+    assert world.chooser.under_load is REMOTE
 
 
 def test_it_follows_when_the_other_path_becomes_better() -> None:

@@ -1,0 +1,42 @@
+"""When what seemed slower is tried again: the rarer, the more it costs and the more often it was tried in vain."""
+
+from __future__ import annotations
+
+import math
+
+from services.inference.paths.path import Path
+
+LEAST_INTERVAL = 4
+_MOST_REGRET = 0.02
+"""The path that seemed slower is tried every so many items, or turns: the less often the slower it is, so that
+measuring costs about this share, and paths that are close to one another are told apart by many measurements."""
+_MOST_RARITY = 32
+"""How much rarer trials become, twice as rare after each one that changed nothing: also a small share of slow items is
+the hundredth of them that somebody's p99 is made of."""
+_SAME = 1.5
+"""Up to so many times faster or slower, the best path is at what it was when the other one was last tried."""
+
+
+class Trials:
+    """The trials of one kind, of lone items or of turns."""
+
+    def __init__(self) -> None:
+        self._left = LEAST_INTERVAL
+        self._rarity = 1
+        self._best: Path | None = None
+        self._best_s = 0.0
+
+    def is_due(self, best: Path, best_s: float, cost: float) -> bool:
+        """Whether this item, or turn, is one; each call counts as one. It costs `cost` of one more than on the best
+        path. When another path is the best one, or when it is not as fast as it was, trials are as frequent again as
+        at first."""
+        interval = max(LEAST_INTERVAL, math.ceil(cost / _MOST_REGRET))
+        if best is not self._best or not best_s / _SAME <= self._best_s <= best_s * _SAME:
+            self._best, self._best_s, self._rarity = best, best_s, 1
+            self._left = min(self._left, interval)
+        self._left -= 1
+        if self._left > 0:
+            return False
+        self._left = interval * self._rarity
+        self._rarity = min(2 * self._rarity, _MOST_RARITY)
+        return True
