@@ -19,6 +19,7 @@ from lepton_ai.errors import (
     LeptonError,
     Unavailable,
 )
+from services.inference.batching.crowd import Crowd
 from services.inference.batching.flight import Airspace, Departure, Flight
 from services.inference.batching.latency import LatencyModel
 from services.inference.batching.pace import Pace
@@ -80,6 +81,8 @@ class Batcher:
         self._flights: set[Flight] = set()
         self._not_started: deque[Flight] = deque()
         self._pump_scheduled = False
+        self._crowd = Crowd()
+        self._flying_rows = 0
         self._closed = False
         self._airspace = airspace or Airspace()
         kinds = ("items", "tensors")
@@ -135,6 +138,7 @@ class Batcher:
             flow=flow,
         )
         self._queue.add(member)
+        self._crowd.see(self._queue.rows + self._flying_rows)
         self._schedule()
         try:
             return await member.future
@@ -175,16 +179,12 @@ class Batcher:
     def _has_slot(self, latency: LatencyModel) -> bool:
         if self.batches_in_flight != self._instances:
             return self.batches_in_flight < self._instances
-        # One more in flight hides the way to Triton and back, but makes batches smaller.
-        return self._queue.rows >= self._max_batch_rows or latency.splitting_pays(self._queue.rows)
+        # One more in flight hides the way to Triton and back, once it is no smaller for that.
+        return self._queue.rows >= self._most_rows(latency)
 
     def _take(self, pace: Pace, latency: LatencyModel) -> tuple[list[Member], Departure]:
         now = time.monotonic()
-        # Rows that wait are spread over the idle instances, which then work side by side.
-        idle = max(1, self._instances - self.batches_in_flight)
-        spread = idle if latency.splitting_pays(self._queue.rows) else 1
-        largest = latency.worthwhile_rows(self._max_batch_rows)
-        target = min(largest, math.ceil(self._queue.rows / spread))
+        target = self._most_rows(latency)
 
         def allowance(member: Member) -> float:
             rows = latency.rows_within(member.deadline - now)
@@ -193,7 +193,15 @@ class Batcher:
 
         taken, bound = self._queue.take(target, allowance)
         members = [member for member in taken if self._is_worth_work(member, pace, now)]
-        return members, Departure.FULL if bound is Bound.ROWS and target == largest else _DEPARTURES[bound]
+        is_full = bound is Bound.ROWS and target == latency.worthwhile_rows(self._max_batch_rows)
+        return members, Departure.FULL if is_full else _DEPARTURES[bound]
+
+    def _most_rows(self, latency: LatencyModel) -> int:
+        """How many rows the next batch takes of those that wait."""
+        largest = latency.worthwhile_rows(self._max_batch_rows)
+        if not latency.splitting_pays(self._queue.rows):
+            return largest
+        return self._crowd.even_rows(self._instances, largest)
 
     def _is_worth_work(self, member: Member, pace: Pace, now: float) -> bool:
         """Whether the member waits and can be answered in time; fails it if it cannot."""
@@ -215,6 +223,7 @@ class Batcher:
         if started_at is None:
             self._not_started.append(flight)
         self._flights.add(flight)
+        self._flying_rows += rows
         self._airspace.enter(flight)
         flight.task = asyncio.get_running_loop().create_task(self._fly(flight))
         flight.task.add_done_callback(_log_bug)
@@ -261,7 +270,10 @@ class Batcher:
         return [PartAnswer(part) for part in split(answered, [part.count for part in parts])]
 
     def _land(self, flight: Flight) -> None:
+        self._crowd.fade()
+        self._crowd.see(self._queue.rows + self._flying_rows)
         self._flights.discard(flight)
+        self._flying_rows -= flight.rows
         self._airspace.leave(flight)
         now = time.monotonic()
         if flight in self._not_started:
@@ -300,7 +312,7 @@ class Batcher:
 
 _DEPARTURES = {
     None: Departure.IDLE,
-    Bound.ROWS: Departure.IDLE,  # it left the rest to the other idle instances
+    Bound.ROWS: Departure.IDLE,  # it left the rest to the other instances
     Bound.BYTES: Departure.FULL,
     Bound.DEADLINE: Departure.DEADLINE,
     Bound.ALONE: Departure.RETRY,

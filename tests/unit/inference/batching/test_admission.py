@@ -30,7 +30,7 @@ def latency(fixed_s: float, per_row_s: float) -> LatencyModel:
     return model
 
 
-QUICK = latency(0.001, 0.001)
+QUICK = latency(0.0085, 0.010)
 """Rows are worth waiting for: 50 of them before a batch hardly becomes cheaper."""
 
 
@@ -45,7 +45,7 @@ def let_in(stack: ExitStack, gate: Admission, rows: int, call: Call = LIVE, *, s
 def test_the_bound_is_what_keeps_the_instances_busy_for_some_batches() -> None:
     gate = admission(rows=10_000)
     assert gate.limit_rows(QUICK) == 9 * 2 * 50
-    slow = latency(0.0, 0.010)
+    slow = latency(0.0, 0.100)
     assert gate.limit_rows(slow) == 128, "a batch of one is as good as any, so few may wait"
     assert admission(rows=100).limit_rows(QUICK) == 100, "never more than the setting"
 

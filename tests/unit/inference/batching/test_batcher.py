@@ -129,7 +129,8 @@ async def test_a_batch_says_why_it_left(triton: GatedTriton) -> None:
     reports = Reports()
     batcher = make_batcher(triton, loaded_version(max_batch_size=4), reports=reports)
     triton.gate.set()
-    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(6)))
+    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(4)))
+    await batcher.submit(rows_of(1), deadline=in_seconds(5))
     assert reports.departures == [Departure.FULL, Departure.IDLE]
     batcher = make_batcher(triton, loaded_version(max_batch_size=4), reports=reports)
     batcher.latency.observe(1, 0.15)
@@ -164,8 +165,8 @@ async def test_a_batch_grows_only_as_far_as_the_oldest_deadline_bears(triton: Ga
 
 async def test_rows_that_gain_nothing_from_each_other_do_not_wait_for_each_other(triton: GatedTriton) -> None:
     batcher = make_batcher(triton)
-    batcher.latency.observe(1, 0.001)
-    batcher.latency.observe(8, 0.008)
+    batcher.latency.observe(1, 0.1)
+    batcher.latency.observe(8, 0.8)
     triton.gate.set()
     await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(6)))
     assert batch_sizes(triton)[0] == 1

@@ -77,9 +77,10 @@ def test_estimates_are_never_negative_and_never_fall_with_more_rows(observations
 @pytest.mark.parametrize(
     ("observations", "worthwhile"),
     [
-        ([(1, 0.010), (8, 0.080)], 1),  # a CPU core: no time is shared between rows
-        ([(1, 0.0110), (8, 0.0810)], 5),  # 1 ms for each batch, 10 ms for each row
+        ([(1, 0.10), (8, 0.80)], 1),  # a CPU core: no time is shared between rows
+        ([(1, 0.107), (8, 0.807)], 5),  # 7 ms for each batch, 100 ms for each row
         ([(1, 0.0101), (8, 0.0108)], 8),  # a GPU: nearly all of it is for the batch
+        ([(1, 0.001), (8, 0.008)], 8),  # small rows: the batch costs more outside of the model than in it
         ([(4, 0.040), (4, 0.041)], 8),  # one size says nothing about others
     ],
 )
@@ -87,6 +88,19 @@ def test_a_batch_grows_only_as_far_as_rows_become_cheaper(
     observations: list[tuple[int, float]], worthwhile: int
 ) -> None:
     assert learned(*observations).worthwhile_rows(8) == worthwhile
+
+
+def test_a_worthwhile_size_is_kept_as_long_as_measurements_are_about_the_same() -> None:
+    model = learned((1, 0.107), (8, 0.807))
+    for fixed_s in (0.005, 0.006, 0.008, 0.009):
+        for _ in range(9):
+            model.observe(1, 0.1 + fixed_s)
+            model.observe(8, 0.8 + fixed_s)
+        assert model.worthwhile_rows(64) == 5
+    for _ in range(9):
+        model.observe(1, 0.1 + 0.05)
+        model.observe(8, 0.8 + 0.05)
+    assert model.worthwhile_rows(64) > 20
 
 
 def test_less_time_than_the_fastest_batch_took_is_hopeless() -> None:
