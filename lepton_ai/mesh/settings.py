@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lepton_ai.credentials import read_secret
@@ -41,6 +41,17 @@ Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
+class Worker(BaseModel, frozen=True):
+    """One of several processes that share a port."""
+
+    number: int
+    """From 1 on; whoever takes the place of one that has ended has the same."""
+    port: Port
+    """Its own port, at which it is known in discovery."""
+    parent: int
+    """Process id of its parent, with which it ends."""
+
+
 class ServiceSettings(BaseSettings):
     """Settings that every service has. Services subclass it; a process reads it with `load()`."""
 
@@ -50,6 +61,12 @@ class ServiceSettings(BaseSettings):
     """Interface to listen on; 0.0.0.0 for all."""
     port: Port = 0
     """Port to listen on; 0 takes any free one."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that share the port; each is an endpoint of its own in discovery."""
+    worker_port: Port = 0
+    """The port of its own that the first of several workers has, the next one has the next; 0 takes any free ones."""
+    worker: Worker | None = None
+    """What their parent tells each of several workers."""
     advertise_address: str | None = None
     """How others reach this process: HOST or HOST:PORT. By default `host`, or where that means all interfaces, this
     machine's address."""
@@ -64,7 +81,8 @@ class ServiceSettings(BaseSettings):
     trace_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
     """Share of the calls that is traced among those that arrive without a decision made upstream."""
     metrics_port: Port | None = None
-    """Port of the Prometheus page; 0 takes any free one, unset switches it off."""
+    """Port of the Prometheus page, of several workers the first one's, the next one has the next; 0 takes any free one,
+    unset switches it off."""
     max_message_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=2**31 - 1)
     max_concurrent_streams: int = Field(default=MAX_STREAMS_PER_CONNECTION, ge=1)
     """Calls at once on one connection, answered ones included until gRPC has cleared them away."""
@@ -78,6 +96,11 @@ class ServiceSettings(BaseSettings):
     """Deadline of unary calls that arrive without one."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where to listen: a worker at the port that it shares and at its own."""
+        return (self.port,) if self.worker is None else (self.port, self.worker.port)
 
     def etcd_login(self) -> EtcdLogin | None:
         """The login for etcd; None without a user. Raises FailedPrecondition for a user without a password."""

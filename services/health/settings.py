@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lepton_ai.disk import LOW_BYTES
 from lepton_ai.mesh.settings import ServiceSettings
@@ -30,3 +30,10 @@ class HealthSettings(ServiceSettings):
     """Free bytes below which the disk counts as nearly full."""
     supervisor_socket: Path | None = None
     """Control socket of the local stack's supervisor; the status reports when nobody listens there."""
+
+    @field_validator("workers")
+    @classmethod
+    def _one_process(cls, workers: int) -> int:
+        if workers > 1:
+            raise ValueError("must be 1: each would probe every model, and callers would hear what only some have seen")
+        return workers

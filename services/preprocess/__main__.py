@@ -2,36 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-
-from lepton_ai.mesh.discovery.etcd import EtcdStore
-from lepton_ai.mesh.logs import configure_logging
-from lepton_ai.mesh.metrics import Metrics
-from lepton_ai.mesh.serving.process import run, run_process
-from lepton_ai.mesh.serving.server import Server
-from lepton_ai.mesh.tracing import Tracing
+from lepton_ai.mesh.serving.launch import launch
 from services.preprocess.settings import PreprocessSettings
-from services.preprocess.wiring import add_preprocess
-
-NAME = "preprocess"
-
-
-async def main() -> None:
-    """Serve until SIGTERM."""
-    # Pillow warns of damaged EXIF data, once for every odd photo, and an operator can do nothing about it.
-    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-    settings = PreprocessSettings.load()
-    configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
-    state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
-    tracing, metrics = Tracing.create(NAME, settings), Metrics(NAME)
-    try:
-        server = Server(NAME, settings, state=state, tracing=tracing, metrics=metrics)
-        add_preprocess(server, settings, tracing=tracing, metrics=metrics)
-        await run(server)
-    finally:
-        tracing.shutdown()
-        await state.close()
-
 
 if __name__ == "__main__":
-    run_process(main)
+    launch("services.preprocess.service:main", PreprocessSettings)

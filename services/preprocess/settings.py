@@ -11,7 +11,7 @@ from lepton_ai.pipeline.values import LimitSettings
 class PreprocessSettings(LimitSettings, ServiceSettings):
     """Settings of the preprocess service; each is an environment variable LEPTON_<NAME>."""
 
-    workers: int = Field(default=0, ge=0, le=1024)
+    threads: int = Field(default=0, ge=0, le=1024)
     """Threads that run pipelines; 0: one for every core that this process may use."""
     max_batch_items: int = Field(default=1024, ge=1)
     """Items in one message."""

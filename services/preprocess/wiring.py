@@ -20,7 +20,7 @@ def add_preprocess(server: Server, settings: PreprocessSettings, *, tracing: Tra
     """Serve preprocessing on `server`; its threads end when the server has drained."""
     workers = Workers(
         Processor(settings.limits, tracing, metrics).process,
-        threads=settings.workers,
+        threads=settings.threads,
         max_queue_items=settings.max_queue_items,
         max_queue_bytes=settings.max_queue_bytes,
     )

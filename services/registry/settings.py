@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from lepton_ai.mesh.discovery.login import EtcdLogin
 from lepton_ai.mesh.settings import ServiceSettings, secret
@@ -43,6 +43,13 @@ class RegistrySettings(ServiceSettings):
     """How the inference replicas run models; set it as theirs is, since a push refuses what they could not load."""
     republish_interval_s: float = Field(default=5.0, gt=0, le=3600)
     """How often etcd is compared with the database. As long as a lease, so that a wiped etcd gets all back together."""
+
+    @field_validator("workers")
+    @classmethod
+    def _one_process(cls, workers: int) -> int:
+        if workers > 1:
+            raise ValueError("must be 1: uploads, and who publishes what to etcd, are known to one process alone")
+        return workers
 
     def read_token(self) -> str:
         """The token; empty when anybody may change anything. Raises FailedPrecondition when its file has none."""

@@ -18,9 +18,14 @@ def advertised_address(host: str, port: int, advertise: str | None) -> str:
     Raises FailedPrecondition when the process listens on all interfaces and the machine has no address to give.
     """
     if advertise:
-        named, separator, own_port = advertise.rpartition(":")
-        return advertise if separator and own_port.isdecimal() and named else _join(advertise, port)
+        return advertise if names_port(advertise) else _join(advertise, port)
     return _join(_outgoing_address() if host in _WILDCARDS else host, port)
+
+
+def names_port(advertise: str) -> bool:
+    """Whether an address to advertise has a port of its own."""
+    named, separator, port = advertise.rpartition(":")
+    return bool(separator and port.isdecimal() and named)
 
 
 def is_loopback(host: str) -> bool:

@@ -76,7 +76,9 @@ class Server:
         self._service_names: list[str] = []
         self._guards: list[Layer] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._unopened: Transport | None = None
         self._transport: Transport | None = None
+        """The transport, once it listens."""
         self._publication: Publication | None = None
         self._drained: asyncio.Task[None] | None = None
 
@@ -96,12 +98,13 @@ class Server:
     async def start(self) -> str:
         """Bind and serve, health saying NOT_SERVING. Returns the address, under which others reach this process.
 
-        Raises FailedPrecondition when the port is taken.
+        A worker listens only when it is ready: callers of a shared port cannot choose another one. Raises
+        FailedPrecondition when the port is taken.
         """
-        transport = self._make_transport()
-        await self._add_services(transport.registry)
-        port = await transport.start()
-        self._transport = transport
+        self._unopened = self._make_transport()
+        await self._add_services(self._unopened.registry)
+        worker = self._settings.worker
+        port = await self._open(self._unopened) if worker is None else worker.port
         self.address = advertised_address(self._settings.host, port, self._settings.advertise_address)
         if self._settings.metrics_port is not None:
             self.metrics_port = self._metrics.serve(self._settings.host, self._settings.metrics_port)
@@ -112,6 +115,8 @@ class Server:
         """Say SERVING and register in discovery. Without effect when the server has begun to drain."""
         if self._drained is not None or self._publication is not None:
             return
+        if self._transport is None and self._unopened is not None:
+            await self._open(self._unopened)
         await self.health.set_all(health.SERVING)
         if self._state is not None:
             self._publication = await register(self._state, Endpoint(self.name, self.address, self._metadata))
@@ -128,6 +133,11 @@ class Server:
         self.draining.set()
         if self._transport is not None:
             await self._transport.stop(0)
+
+    async def _open(self, transport: Transport) -> int:
+        port = await transport.start()
+        self._transport = transport
+        return port
 
     async def _drain(self) -> None:
         logger.info("draining", extra={"address": self.address, "in_flight": self._metrics.in_flight})

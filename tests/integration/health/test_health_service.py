@@ -20,7 +20,7 @@ from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.testing import MemoryStore, eventually, quick_settings
 from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import health_pb2_grpc, registry_pb2
-from services.health.__main__ import build
+from services.health.service import build
 from services.health.settings import HealthSettings
 
 

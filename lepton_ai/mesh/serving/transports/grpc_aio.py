@@ -21,7 +21,7 @@ class GrpcTransport:
     """A `Transport` that is a server of grpc.aio."""
 
     def __init__(self, settings: ServiceSettings, layers: Sequence[Layer]) -> None:
-        self._host, self._port = settings.host, settings.port
+        self._host, self._ports = settings.host, settings.ports
         self._tls = settings.tls() if isinstance(settings, PublicSettings) else None
         self._server = grpc.aio.server(
             interceptors=[LayeredInterceptor(layers)],
@@ -35,12 +35,13 @@ class GrpcTransport:
         return self._server
 
     async def start(self) -> int:
-        """Bind and serve; returns the port. Raises FailedPrecondition when it is taken."""
+        """Bind and serve; returns the port, a worker's own. Raises FailedPrecondition when it is taken."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        try:
-            port = self._bind(f"{host}:{self._port}")
-        except RuntimeError as error:
-            raise port_taken(self._host, self._port) from error
+        for wanted in self._ports:
+            try:
+                port = self._bind(f"{host}:{wanted}")
+            except RuntimeError as error:
+                raise port_taken(self._host, wanted) from error
         await self._server.start()
         return port
 
@@ -67,7 +68,7 @@ def _options(settings: ServiceSettings) -> list[tuple[str, Any]]:
         ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
         ("grpc.per_message_decompression", 0),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
-        ("grpc.so_reuseport", 0),  # two processes on one port would share it silently
+        ("grpc.so_reuseport", int(settings.worker is not None)),  # others would share a port silently
         # Without this, clients may ping an idle connection only every two hours.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),

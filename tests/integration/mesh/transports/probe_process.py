@@ -1,13 +1,14 @@
 """A service whose handlers do what a message says, as a process of its own, told by LEPTON_ variables.
 
 Prints "listening HOST:PORT". Commands of the unary method: `sleep SECONDS`, `fail`, `abort`, `raise`, `metadata`, `size
-BYTES`, `state`; anything else comes back. The stream of answers takes `COUNT SIZE` or `watch`.
+BYTES`, `pid`, `state`; anything else comes back. The stream of answers takes `COUNT SIZE` or `watch`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -65,6 +66,8 @@ class Probe(Echo):
             raise ZeroDivisionError("secret")
         elif command == "size":
             return "x" * int(argument)
+        elif command == "pid":
+            return str(os.getpid())
         elif command == "state":
             return json.dumps({"asleep": self.asleep, "cancelled": self.cancelled, "written": self.written})
         return text

@@ -105,12 +105,16 @@ _JSON_LOG = (
 
 
 def _listener(settings: PublicSettings, ip: str, module: str, gone_pipe: int) -> Config:
+    # "::" is every address, as it is for gRPC, and not only those of IPv6.
+    addresses: list[Config] = [
+        {"socket_address": {"address": ip, "port_value": port, "ipv4_compat": ip == "::"}} for port in settings.ports
+    ]
     return {
         "name": "public",
-        # "::" is every address, as it is for gRPC, and not only those of IPv6.
-        "address": {"socket_address": {"address": ip, "port_value": settings.port, "ipv4_compat": ip == "::"}},
-        # Two processes on one port would share it silently.
-        "enable_reuse_port": False,
+        "address": addresses[0],
+        "additional_addresses": [{"address": address} for address in addresses[1:]],
+        # Workers share a port; other processes would do so silently.
+        "enable_reuse_port": settings.worker is not None,
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
         "filter_chains": [
             {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from typing import Self
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.mesh.serving.stop_signals import STOP_SIGNALS
 from lepton_ai.mesh.serving.transports.pyvoy.envoy import arguments, bootstrap
-from lepton_ai.mesh.serving.transports.transport import port_taken
+from lepton_ai.mesh.serving.transports.transport import check_port, resolve
 from lepton_ai.mesh.settings import PublicSettings
 
 _VARIABLE = "LEPTON_EMBEDDED"
@@ -54,7 +53,10 @@ def become_envoy(settings: PublicSettings, main: str) -> None:
 
     Raises FailedPrecondition when the port is taken, or when this Python cannot be embedded.
     """
-    ip = check_port(settings.host, settings.port)
+    # Envoy takes no names, and would only log that a port is taken. That of workers is held by their parent.
+    ip = resolve(settings.host, settings.port)
+    if settings.worker is None:
+        check_port(ip, settings.port)
     module, envoy, embedding = _programs()
     read, write = os.pipe()
     for end in (read, write):
@@ -83,22 +85,6 @@ def can_embed() -> bool:
     except FailedPrecondition:
         return False
     return True
-
-
-def check_port(host: str, port: int) -> str:
-    """The IP address of `host`, at which the port is free. Envoy takes no names, and would only log that it is taken.
-
-    Raises FailedPrecondition for a port or an address that this process cannot have.
-    """
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        raise port_taken(host, port) from error
-    return str(address[0])
 
 
 def _programs() -> tuple[str, str, Mapping[str, str]]:

@@ -13,10 +13,9 @@ from lepton_ai.mesh.serving.handlers import Layer
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
 from lepton_ai.mesh.serving.transports.pyvoy.embedded import embedding
 from lepton_ai.mesh.serving.transports.pyvoy.envoy import GO_AWAY_S, STATS
-from lepton_ai.mesh.serving.transports.pyvoy.exec import check_port
 from lepton_ai.mesh.serving.transports.pyvoy.methods import Methods
 from lepton_ai.mesh.serving.transports.pyvoy.port import Port
-from lepton_ai.mesh.serving.transports.transport import RESERVED_RPCS, port_taken
+from lepton_ai.mesh.serving.transports.transport import RESERVED_RPCS, check_port, port_taken, resolve
 from lepton_ai.mesh.settings import PublicSettings
 
 _START_TIMEOUT_S = 20.0
@@ -29,7 +28,7 @@ class PyvoyTransport:
     """A `Transport` in a process that `become_envoy` has started."""
 
     def __init__(self, settings: PublicSettings, layers: Sequence[Layer]) -> None:
-        self._host, self._port_number = settings.host, settings.port
+        self._settings = settings
         self._methods = Methods(layers)
         self._port = Port(
             self._methods,
@@ -46,20 +45,21 @@ class PyvoyTransport:
 
     async def start(self) -> int:
         """Have Envoy listen; returns the port. Raises FailedPrecondition when it is taken."""
-        here = embedding()
-        check_port(self._host, self._port_number)
+        here, settings = embedding(), self._settings
+        if settings.worker is None:
+            check_port(resolve(settings.host, settings.port), settings.port)
         others = _listening_ports()
         here.open(self._port)
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while not (ports := _listening_ports() - others):
+                while len(ports := _listening_ports() - others) < len(settings.ports):
                     if here.ending.is_set():
-                        raise port_taken(self._host, self._port_number)
+                        raise port_taken(settings.host, settings.port)
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             raise Unavailable("Envoy does not begin to listen.", fix="Look at its lines in the log.") from error
         self._admin = here.admin = Admin(here.orders.admin_socket)
-        return ports.pop()
+        return ports.pop() if settings.worker is None else settings.worker.port
 
     async def stop(self, grace_s: float) -> None:
         """Tell clients to go, and end the calls that do not finish within `grace_s`.

@@ -1,0 +1,1 @@
+"""Several processes of a service on one port: what reserves it, their parent, and what ties them to it."""
