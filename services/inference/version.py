@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lepton_ai.package.description import Caching
 from lepton_ai.v1 import preprocess_pb2
+from services.inference.locks import Lock
 from services.inference.statistics import VersionStatistics
 
 if TYPE_CHECKING:
@@ -84,12 +85,29 @@ class LoadedVersion:
     last_success_s: float = field(default=float("-inf"))
     """Monotonic time of the last good answer: the data plane calls `succeeded()`, and no probe is needed then."""
     statistics: VersionStatistics = field(default_factory=VersionStatistics, init=False)
+    _lease: Lock | None = field(default=None, init=False)
     _users: int = field(default=0, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         self._hold = _Hold(self)
         self._idle.set()
+
+    @property
+    def leased(self) -> bool:
+        """Whether no other worker can unload it."""
+        return self._lease is not None
+
+    def use(self, triton_name: str, lease: Lock) -> None:
+        """Be what Triton has under this name from now on; until `let_go`, `lease` keeps others from unloading it."""
+        self.let_go()
+        self.triton_name, self._lease = triton_name, lease
+
+    def let_go(self) -> None:
+        """Allow others to unload it."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
 
     def in_use(self) -> AbstractContextManager[None]:
         """Hold the version while a request works with it: it is unloaded only when nobody holds it."""

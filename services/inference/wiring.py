@@ -49,7 +49,7 @@ from services.inference.routing.routes import Routes
 from services.inference.settings import InferenceSettings
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.restart import TritonRestart
-from services.inference.triton.slots import SlotPool
+from services.inference.triton.slots import SlotNames, SlotPool
 from services.inference.version import LoadedVersion
 
 _PROBE_TIMEOUT_S = 30.0
@@ -176,7 +176,9 @@ class InferenceReplica:
                 wide_model_bytes=self._settings.wide_model_bytes,
             ),
             predict=self._probe,
-            restart_triton=TritonRestart(pid_file) if pid_file is not None else None,
+            restart_triton=None
+            if pid_file is None
+            else TritonRestart(pid_file, self._settings.cache_dir / "triton-ended"),
         )
 
     async def _probe(
@@ -228,7 +230,12 @@ class InferenceReplica:
 
 def _make_slots(triton: InferenceBackend, settings: InferenceSettings) -> SlotPool | None:
     shares = settings.triton_shared_memory_bytes > 0 and _is_on_this_host(settings.triton_address)
-    return SlotPool(triton, max_bytes=settings.triton_shared_memory_bytes) if shares else None
+    if not shares:
+        return None
+    number = 1 if settings.worker is None else settings.worker.number
+    return SlotPool(
+        triton, max_bytes=settings.triton_shared_memory_bytes, names=SlotNames(number, workers=settings.workers)
+    )
 
 
 def _is_on_this_host(address: str) -> bool:

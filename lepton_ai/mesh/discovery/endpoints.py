@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ def _recall(path: Path, prefix: str) -> dict[str, bytes]:
 def _write(path: Path, entries: Mapping[str, bytes]) -> None:
     """A reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
+    draft = path.with_suffix(f".{os.getpid()}.new")  # other workers write the same file
     text = json.dumps({key: value.decode(errors="replace") for key, value in entries.items()}, ensure_ascii=False)
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

@@ -17,6 +17,7 @@ from services.inference.lifecycle.packages import PackageCache
 from services.inference.lifecycle.prober import Predict, Prober
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.lifecycle.version_life import PROBE_INTERVAL_S, LifeParts
+from services.inference.locks import Locks
 from services.inference.routing.routes import Routes
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.repository import ModelRepository, TritonBackend, TritonDevice
@@ -35,7 +36,8 @@ class ControlOptions:
     model_repository: Path
     """Triton's model directory; Triton and this process see the same files in it."""
     cache: Path
-    """A directory of this replica's own, for packages and for what it must remember; it must survive restarts."""
+    """A directory of this replica's own, for packages and for what it must remember; it must survive restarts. Its
+    workers share it."""
     triton_backend: TritonBackend
     triton_device: TritonDevice
     fuses: bool = True
@@ -67,11 +69,12 @@ def make_reconciler(
 
     `predict` runs golden samples through the data plane's whole path; without it they are not tested.
     """
-    changed = asyncio.Event()
+    changed, locks = asyncio.Event(), Locks(options.cache / "locks")
     loader = Loader(
-        PackageCache(options.cache / "packages", registry),
+        PackageCache(options.cache / "packages", registry, locks),
         ModelRepository(options.model_repository, backend=options.triton_backend, device=options.triton_device),
         triton,
+        locks=locks,
         options=LoadOptions(
             instances=options.cores or (1 if options.triton_device == "gpu" else usable_cores()),
             fuses=options.fuses,

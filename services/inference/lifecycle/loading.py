@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from lepton_ai.errors import LeptonError
@@ -16,10 +17,13 @@ from lepton_ai.pipeline.values import Limits
 from lepton_ai.postprocessing import Postprocess
 from lepton_ai.v1 import registry_pb2
 from services.inference.lifecycle.packages import PackageCache
-from services.inference.triton.backend import READY, UNAVAILABLE, InferenceBackend
+from services.inference.locks import Lock, Locks
+from services.inference.triton.backend import LOAD_TIMEOUT_S, READY, UNAVAILABLE, InferenceBackend
 from services.inference.triton.repository import ModelRepository, TritonModel, parse_triton_name, triton_name
 from services.inference.version import LoadedVersion
 
+_TURN_TIMEOUT_S = 2 * LOAD_TIMEOUT_S
+"""Another worker may be in the middle of an attempt that takes as long as one may."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +53,11 @@ class LoadOptions:
 
 
 class Loader:
-    """Puts versions into Triton and takes them out."""
+    """Puts versions into Triton and takes them out.
+
+    All workers of a replica do so in the same Triton. What one has loaded the others adopt; as long as one of them uses
+    it, none unloads it.
+    """
 
     def __init__(
         self,
@@ -57,8 +65,11 @@ class Loader:
         repository: ModelRepository,
         triton: InferenceBackend,
         *,
+        locks: Locks,
         options: LoadOptions,
     ) -> None:
+        """`locks` are those of all workers."""
+        self._locks = locks
         self._packages = packages
         self._repository = repository
         self._triton = triton
@@ -69,15 +80,42 @@ class Loader:
         package = await self._packages.fetch(deployed)
         return await asyncio.to_thread(self._read, model, deployed, package)
 
-    async def find(self, prepared: Prepared, states: Mapping[str, str]) -> bool:
-        """Adopt what Triton has loaded of exactly this model, by its `states`; tells whether there is anything."""
+    def turn(self, prepared: Prepared) -> AbstractAsyncContextManager[None]:
+        """The time in which no other worker loads this version. Raises Unavailable when it does not come."""
+        return self._locks.exclusive(
+            f"{prepared.model.model}--v{prepared.model.version}.load", timeout_s=_TURN_TIMEOUT_S
+        )
+
+    async def find(self, prepared: Prepared, states: Mapping[str, str], *, but: Collection[str] = ()) -> bool:
+        """Adopt what Triton has loaded of exactly this model, by its `states`; tells whether there is anything.
+
+        `but` are names of which it is known that they do not work.
+        """
         for load in range(1, len(states) + 2):
             model = replace(prepared.model, load=load)
-            is_ready = states.get(model.triton_name) == READY
+            is_ready = states.get(model.triton_name) == READY and model.triton_name not in but
             if is_ready and await asyncio.to_thread(self._repository.holds, model):
-                prepared.loaded.triton_name = model.triton_name
-                return True
+                return await self._adopt(prepared.loaded, model.triton_name)
         return False
+
+    async def _adopt(self, loaded: LoadedVersion, name: str) -> bool:
+        """Use what is loaded under a name, unless another worker unloads it."""
+        if loaded.leased and loaded.triton_name == name:
+            return True
+        lease = self._locks.try_shared(name)
+        if lease is None:
+            return False
+        try:
+            # From here on nobody unloads it, but it may have been unloaded since Triton was asked.
+            is_ready = (await self._triton.index()).get(name) == READY
+        except BaseException:
+            lease.release()
+            raise
+        if is_ready:
+            loaded.use(name, lease)
+        else:
+            lease.release()
+        return is_ready
 
     async def load(self, prepared: Prepared, states: Mapping[str, str], *, afresh: bool) -> None:
         """Load a model under a name that Triton has nothing of, by its `states`; `afresh`: after ending what it has.
@@ -86,23 +124,58 @@ class Loader:
         """
         own = (prepared.model.model, prepared.model.version)
         if afresh:
+            prepared.loaded.let_go()
             for name in [name for name, state in states.items() if state == READY and parse_triton_name(name) == own]:
-                await self._triton.unload(name)
-        model = _under_free_name(prepared.model, states)
-        await asyncio.to_thread(self._write, model)
-        await self._triton.load(model.triton_name)
-        prepared.loaded.triton_name = model.triton_name
+                await self._unload_unused(name)
+        model, lease = self._under_free_name(prepared.model, states)
+        try:
+            await asyncio.to_thread(self._write, model)
+            await self._triton.load(model.triton_name)
+        except BaseException:
+            lease.release()
+            raise
+        prepared.loaded.use(model.triton_name, lease)
 
-    async def remove(self, name: str) -> None:
-        """Unload a model and remove its files. Never raises: the reconciler removes later what is left."""
+    async def _unload_unused(self, name: str) -> None:
+        lock = self._locks.try_exclusive(name)
+        if lock is not None:
+            try:
+                await self._triton.unload(name)
+            finally:
+                lock.release()
+
+    def _under_free_name(self, model: TritonModel, states: Mapping[str, str]) -> tuple[TritonModel, Lock]:
+        """Triton says UNAVAILABLE of a name when nothing is left of what was loaded under it."""
+        for load in itertools.count(1):
+            named = replace(model, load=load)
+            is_free = states.get(named.triton_name, UNAVAILABLE) == UNAVAILABLE
+            if is_free and (lease := self._locks.try_shared(named.triton_name)) is not None:
+                return named, lease
+        raise AssertionError  # the count has no end
+
+    async def remove(self, name: str) -> bool:
+        """Unload a model and remove its files; False, with nothing done, while another worker uses it.
+
+        Never raises: the reconciler removes later what is left.
+        """
+        try:
+            lock = self._locks.try_exclusive(name)
+            if lock is None:
+                return False
+            try:
+                await self._unload(name)
+                await asyncio.to_thread(self._repository.remove, name)
+            finally:
+                lock.release()
+        except OSError as error:
+            _log.warning("The files of %s were not removed: %s", name, type(error).__name__)
+        return True
+
+    async def _unload(self, name: str) -> None:
         try:
             await self._triton.unload(name)
         except LeptonError as error:
             _log.info("%s was not unloaded: %s", name, error.reason)
-        try:
-            await asyncio.to_thread(self._repository.remove, name)
-        except OSError as error:
-            _log.warning("The files of %s were not removed: %s", name, type(error).__name__)
 
     def sweep(self) -> None:
         """Remove what a crash left half-written in Triton's directory. Only at start. Blocks on the disk."""
@@ -117,8 +190,12 @@ class Loader:
 
     def _tidy(self, versions: Collection[tuple[str, int]], digests: Collection[str]) -> None:
         for name in self._repository.names():
-            if parse_triton_name(name) not in versions:
-                self._repository.remove(name)
+            lock = None if parse_triton_name(name) in versions else self._locks.try_exclusive(name)
+            if lock is not None:
+                try:
+                    self._repository.remove(name)
+                finally:
+                    lock.release()
         self._packages.prune(digests)
 
     def _write(self, model: TritonModel) -> None:
@@ -166,12 +243,3 @@ def _weighs(package: Package) -> int:
     """Bytes of the model's files."""
     model = package.description.model
     return sum(package.path(name).stat().st_size for name in (model.file, *model.weights))
-
-
-def _under_free_name(model: TritonModel, states: Mapping[str, str]) -> TritonModel:
-    """Triton says UNAVAILABLE of a name when nothing is left of what was loaded under it."""
-    for load in itertools.count(1):
-        named = replace(model, load=load)
-        if states.get(named.triton_name, UNAVAILABLE) == UNAVAILABLE:
-            return named
-    raise AssertionError  # the count has no end

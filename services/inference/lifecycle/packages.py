@@ -21,22 +21,27 @@ from lepton_ai.package import (
 )
 from lepton_ai.package.transfer import RegistryPool, download_to
 from lepton_ai.v1 import registry_pb2
+from services.inference.locks import Locks
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_TIMEOUT_S = 60.0
 # A slow registry still gets a large file through: a fetch may take a second more for every so many bytes.
 _SLOWEST_BYTES_PER_S = 5 << 20
 _SPARE_PACKAGES = 10
+_TURN_TIMEOUT_S = 600.0
+"""Another worker may fetch a large package; who has waited for so long tries again from the beginning."""
 
 
 class PackageCache:
-    """Packages by digest in a directory of this replica's own, without the files that serving does not need."""
+    """Packages by digest in a directory of this replica's workers, without the files that serving does not need."""
 
-    def __init__(self, directory: Path, registry: RegistryPool, *, limits: PackageLimits | None = None) -> None:
+    def __init__(
+        self, directory: Path, registry: RegistryPool, locks: Locks, *, limits: PackageLimits | None = None
+    ) -> None:
         self._directory = directory
         self._registry = registry
+        self._locks = locks
         self._limits = limits or PackageLimits()
-        self._locks: dict[str, asyncio.Lock] = {}
 
     async def fetch(self, deployed: registry_pb2.DeployedVersion) -> Package:
         """The package of a version, from the cache if it is there.
@@ -46,14 +51,25 @@ class PackageCache:
         """
         self._check(deployed)
         target = self._directory / deployed.digest
-        async with self._locks.setdefault(deployed.digest, asyncio.Lock()):
-            if target.is_dir():
-                try:
-                    return await asyncio.to_thread(self._read, target, deployed)
-                except (DataLoss, InvalidInput):  # damaged on this disk; the registry has it whole
-                    await asyncio.to_thread(shutil.rmtree, target)
+        package = await self._find(target, deployed)
+        if package is not None:
+            return package
+        async with self._locks.exclusive(f"{deployed.digest}.fetch", timeout_s=_TURN_TIMEOUT_S):
+            package = await self._find(target, deployed)  # another worker may have fetched it meanwhile
+            if package is not None:
+                return package
+            await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
             await self._download(deployed, target)
             return await asyncio.to_thread(self._read, target, deployed)
+
+    async def _find(self, target: Path, deployed: registry_pb2.DeployedVersion) -> Package | None:
+        """What is on the disk; None where it is missing or damaged: the registry has it whole."""
+        if not target.is_dir():
+            return None
+        try:
+            return await asyncio.to_thread(self._read, target, deployed)
+        except (DataLoss, InvalidInput):
+            return None
 
     def prune(self, keep: Collection[str]) -> None:
         """Remove all packages but those in `keep` and the few that were fetched last. Blocks on the disk."""

@@ -21,11 +21,16 @@ from services.inference.version import LoadedVersion
 
 _NOTHING: Aliases = MappingProxyType({})
 _LONGEST_DISK_PAUSE_S = 10.0
+_BUSY_PAUSE_S = 0.5
+"""After which it is tried again to unload what another worker was using."""
 _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """One for each replica. Fails static: versions go on serving until somebody says otherwise."""
+    """One for each process. Fails static: versions go on serving until somebody says otherwise.
+
+    Workers of a replica have one each, on the same Triton and the same files, and need no leader: see `Loader`.
+    """
 
     def __init__(
         self,
@@ -221,9 +226,11 @@ class Reconciler:
             self._changed.set()
 
     async def _remove_stranger(self, name: str) -> None:
-        _log.info("Unloading %s, which nobody wants", name)
         try:
-            await self._parts.loader.remove(name)
+            if await self._parts.loader.remove(name):
+                _log.info("%s was unloaded, as nobody wants it", name)
+            else:
+                await asyncio.sleep(_BUSY_PAUSE_S)
             await self._parts.watch.refresh()
         finally:
             del self._removals[name]

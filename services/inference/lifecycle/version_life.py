@@ -76,6 +76,8 @@ class VersionLife:
         self._golden_asked_s = float("-inf")
         self._force = 0
         """How hard to load next time: 0 adopt what is loaded, 1 load, 2 unload and load, 3 restart Triton."""
+        self._dead: set[str] = set()
+        """Names in Triton that were found dead since it served last."""
         self._has_served = False
         self._serving_since_s = float("-inf")
         self._late = 0
@@ -116,6 +118,7 @@ class VersionLife:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._let_go()
 
     async def _run(self) -> None:
         attempt = 0
@@ -130,6 +133,7 @@ class VersionLife:
             except OSError as error:
                 attempt += 1
                 self._prepared = None  # the package may be gone from this disk: begin with fetching it
+                self._let_go()
                 _log.warning("Version %s of %s: %s", self.version, self.model, error)
                 self._set(FAILED, f"cannot be loaded: the disk of the replica says {type(error).__name__}")
                 await self._pause(attempt, _LONGEST_PAUSE_S)
@@ -151,6 +155,7 @@ class VersionLife:
         await self._load(prepared)
         await self._verify(prepared.loaded)
         self._force, self._late, self._suspect = 0, 0, False
+        self._dead.clear()
         self._has_served, self._serving_since_s = True, time.monotonic()
         self._set(SERVING, "")
 
@@ -170,7 +175,17 @@ class VersionLife:
             _log.warning("%s does not come back by loading it again; restarting Triton", loaded.triton_name)
             await parts.restart_triton()
             raise _triton_away()
+        if self._force:
+            self._dead.add(loaded.triton_name)
+        async with parts.loader.turn(prepared):
+            await self._load_in_turn(prepared)
+
+    async def _load_in_turn(self, prepared: Prepared) -> None:
+        """Load it, unless another worker has done so while this one waited for its turn."""
+        parts = self._parts
         await parts.watch.refresh()  # which names are free
+        if await parts.loader.find(prepared, parts.watch.states, but=self._dead):
+            return
         try:
             await parts.loader.load(prepared, parts.watch.states, afresh=self._force >= 2)
         except DeadlineExceeded as error:  # counts as dead, so that the next attempt goes further
@@ -241,6 +256,7 @@ class VersionLife:
     async def _recover(self, error: LeptonError, attempt: int) -> None:
         if error.reason == TRITON_AWAY:
             self._force = 0  # a restarted Triton has nothing loaded
+            self._dead.clear()
             self._set_loading("waits for Triton")
             await self._parts.watch.refresh()
             await self._pause(1, _FIRST_PAUSE_S)
@@ -276,9 +292,14 @@ class VersionLife:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._parts.drain_s):
                     await self.loaded.idle()
+            self._let_go()
             await self._parts.loader.remove(self.loaded.triton_name)
             await self._parts.watch.refresh()
         ended(self)
+
+    def _let_go(self) -> None:
+        if self.loaded is not None:
+            self.loaded.let_go()
 
     def _set_loading(self, message: str) -> None:
         """A version that has failed keeps that state while it is tried again, else its state would flicker."""

@@ -11,6 +11,7 @@ NAME--vN/1/pipeline.binpb      the package's pipeline, where our runner runs it 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -117,14 +118,23 @@ class ModelRepository:
         name = model.triton_name
         config = self._config(model)
         self._directory.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
-        try:
+        with self._scratch(".new-") as temporary:
             self._fill(temporary, model, config)
             self.remove(name)
             temporary.rename(self._directory / name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return name
+
+    @contextlib.contextmanager
+    def _scratch(self, prefix: str) -> Iterator[Path]:
+        """A directory that is removed at the end of the block, and by `sweep` if this process dies before that."""
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=self._directory))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield path
+        finally:
+            os.close(descriptor)
+            shutil.rmtree(path, ignore_errors=True)
 
     def runs_items(self, model: TritonModel) -> bool:
         """Whether the model's pipeline runs beside it, so that it takes raw items."""
@@ -145,12 +155,10 @@ class ModelRepository:
         """Remove a model's directory. Raises InvalidInput for a name that is not ours; a missing one is fine."""
         if parse_triton_name(name) is None:
             raise InvalidInput.of_field("model", "is not a model of this repository")
-        doomed = Path(tempfile.mkdtemp(prefix=".old-", dir=self._directory)) if self._directory.is_dir() else None
-        if doomed is None:
+        if not self._directory.is_dir():
             return
-        with contextlib.suppress(FileNotFoundError):
+        with self._scratch(".old-") as doomed, contextlib.suppress(FileNotFoundError):
             (self._directory / name).rename(doomed / name)
-        shutil.rmtree(doomed, ignore_errors=True)
 
     def names(self) -> frozenset[str]:
         """Names in Triton of everything that lies here."""
@@ -159,10 +167,15 @@ class ModelRepository:
         return frozenset(path.name for path in self._directory.iterdir() if parse_triton_name(path.name))
 
     def sweep(self) -> None:
-        """Remove what a crash left half-written. Only while nobody else writes here, that is at start."""
-        for pattern in (".new-*", ".old-*"):
-            for path in self._directory.glob(pattern):
-                shutil.rmtree(path, ignore_errors=True)
+        """Remove what a crash left half-written; what another worker is writing is locked."""
+        for path in (*self._directory.glob(".new-*"), *self._directory.glob(".old-*")):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
 
     def _config(self, model: TritonModel) -> str:
         return model_config(model, backend=self._backend, device=self._device)

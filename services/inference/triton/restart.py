@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
@@ -18,19 +19,28 @@ _log = logging.getLogger(__name__)
 class TritonRestart:
     """Ends the process in a pid file. At most once a minute: a model that kills its Triton must not do so for ever."""
 
-    def __init__(self, pid_file: Path, *, least_interval_s: float = _LEAST_INTERVAL_S) -> None:
+    def __init__(self, pid_file: Path, marker: Path, *, least_interval_s: float = _LEAST_INTERVAL_S) -> None:
+        """`marker` is a file whose time says when Triton was ended last, by whichever worker."""
         self._pid_file = pid_file
+        self._marker = marker
         self._least_interval_s = least_interval_s
-        self._last_s = float("-inf")
 
     async def __call__(self) -> None:
         """End Triton. Raises FailedPrecondition when it was restarted just before, or its process cannot be found."""
-        if time.monotonic() - self._last_s < self._least_interval_s:
-            raise FailedPrecondition("Triton was restarted for a model just before.", reason="TRITON_RESTARTED")
-        pid = await asyncio.to_thread(self._find)
-        self._last_s = time.monotonic()
-        _log.warning("Ending Triton, process %d, so that it is started again", pid)
-        os.kill(pid, signal.SIGKILL)  # it hangs, so SIGTERM would only take longer
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._marker.parent.mkdir(parents=True, exist_ok=True)
+        with self._marker.open("a+") as marker:
+            fcntl.flock(marker, fcntl.LOCK_EX)  # no worker ends the Triton that was started because of another one
+            marker.seek(0)
+            if time.time() - float(marker.read() or "-inf") < self._least_interval_s:
+                raise FailedPrecondition("Triton was restarted for a model just before.", reason="TRITON_RESTARTED")
+            pid = self._find()
+            marker.truncate(0)
+            marker.write(str(time.time()))
+            _log.warning("Ending Triton, process %d, so that it is started again", pid)
+            os.kill(pid, signal.SIGKILL)  # it hangs, so SIGTERM would only take longer
 
     def _find(self) -> int:
         try:

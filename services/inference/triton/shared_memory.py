@@ -30,14 +30,14 @@ class SharedMemory:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def create(cls, size_bytes: int, *, directory: Path = SHARED_MEMORY) -> SharedMemory:
+    def create(cls, size_bytes: int, *, prefix: str = PREFIX, directory: Path = SHARED_MEMORY) -> SharedMemory:
         """A new region that others can open by its name until it is hidden. Raises OSError when there is no space.
 
         All of the memory is there from the beginning: a file with holes would end this process with SIGBUS when the
         space runs out while it writes.
         """
         _check_space(size_bytes, directory)
-        path, descriptor = _create_file(directory)
+        path, descriptor = _create_file(directory, prefix)
         try:
             os.posix_fallocate(descriptor, 0, size_bytes)
             return cls(path, descriptor, mmap.mmap(descriptor, size_bytes))
@@ -81,9 +81,9 @@ def _check_space(size_bytes: int, directory: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _create_file(directory: Path) -> tuple[Path, int]:
+def _create_file(directory: Path, prefix: str) -> tuple[Path, int]:
     while True:
-        path = directory / f"{PREFIX}{secrets.token_hex(8)}"
+        path = directory / f"{prefix}{secrets.token_hex(8)}"
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +38,26 @@ class RegionRegistry(Protocol):
     async def regions(self) -> Sequence[str]: ...
 
 
+@dataclass(frozen=True)
+class SlotNames:
+    """How the slots of one worker are named, so that nobody takes those of another one for leftovers."""
+
+    worker: int = 1
+    workers: int = 1
+
+    @property
+    def prefix(self) -> str:
+        """What the names of this worker's slots begin with."""
+        return f"{PREFIX}{self.worker}-"
+
+    def is_leftover(self, name: str) -> bool:
+        """Whether a region that Triton has was made by a process that has ended, when this one has made none yet."""
+        if not name.startswith(PREFIX):
+            return False
+        found = re.match(r"(\d+)-", name.removeprefix(PREFIX))
+        return found is None or int(found[1]) == self.worker or int(found[1]) > self.workers
+
+
 class SlotPool:
     """Slots are made in the sizes asked for, up to `max_bytes` in all; a batch that gets none goes inside its message.
 
@@ -43,8 +65,16 @@ class SlotPool:
     to read it: then the slot is never used again, and is forgotten when Triton has let go of it.
     """
 
-    def __init__(self, triton: RegionRegistry, *, max_bytes: int, directory: Path = SHARED_MEMORY) -> None:
+    def __init__(
+        self,
+        triton: RegionRegistry,
+        *,
+        max_bytes: int,
+        names: SlotNames = SlotNames(),  # noqa: B008 - frozen
+        directory: Path = SHARED_MEMORY,
+    ) -> None:
         self._triton = triton
+        self._names = names
         self._max_bytes = max_bytes
         self._directory = directory
         self._free: list[SharedMemory] = []
@@ -156,13 +186,13 @@ class SlotPool:
             )
         await asyncio.to_thread(remove_leftovers, self._directory)
         for name in await self._triton.regions():
-            if name.startswith(PREFIX):
+            if self._names.is_leftover(name):
                 with contextlib.suppress(LeptonError):  # still read for one of the predecessor's requests
                     await self._triton.unregister_region(name)
         self._prepared = True
 
     async def _make(self, capacity: int) -> SharedMemory:
-        slot = await asyncio.to_thread(SharedMemory.create, capacity, directory=self._directory)
+        slot = await asyncio.to_thread(SharedMemory.create, capacity, prefix=self._names.prefix, directory=self._directory)
         try:
             await self._triton.register_region(slot.name, slot.size_bytes)
         except BaseException:

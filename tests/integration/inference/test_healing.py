@@ -61,7 +61,7 @@ class Setting:
             triton,
             registry=self.registry,
             model_repository=self.local_triton.model_repository,
-            restart_triton=TritonRestart(self.local_triton.pid_file),
+            restart_triton=TritonRestart(self.local_triton.pid_file, self.directory / "ended"),
             **options,
         )
         await replica.reconciler.start(ADDRESS)
@@ -208,7 +208,7 @@ async def test_without_etcd_it_goes_on_and_even_starts_and_afterwards_it_follows
 
 async def test_triton_can_be_ended_through_its_pid_file(setting: Setting) -> None:
     pid = setting.local_triton.pid
-    restart = TritonRestart(setting.local_triton.pid_file)
+    restart = TritonRestart(setting.local_triton.pid_file, setting.directory / "ended")
     await restart()
     await eventually(lambda: not _lives(pid), timeout_s=5, description="Triton has ended")
     with pytest.raises(LeptonError, match="restarted for a model just before"):

@@ -11,6 +11,7 @@ from lepton_ai.errors import DataLoss, InvalidInput, Unavailable
 from lepton_ai.testing import MemoryStore
 from lepton_ai.v1 import registry_pb2
 from services.inference.lifecycle.packages import PackageCache
+from services.inference.locks import Locks
 from tests.replica import FakeRegistry, push_versions
 from tests.sample_packages import onnx_package
 
@@ -24,7 +25,7 @@ def registry(tmp_path: Path) -> FakeRegistry:
 
 @pytest.fixture
 def cache(tmp_path: Path, registry: FakeRegistry) -> PackageCache:
-    return PackageCache(tmp_path / "cache", registry)
+    return PackageCache(tmp_path / "cache", registry, Locks(tmp_path / "locks"))
 
 
 async def test_a_package_arrives_whole_and_only_once(cache: PackageCache, registry: FakeRegistry) -> None:
