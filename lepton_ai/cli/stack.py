@@ -56,6 +56,11 @@ _URL_LABELS = {
 )
 @click.option("--preprocess", type=click.IntRange(1, 64), help="Preprocess replicas.  [default: 1]")
 @click.option("--inference", type=click.IntRange(1, 16), help="Inference replicas, each with its Triton.  [default: 1]")
+@click.option(
+    "--inference-workers",
+    type=click.IntRange(1, 64),
+    help="Processes of each inference replica, on one port and one Triton.  [default: 1]",
+)
 @click.option("--port", "ports", multiple=True, metavar="NAME=N", help="Use this port, for instance inference=9000.")
 @click.option("--any-ports", is_flag=True, help="Take any free ports, not the usual ones.")
 @click.option(
@@ -73,6 +78,7 @@ def up(
     mode: Wanted,
     preprocess: int | None,
     inference: int | None,
+    inference_workers: int | None,
     ports: tuple[str, ...],
     **choices: Any,
 ) -> None:
@@ -87,6 +93,7 @@ def up(
       lepton up
       lepton up --mode local
       lepton up --preprocess 4
+      lepton up --inference-workers 2
       lepton up --port inference=9000 --port traces=9001
     """
     from lepton_ai.local.containers.mode import choose_mode, find_deploy
@@ -98,19 +105,22 @@ def up(
         print_note(choice.why)
     replicas = {"preprocess": preprocess, "inference": inference}
     chosen = {part: count for part, count in replicas.items() if count is not None}
+    workers = {} if inference_workers is None else {"inference": inference_workers}
     if choice.engine is None:
-        _bring_up(home, _options(chosen, ports, **choices), as_json=as_json)
+        _bring_up(home, _options(chosen, workers, ports, **choices), as_json=as_json)
     else:
-        _bring_up_containers(home, choice.engine, _container_options(chosen, ports, **choices), as_json=as_json)
+        options = _container_options(chosen, workers, ports, **choices)
+        _bring_up_containers(home, choice.engine, options, as_json=as_json)
 
 
-def _options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -> StackOptions:
+def _options(replicas: dict[str, int], workers: dict[str, int], ports: tuple[str, ...], **choices: Any) -> StackOptions:
     from lepton_ai.local.processes.lifecycle import START_TIMEOUT_S, StackOptions
     from lepton_ai.local.programs.ports import parse_fixed
 
     ratio, timeout_s = choices["trace_ratio"], choices["timeout_s"]
     return StackOptions(
         replicas=replicas,
+        workers=workers,
         ports=parse_fixed(ports),
         usual_ports=not choices["any_ports"],
         trace_ratio=1.0 if ratio is None else ratio,
@@ -118,7 +128,9 @@ def _options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -
     )
 
 
-def _container_options(replicas: dict[str, int], ports: tuple[str, ...], **choices: Any) -> ContainerOptions:
+def _container_options(
+    replicas: dict[str, int], workers: dict[str, int], ports: tuple[str, ...], **choices: Any
+) -> ContainerOptions:
     from lepton_ai.errors import Unsupported
     from lepton_ai.local.containers.plan import PlanOptions
     from lepton_ai.local.containers.stack import START_TIMEOUT_S, ContainerOptions
@@ -129,7 +141,12 @@ def _container_options(replicas: dict[str, int], ports: tuple[str, ...], **choic
             "In containers there is one inference replica: each needs a Triton of its own.",
             fix="Leave out --inference, or use --mode local.",
         )
-    plan = PlanOptions(parse_fixed(ports), usual_ports=not choices["any_ports"], trace_ratio=choices["trace_ratio"])
+    plan = PlanOptions(
+        parse_fixed(ports),
+        usual_ports=not choices["any_ports"],
+        trace_ratio=choices["trace_ratio"],
+        inference_workers=workers.get("inference"),
+    )
     timeout_s = choices["timeout_s"]
     return ContainerOptions(plan, replicas, timeout_s=START_TIMEOUT_S if timeout_s is None else timeout_s)
 
@@ -307,6 +324,7 @@ def _describe(health: ProcessHealth) -> dict[str, Any]:
         "uptime_s": round(status.uptime_s, 1) if status else 0.0,
         "restarts": max(0, status.starts - 1) if status else 0,
         "address": health.process.address,
+        "worker_addresses": list(health.process.worker_addresses),
     }
 
 
@@ -317,6 +335,10 @@ def _print_health(health: StackHealth) -> None:
         rows.append(
             (row["name"], style_state(row["state"]), row["pid"] or "–", uptime, row["restarts"], row["address"])
         )
+        rows += [
+            (f"  worker {number}", "", "", "", "", address)
+            for number, address in enumerate(row["worker_addresses"], start=1)
+        ]
     print_table(_STATUS_COLUMNS, rows)
     for problem in health.problems:
         print_note(f"[red]•[/red] {problem}")

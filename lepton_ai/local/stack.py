@@ -56,6 +56,8 @@ class StackState:
     """Part → address: host:port for gRPC (inference with all replicas, registry, health, otlp…), URLs for browsers."""
     ports: Mapping[str, int] = field(default_factory=dict)
     replicas: Mapping[str, int] = field(default_factory=dict)
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """Part → processes of each replica that share its port, where that is more than one."""
     supervisor: ProcessRecord | None = None
     supervisor_socket: str = ""
     processes: Mapping[str, ProcessRecord] = field(default_factory=dict)
@@ -159,6 +161,7 @@ def _parse(document: Mapping[str, Any]) -> StackState:
         addresses=dict(document["addresses"]),
         ports=dict(document.get("ports", {})),
         replicas=dict(document.get("replicas", {})),
+        workers=dict(document.get("workers", {})),
         supervisor=ProcessRecord(**supervisor) if supervisor else None,
         supervisor_socket=document.get("supervisor_socket", ""),
         processes={name: ProcessRecord(**record) for name, record in document.get("processes", {}).items()},

@@ -67,12 +67,14 @@ def _assess_model(deployment: registry_pb2.Deployment, view: View) -> pb.ModelSt
     probe = view.probes.get(name)
     if probe is not None:
         status.last_probe.CopyFrom(probe)
-    status.condition, status.message = _judge_model(wanted, [each.status for each in served], probe)
+    status.condition, status.message = _judge_model(
+        wanted, [each.status for each in served], probe, replicas=len(view.serving)
+    )
     return status
 
 
 def _judge_model(
-    wanted: int, served: list[pb.VersionStatus], probe: pb.ProbeResult | None
+    wanted: int, served: list[pb.VersionStatus], probe: pb.ProbeResult | None, *, replicas: int
 ) -> tuple[pb.Condition.ValueType, str]:
     answering = any(PRODUCTION in each.aliases and each.state == pb.VERSION_STATE_SERVING for each in served)
     current = [each for each in served if each.version == wanted]
@@ -83,8 +85,9 @@ def _judge_model(
         return _UNHEALTHY, _why_not_ready(wanted, current)
     if not ready:
         return _DEGRADED, f"{_why_not_ready(wanted, current)} Calls still go to the version before."
-    if any(each.state != pb.VERSION_STATE_SERVING for each in current):
-        return _DEGRADED, f"Version {wanted} is not ready on every replica."
+    # A replica that has not heard of the change yet says nothing of the version, or sends calls elsewhere still.
+    if sum(PRODUCTION in each.aliases and each.state == pb.VERSION_STATE_SERVING for each in current) < replicas:
+        return _DEGRADED, f"Version {wanted} does not get the calls on every replica yet."
     if probe is None:
         return _DEGRADED, "No test prediction was made yet."
     return _HEALTHY, ""

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from lepton_ai.errors import Unavailable
 
@@ -17,7 +17,7 @@ _POLL_S = 0.02
 
 
 class Lock:
-    """A lock that is held until it is released, or this process ends."""
+    """A lock that is held until the end of a `with` block, until it is released, or until this process ends."""
 
     def __init__(self, path: Path, file: IO[str], *, exclusive: bool) -> None:
         """Use `Locks`."""
@@ -30,6 +30,12 @@ class Lock:
         if self._exclusive and not self._file.closed:
             self._path.unlink(missing_ok=True)  # whoever has opened it for nothing looks again
         self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
 
 
 class Locks:
@@ -54,10 +60,8 @@ class Locks:
             if time.monotonic() > end_s:
                 raise Unavailable("Another worker of this replica is at it, and does not come to an end.")
             await asyncio.sleep(_POLL_S)
-        try:
+        with lock:
             yield
-        finally:
-            lock.release()
 
     def _try(self, name: str, *, exclusive: bool) -> Lock | None:
         self._directory.mkdir(parents=True, exist_ok=True)

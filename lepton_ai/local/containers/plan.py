@@ -48,6 +48,7 @@ class PlanOptions:
     """Name as in local mode → number that it must have."""
     usual_ports: bool = True
     trace_ratio: float | None = None
+    inference_workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def plan_project(
     variables["TRITON_BACKEND"] = images.triton_backend
     if options.trace_ratio is not None:
         variables["TRACE_RATIO"] = str(options.trace_ratio)
+    if options.inference_workers is not None:
+        variables["INFERENCE_WORKERS"] = str(options.inference_workers)
     return variables, ports
 
 

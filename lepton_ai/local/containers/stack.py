@@ -163,6 +163,12 @@ class ContainerStack:
                     f"The platform is up with {recorded[0].replicas[part]} of {part}, not {count}.",
                     fix="Stop it with `lepton down` first; your models stay.",
                 )
+        workers = options.plan.inference_workers
+        if recorded and workers is not None and recorded[0].workers.get("inference", 1) != workers:
+            raise FailedPrecondition(
+                f"The platform is up with another number of workers of inference than {workers}.",
+                fix="Stop it with `lepton down` first; your models stay.",
+            )
         return recorded
 
     def _prepare(self, options: ContainerOptions, report: Reporter) -> tuple[StackState, Project]:
@@ -186,6 +192,7 @@ class ContainerStack:
             addresses={},
             ports=ports,
             replicas=dict(options.replicas),
+            workers={} if options.plan.inference_workers is None else {"inference": options.plan.inference_workers},
             compose=project.record,
         )
         return state, project

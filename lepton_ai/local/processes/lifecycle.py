@@ -40,6 +40,8 @@ class StackOptions:
 
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Part → how many, for those that differ from the table."""
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """Part → processes of each replica, which share its port; one where it is not named."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """Name → number, for those that must have this number."""
     usual_ports: bool = True
@@ -102,12 +104,12 @@ class Stack:
         self.directory.set_logs_aside()
         replicas = {part.name: options.replicas.get(part.name, part.replicas) for part in self._parts}
         ports = choose_ports(
-            port_wishes(self._parts, replicas),
+            port_wishes(self._parts, replicas, options.workers),
             fixed=options.ports,
             previous=previous.ports if previous else {},
             usual=options.usual_ports,
         )
-        layout = Layout(self.directory, ports, replicas, trace_ratio=options.trace_ratio)
+        layout = Layout(self.directory, ports, replicas, options.workers, trace_ratio=options.trace_ratio)
         processes = build_processes(self._parts, layout)
         state = StackState(
             mode="local",
@@ -116,6 +118,7 @@ class Stack:
             addresses=_addresses(processes, layout),
             ports=ports,
             replicas=replicas,
+            workers=options.workers,
             supervisor_socket=str(self.directory.socket),
         )
         # Written before anything is started, so that what was started can be found whatever happens.
@@ -201,13 +204,17 @@ def _read_local_state(home: Path) -> StackState | None:
 
 
 def _addresses(processes: tuple[Process, ...], layout: Layout) -> dict[str, str]:
-    """Part → address of its first process, or of all where clients balance; what a browser opens is a URL."""
+    """Part → address of its first process, or of all, and all their workers, where clients balance; what a browser
+    opens is a URL."""
     addresses: dict[str, str] = {}
     for process in processes:
         addresses.setdefault(process.part, process.address)
     for part in _BALANCED:
         if part in addresses:
-            addresses[part] = ",".join(process.address for process in processes if process.part == part)
+            replicas = [process for process in processes if process.part == part]
+            addresses[part] = ",".join(
+                address for replica in replicas for address in replica.worker_addresses or (replica.address,)
+            )
     if "traces" in addresses:
         addresses["otlp"] = layout.address("traces-otlp")
         addresses["traces"] = f"http://{addresses['traces']}"
@@ -219,6 +226,12 @@ def _require_same_replicas(state: StackState, options: StackOptions) -> None:
         if state.replicas.get(part) != count:
             raise FailedPrecondition(
                 f"The stack is up with {state.replicas.get(part)} of {part}, not {count}.",
+                fix="Stop it with `lepton down` first; your models stay.",
+            )
+    for part, count in options.workers.items():
+        if state.workers.get(part, 1) != count:
+            raise FailedPrecondition(
+                f"The stack is up with {state.workers.get(part, 1)} workers of {part}, not {count}.",
                 fix="Stop it with `lepton down` first; your models stay.",
             )
 

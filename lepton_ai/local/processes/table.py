@@ -23,12 +23,20 @@ class Layout:
     directory: RunDirectory
     ports: Mapping[str, int]
     replicas: Mapping[str, int] = field(default_factory=dict)
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """Part → processes of each replica that share its port, where that is more than one."""
     trace_ratio: float = 1.0
     python: str = sys.executable
 
     def address(self, name: str) -> str:
         """host:port of a named port; of a process that has none, its socket, to which only this user can connect."""
         return f"{LOOPBACK}:{self.ports[name]}" if name in self.ports else f"{UNIX}{self.directory.socket_of(name)}"
+
+    def worker_addresses(self, name: str) -> tuple[str, ...]:
+        """The addresses of a process's workers; none where it has no workers."""
+        first = self.ports.get(f"{name}-workers", 0)
+        count = self.workers.get(part_of(name), 1) if first else 0
+        return tuple(f"{LOOPBACK}:{first + index}" for index in range(count))
 
     def data(self, name: str) -> str:
         """The folder in which a process keeps what it must not lose."""
@@ -88,6 +96,8 @@ class Process:
     needs: tuple[str, ...] = ()
     restart: Restart = Restart()
     expendable: str = ""
+    worker_addresses: tuple[str, ...] = ()
+    """Where each of its workers is reached, if it has several; at `address`, any of them answers."""
 
 
 def _etcd_command(layout: Layout, name: str) -> tuple[str, ...]:
@@ -137,6 +147,8 @@ def _service_environment(layout: Layout, name: str) -> Mapping[str, str]:
         "LEPTON_HOST": LOOPBACK,
         "LEPTON_PORT": str(layout.ports[name]),
         "LEPTON_METRICS_PORT": str(layout.ports[f"{name}-metrics"]),
+        "LEPTON_WORKERS": str(layout.workers.get(part_of(name), 1)),
+        "LEPTON_WORKER_PORT": str(layout.ports.get(f"{name}-workers", 0)),
         "LEPTON_ETCD_ADDRESS": layout.address("etcd"),
         "LEPTON_OTLP_ENDPOINT": layout.address("traces-otlp"),
         "LEPTON_TRACE_RATIO": str(layout.trace_ratio),
@@ -152,7 +164,10 @@ def _registry_environment(layout: Layout, name: str) -> Mapping[str, str]:
 
 
 def _health_environment(layout: Layout, name: str) -> Mapping[str, str]:
-    counts = {part: len(process_names(BY_NAME[part], layout.replicas)) for part in ("inference", "preprocess")}
+    counts = {
+        part: len(process_names(BY_NAME[part], layout.replicas)) * layout.workers.get(part, 1)
+        for part in ("inference", "preprocess")
+    }
     return {
         **_service_environment(layout, name),
         "LEPTON_EXPECTED_REPLICAS": json.dumps(counts),
@@ -262,17 +277,22 @@ def part_of(process: str) -> str:
     return name if number.isdecimal() else process
 
 
-def port_wishes(parts: tuple[Part, ...], replicas: Mapping[str, int]) -> tuple[PortWish, ...]:
+def port_wishes(
+    parts: tuple[Part, ...], replicas: Mapping[str, int], workers: Mapping[str, int]
+) -> tuple[PortWish, ...]:
     """Every port that the processes need."""
     wishes: list[PortWish] = []
     for part in parts:
         for number, name in enumerate(process_names(part, replicas)):
             if not part.on_socket:
                 wishes.append(PortWish(name, None if part.usual_port is None else part.usual_port + number))
+            count = workers.get(part.name, 1)
             wishes += [
-                PortWish(f"{name}-{suffix}", None if usual is None else usual + number)
+                PortWish(f"{name}-{suffix}", None if usual is None else usual + number, count)
                 for suffix, usual in part.more_ports.items()
             ]
+            if count > 1:
+                wishes.append(PortWish(f"{name}-workers", None, count))
     return tuple(wishes)
 
 
@@ -293,6 +313,7 @@ def _build(part: Part, name: str, layout: Layout) -> Process:
         needs=part.needs,
         restart=part.restart,
         expendable=part.expendable(layout, name) if part.expendable else "",
+        worker_addresses=layout.worker_addresses(name),
     )
 
 

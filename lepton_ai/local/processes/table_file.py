@@ -47,6 +47,7 @@ def read_table(path: Path) -> tuple[Process, ...]:
             needs=tuple(row["needs"]),
             restart=Restart(**row["restart"]),
             expendable=row.get("expendable", ""),  # a stack that an earlier release started has none
+            worker_addresses=tuple(row.get("worker_addresses", ())),
         )
         for row in rows
     )

@@ -24,6 +24,8 @@ class PortWish:
 
     name: str
     usual: int | None = None
+    count: int = 1
+    """How many in a row; the name is the first one's."""
 
 
 def parse_fixed(entries: Iterable[str]) -> dict[str, int]:
@@ -58,24 +60,33 @@ def choose_ports(
     with ExitStack() as held:
         for wish in sorted(wishes, key=lambda wish: wish.name not in fixed):
             candidates = [previous.get(wish.name), wish.usual] if usual else []
-            chosen[wish.name] = _hold(held, wish.name, fixed.get(wish.name), candidates)
+            chosen[wish.name] = _hold(held, wish, fixed.get(wish.name), candidates)
     return {wish.name: chosen[wish.name] for wish in wishes}
 
 
-def _hold(held: ExitStack, name: str, fixed: int | None, candidates: Iterable[int | None]) -> int:
+def _hold(held: ExitStack, wish: PortWish, fixed: int | None, candidates: Iterable[int | None]) -> int:
     if fixed is not None:
-        if not _bind(held, fixed):
+        if not _bind_all(held, fixed, wish.count):
             raise FailedPrecondition(
-                f"Port {fixed}, asked for {name}, is taken by another program.",
+                f"Port {fixed}, asked for {wish.name}, is taken by another program.",
                 fix="Stop that program or choose another port.",
             )
         return fixed
     # Chosen at random so that two stacks that start at the same moment do not choose alike.
     anywhere = random.SystemRandom().sample(_FREE_RANGE, _ATTEMPTS)
     for port in (*candidates, *anywhere):
-        if port is not None and _bind(held, port):
+        if port is not None and _bind_all(held, port, wish.count):
             return port
     raise ResourceExhausted("No free port was found.", fix="Stop programs that listen on this machine.")
+
+
+def _bind_all(held: ExitStack, first: int, count: int) -> bool:
+    """Hold all of these ports, or none."""
+    with ExitStack() as row:
+        if not all(_bind(row, first + index) for index in range(count)):
+            return False
+        held.push(row.pop_all())
+        return True
 
 
 def _bind(held: ExitStack, port: int) -> bool:
@@ -85,7 +96,7 @@ def _bind(held: ExitStack, port: int) -> bool:
     try:
         listener.bind((LOOPBACK, port))
         listener.listen(1)  # With SO_REUSEADDR, only listening excludes another listener on Linux.
-    except OSError:
+    except (OSError, OverflowError):
         listener.close()
         return False
     held.callback(listener.close)

@@ -31,7 +31,8 @@ def launch(main: str, settings: type[ServiceSettings] = PublicSettings) -> None:
 
 def _read_options(main: str) -> None:
     """Options of the command line, as the variables that they stand for."""
-    parser = argparse.ArgumentParser(prog=f"python -m {main.rpartition('.')[0]}", description="Settings: see README.md.")
+    service = main.rpartition(".")[0]
+    parser = argparse.ArgumentParser(prog=f"python -m {service}", description="Settings: see README.md.")
     parser.add_argument("--workers", metavar="N", help="processes that share the port (LEPTON_WORKERS)")
     workers = parser.parse_args().workers
     if workers is not None:

@@ -139,10 +139,8 @@ class Loader:
     async def _unload_unused(self, name: str) -> None:
         lock = self._locks.try_exclusive(name)
         if lock is not None:
-            try:
+            with lock:
                 await self._triton.unload(name)
-            finally:
-                lock.release()
 
     def _under_free_name(self, model: TritonModel, states: Mapping[str, str]) -> tuple[TritonModel, Lock]:
         """Triton says UNAVAILABLE of a name when nothing is left of what was loaded under it."""
@@ -162,11 +160,9 @@ class Loader:
             lock = self._locks.try_exclusive(name)
             if lock is None:
                 return False
-            try:
+            with lock:
                 await self._unload(name)
                 await asyncio.to_thread(self._repository.remove, name)
-            finally:
-                lock.release()
         except OSError as error:
             _log.warning("The files of %s were not removed: %s", name, type(error).__name__)
         return True
@@ -192,10 +188,8 @@ class Loader:
         for name in self._repository.names():
             lock = None if parse_triton_name(name) in versions else self._locks.try_exclusive(name)
             if lock is not None:
-                try:
+                with lock:
                     self._repository.remove(name)
-                finally:
-                    lock.release()
         self._packages.prune(digests)
 
     def _write(self, model: TritonModel) -> None:

@@ -64,8 +64,6 @@ class PackageCache:
 
     async def _find(self, target: Path, deployed: registry_pb2.DeployedVersion) -> Package | None:
         """What is on the disk; None where it is missing or damaged: the registry has it whole."""
-        if not target.is_dir():
-            return None
         try:
             return await asyncio.to_thread(self._read, target, deployed)
         except (DataLoss, InvalidInput):

@@ -70,7 +70,7 @@ class SlotPool:
         triton: RegionRegistry,
         *,
         max_bytes: int,
-        names: SlotNames = SlotNames(),  # noqa: B008 - frozen
+        names: SlotNames = SlotNames(),
         directory: Path = SHARED_MEMORY,
     ) -> None:
         self._triton = triton
@@ -192,7 +192,9 @@ class SlotPool:
         self._prepared = True
 
     async def _make(self, capacity: int) -> SharedMemory:
-        slot = await asyncio.to_thread(SharedMemory.create, capacity, prefix=self._names.prefix, directory=self._directory)
+        slot = await asyncio.to_thread(
+            SharedMemory.create, capacity, prefix=self._names.prefix, directory=self._directory
+        )
         try:
             await self._triton.register_region(slot.name, slot.size_bytes)
         except BaseException:

@@ -103,6 +103,23 @@ def test_a_model_on_its_way_to_a_new_version_says_where_it_stands(
     assert words in model.message
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        [version(1, pb.VERSION_STATE_SERVING, routed=True)],
+        [version(1, pb.VERSION_STATE_SERVING, routed=True), version(2, pb.VERSION_STATE_LOADING)],
+        [version(1, pb.VERSION_STATE_SERVING, routed=True), version(2, pb.VERSION_STATE_SERVING)],
+    ],
+    ids=["has not heard of it", "loads it", "calls go elsewhere"],
+)
+def test_a_version_is_served_when_every_replica_sends_calls_to_it(late: list[pb.VersionStatus]) -> None:
+    moved = serving(version(2, pb.VERSION_STATE_SERVING, routed=True))
+    probes = {"m": pb.ProbeResult(succeeded=True, model_version=2)}
+    view = replace(WORKING, deployments={"m": deployment(2)}, serving=(moved, serving(*late)), probes=probes)
+    assert assess(view).models[0].condition == pb.CONDITION_DEGRADED
+    assert assess(replace(view, serving=(moved, moved))).models[0].condition == pb.CONDITION_HEALTHY
+
+
 def test_a_dead_triton_degrades_the_platform_even_before_a_probe_fails() -> None:
     routed = version(1, pb.VERSION_STATE_SERVING, routed=True)
     status = assess(replace(WORKING, serving=(serving(routed, triton_ready=False),)))

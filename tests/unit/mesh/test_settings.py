@@ -8,6 +8,8 @@ import pytest
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.mesh.settings import PublicSettings, ServiceSettings
+from services.health.settings import HealthSettings
+from services.registry.settings import RegistrySettings
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +48,7 @@ def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("LEPTON_ETCD_ADDRESS", "no-port-here"),
         ("LEPTON_OTLP_ENDPOINT", "http://collector:4317/v1"),
         ("LEPTON_LOG_LEVEL", "LOUD"),
+        ("LEPTON_WORKERS", "0"),
     ],
 )
 def test_a_wrong_variable_is_named_and_its_value_is_not_shown(
@@ -89,3 +92,12 @@ def test_half_of_tls_is_refused(given: dict[str, Path]) -> None:
 def test_a_tls_file_that_cannot_be_read_is_named_by_its_variable(tmp_path: Path) -> None:
     with pytest.raises(FailedPrecondition, match="LEPTON_TLS_CERT_FILE"):
         PublicSettings(tls_cert_file=tmp_path / "none", tls_key_file=tmp_path / "none").tls()
+
+
+@pytest.mark.parametrize("settings", [RegistrySettings, HealthSettings])
+def test_services_that_must_be_one_process_say_why(
+    settings: type[ServiceSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEPTON_WORKERS", "2")
+    with pytest.raises(InvalidInput, match=r"LEPTON_WORKERS: .*must be 1: "):
+        settings.load()

@@ -1,8 +1,8 @@
 """The parent of a service's workers: holds their ports, starts them, and starts again those that end.
 
 Run as a script, by `share_port`, with nothing but Python's own modules: it lives as long as the service and should not
-take the memory of one more. SIGTERM and SIGINT go on to the workers, which drain; it ends when they have, with the worst
-of their statuses. Workers die with it.
+take the memory of one more. SIGTERM and SIGINT go on to the workers, which drain; it ends when they have, with the
+worst of their statuses. Workers die with it.
 """
 
 from __future__ import annotations

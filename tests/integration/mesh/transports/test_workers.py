@@ -44,6 +44,9 @@ class Workers:
         """The workers that answer on the shared port, by many connections of one call each."""
         return {await ask_alone(self.address) for _ in range(12)}
 
+    async def until_gone(self, worker: int) -> None:
+        await eventually(lambda: worker not in self.pids(), timeout_s=20, description="the worker has ended")
+
     async def until_all_listen(self) -> set[int]:
         async def all_listen() -> bool:
             found = await self.listening()
@@ -86,7 +89,8 @@ async def patient_calls(address: str, *, callers: int = 4) -> AsyncIterator[list
     answers: list[str] = []
 
     async def send(channel: grpc.aio.Channel, timeout_s: float) -> StringValue:
-        return await ProbeClient(channel).UnaryUnary(StringValue(value="a"), timeout=timeout_s)
+        answer: StringValue = await ProbeClient(channel).UnaryUnary(StringValue(value="a"), timeout=timeout_s)
+        return answer
 
     async def call() -> None:
         while True:
@@ -112,7 +116,7 @@ async def test_a_worker_that_dies_or_leaves_is_not_missed_and_comes_back(workers
             await eventually(lambda: len(answers) > 50, timeout_s=20, description="calls are answered")
             victim = await ask_alone(workers.address)
             os.kill(victim, number)
-            await eventually(lambda: victim not in workers.pids(), timeout_s=20, description="it has ended")
+            await workers.until_gone(victim)
             for _ in range(5):
                 assert await ask_alone(workers.address) != victim
             await workers.until_all_listen()

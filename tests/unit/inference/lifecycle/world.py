@@ -9,7 +9,7 @@ from typing import Any
 
 from lepton_ai.testing import MemoryStore, eventually
 from lepton_ai.testing.fake_triton import FakeTriton
-from tests.replica import FakeRegistry, Replica, make_replica, push_versions
+from tests.replica import ADDRESS, FakeRegistry, Replica, make_replica, push_versions
 
 QUICK = {"probe_interval_s": 0.1, "triton_poll_s": 0.02}
 
@@ -26,16 +26,19 @@ class World:
         push_versions(self.registry, directory / "pushed", 3)
 
     @asynccontextmanager
-    async def replica(self, **options: Any) -> AsyncIterator[Replica]:
+    async def replica(
+        self, *, address: str = ADDRESS, state: MemoryStore | None = None, **options: Any
+    ) -> AsyncIterator[Replica]:
+        """`address` of a further worker of the replica; `state` when it does not see what the others see."""
         replica = make_replica(
             self.directory,
-            self.state.twin(),
+            state or self.state.twin(),
             self.triton,
             registry=self.registry,
             restart_triton=self._restart_triton,
             **(QUICK | options),
         )
-        await replica.reconciler.start("127.0.0.1:8500")
+        await replica.reconciler.start(address)
         try:
             yield replica
         finally:

@@ -26,7 +26,7 @@ from tests.topology import SERVICES, Service
 
 
 def _layout(home: Path, **replicas: int) -> Layout:
-    wishes = port_wishes(PARTS, replicas)
+    wishes = port_wishes(PARTS, replicas, {})
     return Layout(RunDirectory(home), {wish.name: 20_000 + n for n, wish in enumerate(wishes)}, replicas)
 
 
@@ -48,6 +48,24 @@ def test_every_inference_replica_has_a_triton_of_its_own(tmp_path: Path) -> None
         assert environment["LEPTON_TRITON_ADDRESS"] == triton.address
         assert environment["LEPTON_MODEL_REPOSITORY"] in triton.command
         assert environment["LEPTON_TRITON_PID_FILE"].endswith(f"triton-{number}.pid")
+
+
+def test_workers_have_ports_in_a_row_and_count_as_replicas(tmp_path: Path) -> None:
+    wishes = port_wishes(PARTS, {}, {"inference": 3})
+    assert {wish.name: wish.count for wish in wishes if wish.count > 1} == {
+        "inference-workers": 3,
+        "inference-metrics": 3,
+    }
+    ports = {wish.name: 20_000 + 10 * n for n, wish in enumerate(wishes)}
+    layout = Layout(RunDirectory(tmp_path), ports, {}, {"inference": 3})
+    processes = {process.name: process for process in build_processes(PARTS, layout)}
+    inference, first = processes["inference"], ports["inference-workers"]
+    assert inference.worker_addresses == tuple(f"127.0.0.1:{first + index}" for index in range(3))
+    assert (inference.environment["LEPTON_WORKERS"], inference.environment["LEPTON_WORKER_PORT"]) == ("3", str(first))
+    assert processes["registry"].environment["LEPTON_WORKERS"] == "1"
+    assert json.loads(processes["health"].environment["LEPTON_EXPECTED_REPLICAS"])["inference"] == 3
+    write_table(tmp_path / "table.json", tuple(processes.values()), layout.directory)
+    assert read_table(tmp_path / "table.json") == tuple(processes.values())
 
 
 def test_health_knows_how_many_there_should_be_and_where_to_look(tmp_path: Path) -> None:
@@ -102,7 +120,7 @@ def test_paths_are_absolute_so_that_processes_may_run_anywhere(tmp_path: Path, m
 
 
 def test_usual_ports_of_replicas_follow_one_another() -> None:
-    usual = {wish.name: wish.usual for wish in port_wishes(PARTS, {"inference": 2, "preprocess": 2})}
+    usual = {wish.name: wish.usual for wish in port_wishes(PARTS, {"inference": 2, "preprocess": 2}, {})}
     assert (usual["inference-1"], usual["inference-2"]) == (8500, 8501)
     assert (usual["preprocess-1"], usual["preprocess-2"]) == (8530, 8531)
     assert usual["traces"] == 16686
@@ -121,7 +139,7 @@ def test_who_reaches_etcd_or_triton_may_do_anything_so_they_listen_where_only_th
 
 
 def test_usual_ports_are_no_ports_that_the_kernel_gives_to_outgoing_connections() -> None:
-    assert all(wish.usual is None or wish.usual < 32_768 for wish in port_wishes(PARTS, {}))
+    assert all(wish.usual is None or wish.usual < 32_768 for wish in port_wishes(PARTS, {}, {}))
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
