@@ -52,6 +52,10 @@ class Platform:
             raise LookupError(f"{name} does not run")
         return psutil.Process(status.pid)
 
+    def workers(self) -> list[psutil.Process]:
+        """The workers of the inference replica, in the order in which they were started."""
+        return sorted(self.process("inference").children(), key=lambda worker: worker.create_time())
+
     def python_stubs(self) -> list[psutil.Process]:
         """The processes in which Triton's Python backend runs models."""
         children = self.process("triton-1").children(recursive=True) if self._has("triton-1") else []
@@ -68,12 +72,18 @@ class Platform:
 
 
 @contextmanager
-def running_platform(home: Path, *, trace_ratio: float = 1.0, **replicas: int) -> Iterator[Platform]:
-    """A local stack on free ports, stopped afterwards; nothing of it may be left."""
+def running_platform(home: Path, *, trace_ratio: float = 1.0, workers: int = 1, **replicas: int) -> Iterator[Platform]:
+    """A local stack on free ports, stopped afterwards; nothing of it may be left. `workers` of inference."""
     stack = Stack(home)
     try:
         state = stack.bring_up(
-            StackOptions(usual_ports=False, replicas=replicas, trace_ratio=trace_ratio, timeout_s=90)
+            StackOptions(
+                usual_ports=False,
+                replicas=replicas,
+                workers={"inference": workers},
+                trace_ratio=trace_ratio,
+                timeout_s=90,
+            )
         )
         yield Platform(home, state)
     finally:

@@ -32,7 +32,7 @@ from services.inference.batching.flight import Airspace
 from services.inference.batching.measurements import Measurements
 from services.inference.cache.caches import Caches
 from services.inference.cache.layer import CacheLayer
-from services.inference.cache.shared.redis_store import RedisStore
+from services.inference.cache.shared.store import SharedStore
 from services.inference.cache.status import CacheCollector
 from services.inference.cache.tensors import CachedPreprocessing
 from services.inference.call import Call
@@ -123,9 +123,7 @@ class InferenceReplica:
             max_items=settings.max_preprocess_items,
             max_bytes=settings.max_preprocess_bytes,
         )
-        url = settings.cache_url
-        store = None if url is None else RedisStore(url.get_secret_value())
-        self.caches = Caches(max_bytes=settings.cache_max_bytes, store=store)
+        self.caches = Caches(max_bytes=settings.cache_max_bytes, store=_make_store(settings))
         self.routes.on_replace(self.caches.follow)
         CacheCollector(metrics.registry, self.caches.partitions)
         self.predictor = Predictor(
@@ -226,6 +224,14 @@ class InferenceReplica:
         await self.preprocessing.close()
         if self._slots is not None:
             await self._slots.close()
+
+
+def _make_store(settings: InferenceSettings) -> SharedStore | None:
+    if settings.cache_url is None:
+        return None
+    from services.inference.cache.shared.redis_store import RedisStore  # a tenth of the time that a start takes
+
+    return RedisStore(settings.cache_url.get_secret_value())
 
 
 def _make_slots(triton: InferenceBackend, settings: InferenceSettings) -> SlotPool | None:

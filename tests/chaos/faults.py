@@ -18,7 +18,6 @@ from tests.chaos.load import Ask
 from tests.platform import Platform
 
 RECOVERY_S = 15.0
-_GONE_S = 5.0
 _STOP_S = 20.0
 
 
@@ -26,7 +25,12 @@ async def kill(*processes: psutil.Process) -> None:
     """kill -9; returns when they are gone."""
     for process in processes:
         process.kill()
-    await eventually(lambda: all(map(_is_gone, processes)), timeout_s=_GONE_S, description="the killed are gone")
+    await until_gone(*processes)
+
+
+async def until_gone(*processes: psutil.Process) -> None:
+    """Wait until processes that were told to end have done so."""
+    await eventually(lambda: all(map(_is_gone, processes)), timeout_s=_STOP_S, description="the processes are gone")
 
 
 def _is_gone(process: psutil.Process) -> bool:
@@ -63,7 +67,7 @@ async def restart(platform: Platform, name: str) -> None:
     """SIGTERM; returns when the next process of that name and all others are ready."""
     old = platform.process(name)
     old.terminate()
-    await eventually(lambda: _is_gone(old), timeout_s=_STOP_S, description=f"{name} ends")
+    await until_gone(old)
     await until_ready(platform)
 
 

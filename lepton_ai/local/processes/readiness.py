@@ -46,8 +46,12 @@ class SocketConnection(http.client.HTTPConnection):
 
 
 def is_ready(process: Process) -> bool:
-    """Whether the process says, within a second, that it is ready."""
-    connection = _connection(process.address)
+    """Whether the process, or each of its workers, says within a second that it is ready."""
+    return all(_is_ready_at(address, process) for address in process.worker_addresses or (process.address,))
+
+
+def _is_ready_at(address: str, process: Process) -> bool:
+    connection = _connection(address)
     try:
         # A channel that meets a closed port waits a second before it looks again; a socket does not.
         connection.connect()
@@ -57,7 +61,7 @@ def is_ready(process: Process) -> bool:
         connection.close()
     if process.readiness == "http":
         return _answers_page(connection, process.ready_path)
-    return _is_serving(process.address)
+    return _is_serving(address)
 
 
 def _connection(address: str) -> http.client.HTTPConnection:
