@@ -11,9 +11,9 @@ from typing import Any
 import uvloop
 
 from lepton_ai.errors import LeptonError
-from lepton_ai.mesh.serving.garbage import spare_long_lived_objects
-from lepton_ai.mesh.serving.malloc import keep_freed_memory
-from lepton_ai.mesh.serving.program_pages import unmap_code
+from lepton_ai.mesh.serving.memory.garbage import spare_long_lived_objects
+from lepton_ai.mesh.serving.memory.malloc import keep_freed_memory
+from lepton_ai.mesh.serving.memory.program_pages import unmap_code
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.serving.stop_signals import stop_signals
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
-from lepton_ai.mesh.serving.garbage import spare_long_lived_objects
-from lepton_ai.mesh.serving.malloc import keep_freed_memory
+from lepton_ai.mesh.serving.memory.garbage import spare_long_lived_objects
+from lepton_ai.mesh.serving.memory.malloc import keep_freed_memory
 from lepton_ai.mesh.serving.transports.pyvoy.admin import Admin
 from lepton_ai.mesh.serving.transports.pyvoy.call import Event, Receive, Send
 from lepton_ai.mesh.serving.transports.pyvoy.exec import Orders

@@ -7,7 +7,7 @@ import pytest
 
 _FAULTS = """
 import resource, sys
-from lepton_ai.mesh.serving.malloc import keep_freed_memory
+from lepton_ai.mesh.serving.memory.malloc import keep_freed_memory
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit("no mallopt")
 def allocate():

@@ -5,7 +5,7 @@ import sys
 
 _SCRIPT = """
 import gc, weakref
-from lepton_ai.mesh.serving.garbage import spare_long_lived_objects
+from lepton_ai.mesh.serving.memory.garbage import spare_long_lived_objects
 import asyncio, json  # some modules
 spare_long_lived_objects()
 searched = len(gc.get_objects())

@@ -7,7 +7,7 @@ import pytest
 
 _PROGRAM = """
 import numpy
-from lepton_ai.mesh.serving.program_pages import unmap_code
+from lepton_ai.mesh.serving.memory.program_pages import unmap_code
 
 def mapped_kb():
     total, code = 0, False

@@ -1,0 +1,1 @@
+"""What a process does about its memory when it has started."""
