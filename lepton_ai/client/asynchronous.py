@@ -29,13 +29,13 @@ from lepton_ai.client.model_inputs import (
 )
 from lepton_ai.client.patience import PredictItems, predict_parts, predict_patiently
 from lepton_ai.client.prediction_calls import PredictionStreams, predict_in_call
+from lepton_ai.client.storage_faults import gather_faults
 from lepton_ai.client.streams import predictions_of
 from lepton_ai.credentials import token_metadata
 from lepton_ai.errors import LeptonError, NotFound
 from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
 from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file, to_item
 from lepton_ai.references import check_name, parse_model_ref
-from lepton_ai.storage_faults import gather_faults
 from lepton_ai.tensors import checked_text, to_proto
 from lepton_ai.v1 import (
     common_pb2,
