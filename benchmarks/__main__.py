@@ -1,47 +1,85 @@
-"""`python -m benchmarks`: measures, prints tables, writes them as Markdown if asked; starts a platform if need be."""
+"""`python -m benchmarks`: measures, prints tables, writes them as Markdown or JSON; starts a platform if need be."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from benchmarks import cache, data, memory, photos, rows, startup, training, transports
 from benchmarks.balancing import tables as balancing
-from benchmarks.report import Report, markdown, show
+from benchmarks.flat import tables as flat
+from benchmarks.leaks import tables as leaks
+from benchmarks.overload import model as overload_model
+from benchmarks.overload import tables as overload
+from benchmarks.report import Report, as_json, markdown, show
 from examples.efficientnet_lite0 import NAME, write_package
+from lepton_ai.local.processes.table import PARTS
 from tests.platform import Platform, running_platform
 
 PLATFORM_SUITES = ("photos", "rows", "cache", "startup")
+FAULT_SUITES = ("overload", "leaks", "flat")
+"""Each on a platform of its own, which it may spoil for the others."""
 SDK_SUITES = ("balancing", "transports", "training", "data", "memory")
-SUITES = PLATFORM_SUITES + SDK_SUITES
+SUITES = PLATFORM_SUITES + FAULT_SUITES + SDK_SUITES
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How much is measured."""
+
+    seconds: float
+    gigabytes: float
+    requests: int
+    leak: bool
 
 
 @click.command()
 @click.argument("suites", nargs=-1, type=click.Choice(SUITES))
-@click.option("--seconds", default=6.0, show_default=True, help="Length of each measurement.")
+@click.option("--seconds", default=6.0, show_default=True, help="Length of each measurement; of overload ten times.")
 @click.option("--gigabytes", default=1.0, show_default=True, help="Size of the table of the memory suite.")
+@click.option("--requests", default=leaks.REQUESTS, show_default=True, help="How many the leaks suite makes.")
+@click.option("--leak", is_flag=True, help="Plant a leak of 1 KB a request for the leaks suite to find.")
 @click.option("--markdown", "document", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables here.")
-def main(suites: tuple[str, ...], seconds: float, gigabytes: float, document: Path | None) -> None:
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write them here for programs.")
+def main(
+    suites: tuple[str, ...],
+    seconds: float,
+    gigabytes: float,
+    requests: int,
+    leak: bool,
+    document: Path | None,
+    file: Path | None,
+) -> None:
     """Measure all SUITES, or those that are named."""
-    chosen = suites or SUITES
+    chosen, size = suites or SUITES, _Size(seconds, gigabytes, requests, leak)
     reports: list[Report] = []
     if set(chosen) & set(PLATFORM_SUITES):
-        with tempfile.TemporaryDirectory(prefix="lepton-bench-") as directory:
+        with _directory() as directory:
             reports += _measure_platform(Path(directory), chosen, seconds)
+    for suite in FAULT_SUITES:
+        if suite in chosen:
+            with _directory() as directory:
+                reports += _shown(_measure_alone(suite, Path(directory), size))
     reports += _measure_sdk(chosen, seconds, gigabytes)
     if document is not None:
         document.write_text("\n".join(markdown(report) for report in reports), encoding="utf-8")
+    if file is not None:
+        file.write_text(as_json(reports), encoding="utf-8")
+
+
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="lepton-bench-")
 
 
 def _measure_platform(directory: Path, suites: tuple[str, ...], seconds: float) -> list[Report]:
     reports: list[Report] = []
-    package = write_package(directory / NAME)
+    package, kept = _write_photo_models(directory)
     home = directory / ".lepton"
-    kept = cache.write_kept(Path(shutil.copytree(package, directory / cache.NAME)))
     with running_platform(home, trace_ratio=0.0) as platform:
         asyncio.run(_deploy(platform, package, kept, rows.write(directory / rows.NAME)))
         if "photos" in suites:
@@ -53,6 +91,25 @@ def _measure_platform(directory: Path, suites: tuple[str, ...], seconds: float) 
     if "startup" in suites:
         reports += _shown(asyncio.run(startup.measure(home)))
     return reports
+
+
+def _write_photo_models(directory: Path) -> tuple[Path, Path]:
+    """EfficientNet-lite0, and the same whose answers may be kept."""
+    package = write_package(directory / NAME)
+    return package, cache.write_kept(Path(shutil.copytree(package, directory / cache.NAME)))
+
+
+def _measure_alone(suite: str, directory: Path, size: _Size) -> list[Report]:
+    parts = leaks.leaky_parts() if suite == "leaks" and size.leak else PARTS
+    with running_platform(directory / ".lepton", parts=parts, trace_ratio=0.0) as platform:
+        if suite == "overload":
+            asyncio.run(_deploy(platform, overload_model.write(directory / overload_model.NAME)))
+            return overload.measure(platform, directory, seconds=10 * size.seconds)
+        if suite == "leaks":
+            _, kept = _write_photo_models(directory)
+            asyncio.run(_deploy(platform, kept, rows.write(directory / rows.NAME)))
+            return asyncio.run(leaks.measure(platform, requests=size.requests))
+        return asyncio.run(flat.measure(platform, directory, seconds=size.seconds))
 
 
 def _measure_sdk(suites: tuple[str, ...], seconds: float, gigabytes: float) -> list[Report]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,12 @@ def show(report: Report) -> None:
     console = Console()
     # In a file or a pipe nobody is helped by wrapped columns.
     (console if console.is_terminal else Console(width=140)).print(table)
+
+
+def as_json(reports: Sequence[Report]) -> str:
+    """The tables for programs: a list of rows by column for each title."""
+    tables = {report.title: [dict(zip(report.columns, row, strict=True)) for row in report.rows] for report in reports}
+    return json.dumps(tables, indent=1, ensure_ascii=False)
 
 
 def markdown(report: Report) -> str:

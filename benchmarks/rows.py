@@ -26,14 +26,15 @@ _IN_TRITON = f"{NAME}--v1"
 _CALLERS = (1, 8, 32)
 
 
-def write(directory: Path) -> Path:
-    """A package whose model hands its rows back."""
+def write(directory: Path, *, name: str = NAME, instances: int = 0) -> Path:
+    """A package whose model hands its rows back; 0 instances: as many as suit the machine."""
     sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "rows", sides[:1], sides[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     description = {
         "format": 1,
-        "name": NAME,
+        "name": name,
+        "instances": instances,
         "model": {"file": "model.onnx", "format": "onnx"},
         "inputs": [{"name": "x", "dtype": "FP32", "shape": [-1, WIDTH]}],
         "outputs": [{"name": "y", "dtype": "FP32", "shape": [-1, WIDTH]}],

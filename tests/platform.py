@@ -17,6 +17,7 @@ from lepton_ai.local.processes.lifecycle import Stack, StackOptions
 from lepton_ai.local.processes.observation import read_health
 from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.processes.supervision import Supervisor, find_members
+from lepton_ai.local.processes.table import PARTS, Part
 from lepton_ai.local.stack import StackState, connection
 
 
@@ -72,9 +73,11 @@ class Platform:
 
 
 @contextmanager
-def running_platform(home: Path, *, trace_ratio: float = 1.0, workers: int = 1, **replicas: int) -> Iterator[Platform]:
+def running_platform(
+    home: Path, *, trace_ratio: float = 1.0, workers: int = 1, parts: tuple[Part, ...] = PARTS, **replicas: int
+) -> Iterator[Platform]:
     """A local stack on free ports, stopped afterwards; nothing of it may be left. `workers` of inference."""
-    stack = Stack(home)
+    stack = Stack(home, parts=parts)
     try:
         state = stack.bring_up(
             StackOptions(

@@ -21,7 +21,7 @@ class Load:
     latency_s: float
     """Its recent latency: an exponential mean over its last ten or so calls of all methods."""
     limit: int
-    """How many calls it takes at once."""
+    """How many calls it takes at once, as things are: see `limit_of`."""
 
     def __str__(self) -> str:
         return f"{self.in_flight},{self.latency_s * 1000:.3f},{self.limit}"
@@ -34,3 +34,9 @@ class Load:
             return cls(int(in_flight), float(latency_ms) / 1000, int(limit))
         except ValueError:
             return None
+
+
+def limit_of(in_flight: int, most: int, fullness: float) -> int:
+    """How many calls a process takes at once: `most`, or where its service is filled to this part with those that are
+    there, as many as would fill it."""
+    return most if fullness <= 0 else max(1, min(most, round(in_flight / fullness)))

@@ -116,7 +116,8 @@ class InferenceReplica:
             limits=Limits(settings.max_queue_rows, settings.max_queue_bytes),
             path=settings.path,
         )
-        self._measurements = Measurements(metrics.registry, lambda: self.runtimes.queued_rows)
+        self._measurements = Measurements(metrics.registry, self.runtimes)
+        server.tell_fullness(lambda: self.runtimes.fullness)
         self.preprocessing = StreamedPreprocessing(
             connections.preprocess,
             tracing,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -20,7 +20,7 @@ from opentelemetry.trace import Span, SpanKind
 from lepton_ai.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import abort, as_lepton_error
 from lepton_ai.mesh.limits import BUSY_RETRY_AFTER_S
-from lepton_ai.mesh.load import LOAD_KEY, Load
+from lepton_ai.mesh.load import LOAD_KEY, Load, limit_of
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.retry import HEDGE, REPEAT_KEY, RETRY, answering_repeat
 from lepton_ai.mesh.serving.deadline import given_deadline
@@ -48,17 +48,19 @@ def server_layers(
     *,
     max_concurrent_rpcs: int,
     default_timeout_s: float,
+    fullness: Callable[[], float] = lambda: 0.0,
     guards: Sequence[Layer] = (),
 ) -> Sequence[Layer]:
     """The layers of a Lepton server, the outermost first, whatever the transport.
 
-    `guards` refuse callers that they do not know before any work is done for the call.
+    `fullness`: the part that is taken of what the service itself lets in. `guards` refuse callers that they do not
+    know before any work is done for the call.
     """
     return (
         tracing_layer(tracing),
         metrics_layer(metrics),
         map_errors,
-        notes_layer(metrics, limit=max_concurrent_rpcs),
+        notes_layer(metrics, limit=max_concurrent_rpcs, fullness=fullness),
         *guards,
         admission_layer(max_concurrent_rpcs),
         deadline_layer(default_timeout_s),
@@ -140,10 +142,11 @@ def map_errors(rpc: Rpc, behavior: Behavior) -> Behavior:
     return call
 
 
-def notes_layer(metrics: Metrics, *, limit: int) -> Layer:
+def notes_layer(metrics: Metrics, *, limit: int, fullness: Callable[[], float] = lambda: 0.0) -> Layer:
     """Heeds what callers note in a call's metadata: that it is a repeat, and that they ask for this process's load.
 
-    The load is told in the trailing metadata, also of refused calls. Calls without notes pay for a look at theirs.
+    The load is told in the trailing metadata, also of refused calls. Calls without notes pay for a look at theirs. The
+    process takes at most `limit` calls at once, fewer where that is what the service's own `fullness` comes to.
     """
 
     def wrap(rpc: Rpc, behavior: Behavior) -> Behavior:
@@ -167,7 +170,8 @@ def notes_layer(metrics: Metrics, *, limit: int) -> Layer:
                     return await behavior(request, context)
             finally:
                 if asked:
-                    load = Load(metrics.in_flight, metrics.recent_s, limit)
+                    most = limit_of(metrics.in_flight, limit, fullness())
+                    load = Load(metrics.in_flight, metrics.recent_s, most)
                     context.set_trailing_metadata((*(context.trailing_metadata() or ()), (LOAD_KEY, str(load))))
 
         return call

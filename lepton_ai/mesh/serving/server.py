@@ -75,6 +75,7 @@ class Server:
         self._services: list[tuple[AddServicer, Any]] = []
         self._service_names: list[str] = []
         self._guards: list[Layer] = []
+        self._fullness: Callable[[], float] = lambda: 0.0
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._unopened: Transport | None = None
         self._transport: Transport | None = None
@@ -90,6 +91,10 @@ class Server:
     def require_token(self, token: str, service: str, *, open_methods: Collection[str]) -> None:
         """Refuse calls of this service that do not show the token, but for the methods that are open to all."""
         self._guards.append(token_layer(token, service, open_methods=open_methods))
+
+    def tell_fullness(self, fullness: Callable[[], float]) -> None:
+        """Have callers that ask for this process's load told which part is taken of what the service lets in."""
+        self._fullness = fullness
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Have `close` awaited when no call is in flight any more, before the last spans are sent; last added first."""
@@ -185,6 +190,7 @@ class Server:
             self._metrics,
             max_concurrent_rpcs=self._settings.max_concurrent_rpcs,
             default_timeout_s=self._settings.default_timeout_s,
+            fullness=self._fullness,
             guards=self._guards,
         )
         return make_transport(self._settings, layers)

@@ -98,15 +98,15 @@ class LatencyModel:
             return float("inf") if self.fixed_s <= duration_s else 0.0
         return (duration_s - self.fixed_s) // self.per_row_s
 
-    def worthwhile_rows(self, max_rows: int) -> int:
-        """The batch beyond which more rows save less than 2 % of the time per row: that of n rows is a + b / n.
+    def worthwhile_rows(self, max_rows: int, *, saving: float = _WORTHWHILE) -> int:
+        """The batch beyond which more rows save less than this part of the time per row: that of n rows is a + b / n.
 
         On a GPU b is large and batches are worth filling. On a CPU core b is little more than the way to the model and
         back, and larger batches only keep callers waiting. As long as b cannot be told, because all batches of late had
         one size, the answer is twice that size, which gives the next one another one.
         """
         if len(self._classes) > 1 and self.per_row_s > 0.0:
-            return max(1, min(max_rows, math.ceil(self._worthwhile_rows - _ROUNDING)))
+            return max(1, min(max_rows, math.ceil(self._worthwhile_rows * _WORTHWHILE / saving - _ROUNDING)))
         seen = max((each.mean_rows for each in self._classes.values()), default=math.inf)
         return math.ceil(min(max_rows, 2 * seen))
 

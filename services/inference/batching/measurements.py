@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -23,10 +24,19 @@ class _OfVersion:
     departures: Mapping[Departure, Counter]
 
 
+class Queues(Protocol):
+    """What waits and works, over all versions."""
+
+    @property
+    def queued_rows(self) -> int: ...
+    @property
+    def fullness(self) -> float: ...
+
+
 class Measurements:
     """Batches by size and duration, and how much waits."""
 
-    def __init__(self, registry: CollectorRegistry, queued_rows: Callable[[], int]) -> None:
+    def __init__(self, registry: CollectorRegistry, queues: Queues) -> None:
         labels = ("model", "version")
         self._rows = Histogram("lepton_batch_rows", "Rows in a batch.", labels, buckets=_ROWS, registry=registry)
         self._seconds = Histogram(
@@ -48,7 +58,13 @@ class Measurements:
         self._of_version: WeakKeyDictionary[LoadedVersion, _OfVersion] = WeakKeyDictionary()
         """Kept because finding a metric by its labels takes longer than adding to it."""
         waiting = Gauge("lepton_queued_rows", "Rows that wait for a batch.", registry=registry)
-        waiting.set_function(queued_rows)
+        waiting.set_function(lambda: queues.queued_rows)
+        fullness = Gauge(
+            "lepton_queue_fullness",
+            "The part that is taken of what may be on its way at once, of the version with the least room.",
+            registry=registry,
+        )
+        fullness.set_function(lambda: queues.fullness)
 
     def batch_done(self, loaded: LoadedVersion, flight: Flight, seconds: float) -> None:
         """Note one batch."""

@@ -112,6 +112,11 @@ class Runtimes:
         """Rows that wait, over all versions."""
         return sum(runtime.batcher.queued_rows for runtime in self._runtimes.values())
 
+    @property
+    def fullness(self) -> float:
+        """The part that is taken of what may be on its way at once, of the version with the least room."""
+        return max((runtime.admission.fullness for runtime in self._runtimes.values()), default=0.0)
+
     async def close(self) -> None:
         """Fail everything that waits."""
         for runtime in self._runtimes.values():

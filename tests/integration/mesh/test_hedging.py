@@ -168,6 +168,20 @@ async def test_a_server_tells_its_load_to_who_asks_and_to_nobody_else() -> None:
         assert from_rpc_error(refused.value).retry_after_s == 0.01
 
 
+async def test_a_server_tells_how_many_calls_its_service_would_take_as_full_as_it_is() -> None:
+    metrics = Metrics("echo")
+    layers = [metrics_layer(metrics), notes_layer(metrics, limit=1000, fullness=lambda: 0.25)]
+    async with (
+        running_replicas(1, layers) as replicas,
+        grpc.aio.insecure_channel(replicas[0].address) as channel,
+    ):
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/test.Echo/Say")
+        asked = method(b"", metadata=((LOAD_KEY, "?"),))
+        load = Load.parse(str(dict(await asked.trailing_metadata() or ())[LOAD_KEY]))
+    assert load is not None
+    assert (load.in_flight, load.limit) == (1, 4)
+
+
 async def test_a_pool_whose_replicas_report_to_be_nearly_full_has_too_much_to_do() -> None:
     async with _fleet() as fleet:
         for replica in fleet.replicas:

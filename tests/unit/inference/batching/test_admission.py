@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 
 import pytest
@@ -34,6 +35,10 @@ QUICK = latency(0.0085, 0.010)
 """Rows are worth waiting for: 50 of them before a batch hardly becomes cheaper."""
 
 
+SLOW = latency(0.0, 0.100)
+"""A batch of one is as good as any."""
+
+
 def admission(**limits: int) -> Admission:
     return Admission("m", instances=2, max_batch_rows=64, limits=Limits(**limits))
 
@@ -45,8 +50,7 @@ def let_in(stack: ExitStack, gate: Admission, rows: int, call: Call = LIVE, *, s
 def test_the_bound_is_what_keeps_the_instances_busy_for_some_batches() -> None:
     gate = admission(rows=10_000)
     assert gate.limit_rows(QUICK) == 9 * 2 * 50
-    slow = latency(0.0, 0.100)
-    assert gate.limit_rows(slow) == 128, "a batch of one is as good as any, so few may wait"
+    assert gate.limit_rows(SLOW) == 128, "a batch of one is as good as any, so few may wait"
     assert admission(rows=100).limit_rows(QUICK) == 100, "never more than the setting"
 
 
@@ -107,6 +111,119 @@ def test_requests_of_streams_have_waited_for_room_before() -> None:
         let_in(stack, gate, 1)
         let_in(stack, gate, 100, STREAMED)
         assert gate.rows == 1, "and take none of the room of calls"
+
+
+class Clock:
+    """Seconds that a test moves on."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def full(clock: Clock, stack: ExitStack) -> Admission:
+    """Everything that a burst may fill is filled, by single rows of a model of which few need to wait."""
+    gate = Admission("m", instances=2, max_batch_rows=64, limits=Limits(), clock=clock)
+    for _ in range(gate.limit_rows(SLOW)):
+        stack.enter_context(gate.admitted(1, 1, LIVE, SLOW))
+    return gate
+
+
+def refuse(gate: Admission) -> ResourceExhausted:
+    with pytest.raises(ResourceExhausted) as refusal, gate.admitted(1, 1, LIVE, SLOW):
+        pass
+    return refusal.value
+
+
+def test_a_burst_that_fills_the_queue_is_no_overload() -> None:
+    clock = Clock()
+    with ExitStack() as stack:
+        gate = full(clock, stack)
+        refuse(gate)
+        clock.now_s += 0.2
+        refuse(gate)
+        assert not gate.overloaded
+
+
+def test_a_queue_that_goes_down_in_between_is_no_overload() -> None:
+    clock, leaving = Clock(), ExitStack()
+    with ExitStack() as stack:
+        gate = full(clock, stack)
+        refuse(gate)
+        stack.pop_all().close()
+        for _ in range(128):
+            leaving.enter_context(gate.admitted(1, 1, LIVE, SLOW))
+        clock.now_s += 10
+        refuse(gate)
+        assert not gate.overloaded
+    leaving.close()
+
+
+def test_when_calls_are_refused_for_long_only_so_many_are_let_in_as_keep_the_instances_busy() -> None:
+    clock = Clock()
+    with ExitStack() as stack:
+        gate = full(clock, stack)
+        refuse(gate)
+        clock.now_s += 0.3
+        refusal = refuse(gate)
+        assert gate.overloaded
+        assert gate.limit_rows(SLOW) == 2 * 3
+        assert refusal.retry_after_s is not None
+        assert refusal.retry_after_s >= 1, "it is no use to come back while the overload lasts"
+        clock.now_s += 1.1
+        assert not gate.overloaded, "nobody was refused for a second"
+        assert gate.limit_rows(SLOW) == 128
+
+
+def test_bulk_calls_that_find_no_room_are_no_overload_of_live_ones() -> None:
+    clock = Clock()
+    with ExitStack() as stack:
+        gate = full(clock, stack)
+        for _ in range(2):
+            with pytest.raises(ResourceExhausted), gate.admitted(1, 1, BULK, SLOW):
+                pass
+            clock.now_s += 1
+        assert not gate.overloaded
+
+
+async def test_an_overload_refuses_those_who_came_last_and_bulk_calls_before_live_ones() -> None:
+    clock = Clock()
+    gate = Admission("m", instances=1, max_batch_rows=64, limits=Limits(rows=6), clock=clock)
+    ended: list[str] = []
+
+    async def wait(name: str, call: Call) -> None:
+        try:
+            with gate.admitted(1, 1, call, SLOW):
+                await asyncio.Event().wait()
+        except ResourceExhausted:
+            ended.append(name)
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0, "it may go on and answer"
+
+    tasks = [asyncio.create_task(wait("bulk", BULK))]
+    tasks += [asyncio.create_task(wait(f"live {number}", LIVE)) for number in range(5)]
+    await asyncio.sleep(0)
+    refuse(gate)
+    clock.now_s += 0.3
+    refuse(gate)
+    await asyncio.wait(tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+    assert ended == ["bulk", "live 4", "live 3"]
+    assert gate.rows == gate.limit_rows(SLOW) == 3
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert gate.rows == 0, "calls that are cancelled by others leave, too"
+
+
+def test_how_full_it_is_follows_the_bound() -> None:
+    gate = admission(rows=8)
+    with ExitStack() as stack:
+        for _ in range(4):
+            let_in(stack, gate, 1)
+        assert gate.fullness == 0.5
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 500), st.sampled_from([LIVE, BULK, of_tenant("a")]))))

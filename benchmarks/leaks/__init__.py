@@ -1,0 +1,1 @@
+"""Whether memory grows with the number of requests."""
