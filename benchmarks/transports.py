@@ -5,27 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-import struct
 import subprocess
 import sys
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import hpack
 import psutil
 
 from benchmarks.empty_service import SERVICE
+from benchmarks.http2 import DATA, END_HEADERS, END_STREAM, HEADERS, call_headers, frame, frames, greeting, message
 from benchmarks.report import Report
 
 _TRANSPORTS = ("grpc", "pyvoy")
 _ROUNDS = 3
 _AT_ONCE = 64
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _SETTINGS, _WINDOW_UPDATE = 0, 1, 4, 8
-_END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
-_HEAD_BYTES = 9
-_MESSAGE = b"\0" + struct.pack(">I", 80) + b"x" * 80
+_MESSAGE = message(b"x" * 80)
 
 
 @dataclass(frozen=True)
@@ -49,51 +44,45 @@ class _Connection:
     async def open(cls, address: str) -> _Connection:
         host, _, port = address.rpartition(":")
         made = cls(*await asyncio.open_connection(host, int(port)))
-        window = struct.pack(">HI", 4, 2**31 - 1)
-        grow = _frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 1 - 65_535))
-        made._writer.write(_PREFACE + _frame(_SETTINGS, 0, 0, window) + grow + _frame(_SETTINGS, _ACK, 0))
+        made._writer.write(greeting())
         return made
 
     async def calls(self, count: int) -> None:
         """Unary calls, `_AT_ONCE` of them at any time."""
-        headers = _headers("Unary")
+        headers = call_headers(f"/{SERVICE}/Unary", timeout="60S")
         asked = answered = 0
         while answered < count:
             new = min(_AT_ONCE - (asked - answered), count - asked)
             self._writer.write(b"".join(self._call(headers) for _ in range(new)))
             asked += new
-            answered += sum(1 for kind, flags, _ in await self._frames() if kind == _HEADERS and flags & _END_STREAM)
+            answered += sum(1 for kind, flags, _ in await self._frames() if kind == HEADERS and flags & END_STREAM)
 
     async def messages(self, count: int) -> None:
         """Messages of one stream, `_AT_ONCE` of them under way."""
         self._stream += 2
         stream = self._stream
-        self._writer.write(_frame(_HEADERS, _END_HEADERS, stream, _headers("Stream")))
+        self._writer.write(frame(HEADERS, END_HEADERS, stream, call_headers(f"/{SERVICE}/Stream", timeout="60S")))
         sent = read_bytes = 0
         while read_bytes < count * len(_MESSAGE):
             new = min(_AT_ONCE - (sent - read_bytes // len(_MESSAGE)), count - sent)
-            self._writer.write(_frame(_DATA, 0, stream, _MESSAGE) * new)
+            self._writer.write(frame(DATA, 0, stream, _MESSAGE) * new)
             sent += new
-            read_bytes += sum(size for kind, _, size in await self._frames() if kind == _DATA)
+            read_bytes += sum(size for kind, _, size in await self._frames() if kind == DATA)
 
     def close(self) -> None:
         self._writer.close()
 
     def _call(self, headers: bytes) -> bytes:
         self._stream += 2
-        head = _frame(_HEADERS, _END_HEADERS, self._stream, headers)
-        return head + _frame(_DATA, _END_STREAM, self._stream, _MESSAGE)
+        head = frame(HEADERS, END_HEADERS, self._stream, headers)
+        return head + frame(DATA, END_STREAM, self._stream, _MESSAGE)
 
     async def _frames(self) -> list[tuple[int, int, int]]:
         """(type, flags, size) of each frame that has come."""
         data = self._rest + await self._reader.read(1 << 18)
         found, position = [], 0
-        while len(data) - position >= _HEAD_BYTES:
-            size = int.from_bytes(data[position : position + 3], "big")
-            if len(data) - position < _HEAD_BYTES + size:
-                break
-            found.append((data[position + 3], data[position + 4], size))
-            position += _HEAD_BYTES + size
+        for kind, flags, _, begin, position in frames(data):
+            found.append((kind, flags, position - begin))
         self._rest = data[position:]
         return found
 
@@ -147,23 +136,3 @@ def _service(transport: str) -> Iterator[tuple[psutil.Process, str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def _headers(method: str) -> bytes:
-    fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", f"/{SERVICE}/{method}"),
-        (":authority", "empty"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
-        ("grpc-timeout", "60S"),
-    ]
-    encoder = hpack.Encoder()
-    encoder.header_table_size = 0  # the same bytes for every call
-    encoded: bytes = encoder.encode(fields)
-    return encoded
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload

@@ -1,6 +1,7 @@
 """`python -m benchmarks.overload.generator`: a process that makes calls; a job as JSON on stdin, samples on stdout.
 
-A process of its own with ready-made bytes, so that the load costs the platform under test as little as it can.
+A process of its own with ready-made bytes and HTTP/2 by hand, so that the load costs the platform under test as little
+as it can.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import grpc
+import uvloop
+
+from benchmarks.overload.connection import Connection
 
 _SEED = 7
 _GRACE_S = 30.0
@@ -41,6 +43,8 @@ class Job:
     """File with the encoded request."""
     phases: Sequence[Phase]
     timeout_s: float
+    """For the answers that are missing at the end. No call carries a deadline: one to Triton must not end before its
+    answer."""
     connections: int = 4
 
 
@@ -72,11 +76,9 @@ def generate(job: Job) -> list[Sample]:
 class Generator:
     """Runs one job."""
 
-    def __init__(self, job: Job, calls: Sequence[Any]) -> None:
-        """`calls`: a multicallable for each connection."""
+    def __init__(self, job: Job, connections: Sequence[Connection]) -> None:
         self._job = job
-        self._calls = calls
-        self._request = Path(job.request).read_bytes()
+        self._connections = connections
         self._dice = random.Random(_SEED)
         self._begin_s = time.perf_counter()
         self._sent = 0
@@ -84,14 +86,20 @@ class Generator:
 
     async def run(self) -> None:
         """All phases, and the answers to everything that was sent."""
-        async with asyncio.TaskGroup() as tasks:
-            end_s = 0.0
-            for index, phase in enumerate(self._job.phases):
-                begin_s, end_s = end_s, end_s + phase.seconds
-                if phase.callers:
-                    await asyncio.gather(*(self._caller(index, end_s) for _ in range(phase.callers)))
-                else:
-                    await self._arrivals(tasks, index, begin_s, end_s, phase.per_s)
+        calls: list[asyncio.Task[None]] = []
+        end_s = 0.0
+        for index, phase in enumerate(self._job.phases):
+            begin_s, end_s = end_s, end_s + phase.seconds
+            if phase.callers:
+                callers = (self._caller(index, end_s) for _ in range(phase.callers))
+                calls += [asyncio.create_task(caller) for caller in callers]
+                await asyncio.sleep(end_s - self._now_s())
+            else:
+                await self._arrivals(calls, index, begin_s, end_s, phase.per_s)
+        await asyncio.wait(calls, timeout=self._job.timeout_s)
+        for connection in self._connections:
+            connection.close()  # which ends what has no answer
+        await asyncio.gather(*calls)
 
     def _now_s(self) -> float:
         return time.perf_counter() - self._begin_s
@@ -100,33 +108,28 @@ class Generator:
         while (now_s := self._now_s()) < end_s:
             await self._call(phase, now_s)
 
-    async def _arrivals(self, tasks: asyncio.TaskGroup, phase: int, begin_s: float, end_s: float, per_s: float) -> None:
+    async def _arrivals(
+        self, calls: list[asyncio.Task[None]], phase: int, begin_s: float, end_s: float, per_s: float
+    ) -> None:
         due_s = begin_s + self._dice.expovariate(per_s)
         while due_s < end_s:
             await asyncio.sleep(max(0.0, due_s - self._now_s()))
-            tasks.create_task(self._call(phase, due_s))
+            calls.append(asyncio.create_task(self._call(phase, due_s)))
             due_s += self._dice.expovariate(per_s)
 
     async def _call(self, phase: int, due_s: float) -> None:
-        call = self._calls[self._sent % len(self._calls)]
+        connection = self._connections[self._sent % len(self._connections)]
         self._sent += 1
         late_s = self._now_s() - due_s
-        try:
-            await call(self._request, timeout=self._job.timeout_s)
-            code = 0
-        except grpc.aio.AioRpcError as error:
-            code = error.code().value[0]
-        self.samples.append(Sample(phase, due_s, late_s, self._now_s() - due_s, code))
+        code = await connection.call()
+        took_s = self._now_s() - due_s
+        self.samples.append(Sample(phase, due_s, late_s, took_s, code))
 
 
-async def _run(job: Job) -> list[Sample]:
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(job.address, options=options) for _ in range(job.connections)]
-    await asyncio.gather(*(channel.channel_ready() for channel in channels))
-    generator = Generator(job, [channel.unary_unary(job.method) for channel in channels])
+async def _run(job: Job, request: bytes) -> list[Sample]:
+    opening = (Connection.open(job.address, job.method, request) for _ in range(job.connections))
+    generator = Generator(job, await asyncio.gather(*opening))
     await generator.run()
-    for channel in channels:
-        await channel.close()
     return generator.samples
 
 
@@ -134,7 +137,7 @@ def main() -> None:
     """Read the job, print its samples."""
     given = json.load(sys.stdin)
     job = Job(**{**given, "phases": [Phase(**phase) for phase in given["phases"]]})
-    samples = asyncio.run(_run(job))
+    samples = uvloop.run(_run(job, Path(job.request).read_bytes()))
     json.dump([list(asdict(sample).values()) for sample in samples], sys.stdout)
 
 

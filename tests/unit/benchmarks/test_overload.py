@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 
+import hpack
+import pytest
+
+from benchmarks.http2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, frame, message
+from benchmarks.overload.connection import LOST, Connection
 from benchmarks.overload.curve import Point, peak, quantile, recovery_s
 from benchmarks.overload.envoy import configuration
 from benchmarks.overload.generator import Sample
@@ -64,3 +70,54 @@ def test_envoy_limits_calls_to_what_it_is_given_whether_port_or_socket() -> None
         document = json.dumps(configuration(1234, backend))
         assert expected in document
         assert "AdaptiveConcurrency" in document
+
+
+class Wire(asyncio.Transport):
+    """What a connection writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+
+def headers(stream: int, *fields: tuple[str, str], ends: bool = False) -> bytes:
+    encoder = hpack.Encoder()
+    encoder.header_table_size = 0
+    return frame(HEADERS, END_HEADERS | END_STREAM * ends, stream, encoder.encode(fields))
+
+
+_STARTED, _ANSWER = (":status", "200"), message(b"answer")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (headers(1, _STARTED) + frame(DATA, 0, 1, _ANSWER) + headers(1, ("grpc-status", "0"), ends=True), 0),
+        (headers(1, _STARTED, ("grpc-status", "8"), ends=True), 8),
+        (headers(1, (":status", "503"), ends=True), 14),
+        (frame(RST_STREAM, 0, 1, bytes(4)), 14),
+        (frame(GOAWAY, 0, 0, bytes(8)), 14),
+    ],
+)
+async def test_a_connection_understands_how_its_call_ended_however_its_bytes_arrive(answer: bytes, code: int) -> None:
+    for size in (len(answer), 1):
+        connection, wire = Connection("/pkg.Service/Method", b"request"), Wire()
+        connection.connection_made(wire)
+        call = asyncio.ensure_future(connection.call())
+        await asyncio.sleep(0)
+        assert message(b"request") in wire.written
+        for begin in range(0, len(answer), size):
+            connection.data_received(answer[begin : begin + size])
+        assert await call == code
+
+
+async def test_calls_of_a_connection_that_is_lost_are_lost() -> None:
+    connection = Connection("/pkg.Service/Method", b"request")
+    connection.connection_made(Wire())
+    call = asyncio.ensure_future(connection.call())
+    await asyncio.sleep(0)
+    connection.connection_lost(None)
+    assert await call == LOST == await connection.call()
