@@ -22,7 +22,8 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def greeting() -> bytes:
-    """What a client says first: that it takes anything at any time, in headers that refer to no earlier ones."""
+    """What a client says first: that it takes anything at any time, in headers that refer to no earlier ones; and that
+    it has seen the server's settings, which follow."""
     settings = struct.pack(">HIHI", 1, 0, 4, _LARGEST_WINDOW)
     grow = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", _LARGEST_WINDOW - _FIRST_WINDOW))
     return _PREFACE + frame(SETTINGS, 0, 0, settings) + grow + frame(SETTINGS, ACK, 0)

@@ -17,7 +17,6 @@ from benchmarks.http2 import (
     HEADERS,
     PING,
     RST_STREAM,
-    SETTINGS,
     call_headers,
     frame,
     frames,
@@ -88,8 +87,8 @@ class Connection(asyncio.Protocol):
                     self._end(stream, LOST if code is None else code)
             elif kind == RST_STREAM:
                 self._end(stream, _UNAVAILABLE)
-            elif kind in {PING, SETTINGS} and not flags & ACK and self._transport is not None:
-                self._transport.write(frame(kind, ACK, 0, data[begin:end] if kind == PING else b""))
+            elif kind == PING and not flags & ACK and self._transport is not None:
+                self._transport.write(frame(PING, ACK, 0, data[begin:end]))
             elif kind == GOAWAY:
                 (last,) = struct.unpack(">I", data[begin : begin + 4])
                 for lost in [each for each in self._waiting if each > last]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,13 +19,11 @@ _BURST_BATCHES = 9
 """Batches for each instance that may be in work or wait when many calls come at once: one in work, the others wait."""
 _BURST_ROWS = 128
 """So many rows may in any case."""
-_STEADY_BATCHES = 2.0
+_STEADY_BATCHES = 2
 """The same while more comes than can be answered: one in work, one that is ready when it is done; and a row for each
 instance that is on its way in or out."""
-_STEADY_SAVING = 0.05
+_STEADY_SAVING = 0.1
 """Then batches may be so large that larger ones would save less than this part of the time per row."""
-_STEADY_WEIGHT = 0.02
-"""Of the newest such size in their mean over the calls that come: a line through few noisy batches gives it."""
 _FULL_SHARE = 0.75
 """A queue that has been filled is full until it has gone down to this part."""
 _FULL_S = 0.25
@@ -87,9 +84,8 @@ class Admission:
         self._entries: dict[_Entry, None] = {}
         self._full_since_s: float | None = None
         self._full_rows = 0.0
-        self._refused_s = -math.inf
+        self._refused_s = float("-inf")
         self._overloaded = False
-        self._steady_rows = 0.0
         self._limit_rows = limits.rows
         self.rows = 0
         """Rows on their way."""
@@ -111,7 +107,8 @@ class Admission:
     def limit_rows(self, latency: LatencyModel) -> int:
         """How many rows may be on their way now."""
         if self.overloaded:
-            return min(self._limits.rows, self._instances * math.ceil(_STEADY_BATCHES * self._steady_rows + 1))
+            worthwhile = latency.worthwhile_rows(self._max_batch_rows, saving=_STEADY_SAVING)
+            return min(self._limits.rows, self._instances * (_STEADY_BATCHES * worthwhile + 1))
         worthwhile = latency.worthwhile_rows(self._max_batch_rows)
         return min(self._limits.rows, max(_BURST_ROWS, _BURST_BATCHES * self._instances * worthwhile))
 
@@ -120,8 +117,6 @@ class Admission:
         it is let in whatever its size. The block may end with ResourceExhausted, too, when there is an overload."""
         if call.from_stream:
             return _NO_BOUND
-        if self.overloaded:
-            self._steady_rows += _STEADY_WEIGHT * (self._worthwhile_rows(latency) - self._steady_rows)
         limit = self._limit_rows = self.limit_rows(latency)
         rows = min(rows, max(1, int(limit * _CALL_SHARE)))
         if self.rows:
@@ -165,11 +160,7 @@ class Admission:
         burst_s = max(_FULL_S, 2 * latency.estimate_s(latency.worthwhile_rows(self._max_batch_rows)))
         if now - self._full_since_s > burst_s:
             self._overloaded, self._full_since_s = True, None
-            self._steady_rows = self._worthwhile_rows(latency)
             self._shed(latency)
-
-    def _worthwhile_rows(self, latency: LatencyModel) -> float:
-        return latency.worthwhile_rows(self._max_batch_rows, saving=_STEADY_SAVING)
 
     def _shed(self, latency: LatencyModel) -> None:
         """Refuse those who came last and bulk calls before live ones, as far as they are more than the bound."""

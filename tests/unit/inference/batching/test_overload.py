@@ -89,8 +89,8 @@ def test_an_overload_costs_no_throughput_and_those_let_in_wait_for_a_few_batches
     assert len(answered) >= 0.95 * 10 * _CAPACITY_PER_S
     begun_s = min(each.due_s for each in during)
     settled = [each.took_s for each in answered if each.due_s > begun_s + 1]
-    assert quantile(settled, 0.5) < 6 * _ROW_S
-    assert quantile(settled, 0.99) < 16 * _ROW_S
+    assert quantile(settled, 0.5) < 12 * _ROW_S
+    assert quantile(settled, 0.99) < 20 * _ROW_S
     refused = [each.took_s for each in during if not each.answered and each.due_s > begun_s + 1]
     assert max(refused) == 0, "at once"
     ended_s = min(each.due_s for each in after)
