@@ -165,13 +165,12 @@ class Admission:
     def _shed(self, latency: LatencyModel) -> None:
         """Refuse those who came last and bulk calls before live ones, as far as they are more than the bound."""
         surplus = self.rows - self.limit_rows(latency)
-        refusal = self._refusal("QUEUE_FULL", "The queue is full", latency)
         newest_first = list(self._entries)[::-1]
         for entry in sorted(newest_first, key=lambda each: each.priority, reverse=True):
             if surplus <= 0:
                 return
             surplus -= entry.rows
-            entry.end(refusal)
+            entry.end(self._refusal("QUEUE_FULL", "The queue is full", latency))
 
     def _refusal(self, reason: str, what: str, latency: LatencyModel) -> ResourceExhausted:
         """Says when to come back: when half of what is on its way will have been answered; later in an overload."""
