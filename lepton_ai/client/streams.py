@@ -72,8 +72,10 @@ class _Source:
         self._changed.clear()
         changed = asyncio.ensure_future(self._changed.wait())
         reader = () if self._reader.done() else (self._reader,)
-        await asyncio.wait({changed, *reader, *list(calls)[:1]}, return_when=asyncio.FIRST_COMPLETED)
-        changed.cancel()
+        try:
+            await asyncio.wait({changed, *reader, *list(calls)[:1]}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
 
     def raise_fault(self) -> None:
         """Raise what the iterable raised."""

@@ -12,7 +12,7 @@ import grpc
 
 from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import watch_endpoints
-from lepton_ai.mesh.discovery.state import StateStore
+from lepton_ai.mesh.discovery.state import SERVING, StateStore, Watch
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving import health
 from lepton_ai.mesh.serving.advertised import is_loopback
@@ -36,6 +36,8 @@ from services.inference.cache.shared.store import SharedStore
 from services.inference.cache.status import CacheCollector
 from services.inference.cache.tensors import CachedPreprocessing
 from services.inference.call import Call
+from services.inference.forwarding.forwarder import Forwarder
+from services.inference.forwarding.placement import Placement
 from services.inference.lifecycle.control import ControlOptions, make_reconciler
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.oip import servicer as oip
@@ -47,6 +49,7 @@ from services.inference.predict.runtime import Runtimes
 from services.inference.preprocessing.streams import StreamedPreprocessing
 from services.inference.routing.routes import Routes
 from services.inference.settings import InferenceSettings
+from services.inference.streaming import Streaming
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.restart import TritonRestart
 from services.inference.triton.slots import SlotNames, SlotPool
@@ -64,6 +67,10 @@ class Connections:
     triton: InferenceBackend
     preprocess: ServicePool
     registry: RegistryPool
+    replicas: ServicePool
+    """Those of this service, which is not started before it is needed."""
+    serving: Watch
+    """What each of them says it serves."""
     closers: tuple[Callable[[], Awaitable[None]], ...] = ()
 
     @classmethod
@@ -71,19 +78,25 @@ class Connections:
         cls, state: StateStore, triton: InferenceBackend, settings: InferenceSettings, tracing: Tracing
     ) -> Connections:
         """Find the services that this one calls. Returns in any case, within the store's request timeout."""
-        names = ("preprocess", "registry")
-        watches = await asyncio.gather(
-            *(watch_endpoints(state, name, memory=settings.cache_dir / f"{name}-endpoints.json") for name in names)
-        )
+        names, directory = ("preprocess", "registry", "inference"), settings.cache_dir
+        watching = [watch_endpoints(state, name, memory=directory / f"{name}-endpoints.json") for name in names]
+        watches, serving = await asyncio.gather(asyncio.gather(*watching), state.watch(SERVING))
         # The stream to preprocess carries its traces in its messages: interceptors would only cost on each of them.
-        interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], client_interceptors(tracing.tracer))
-        preprocess, registry = (
+        traced = client_interceptors(tracing.tracer)
+        interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], traced, traced)
+        pools = [
             ServicePool(name, watch, interceptors=chosen, max_message_bytes=settings.max_message_bytes)
             for name, watch, chosen in zip(names, watches, interceptors, strict=True)
-        )
+        ]
+        preprocess, registry, replicas = pools
         await asyncio.gather(preprocess.start(), registry.start())
-        closers = (preprocess.close, registry.close, triton.close, *(watch.close for watch in watches))
-        return cls(state, triton, preprocess, registry, closers)
+        closers = (
+            *(pool.close for pool in pools),
+            triton.close,
+            *(watch.close for watch in watches),
+            serving.close,
+        )
+        return cls(state, triton, preprocess, registry, replicas, serving, closers)
 
     async def close(self) -> None:
         """Close all but the store."""
@@ -108,6 +121,8 @@ class InferenceReplica:
         self._tracing = tracing
         self._triton = connections.triton
         self._slots = _make_slots(connections.triton, settings)
+        # Replicas do not call one another where their port speaks TLS.
+        self._forwarder = None if settings.tls() is not None else self._make_forwarder(connections)
         self.routes = Routes()
         self._airspace = Airspace()
         self.runtimes = Runtimes(
@@ -158,6 +173,10 @@ class InferenceReplica:
             airspace=self._airspace,
         )
 
+    def _make_forwarder(self, connections: Connections) -> Forwarder:
+        placement = Placement(connections.serving)
+        return Forwarder(connections.replicas, placement, own_address=lambda: self._server.address)
+
     def _make_reconciler(self, connections: Connections) -> Reconciler:
         pid_file = self._settings.triton_pid_file
         return make_reconciler(
@@ -189,15 +208,15 @@ class InferenceReplica:
         return write_response(request, result, call)
 
     def _add_services(self) -> None:
-        room = StreamRoom(self._settings.max_stream_rows)
-        native = servicer.InferenceServicer(
-            self.predictor,
+        streaming = Streaming(
             self._tracing,
             self._server.draining,
+            StreamRoom(self._settings.max_stream_rows),
             timeout_s=self._settings.default_timeout_s,
             max_in_flight=self._settings.max_stream_messages,
-            room=room,
-            caches=self.caches,
+        )
+        native = servicer.InferenceServicer(
+            self.predictor, caches=self.caches, streaming=streaming, forwarder=self._forwarder
         )
         self._server.add(add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME)
         if token := self._settings.read_token():
@@ -208,13 +227,8 @@ class InferenceReplica:
             self.runtimes,
             lambda: self._server.health.status() == health.SERVING,
             version=version("lepton-serving"),
-            streaming=oip.Streaming(
-                self._tracing,
-                self._server.draining,
-                room,
-                timeout_s=self._settings.default_timeout_s,
-                max_in_flight=self._settings.max_stream_messages,
-            ),
+            streaming=streaming,
+            forwarder=self._forwarder,
         )
         self._server.add(oip.add_to_server, open_inference, oip.SERVICE_NAME)
 

@@ -83,6 +83,20 @@ def rows_package(directory: Path, *, factor: float = 2.0) -> Package:
     return onnx_package(directory, model=onnx_bytes(factor=factor), name=ROWS, description=f"x · {factor:g}")
 
 
+def wide_package(directory: Path, *, name: str, factor: float = 2.0, kept: bool = False) -> Package:
+    """y = x · factor, many rows at a time; replicas may keep the answers if `kept`."""
+    model = onnx_bytes(factor=factor)
+    return onnx_package(directory, model=model, name=name, max_batch_size=256, cache={"answers": kept})
+
+
+def piped_package(directory: Path) -> Package:
+    """y = x · 2 of rows that are sent as raw items."""
+    steps = [{"op": "tensor", "input": "row", "output": "x", "dtype": "FP32", "shape": [4]}]
+    golden = {"inputs": {"row": {"values": [1, 2, 3, 4]}}, "expect": {"outputs": {"y": {"values": [2, 4, 6, 8]}}}}
+    pipeline = {"inputs": {"row": "tensor"}, "steps": steps}
+    return onnx_package(directory, name="piped", preprocess=pipeline, golden=[golden])
+
+
 def wrong_golden_package(directory: Path) -> Package:
     """A version whose golden sample expects what the model does not answer."""
     sample = {

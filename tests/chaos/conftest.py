@@ -60,6 +60,20 @@ def shared_platform(
             yield running
 
 
+@pytest.fixture(scope="session")
+def shared_pair(photo_package: Path, row_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with running_platform(tmp_path_factory.mktemp("双") / ".lepton", inference=2, preprocess=2) as running:
+        asyncio.run(deploy(running, photo_package, row_package))
+        yield running
+
+
+@pytest.fixture
+async def pair(shared_pair: Platform) -> AsyncIterator[Platform]:
+    """Two replicas of inference and of preprocess, which every test must leave healthy."""
+    yield shared_pair
+    await until_healthy(shared_pair)
+
+
 @pytest.fixture
 async def platform(shared_platform: Platform) -> AsyncIterator[Platform]:
     """The shared platform, which every test must leave healthy."""

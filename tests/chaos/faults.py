@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.processes.supervision import Supervisor
@@ -112,6 +115,25 @@ async def shared_state(platform: Platform) -> AsyncIterator[EtcdStore]:
         yield store
     finally:
         await store.close()
+
+
+async def repeated_calls(platform: Platform) -> Counter[str]:
+    """How many hedges and retries the busiest inference replica has met since it started."""
+    names = [name for name in platform.state.ports if name.startswith("inference") and name.endswith("-metrics")]
+    counts: Counter[str] = Counter()
+    for name in names:
+        counts |= await asyncio.to_thread(_repeats, platform.state.ports[name])
+    return counts
+
+
+def _repeats(port: int) -> Counter[str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+            families = list(text_string_to_metric_families(page.read().decode()))
+    except OSError:  # it is starting
+        return Counter()
+    samples = (sample for family in families if family.name == "lepton_rpc_server_repeats" for sample in family.samples)
+    return Counter({sample.labels["kind"]: int(sample.value) for sample in samples if sample.name.endswith("_total")})
 
 
 async def keys(platform: Platform) -> Mapping[str, bytes]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,27 +10,12 @@ from lepton_ai import AsyncClient
 from lepton_ai.addresses import split_addresses
 from lepton_ai.errors import Unavailable
 from tests.chaos.calls import KnownPhoto, learn_photos, photo_calls, row_calls
-from tests.chaos.conftest import deploy
-from tests.chaos.faults import kill, restart, until_healthy, until_ready
+from tests.chaos.faults import kill, restart, until_ready
 from tests.chaos.load import CALLERS, Load, load
 from tests.chaos.recoveries import Recoveries
-from tests.platform import Platform, running_platform
+from tests.platform import Platform
 
 _FACTORS = {1: 2.0}
-
-
-@pytest.fixture(scope="module")
-def shared_pair(photo_package: Path, row_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running_platform(tmp_path_factory.mktemp("双") / ".lepton", inference=2, preprocess=2) as running:
-        asyncio.run(deploy(running, photo_package, row_package))
-        yield running
-
-
-@pytest.fixture
-async def pair(shared_pair: Platform) -> AsyncIterator[Platform]:
-    """Two replicas of inference and of preprocess, which every test must leave healthy."""
-    yield shared_pair
-    await until_healthy(shared_pair)
 
 
 @pytest.fixture

@@ -34,14 +34,15 @@ SDK_LAYERS = ("pipeline", "datasets", "training", "models", "reinforcement")
 """Each may import those before it."""
 _BELOW_PREDICT = {"paths", "batching", "preprocessing", "routing", "triton"}
 INFERENCE_ROOMS: dict[str, set[str]] = {
-    "api": {"cache", "predict", *_BELOW_PREDICT},
+    "api": {"cache", "forwarding", "predict", *_BELOW_PREDICT},
     "cache": {"predict", *_BELOW_PREDICT},
-    "oip": {"predict", *_BELOW_PREDICT},
+    "oip": {"forwarding", "predict", *_BELOW_PREDICT},
     "predict": _BELOW_PREDICT,
     "paths": set(),
     "batching": {"triton"},
     "preprocessing": {"triton"},
     "routing": {"triton"},
+    "forwarding": {"routing"},
     "lifecycle": {"routing", "triton"},
     "triton": set(),
 }

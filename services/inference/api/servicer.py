@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
 from opentelemetry import context as otel_context
 
+from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.serving.tenant import tenant_of
-from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
+from services.inference.api.forwarding import Forwarding
 from services.inference.api.paths import write_paths
 from services.inference.api.requests import read_reference, read_request
 from services.inference.api.responses import write_description, write_response
 from services.inference.api.stream import PredictionStream
-from services.inference.backpressure import StreamRoom
 from services.inference.cache.caches import Caches
 from services.inference.cache.status import write_status
 from services.inference.call import Call, priority_of
+from services.inference.forwarding.forwarder import Forwarder
 from services.inference.predict.predictor import Predictor
+from services.inference.streaming import Streaming
 
 SERVICE_NAME = "lepton.v1.InferenceService"
 OPEN_METHODS = ("Predict", "PredictStream", "DescribeModel", "DescribePaths", "GetCacheStatus")
@@ -32,43 +34,38 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
-    """Serves predictions. `draining` ends streams after what they have read."""
+    """Serves predictions."""
 
     def __init__(
-        self,
-        predictor: Predictor,
-        tracing: Tracing,
-        draining: asyncio.Event,
-        *,
-        timeout_s: float,
-        max_in_flight: int,
-        room: StreamRoom,
-        caches: Caches,
+        self, predictor: Predictor, *, caches: Caches, streaming: Streaming, forwarder: Forwarder | None = None
     ) -> None:
-        """`timeout_s` holds for stream messages that bring no timeout, `max_in_flight` limits the messages of one
-        stream, and `room` the rows that all streams have in work."""
+        """Without a `forwarder` no call is handed on."""
         self._predictor = predictor
-        self._tracing = tracing
-        self._draining = draining
-        self._timeout_s = timeout_s
-        self._max_in_flight = max_in_flight
-        self._room = room
         self._caches = caches
+        self._streaming = streaming
+        self._forwarding = Forwarding(forwarder)
 
     async def Predict(  # noqa: N802 - the contract's name
         self, request: inference_pb2.PredictRequest, context: _Context
     ) -> inference_pb2.PredictResponse:
-        timeout_s = remaining_s(context, default_s=self._timeout_s)
+        timeout_s = remaining_s(context, default_s=self._streaming.timeout_s)
         priority = priority_of(request.options.priority)
         context_now, tenant = otel_context.get_current(), tenant_of(context)
         call = Call.arrive(timeout_s=timeout_s, context=context_now, priority=priority, tenant=tenant)
-        result = await self._predictor.predict(read_request(request), call)
+        try:
+            result = await self._predictor.predict(read_request(request), call)
+        except LeptonError as error:
+            return await self._forwarding.predict(error, request, call, context)
         return write_response(request, result, call)
 
     async def DescribeModel(  # noqa: N802 - the contract's name
         self, request: inference_pb2.DescribeModelRequest, context: _Context
     ) -> inference_pb2.DescribeModelResponse:
-        return write_description(self._predictor.describe(read_reference(request.model)))
+        try:
+            return write_description(self._predictor.describe(read_reference(request.model)))
+        except LeptonError as error:
+            call = Call.arrive(timeout_s=remaining_s(context), context=otel_context.get_current())
+            return await self._forwarding.describe(error, request, call, context)
 
     async def DescribePaths(  # noqa: N802 - the contract's name
         self, request: inference_pb2.DescribePathsRequest, context: _Context
@@ -90,12 +87,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> AsyncGenerator[Any]:
         stream = PredictionStream(
             self._predictor,
-            self._tracing,
-            timeout_s=self._timeout_s,
-            room=self._room,
-            max_in_flight=self._max_in_flight,
+            self._streaming,
             tenant=tenant_of(context),
+            forward=partial(self._forwarding.predict, context=context),
         )
-        async with aclosing(stream.answers(until_set(request_iterator, self._draining))) as answers:
+        async with aclosing(stream.answers(until_set(request_iterator, self._streaming.draining))) as answers:
             async for answer in answers:
                 yield answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 
 import grpc
@@ -12,16 +12,17 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
-from lepton_ai.errors import InternalError, InvalidInput
+from lepton_ai.errors import InternalError, InvalidInput, LeptonError
 from lepton_ai.mesh.errors import as_lepton_error, to_status
-from lepton_ai.mesh.tracing import Tracing, context_from, mark_code
+from lepton_ai.mesh.tracing import context_from, mark_code
 from lepton_ai.mesh.tracing.context import EMPTY, context_of, undecided
 from lepton_ai.v1 import inference_pb2
 from services.inference.api.requests import read_request
 from services.inference.api.responses import fill_response, join_answers
-from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox, StreamRoom
+from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox
 from services.inference.call import Call, priority_of
 from services.inference.predict.predictor import Predictor
+from services.inference.streaming import Streaming
 
 _log = logging.getLogger(__name__)
 
@@ -29,28 +30,22 @@ _METHOD = "lepton.v1.InferenceService/PredictStream"
 _ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": _METHOD}
 _Answer = inference_pb2.PredictStreamResponse
 _Message = inference_pb2.PredictStreamRequest
+Forward = Callable[[LeptonError, inference_pb2.PredictRequest, Call], Awaitable[inference_pb2.PredictResponse]]
 
 
 class PredictionStream:
     """The state of one stream. It reads no further while all streams together leave no `room`, or while too many of its
     own messages are in work or unread by the client; gRPC's flow control then slows the client down."""
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        tracing: Tracing,
-        *,
-        timeout_s: float,
-        room: StreamRoom,
-        max_in_flight: int,
-        tenant: str = "",
-    ) -> None:
+    def __init__(self, predictor: Predictor, streaming: Streaming, *, tenant: str, forward: Forward) -> None:
+        """`forward` answers requests that failed here where another replica can, and else raises their error."""
         self._predictor = predictor
-        self._tracing = tracing
-        self._timeout_s = timeout_s
-        self._room = room
+        self._tracing = streaming.tracing
+        self._timeout_s = streaming.timeout_s
+        self._room = streaming.room
         self._tenant = tenant
-        self._outbox = Outbox(max_messages=max_in_flight, max_bytes=MAX_UNREAD_BYTES)
+        self._forward = forward
+        self._outbox = Outbox(max_messages=streaming.max_in_flight, max_bytes=MAX_UNREAD_BYTES)
         self._unsampled = context_of(undecided())
         """Of all messages that are in no trace: an identity each would cost more than it tells."""
         self._ids: set[str] = set()
@@ -136,6 +131,9 @@ class PredictionStream:
         self._ids.add(request.request_id)
         try:
             result = await self._predictor.predict(read_request(request), call)
+        except LeptonError as error:
+            response.CopyFrom(await self._forward(error, request, call))
+        else:
             fill_response(response, request, result, call)
         finally:
             self._ids.discard(request.request_id)

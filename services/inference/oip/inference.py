@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from opentelemetry.context import Context
 
+from lepton_ai.errors import LeptonError
 from services.inference.call import Call
 from services.inference.oip import request as oip_request
 from services.inference.oip.response import LABELS, SCORES, has_labels, infer_response, label_tensors
@@ -14,11 +15,22 @@ from services.inference.predict.predictor import Predictor
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult
 from services.inference.predict.runtime import ModelRuntime
+from services.inference.routing.routes import ModelReference
 from services.inference.rows import NamedTensor
+
+Forward = Callable[[LeptonError, Any, ModelReference, Call], Awaitable[Any]]
+"""(error, request, model, call) → the answer of another replica. Raises the error where none can answer."""
 
 
 async def infer(
-    predictor: Predictor, request: Any, *, timeout_s: float, context: Context, tenant: str, from_stream: bool = False
+    predictor: Predictor,
+    request: Any,
+    *,
+    timeout_s: float,
+    context: Context,
+    tenant: str,
+    forward: Forward,
+    from_stream: bool = False,
 ) -> Any:
     """The ModelInferResponse to a ModelInferRequest, within `timeout_s` and the time that the request gives itself.
 
@@ -39,7 +51,10 @@ async def infer(
         top_k=parameters.top_k,
         routing_key=parameters.routing_key,
     )
-    result = await predictor.predict(asked, call)
+    try:
+        result = await predictor.predict(asked, call)
+    except LeptonError as error:
+        return await forward(error, request, asked.model, call)
     return infer_response(request, result.resolved.loaded.version, _tensors(result, wanted))
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 from opentelemetry import context as otel_context
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lepton_ai.errors import NotFound, Unavailable
+from lepton_ai.errors import LeptonError, NotFound, Unavailable
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.serving.tenant import tenant_of
-from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.mesh.tracing.context import context_of, remote_parent
-from services.inference.backpressure import StreamRoom
+from services.inference.call import Call
+from services.inference.forwarding.forwarder import Forwarder, Metadata
 from services.inference.oip.catalogue import Catalogue
 from services.inference.oip.inference import infer
 from services.inference.oip.refusals import LOGGING, MEMORY, MODELS, TRACING, refuse
@@ -27,22 +26,12 @@ from services.inference.oip.response import EXTENSIONS
 from services.inference.oip.stream import InferenceStream
 from services.inference.predict.predictor import Predictor
 from services.inference.predict.runtime import Runtimes
-from services.inference.routing.routes import Routes
+from services.inference.routing.routes import ModelReference, Routes
+from services.inference.streaming import Streaming
 
 SERVICE_NAME = "inference.GRPCInferenceService"
 add_to_server = service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server
 _Context = grpc.aio.ServicerContext[Any, Any]
-
-
-@dataclass(frozen=True)
-class Streaming:
-    """What streams need: their traces, when to end, and their bounds, as those of `PredictStream` are."""
-
-    tracing: Tracing
-    draining: asyncio.Event
-    room: StreamRoom
-    timeout_s: float
-    max_in_flight: int
 
 
 class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
@@ -69,14 +58,17 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         *,
         version: str,
         streaming: Streaming,
+        forwarder: Forwarder | None = None,
     ) -> None:
-        """`ready` says whether this replica can serve; `version` is Lepton's own."""
+        """`ready` says whether this replica can serve; `version` is Lepton's own. Without a `forwarder` no inference is
+        handed on."""
         self._predictor = predictor
         self._routes = routes
         self._catalogue = Catalogue(routes, runtimes)
         self._ready = ready
         self._version = version
         self._streaming = streaming
+        self._forwarder = forwarder
 
     async def ServerLive(self, request: Any, context: _Context) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
@@ -108,21 +100,33 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
 
     async def ModelInfer(self, request: Any, context: _Context) -> Any:  # noqa: N802
         current, tenant = otel_context.get_current(), tenant_of(context)
-        return await infer(self._predictor, request, timeout_s=remaining_s(context), context=current, tenant=tenant)
+        forward = partial(self._forward, context=context)
+        timeout_s = remaining_s(context)
+        return await infer(
+            self._predictor, request, timeout_s=timeout_s, context=current, tenant=tenant, forward=forward
+        )
 
     async def ModelStreamInfer(  # noqa: N802
         self, request_iterator: AsyncIterator[Any], context: _Context
     ) -> AsyncGenerator[Any]:
-        streaming = self._streaming
         stream = InferenceStream(
             self._predictor,
-            streaming.tracing,
+            self._streaming,
             parent=context_of(remote_parent(context.invocation_metadata())),
             tenant=tenant_of(context),
-            timeout_s=streaming.timeout_s,
-            room=streaming.room,
-            max_in_flight=streaming.max_in_flight,
+            forward=partial(self._forward, context=context),
         )
-        async with aclosing(stream.answers(until_set(request_iterator, streaming.draining))) as answers:
+        async with aclosing(stream.answers(until_set(request_iterator, self._streaming.draining))) as answers:
             async for answer in answers:
                 yield answer
+
+    async def _forward(
+        self, error: LeptonError, request: Any, reference: ModelReference, call: Call, context: _Context
+    ) -> Any:
+        def send(channel: grpc.aio.Channel, timeout_s: float, metadata: Metadata) -> Any:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            return stub.ModelInfer(request, timeout=timeout_s, metadata=metadata)
+
+        if self._forwarder is None:
+            raise error
+        return await self._forwarder.forward(error, send, reference=reference, call=call, context=context)

@@ -17,11 +17,12 @@ from tritonclient.grpc import service_pb2
 
 from lepton_ai.errors import InternalError, LeptonError, Unavailable
 from lepton_ai.mesh.errors import as_lepton_error
-from lepton_ai.mesh.tracing import Tracing, mark_code
+from lepton_ai.mesh.tracing import mark_code
 from lepton_ai.mesh.tracing.context import EMPTY, context_of, undecided
-from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox, StreamRoom
-from services.inference.oip.inference import infer
+from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox
+from services.inference.oip.inference import Forward, infer
 from services.inference.predict.predictor import Predictor
+from services.inference.streaming import Streaming
 
 _log = logging.getLogger(__name__)
 
@@ -34,24 +35,18 @@ class InferenceStream:
     `error_message` and the id, and the stream goes on. Bounded as `PredictionStream` is, in the same room."""
 
     def __init__(
-        self,
-        predictor: Predictor,
-        tracing: Tracing,
-        *,
-        parent: Context,
-        tenant: str,
-        timeout_s: float,
-        room: StreamRoom,
-        max_in_flight: int,
+        self, predictor: Predictor, streaming: Streaming, *, parent: Context, tenant: str, forward: Forward
     ) -> None:
-        """`parent`: the trace that the stream was called in; requests bring none of their own."""
+        """`parent`: the trace that the stream was called in; requests bring none of their own. `forward`: see
+        `infer`."""
         self._predictor = predictor
-        self._tracing = tracing
+        self._tracing = streaming.tracing
         self._parent = parent
         self._tenant = tenant
-        self._timeout_s = timeout_s
-        self._room = room
-        self._outbox = Outbox(max_messages=max_in_flight, max_bytes=MAX_UNREAD_BYTES)
+        self._timeout_s = streaming.timeout_s
+        self._room = streaming.room
+        self._forward = forward
+        self._outbox = Outbox(max_messages=streaming.max_in_flight, max_bytes=MAX_UNREAD_BYTES)
         self._unsampled = parent or context_of(undecided())
         self._begun: deque[tuple[str, asyncio.Task[bytes]]] = deque()
         """In the order of the requests: id, and what makes the answer."""
@@ -97,6 +92,7 @@ class InferenceStream:
                 timeout_s=self._timeout_s,
                 context=context,
                 tenant=self._tenant,
+                forward=self._forward,
                 from_stream=True,
             )
             mark_code(span, grpc.StatusCode.OK)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     pass
 
 PRODUCTION = "production"
+NOT_SERVED_HERE = frozenset({"STARTING", "MODEL_NOT_FOUND", "VERSION_NOT_FOUND", "ALIAS_NOT_FOUND", "MODEL_NOT_READY"})
+"""Reasons of the errors that `Routes.resolve` raises: other replicas may know or serve what this one does not."""
 _RETRY_AFTER_S = 1.0
 
 

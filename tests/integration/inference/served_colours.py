@@ -18,6 +18,7 @@ from services.inference.backpressure import StreamRoom
 from services.inference.oip import servicer as oip
 from services.inference.paths.path import Path
 from services.inference.preprocessing.streams import Preprocessing
+from services.inference.streaming import Streaming
 from services.inference.version import LoadedVersion
 from tests.unit.inference.colours import DataPlane, data_plane
 from tests.unit.inference.parts import NO_TRACING
@@ -41,17 +42,8 @@ async def served_colours(
 ) -> AsyncIterator[ServedColours]:
     plane = await data_plane(*versions, tracing=tracing, preprocessing=preprocessing, path=Path.REMOTE)
     draining = asyncio.Event()
-    room = StreamRoom(max_stream_rows)
-    native = servicer.InferenceServicer(
-        plane.predictor,
-        tracing,
-        draining,
-        timeout_s=5.0,
-        max_in_flight=max_in_flight,
-        room=room,
-        caches=plane.caches,
-    )
-    streaming = oip.Streaming(tracing, draining, room, timeout_s=5.0, max_in_flight=max_in_flight)
+    streaming = Streaming(tracing, draining, StreamRoom(max_stream_rows), timeout_s=5.0, max_in_flight=max_in_flight)
+    native = servicer.InferenceServicer(plane.predictor, caches=plane.caches, streaming=streaming)
     open_inference = oip.OpenInferenceServicer(
         plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3", streaming=streaming
     )

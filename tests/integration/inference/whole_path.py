@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ async def _replica(
     """What `services.inference.__main__` does, with a registry of our own."""
     tracing, metrics = Tracing.create("inference", settings), Metrics("inference")
     opened = await Connections.open(store, Triton(settings.triton_address), settings, tracing)
-    connections = Connections(store, opened.triton, opened.preprocess, registry, opened.closers)
+    connections = replace(opened, registry=registry)
     server = Server("inference", settings, state=store, tracing=tracing, metrics=metrics)
     replica = InferenceReplica(server, settings, connections, tracing=tracing, metrics=metrics)
     try:
