@@ -50,6 +50,7 @@ _SHOWN_TRACES = 3
               help="Write the answers to this CSV file, - for standard output.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="Trace the requests from here into Triton, and say how to see them.")
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for each answer.")
+@click.option("--tenant", default="", metavar="NAME", help="On whose behalf, where several share a platform.")
 @json_option
 @home_option
 def predict(
@@ -64,6 +65,7 @@ def predict(
     drawing: Path | None,
     trace: bool,
     timeout_s: float,
+    tenant: str,
     as_json: bool,
     home: Path,
 ) -> int:
@@ -77,7 +79,7 @@ def predict(
     if not (files or texts or pairs):
         raise click.UsageError("Name at least one file, or - for standard input, or give a --text or an --input.")
     asked = tuple(dict.fromkeys(outputs))
-    with client_for(home, trace=trace, timeout_s=timeout_s) as client:
+    with client_for(home, trace=trace, timeout_s=timeout_s, tenant=tenant) as client:
         sent = _send(client, model, _examples(client, model, files, texts, pairs), top_k=top_k, outputs=asked)
     if not sent.examples:
         print_note("There is nothing to predict: no example was found.")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
-from lepton_ai.client.checks import checked_top_k, checked_version
+from lepton_ai.client.checks import checked_top_k, checked_version, tenant_metadata
 from lepton_ai.client.connections import Connections, kind_of
 from lepton_ai.client.data_plane import DataPlane
 from lepton_ai.client.deployments import Deployment, aliases_of, wait_until_served
@@ -70,6 +70,7 @@ class AsyncClient(DataPlane):
         timeout_s: float = 30.0,
         trace_ratio: float = 0.0,
         hedging: bool = True,
+        tenant: str = "",
     ) -> None:
         """Without addresses: those in LEPTON_INFERENCE_ADDRESS and its like, else the stack that runs on this machine.
         What changes the registry (push, deploy, undeploy, aliases) needs its token: that of the stack, or LEPTON_TOKEN.
@@ -79,13 +80,15 @@ class AsyncClient(DataPlane):
 
         `hedging`: of several inference replicas a second one is asked as well where the first takes longer than 95 % of
         its like, and the first answer counts; at most one prediction in twenty, none when there is too much to do.
+        `tenant`: on whose behalf predictions are made, where several share a platform.
         """
         forking.check_grpc()
         self.addresses = find_addresses(addresses or Addresses(), environ=os.environ)
         self._proof = token_metadata(self.addresses.token)
         self._timeout_s = timeout_s
         self._connections = Connections(self.addresses, trace_ratio=trace_ratio, hedging=hedging)
-        self._streams = PredictionStreams()
+        self._tenant = tenant_metadata(tenant)
+        self._streams = PredictionStreams(self._tenant)
         self._model_inputs = ModelInputs()
         forking.leave_to_parent(self)
 
@@ -147,7 +150,7 @@ class AsyncClient(DataPlane):
         else:
             examples = listed_examples(values)
         check_some(examples)
-        paths = await self._texts_are_paths(model, examples, end_s)
+        paths = await self._model_inputs.texts_are_paths(model, examples, lambda: self._described(model, end_s))
         parts = list(in_calls([to_item(each, texts_are_paths=paths) for each in examples]))
         predict = self._predicting(model, top_k, outputs, end_s)
         return await (predict(parts[0]) if len(parts) == 1 else predict_parts(parts, predict, end_s))
@@ -331,9 +334,6 @@ class AsyncClient(DataPlane):
 
         return await self._model_inputs.description(model, ask)
 
-    async def _texts_are_paths(self, model: str, examples: Sequence[Any], end_s: float) -> bool:
-        return await self._model_inputs.texts_are_paths(model, examples, lambda: self._described(model, end_s))
-
     async def _answer_each(
         self, model: str, batch: Sequence[Given], *, paths: bool, timeout_s: float | None, **options: Any
     ) -> Answer:
@@ -376,10 +376,12 @@ class AsyncClient(DataPlane):
 
     async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float, *, streamed: bool) -> Answer:
         # Spans of calls are made by interceptors, which see no messages of streams.
-        carry = self._streams.predict if streamed and not self._connections.traces else predict_in_call
+        in_stream = streamed and not self._connections.traces
 
         def predict(channel: grpc.aio.Channel, left_s: float) -> Awaitable[Answer]:
-            return carry(channel, request, left_s)
+            if in_stream:
+                return self._streams.predict(channel, request, left_s)
+            return predict_in_call(channel, request, left_s, self._tenant)
 
         hedge = None if streamed else kind_of(request)
         return await self._connections.call("inference", predict, timeout_s, hedge=hedge)

@@ -36,10 +36,11 @@ class Client:
         timeout_s: float = 30.0,
         trace_ratio: float = 0.0,
         hedging: bool = True,
+        tenant: str = "",
     ) -> None:
         """See AsyncClient."""
         found = find_addresses(addresses or Addresses(), environ=os.environ)
-        self._options = ClientOptions(found, timeout_s, trace_ratio, hedging)
+        self._options = ClientOptions(found, timeout_s, trace_ratio, hedging, tenant)
         self._engine: Engine | None = open_engine(self._options)
         self._pid = os.getpid()
 

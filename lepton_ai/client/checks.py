@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.mesh.serving.tenant import MAX_LENGTH, TENANT
 
 
 def checked_version(version: int) -> int:
@@ -17,3 +18,11 @@ def checked_top_k(top_k: int) -> int:
     if not 0 <= top_k < 1 << 32:
         raise InvalidInput.of_field("top_k", f"is {top_k}", fix="Ask for 1 or more labels, or 0 for the usual number.")
     return top_k
+
+
+def tenant_metadata(tenant: str) -> tuple[tuple[str, str], ...]:
+    """Metadata of the calls that are made on behalf of a tenant; none when it is empty. Raises InvalidInput."""
+    if len(tenant) > MAX_LENGTH or not tenant.isascii() or not tenant.isprintable():
+        fix = f"Use up to {MAX_LENGTH} printable ASCII characters."
+        raise InvalidInput.of_field("tenant", "cannot be sent as metadata", fix=fix)
+    return ((TENANT, tenant),) if tenant else ()

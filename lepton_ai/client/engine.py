@@ -26,12 +26,19 @@ class ClientOptions:
     timeout_s: float
     trace_ratio: float
     hedging: bool = True
+    tenant: str = ""
 
     def make(self) -> AsyncClient:
         """Make the client. Call this in the event loop that the client will work in."""
         from lepton_ai.client.asynchronous import AsyncClient
 
-        return AsyncClient(self.addresses, timeout_s=self.timeout_s, trace_ratio=self.trace_ratio, hedging=self.hedging)
+        return AsyncClient(
+            self.addresses,
+            timeout_s=self.timeout_s,
+            trace_ratio=self.trace_ratio,
+            hedging=self.hedging,
+            tenant=self.tenant,
+        )
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,16 @@ from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
 _IDLE_S = 5.0
 """A stream that had nothing to carry for so long is ended; the next request opens another one."""
 
+Metadata = tuple[tuple[str, str], ...]
 _Request = inference_pb2.PredictRequest
 _Response = inference_pb2.PredictStreamResponse
 
 
-async def predict_in_call(channel: grpc.aio.Channel, request: _Request, timeout_s: float) -> Answer:
+async def predict_in_call(
+    channel: grpc.aio.Channel, request: _Request, timeout_s: float, metadata: Metadata = ()
+) -> Answer:
     """One request as a call. Raises AioRpcError."""
-    call = inference_pb2_grpc.InferenceServiceStub(channel).Predict(request, timeout=timeout_s)
+    call = inference_pb2_grpc.InferenceServiceStub(channel).Predict(request, timeout=timeout_s, metadata=metadata)
     response = await call
     trailing = dict(await call.trailing_metadata() or ())
     trace_id = trailing.get(TRACE_ID_TRAILER, "")
@@ -37,7 +40,9 @@ class PredictionStreams:
     Belongs to one event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metadata: Metadata = ()) -> None:
+        """`metadata` of each stream."""
+        self._metadata = metadata
         self._streams: dict[grpc.aio.Channel, _Stream] = {}
 
     async def predict(self, channel: grpc.aio.Channel, request: _Request, timeout_s: float) -> Answer:
@@ -49,7 +54,7 @@ class PredictionStreams:
         stream = self._streams.get(channel)
         if stream is None or stream.has_ended:
             self._streams = {key: each for key, each in self._streams.items() if not each.has_ended}
-            stream = self._streams[channel] = _Stream(channel)
+            stream = self._streams[channel] = _Stream(channel, self._metadata)
         return await stream.predict(request, timeout_s)
 
     async def close(self) -> None:
@@ -61,13 +66,14 @@ class PredictionStreams:
 class _Stream:
     """One PredictStream; answers find their requests by id."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata) -> None:
         self._outgoing: asyncio.Queue[inference_pb2.PredictStreamRequest | None] = asyncio.Queue()
         self._waiting: dict[str, asyncio.Future[_Response]] = {}
         self._idle: asyncio.TimerHandle | None = None
         self._is_ending = False
         # Requests are written by gRPC's own task: a caller that is cancelled while it writes would end the stream.
-        self._call = inference_pb2_grpc.InferenceServiceStub(channel).PredictStream(self._requests())
+        stub = inference_pb2_grpc.InferenceServiceStub(channel)
+        self._call = stub.PredictStream(self._requests(), metadata=metadata)
         self._reader = asyncio.ensure_future(self._read())
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lepton_ai import AsyncClient
-from lepton_ai.errors import LeptonError
+from lepton_ai.errors import DeadlineExceeded, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.mesh.errors import from_rpc_error, from_status
 from lepton_ai.tensors import Array, from_proto, to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2, inference_pb2_grpc
@@ -69,7 +69,13 @@ class Tally:
     rows_by_way: Counter[str] = field(default_factory=Counter)
     versions: Counter[int] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    """By kind; of those that faults do not explain, by what they say."""
     cancelled: int = 0
+
+    def failed(self, error: LeptonError) -> None:
+        """Count a call or a row that failed."""
+        is_known = isinstance(error, DeadlineExceeded | Unavailable | ResourceExhausted)
+        self.failures[type(error).__name__ if is_known else repr(error)] += 1
 
     def answered(self, way: str, rows: int, version: int, cached_rows: int = 0) -> None:
         """Count rows that were checked."""
@@ -132,7 +138,7 @@ class RowCallers:
             async with aclosing(asked) as predictions:
                 async for prediction in predictions:
                     if prediction.error is not None:
-                        self.tally.failures[type(prediction.error).__name__] += 1
+                        self.tally.failed(prediction.error)
                     else:
                         check_rows(sent[answered][None], prediction.outputs["y"][None], model.factors[1])
                         self.tally.answered("predict_many", 1, 1)
@@ -187,7 +193,7 @@ class RowCallers:
 
     def _take(self, answer: Any, sent: Array, era: int, model: ServedModel) -> None:
         if answer.HasField("error"):
-            self.tally.failures[type(from_status(answer.error)).__name__] += 1
+            self.tally.failed(from_status(answer.error))
             return
         response = answer.response
         check_rows(sent, from_proto(response.tensors[0]), model.factor(response.model_version, era))
@@ -217,8 +223,7 @@ class RowCallers:
             try:
                 await call(dice)
             except (LeptonError, grpc.aio.AioRpcError) as error:
-                known = from_rpc_error(error) if isinstance(error, grpc.aio.AioRpcError) else error
-                self.tally.failures[type(known).__name__] += 1
+                self.tally.failed(from_rpc_error(error) if isinstance(error, grpc.aio.AioRpcError) else error)
                 await asyncio.sleep(_AFTER_FAILURE_S)
 
 

@@ -21,10 +21,17 @@ ENGINE_VERSIONS = [("docker-compose",), ("docker", "compose")]
 OURS = {"registry", "preprocess", "inference", "health"}
 COMPOSE = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text(encoding="utf-8"))
 TRACES = yaml.safe_load((DEPLOY / "compose.traces.yml").read_text(encoding="utf-8"))
+CACHE = yaml.safe_load((DEPLOY / "compose.cache.yml").read_text(encoding="utf-8"))
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"] | {"cache": CACHE["services"]["cache"]}
 WITHOUT_HEALTH_CHECK = {"traces"}  # Jaeger's image holds nothing that could ask
-OVERRIDES = [(), ("compose.traces.yml",), ("compose.gpu.yml",), ("compose.traces.yml", "compose.gpu.yml")]
+OVERRIDES = [
+    (),
+    ("compose.traces.yml",),
+    ("compose.cache.yml",),
+    ("compose.gpu.yml",),
+    ("compose.traces.yml", "compose.cache.yml", "compose.gpu.yml"),
+]
 
 
 @cache
@@ -67,6 +74,16 @@ def test_our_image_checks_health_and_is_not_root() -> None:
     assert '\nENTRYPOINT ["' in last_stage
     assert TRACES["services"]["traces"]["healthcheck"]
     assert TRACES["services"]["traces"]["read_only"] is True
+
+
+def test_the_shared_cache_is_reached_by_the_inference_service_alone_and_evicts_what_is_asked_for_least() -> None:
+    inference, cache = CACHE["services"]["inference"], SERVICES["cache"]
+    assert inference["environment"] == {"LEPTON_CACHE_URL": "redis://cache:6379/0"}
+    assert inference["depends_on"] == {"cache": {"condition": "service_healthy"}}
+    assert CACHE["networks"] == {"cache": {"internal": True}}
+    assert cache["networks"] == ["cache"]
+    assert "ports" not in cache
+    assert cache["command"][-1] == "allkeys-lfu"
 
 
 def test_triton_runs_as_the_user_that_writes_its_models() -> None:

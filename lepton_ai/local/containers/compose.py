@@ -46,6 +46,7 @@ class ComposeSettings:
         settings._check("TRITON_BACKEND", "native", "python", "")
         settings._check("TRITON_DEVICE", "cpu", "gpu")
         settings._check("LEPTON_TRACE_STORE", "jaeger", "builtin", "")
+        settings._check("LEPTON_SHARED_CACHE", "none", "valkey")
         for wish in settings.port_wishes():
             if not 1 <= (wish.usual or 0) <= 65_535:
                 raise InvalidInput.of_field(PORT_VARIABLES[wish.name], "must be a port from 1 to 65535")
@@ -66,6 +67,8 @@ class ComposeSettings:
         files = [COMPOSE_FILE]
         if trace_store == "builtin":
             files.append("compose.traces.yml")
+        if self["LEPTON_SHARED_CACHE"] == "valkey":
+            files.append("compose.cache.yml")
         if self["TRITON_DEVICE"] == "gpu":
             files.append("compose.gpu.yml")
         return tuple(files)

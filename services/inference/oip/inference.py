@@ -50,12 +50,16 @@ async def infer(
         answered=LABELS in wanted or SCORES in wanted,
         top_k=parameters.top_k,
         routing_key=parameters.routing_key,
+        may_cache=parameters.may_cache,
     )
     try:
         result = await predictor.predict(asked, call)
     except LeptonError as error:
         return await forward(error, request, asked.model, call)
-    return infer_response(request, result.resolved.loaded.version, _tensors(result, wanted))
+    response = infer_response(request, result.resolved.loaded.version, _tensors(result, wanted))
+    if result.cached_rows:
+        response.parameters["cached"].int64_param = result.cached_rows
+    return response
 
 
 def _read_inputs(request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> Inputs:

@@ -28,11 +28,12 @@ class Parameters:
     priority: Priority = Priority.LIVE
     top_k: int = 0
     routing_key: str = ""
+    may_cache: bool = True
 
 
 NO_PARAMETERS = Parameters()
 
-_HONOURED = ("timeout", "priority", "top_k", "routing_key")
+_HONOURED = ("timeout", "priority", "top_k", "routing_key", "bypass_cache")
 _WITHOUT_MEANING = frozenset({"triton_enable_empty_final_response", "binary_data_output"})
 """Parameters that clients send along and that mean nothing for a single answer over gRPC."""
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
@@ -43,7 +44,7 @@ _REFUSED_OF_TENSORS = (_CLASSIFICATION, "shared_memory_region", "shared_memory_b
 
 
 def read_parameters(request: Request) -> Parameters:
-    """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k and routing_key.
+    """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k, routing_key and bypass_cache.
 
     Raises InvalidInput for any other and for a wrong value, and Unsupported for a call that belongs to a sequence: a
     wish that is not fulfilled must not look as if it were.
@@ -54,7 +55,9 @@ def read_parameters(request: Request) -> Parameters:
     timeout_us = _integer(request, "timeout")
     priority = Priority.BULK if _integer(request, "priority") > 1 else Priority.LIVE
     top_k = check_top_k(_integer(request, "top_k"), field="parameters[top_k]")
-    return Parameters(timeout_us / 1e6 if timeout_us else None, priority, top_k, _text(request, "routing_key"))
+    timeout_s = timeout_us / 1e6 if timeout_us else None
+    may_cache = not _boolean(request, "bypass_cache")
+    return Parameters(timeout_s, priority, top_k, _text(request, "routing_key"), may_cache)
 
 
 def _refuse_others(request: Request) -> None:
@@ -227,6 +230,17 @@ def _integer(request: Request, name: str) -> int:
     if kind not in ("int64_param", "uint64_param") or getattr(parameter, kind) < 0:
         raise InvalidInput.of_field(f"parameters[{name}]", "is not a whole number ≥ 0", reason="WRONG_PARAMETER")
     value: int = getattr(parameter, kind)
+    return value
+
+
+def _boolean(request: Request, name: str) -> bool:
+    """A parameter that is true or false; false when it is not there."""
+    if name not in request.parameters:
+        return False
+    parameter = request.parameters[name]
+    if parameter.WhichOneof("parameter_choice") != "bool_param":
+        raise InvalidInput.of_field(f"parameters[{name}]", "is not a boolean", reason="WRONG_PARAMETER")
+    value: bool = parameter.bool_param
     return value
 
 

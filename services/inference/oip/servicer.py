@@ -31,6 +31,8 @@ from services.inference.streaming import Streaming
 
 SERVICE_NAME = "inference.GRPCInferenceService"
 add_to_server = service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server
+_STATUS_WANTED = "triton_grpc_error"
+"""Metadata key of Triton's, with the value "true": the first failure of a stream is to end it with its status."""
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -115,6 +117,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
             parent=context_of(remote_parent(context.invocation_metadata())),
             tenant=tenant_of(context),
             forward=partial(self._forward, context=context),
+            ends_with_failure=(_STATUS_WANTED, "true") in (context.invocation_metadata() or ()),
         )
         async with aclosing(stream.answers(until_set(request_iterator, self._streaming.draining))) as answers:
             async for answer in answers:

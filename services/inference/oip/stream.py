@@ -31,14 +31,25 @@ _ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": _METHOD}
 
 
 class InferenceStream:
-    """The state of one stream. One answer a request, in the order of the requests; a failure is an answer with an
-    `error_message` and the id, and the stream goes on. Bounded as `PredictionStream` is, in the same room."""
+    """The state of one stream. One answer a request, in the order of the requests. A failure is an answer with an
+    `error_message` and the id, and the stream goes on; where its client asks for that, the first failure ends the
+    stream with its status, after the answers to what came before. Bounded as `PredictionStream` is, in the same room.
+    """
 
     def __init__(
-        self, predictor: Predictor, streaming: Streaming, *, parent: Context, tenant: str, forward: Forward
+        self,
+        predictor: Predictor,
+        streaming: Streaming,
+        *,
+        parent: Context,
+        tenant: str,
+        forward: Forward,
+        ends_with_failure: bool,
     ) -> None:
         """`parent`: the trace that the stream was called in; requests bring none of their own. `forward`: see
-        `infer`."""
+        `infer`. `ends_with_failure`: whether the first failure ends the stream."""
+        self._ends_with_failure = ends_with_failure
+        self._failure: LeptonError | None = None
         self._predictor = predictor
         self._tracing = streaming.tracing
         self._parent = parent
@@ -48,15 +59,17 @@ class InferenceStream:
         self._forward = forward
         self._outbox = Outbox(max_messages=streaming.max_in_flight, max_bytes=MAX_UNREAD_BYTES)
         self._unsampled = parent or context_of(undecided())
-        self._begun: deque[tuple[str, asyncio.Task[bytes]]] = deque()
+        self._begun: deque[tuple[str, asyncio.Task[bytes | LeptonError]]] = deque()
         """In the order of the requests: id, and what makes the answer."""
 
     async def answers(self, requests: AsyncIterator[Any]) -> AsyncGenerator[bytes]:
-        """Encoded answers; ends after the last one when the requests have ended."""
+        """Encoded answers; ends after the last one when the requests have ended. Raises the failure that ends it."""
         reader = asyncio.get_running_loop().create_task(self._read(requests))
         try:
             while (answer := await self._outbox.get()) is not None:
                 yield answer
+            if self._failure is not None:
+                raise self._failure
             await reader  # raises the fault that ended the requests, if any
         finally:
             tasks = [reader, *(task for _, task in self._begun)]
@@ -76,14 +89,21 @@ class InferenceStream:
         finally:
             self._outbox.end()
 
-    def _ended(self, room: int, _: asyncio.Task[bytes]) -> None:
+    def _ended(self, room: int, _: asyncio.Task[bytes | LeptonError]) -> None:
         self._room.give_back(room)
-        while self._begun and self._begun[0][1].done():
+        while self._begun and self._begun[0][1].done() and self._failure is None:
             request_id, task = self._begun.popleft()
             given_up = task.cancelled()  # by something that it waited for, or with the stream, where nobody reads it
-            self._outbox.put(_failure(request_id, _given_up()) if given_up else task.result())
+            outcome = _given_up() if given_up else task.result()
+            if isinstance(outcome, bytes):
+                self._outbox.put(outcome)
+            elif self._ends_with_failure:
+                self._failure = outcome
+                self._outbox.end()
+            else:
+                self._outbox.put(_error_message(request_id, outcome))
 
-    async def _work(self, request: Any) -> bytes:
+    async def _work(self, request: Any) -> bytes | LeptonError:
         span, context = self._span()
         try:
             response = await infer(
@@ -101,7 +121,7 @@ class InferenceStream:
             mark_code(span, known.code, known.message)
             if isinstance(known, InternalError):
                 _log.error("a request of a stream failed: %s", known.message, exc_info=error)
-            return _failure(request.id, known)
+            return known
         finally:
             span.end()
         # No model here answers a request several times, so every answer is its last.
@@ -115,7 +135,7 @@ class InferenceStream:
         return INVALID_SPAN, self._unsampled
 
 
-def _failure(request_id: str, error: LeptonError) -> bytes:
+def _error_message(request_id: str, error: LeptonError) -> bytes:
     """As Triton answers: the text, and the id so that the client knows which request failed."""
     answer = service_pb2.ModelStreamInferResponse(error_message=str(error))
     answer.infer_response.id = request_id

@@ -16,10 +16,11 @@ from tritonclient.utils import InferenceServerException
 
 from lepton_ai.dtypes import DTYPES, ELEMENT_BYTES
 from lepton_ai.mesh.errors import from_rpc_error
+from lepton_ai.package import Caching
 from lepton_ai.tensors import Array, encode_bytes
 from services.inference.version import LoadedVersion
 from tests.integration.inference.served_colours import ServedColours, served_colours
-from tests.unit.inference.colours import BLUE, COLOURS, GREEN, RED, image_tensor
+from tests.unit.inference.colours import BLUE, COLOURS, GREEN, RED, colours_version, image_tensor
 from tests.unit.inference.parts import Described, Description, loaded_version
 
 
@@ -248,6 +249,21 @@ async def test_a_bad_photo_among_good_ones_fails_the_call_and_says_which(client:
         await client.infer("colours", [photos(RED, b"not an image")])
     assert failure.value.status() == "StatusCode.INVALID_ARGUMENT"
     assert "rows[1].inputs.photo" in str(failure.value)
+
+
+async def test_an_answer_from_the_cache_says_so_and_a_call_may_bypass_it() -> None:
+    async with served_colours(colours_version(caching=Caching(answers=True))) as served:
+        client = tritonclient.grpc.aio.InferenceServerClient(served.address)
+
+        async def cached(colours: Any, **parameters: Any) -> int:
+            answer = (await client.infer("colours", [colours], parameters=parameters)).get_response()
+            return int(answer.parameters["cached"].int64_param) if "cached" in answer.parameters else 0
+
+        assert await cached(pictures((1, 2, 3))) == 0
+        assert await cached(pictures((1, 2, 3))) == 1
+        assert await cached(pictures((1, 2, 3), (4, 5, 6))) == 1
+        assert await cached(pictures((1, 2, 3)), bypass_cache=True) == 0
+        await client.close()
 
 
 async def test_the_timeout_parameter_is_kept(served: ServedColours) -> None:

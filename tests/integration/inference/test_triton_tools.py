@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -158,6 +158,49 @@ async def test_the_failure_of_a_stream_has_the_id_of_its_request(served: ServedC
     assert answer.infer_response.id == "mine"
     assert "absent" in answer.error_message
     call.cancel()
+
+
+@pytest.mark.parametrize("transport", ["aio", "blocking"])
+async def test_the_first_failure_ends_a_stream_with_its_status_where_the_client_asks_for_that(
+    served: ServedColours, transport: str
+) -> None:
+    names = ("colours", "colours", "absent", "colours")
+    headers = {"triton_grpc_error": "true"}
+    if transport == "aio":
+        heard, status = await _stream_of_asyncio(served.address, names, headers)
+    else:
+        heard, status = await asyncio.to_thread(_stream_of_threads, served.address, names, headers)
+    assert heard == 2, "what came before is answered, what came after is not"
+    assert status == "StatusCode.NOT_FOUND"
+
+
+async def _stream_of_asyncio(address: str, names: Sequence[str], headers: dict[str, str]) -> tuple[int, str]:
+    client = tritonclient.grpc.aio.InferenceServerClient(address)
+
+    async def requests() -> AsyncIterator[dict[str, Any]]:
+        for name in names:
+            yield {"model_name": name, "inputs": [pictures((16, 0, 0))]}
+
+    heard = 0
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        async for _, error in client.stream_infer(requests(), headers=headers):
+            assert error is None
+            heard += 1
+    await client.close()
+    return heard, str(failure.value.code())
+
+
+def _stream_of_threads(address: str, names: Sequence[str], headers: dict[str, str]) -> tuple[int, str]:
+    heard: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    with tritonclient.grpc.InferenceServerClient(address) as client:
+        client.start_stream(lambda result, error: heard.put((result, error)), headers=headers)
+        for name in names:
+            client.async_stream_infer(name, [pictures((16, 0, 0))])
+        answers = 0
+        while (error := heard.get(timeout=10)[1]) is None:
+            answers += 1
+        client.stop_stream(cancel_requests=True)
+    return answers, error.status()
 
 
 async def test_a_stream_is_bounded_ends_with_the_server_and_stops_its_work_when_left() -> None:

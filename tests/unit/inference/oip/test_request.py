@@ -145,7 +145,7 @@ def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(InvalidInput, match=r"parameters\[temperature\]: is not known here") as error:
         read_parameters(with_parameters({"temperature": 3}))
     assert error.value.reason == "UNKNOWN_PARAMETER"
-    assert error.value.fix == "Known are timeout, priority, top_k, routing_key."
+    assert error.value.fix == "Known are timeout, priority, top_k, routing_key, bypass_cache."
 
 
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
@@ -167,6 +167,13 @@ def test_a_wish_about_a_single_tensor_is_refused_as_well(side: str) -> None:
 def test_a_routing_key_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidInput, match="is not a text"):
         read_parameters(with_parameters({"routing_key": 7}))
+
+
+def test_a_call_may_bypass_the_cache() -> None:
+    assert read_parameters(with_parameters({"bypass_cache": True})).may_cache is False
+    assert read_parameters(with_parameters({"bypass_cache": False})).may_cache is True
+    with pytest.raises(InvalidInput, match=r"parameters\[bypass_cache\]: is not a boolean"):
+        read_parameters(with_parameters({"bypass_cache": 1}))
 
 
 def test_what_tritons_clients_send_along_by_themselves_is_taken() -> None:

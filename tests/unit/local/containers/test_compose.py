@@ -77,6 +77,7 @@ def test_the_environment_wins_over_the_file() -> None:
         ("TRITON_BACKEND", "tensorflow"),
         ("TRITON_DEVICE", "tpu"),
         ("LEPTON_TRACE_STORE", "zipkin"),
+        ("LEPTON_SHARED_CACHE", "memcached"),
         ("INFERENCE_PORT", "http"),
         ("OTLP_PORT", "70000"),
     ],
@@ -89,6 +90,10 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
 def test_files_follow_the_choices() -> None:
     assert settings().files(trace_store="jaeger") == ("docker-compose.yml",)
     assert settings().files(trace_store="builtin") == ("docker-compose.yml", "compose.traces.yml")
+    assert settings(LEPTON_SHARED_CACHE="valkey").files(trace_store="jaeger") == (
+        "docker-compose.yml",
+        "compose.cache.yml",
+    )
     assert settings(TRITON_DEVICE="gpu").files(trace_store="jaeger") == ("docker-compose.yml", "compose.gpu.yml")
 
 
@@ -112,6 +117,14 @@ def test_the_built_in_store_asked_for_needs_no_jaeger() -> None:
     told = Told()
     assert fetched(FakeImages(*needed()[:3]), told, LEPTON_TRACE_STORE="builtin").trace_store == "builtin"
     assert told.said == []
+
+
+def test_the_image_of_the_shared_cache_is_needed_only_where_there_is_one() -> None:
+    valkey = settings()["VALKEY_IMAGE"]
+    fetched(FakeImages(*needed()))
+    fetched(FakeImages(*needed(), valkey), LEPTON_SHARED_CACHE="valkey")
+    with pytest.raises(Unavailable, match="valkey"):
+        fetched(FakeImages(*needed()), LEPTON_SHARED_CACHE="valkey")
 
 
 def test_an_image_that_cannot_be_had_is_an_error() -> None:
