@@ -100,6 +100,13 @@ class RawClient:
         except TimeoutError:
             return bytes(self._read)
 
+    async def pump_for(self, seconds: float) -> None:
+        """`pump` for that time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self.closed:
+                    await self.pump()
+
     async def pump(self) -> None:
         """Read once; acknowledges settings and pings, but never opens a window."""
         try:
