@@ -80,7 +80,8 @@ async def test_a_million_rows_never_mix_whatever_is_cancelled_late_hedged_kept_k
         tally = callers.tally
     what = (
         f"{len(faults)} faults in the order of seed {seed}, {tally.cancelled} calls given up, "
-        f"{tally.cached_rows:,} rows from the cache, {repeats['hedge']} hedges and {repeats['retry']} retries; failed: {dict(tally.failures)}"
+        f"{tally.cached_rows:,} rows from the cache, {repeats['hedge']} hedges and {repeats['retry']} retries; "
+        f"failed: {dict(tally.failures)}"
     )
     until, took_s = f"{tally.rows:,} rows of {dict(tally.rows_by_way)} are right", time.monotonic() - began_s
     recoveries.record(what, until, took_s, failed=tally.failures.total(), answered=tally.calls)
