@@ -96,6 +96,7 @@ def _check_enough_happened(tally: Tally, repeats: Counter[str]) -> None:
     assert tally.cancelled > 100
     assert tally.failures["DeadlineExceeded"] > 100
     assert repeats["hedge"], repeats
+    assert set(tally.failures) <= {"DeadlineExceeded", "Unavailable", "ResourceExhausted"}, "others are no one's fault"
 
 
 @asynccontextmanager
