@@ -18,7 +18,9 @@ from lepton_ai.local.processes.observation import read_health
 from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.processes.supervision import Supervisor, find_members
 from lepton_ai.local.processes.table import PARTS, Part
+from lepton_ai.local.programs.triton import shared_memory_prefix
 from lepton_ai.local.stack import StackState, connection
+from lepton_ai.shared_memory import SHARED_MEMORY
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,10 @@ def running_platform(
         recorded = stack.read_running()
         stack.take_down()
         assert recorded is None or not find_members(recorded.stack_id)
+        assert not regions_of(home)
+
+
+def regions_of(home: Path) -> set[Path]:
+    """The shared memory that the Tritons of a run directory have now, or have left when they were killed."""
+    prefixes = map(shared_memory_prefix, RunDirectory(home).cache.glob("triton*"))
+    return {region for prefix in prefixes for region in SHARED_MEMORY.glob(f"{prefix}*")}

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lepton_ai import shared_memory
 from lepton_ai.disk import is_full
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InternalError, ResourceExhausted, Unavailable
 from lepton_ai.local.processes.observation import ProcessHealth, StackHealth, combine, read_processes, read_tail
@@ -18,6 +19,7 @@ from lepton_ai.local.processes.readiness import check_all
 from lepton_ai.local.processes.run_directory import RunDirectory
 from lepton_ai.local.processes.supervision import Supervisor, end_members, find_members, is_alive, record_of
 from lepton_ai.local.processes.table import PARTS, Layout, Part, Process, build_processes, port_wishes, stop_order
+from lepton_ai.local.programs import triton
 from lepton_ai.local.programs.ports import choose_ports
 from lepton_ai.local.stack import TOKEN_NAME, ProcessRecord, StackState, delete_state, read_state, write_state
 
@@ -98,7 +100,7 @@ class Stack:
     def _start(self, options: StackOptions) -> StackState:
         previous = _read_local_state(self.directory.home)
         if previous is not None:
-            end_members(previous.stack_id)
+            self._end_members(previous)
         self.directory.make()
         self.directory.secret(TOKEN_NAME)
         self.directory.set_logs_aside()
@@ -176,10 +178,18 @@ class Stack:
             _await_end(state)
         except Unavailable:
             pass  # supervisord is gone; what it left is found by the stack's id.
-        end_members(state.stack_id)
+        self._end_members(state)
         if self.directory.sockets != self.directory.supervisor.absolute():
             shutil.rmtree(self.directory.sockets, ignore_errors=True)
         return count
+
+    def _end_members(self, state: StackState) -> None:
+        """End what is left of a stack, and free the shared memory that its killed processes have left."""
+        end_members(state.stack_id)
+        for process in read_processes(self.directory):
+            if process.part == "triton":
+                triton.remove_leftovers(self.directory.triton(process.name))
+        shared_memory.remove_leftovers()
 
 
 @contextmanager

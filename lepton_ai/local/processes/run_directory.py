@@ -98,6 +98,10 @@ class RunDirectory:
         """Holds the pid of the process while it runs: written by the supervisor at each start, deleted at each end."""
         return self.supervisor / f"{process}.pid"
 
+    def triton(self, process: str) -> Path:
+        """Where a Triton keeps its backend; what it shares with its stubs is named after this folder."""
+        return self.cache / process
+
     def make(self) -> None:
         """Create the folders, and close existing ones to other users: everything in them is this user's own.
 

@@ -123,7 +123,7 @@ def _traces_environment(layout: Layout, name: str) -> Mapping[str, str]:
 def _triton_command(layout: Layout, name: str) -> tuple[str, ...]:
     return layout.python_module(
         "lepton_ai.local.programs.triton",
-        *("--run-directory", str(layout.directory.cache.absolute() / name)),
+        *("--run-directory", str(layout.directory.triton(name).absolute())),
         *("--model-repository", _model_repository(layout, name)),
         *("--socket", str(layout.directory.socket_of(name))),
         *("--otlp-http-address", layout.address("traces")),

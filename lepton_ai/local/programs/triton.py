@@ -24,9 +24,9 @@ import psutil
 
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.local.programs.triton_repair import REPAIR_DIGEST, copy_repaired, copy_with_private_memory
+from lepton_ai.shared_memory import SHARED_MEMORY
 
 _STUB = "triton_python_backend_stub"
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's Python backend puts its regions, not ours to choose
 _FIRST_SHARED_MEMORY_BYTES = 1 << 20
 """What each stub maps at first; it grows when tensors need more."""
 _SPAN_DELAY_MS = 400
@@ -210,7 +210,7 @@ def remove_leftovers(run_directory: Path) -> None:
         if _is_orphan(process.info, prefix):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-    for region in _SHARED_MEMORY.glob(f"{prefix}*"):
+    for region in SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)
 
 

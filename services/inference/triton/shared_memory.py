@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import mmap
 import os
-import secrets
 from pathlib import Path
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux, and where Triton looks for it
-PREFIX = "lepton-slot-"
-"""What the names of our regions begin with, as files and in Triton."""
+from lepton_ai.shared_memory import PREFIX, SHARED_MEMORY, create_file
+
 _FREE_SPACE_FACTOR = 4
 """Triton's Python backend lives in /dev/shm too and fails when it is full: most of what is free is left to it."""
 
@@ -37,7 +33,7 @@ class SharedMemory:
         space runs out while it writes.
         """
         _check_space(size_bytes, directory)
-        path, descriptor = _create_file(directory, prefix)
+        path, descriptor = create_file(directory, prefix)
         try:
             os.posix_fallocate(descriptor, 0, size_bytes)
             return cls(path, descriptor, mmap.mmap(descriptor, size_bytes))
@@ -60,32 +56,7 @@ class SharedMemory:
         self._memory.close()
 
 
-def remove_leftovers(directory: Path = SHARED_MEMORY) -> None:
-    """Remove names left by processes that were killed while they made a region; living processes hold a lock on theirs.
-
-    A lock rather than a process id in the name: ids are used again, and differ between containers.
-    """
-    for path in directory.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # it is gone, locked or another user's
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-            finally:
-                os.close(descriptor)
-
-
 def _check_space(size_bytes: int, directory: Path) -> None:
     space = os.statvfs(directory)
     if space.f_bavail * space.f_frsize < _FREE_SPACE_FACTOR * size_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _create_file(directory: Path, prefix: str) -> tuple[Path, int]:
-    while True:
-        path = directory / f"{prefix}{secrets.token_hex(8)}"
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
-            return path, descriptor
-        os.close(descriptor)  # another process took it for a leftover before it was locked, and removed it

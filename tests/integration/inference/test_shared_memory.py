@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, Unavailable
+from lepton_ai.shared_memory import PREFIX, SHARED_MEMORY
 from lepton_ai.testing import eventually
 from lepton_ai.testing.running_triton import LocalTriton
 from services.inference.rows import NamedTensor, Rows
@@ -17,7 +18,7 @@ from services.inference.triton.client import Triton
 from services.inference.triton.errors import REGION_LOST
 from services.inference.triton.messages import new_request
 from services.inference.triton.repository import ModelRepository, TritonModel
-from services.inference.triton.shared_memory import PREFIX, SHARED_MEMORY, SharedMemory
+from services.inference.triton.shared_memory import SharedMemory
 from services.inference.triton.slots import SlotPool
 from services.inference.triton.transport import BatchTransport
 from tests.integration.inference.test_triton_models import X, Y

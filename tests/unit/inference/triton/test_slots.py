@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
+from lepton_ai.shared_memory import PREFIX, remove_leftovers
 from lepton_ai.testing import eventually
 from lepton_ai.testing.fake_triton import FakeTriton
 from services.inference.rows import NamedTensor, Rows
 from services.inference.triton import transport
-from services.inference.triton.shared_memory import PREFIX, SharedMemory, remove_leftovers
+from services.inference.triton.shared_memory import SharedMemory
 from services.inference.triton.slots import SlotPool
 from services.inference.triton.transport import BatchTransport
 
