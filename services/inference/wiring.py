@@ -21,7 +21,6 @@ from lepton_ai.mesh.tracing import Tracing, client_interceptors
 from lepton_ai.mesh.tracing.context import context_of, undecided
 from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.v1 import inference_pb2
-from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from services.inference.api import servicer
 from services.inference.api.requests import read_request
 from services.inference.api.responses import write_response
@@ -218,7 +217,7 @@ class InferenceReplica:
         native = servicer.InferenceServicer(
             self.predictor, caches=self.caches, streaming=streaming, forwarder=self._forwarder
         )
-        self._server.add(add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME)
+        self._server.add(servicer.InferenceServicer.add_to, native, servicer.SERVICE_NAME)
         if token := self._settings.read_token():
             self._server.require_token(token, servicer.SERVICE_NAME, open_methods=servicer.OPEN_METHODS)
         open_inference = oip.OpenInferenceServicer(

@@ -9,6 +9,7 @@ import grpc
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
+from services.inference.api.large_requests import Request, message_of
 from services.inference.api.requests import read_reference
 from services.inference.call import Call
 from services.inference.forwarding.forwarder import Forwarder, Metadata
@@ -24,7 +25,7 @@ class Forwarding:
         self._forwarder = forwarder
 
     async def predict(
-        self, error: LeptonError, request: inference_pb2.PredictRequest, call: Call, context: _Context
+        self, error: LeptonError, request: Request, call: Call, context: _Context
     ) -> inference_pb2.PredictResponse:
         """The answer to a request of a call, or of a stream, whose own context it then is."""
 
@@ -32,7 +33,7 @@ class Forwarding:
             channel: grpc.aio.Channel, timeout_s: float, metadata: Metadata
         ) -> Awaitable[inference_pb2.PredictResponse]:
             stub = inference_pb2_grpc.InferenceServiceStub(channel)
-            return stub.Predict(request, timeout=timeout_s, metadata=metadata)
+            return stub.Predict(message_of(request), timeout=timeout_s, metadata=metadata)
 
         if self._forwarder is None:
             raise error

@@ -5,13 +5,14 @@ from __future__ import annotations
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, inference_pb2
+from services.inference.api.large_requests import Request
 from services.inference.predict.request import InferenceRequest, Inputs, check_top_k
 from services.inference.predict.runtime import ModelRuntime
 from services.inference.routing.routes import ModelReference
 from services.inference.rows import NamedTensor
 
 
-def read_request(request: inference_pb2.PredictRequest) -> InferenceRequest:
+def read_request(request: Request) -> InferenceRequest:
     """The request, checked as far as it can be without knowing the model. Raises InvalidInput."""
     if not request.model.name:
         raise InvalidInput.of_field("model.name", "is empty", fix="Name a model; `lepton models` lists them.")
@@ -37,7 +38,7 @@ def read_reference(ref: common_pb2.ModelRef) -> ModelReference:
     return ModelReference(ref.name, version, ref.alias)
 
 
-def _read_inputs(request: inference_pb2.PredictRequest, runtime: ModelRuntime) -> Inputs:
+def _read_inputs(request: Request, runtime: ModelRuntime) -> Inputs:
     runtime.signature.check_outputs(request.options.outputs)
     if request.items:
         return Inputs("items", items=request.items)

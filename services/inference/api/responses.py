@@ -11,6 +11,8 @@ from lepton_ai.postprocessing import Answered
 from lepton_ai.postprocessing.messages import write_answer
 from lepton_ai.tensors import NUMBER_OF_DTYPE
 from lepton_ai.v1 import common_pb2, inference_pb2
+from lepton_ai.wire import head
+from services.inference.api.large_requests import Request
 from services.inference.call import Call, make_id
 from services.inference.predict.answers import anomalies_of
 from services.inference.predict.result import InferenceResult
@@ -18,8 +20,7 @@ from services.inference.predict.runtime import ModelRuntime
 from services.inference.rows import NamedTensor
 
 _NO_ANSWER = Answered(None)
-_RESPONSES_TAG = bytes([inference_pb2.PredictStreamResponse.RESPONSES_FIELD_NUMBER << 3 | 2])
-"""Begins an entry of `responses` in protobuf's encoding: field number, and that a length follows."""
+_RESPONSES = inference_pb2.PredictStreamResponse.RESPONSES_FIELD_NUMBER
 
 
 def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelResponse:
@@ -35,9 +36,7 @@ def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelRespo
     )
 
 
-def write_response(
-    request: inference_pb2.PredictRequest, result: InferenceResult, call: Call
-) -> inference_pb2.PredictResponse:
+def write_response(request: Request, result: InferenceResult, call: Call) -> inference_pb2.PredictResponse:
     """The answer to a request: a prediction for every item, and tensors if asked for or if they are the answer."""
     response = inference_pb2.PredictResponse()
     fill_response(response, request, result, call)
@@ -45,7 +44,7 @@ def write_response(
 
 
 def fill_response(
-    response: inference_pb2.PredictResponse, request: inference_pb2.PredictRequest, result: InferenceResult, call: Call
+    response: inference_pb2.PredictResponse, request: Request, result: InferenceResult, call: Call
 ) -> None:
     """The same in place, which spares an answer that is part of a larger message a copy."""
     loaded = result.resolved.loaded
@@ -70,22 +69,11 @@ def join_answers(answers: Sequence[bytes]) -> bytes:
     """A PredictStreamResponse with these encoded ones as its `responses`."""
     parts: list[bytes] = []
     for answer in answers:
-        parts += (_RESPONSES_TAG, _varint(len(answer)), answer)
+        parts += (head(_RESPONSES, len(answer)), answer)
     return b"".join(parts)
 
 
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-def _add_predictions(
-    response: inference_pb2.PredictResponse, request: inference_pb2.PredictRequest, result: InferenceResult
-) -> None:
+def _add_predictions(response: inference_pb2.PredictResponse, request: Request, result: InferenceResult) -> None:
     answers = iter(result.answers)
     for index, (item, outcome) in enumerate(zip(request.items, result.outcomes, strict=True)):
         prediction = response.predictions.add(item_id=item.id, prediction_id=f"{response.prediction_id}-{index}")

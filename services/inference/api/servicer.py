@@ -16,6 +16,7 @@ from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.serving.tenant import tenant_of
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
 from services.inference.api.forwarding import Forwarding
+from services.inference.api.large_requests import Request, decode_request
 from services.inference.api.paths import write_paths
 from services.inference.api.requests import read_reference, read_request
 from services.inference.api.responses import write_description, write_response
@@ -45,8 +46,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self._streaming = streaming
         self._forwarding = Forwarding(forwarder)
 
+    def add_to(self, server: Any) -> None:
+        """Serve it, with requests to Predict read without copying what is large."""
+        predict = grpc.unary_unary_rpc_method_handler(
+            self.Predict, decode_request, inference_pb2.PredictResponse.SerializeToString
+        )
+        # The first one that knows a method is asked.
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, {"Predict": predict}),))
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server(self, server)
+
     async def Predict(  # noqa: N802 - the contract's name
-        self, request: inference_pb2.PredictRequest, context: _Context
+        self, request: Request, context: _Context
     ) -> inference_pb2.PredictResponse:
         timeout_s = remaining_s(context, default_s=self._streaming.timeout_s)
         priority = priority_of(request.options.priority)

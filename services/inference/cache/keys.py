@@ -17,7 +17,7 @@ from importlib.metadata import version as installed_version
 
 from blake3 import blake3
 
-from lepton_ai.v1 import common_pb2
+from services.inference.item import Content, Item, Value
 from services.inference.rows import NamedTensor, Rows
 from services.inference.version import LoadedVersion
 
@@ -46,7 +46,7 @@ def tenant_seed(seed: bytes, tenant: str) -> bytes:
     return blake3(tenant.encode(), key=seed).digest()
 
 
-def item_key(seed: bytes, item: common_pb2.Item) -> bytes:
+def item_key(seed: bytes, item: Item) -> bytes:
     """The key of a raw item; its id is not part of it."""
     inputs = item.inputs
     fields = [_item_field(seed, name, inputs[name]) for name in sorted(inputs)]
@@ -61,7 +61,7 @@ def row_key(seed: bytes, row: Rows) -> bytes:
     return blake3(b"".join(fields), key=seed).digest()
 
 
-def item_fingerprint(item: common_pb2.Item) -> int:
+def item_fingerprint(item: Item) -> int:
     """A number that is the same for the same item, much cheaper than its key and no proof of anything."""
     return hash(tuple((name, _shortened(item.inputs[name])) for name in sorted(item.inputs)))
 
@@ -76,13 +76,13 @@ def _seed(*parts: str) -> bytes:
     return blake3(document, derive_key_context="lepton inference cache, seed of a version").digest()
 
 
-def _item_field(seed: bytes, name: str, value: common_pb2.Value) -> bytes:
+def _item_field(seed: bytes, name: str, value: Value) -> bytes:
     if value.WhichOneof("kind") == "data":
         return _field(seed, name, b"d", value.data)
     return _field(seed, name, b"v", value.SerializeToString(deterministic=True))
 
 
-def _field(seed: bytes, name: str, kind: bytes, content: bytes) -> bytes:
+def _field(seed: bytes, name: str, kind: bytes, content: Content) -> bytes:
     """One field. Lengths come first, so that no two different lists of fields read alike."""
     encoded = name.encode()
     # A long content is hashed by itself: behind a head BLAKE3 cannot take it in whole vectors, which doubles its time.
@@ -91,13 +91,13 @@ def _field(seed: bytes, name: str, kind: bytes, content: bytes) -> bytes:
     return _HEAD.pack(len(encoded), kind, len(content)) + encoded + content
 
 
-def _shortened(value: common_pb2.Value) -> tuple[object, ...]:
+def _shortened(value: Value) -> tuple[object, ...]:
     if value.WhichOneof("kind") == "data":
         return _ends(value.data)
     return _ends(value.SerializeToString(deterministic=True))
 
 
-def _ends(data: bytes) -> tuple[object, ...]:
+def _ends(data: Content) -> tuple[object, ...]:
     """Length, middle and end: what is alike in files is mostly at their beginning."""
     middle = len(data) // 2
     return len(data), data[middle : middle + _SLICE_BYTES], data[-_SLICE_BYTES:]

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from lepton_ai.package import Caching
-from lepton_ai.v1 import common_pb2
 from services.inference.cache.capacity import SMALLEST_BYTES, Demand
 from services.inference.cache.curve import SAMPLE, HitCurve
 from services.inference.cache.entries import UNREADABLE, Codec
@@ -17,6 +16,7 @@ from services.inference.cache.flights import Flights
 from services.inference.cache.keys import item_fingerprint, item_key, tenant_seed
 from services.inference.cache.local import LocalStore
 from services.inference.cache.shared.harmless import SharedCache
+from services.inference.item import Item
 
 V = TypeVar("V")
 
@@ -128,7 +128,7 @@ class Partition(Generic[V]):
         """Note how long it took to make the keys of rows and look them up."""
         self.lookup_s += 0.05 * (seconds / rows - self.lookup_s)
 
-    def overhear_item(self, seed: bytes, item: common_pb2.Item) -> None:
+    def overhear_item(self, seed: bytes, item: Item) -> None:
         """Look at one item in sixteen while the cache is off, without making keys of the others."""
         if item_fingerprint(item) % SAMPLE == 0:
             self.overhear(item_key(seed, item))

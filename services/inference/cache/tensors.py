@@ -13,10 +13,11 @@ from contextvars import ContextVar
 from opentelemetry.context import Context
 
 from lepton_ai.errors import LeptonError
-from lepton_ai.v1 import common_pb2, preprocess_pb2
+from lepton_ai.v1 import preprocess_pb2
 from services.inference.cache.keys import item_key
 from services.inference.cache.partition import Partition, Source
 from services.inference.call import Call
+from services.inference.item import Item
 from services.inference.preprocessing.streams import Preprocessing
 
 Tensors = Partition[preprocess_pb2.ItemResult]
@@ -47,7 +48,7 @@ class CachedPreprocessing:
         return self._inner.is_there
 
     async def process(
-        self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
+        self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
     ) -> preprocess_pb2.ItemResult:
         """Tensors of one item. Raises what preprocessing raises."""
         kept = _kept.get()
@@ -64,13 +65,13 @@ class CachedPreprocessing:
         return await self._shared(tensors, key, pipeline, item, call.until(deadline))
 
     async def _unkept(
-        self, tensors: Tensors, seed: bytes, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, call: Call
+        self, tensors: Tensors, seed: bytes, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call
     ) -> preprocess_pb2.ItemResult:
         tensors.overhear_item(seed, item)
         return await self._inner.process(pipeline, item, deadline=call.deadline, context=call.context)
 
     async def _shared(
-        self, tensors: Tensors, key: bytes, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, call: Call
+        self, tensors: Tensors, key: bytes, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call
     ) -> preprocess_pb2.ItemResult:
         """Join who is already at it, or look whether another replica has it, or do it."""
 

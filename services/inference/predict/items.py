@@ -9,8 +9,9 @@ from opentelemetry import trace
 from lepton_ai.errors import InternalError, InvalidInput, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.pipeline.frames import only_frame, read_frames
 from lepton_ai.tensors import proto_dtype
-from lepton_ai.v1 import common_pb2, preprocess_pb2
+from lepton_ai.v1 import preprocess_pb2
 from services.inference.call import Call
+from services.inference.item import Item
 from services.inference.paths.chooser import Trip
 from services.inference.paths.path import Path, Reason
 from services.inference.predict.result import Outcome
@@ -30,9 +31,7 @@ class ItemRunner:
         self._preprocessing = preprocessing
         self._max_item_bytes = max_item_bytes
 
-    async def run(
-        self, runtime: ModelRuntime, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, call: Call
-    ) -> Outcome:
+    async def run(self, runtime: ModelRuntime, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call) -> Outcome:
         """What became of the item; its error stands in the outcome."""
         size_bytes = item.ByteSize()
         if size_bytes > self._max_item_bytes:
@@ -59,7 +58,7 @@ class ItemRunner:
         outcome: Outcome,
         runtime: ModelRuntime,
         pipeline: preprocess_pb2.Pipeline,
-        item: common_pb2.Item,
+        item: Item,
         call: Call,
     ) -> None:
         if trip.path is Path.FUSED:
@@ -80,7 +79,7 @@ class ItemRunner:
         _fill(outcome, await runtime.run(runtime.signature.check_made(made), call))
 
     async def _preprocess(
-        self, outcome: Outcome, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, call: Call
+        self, outcome: Outcome, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call
     ) -> preprocess_pb2.ItemResult:
         started_at = time.monotonic()
         result = await self._preprocessing.process(pipeline, item, deadline=call.deadline, context=call.context)
@@ -97,7 +96,7 @@ def _too_large(size_bytes: int, max_bytes: int) -> InvalidInput:
     )
 
 
-async def _run_fused(outcome: Outcome, runtime: ModelRuntime, item: common_pb2.Item, call: Call) -> None:
+async def _run_fused(outcome: Outcome, runtime: ModelRuntime, item: Item, call: Call) -> None:
     answer = await runtime.run(item_row(item), call)
     if answer.item is None:
         raise InternalError("The model did not say what became of its item.", reason="NO_ITEM_RESULTS")

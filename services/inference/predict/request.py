@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.v1 import common_pb2
+from services.inference.item import Items
 from services.inference.predict.runtime import ModelRuntime
 from services.inference.routing.routes import ModelReference
 from services.inference.rows import NamedTensor
@@ -16,11 +16,11 @@ _MAX_TOP_K = 1000
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Raw items for the model's pipeline, or ready tensors. Items stay messages: they go on to preprocess unchanged."""
+    """Raw items for the model's pipeline, or ready tensors. Items stay as they came: they go on unchanged."""
 
     field: str
     """What the caller's protocol calls them, for errors."""
-    items: Sequence[common_pb2.Item] = ()
+    items: Items = ()
     tensors: Sequence[NamedTensor] = ()
 
 

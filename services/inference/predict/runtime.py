@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from lepton_ai.v1 import common_pb2
 from services.inference.batching.admission import Admission, Limits
 from services.inference.batching.batcher import Batcher
 from services.inference.call import Call, gather_all
+from services.inference.item import Items
 from services.inference.paths.choosers import PathChoosers
 from services.inference.paths.path import Path
 from services.inference.routing.routes import Routes
@@ -44,7 +44,7 @@ class ModelRuntime:
         self.may_go_elsewhere = loaded.runs_items and path is None
         """Whether an item that the preprocess service cannot take now may take another path."""
 
-    def admit_items(self, items: Sequence[common_pb2.Item], call: Call) -> AbstractContextManager[None]:
+    def admit_items(self, items: Items, call: Call) -> AbstractContextManager[None]:
         """Let a call with these raw items in for the block. Raises ResourceExhausted when it would only wait."""
         pace = self.batcher.paces["items" if self.loaded.runs_items else "tensors"]
         size_bytes = sum(item.ByteSize() for item in items)

@@ -14,8 +14,10 @@ import grpc
 from lepton_ai.errors import LeptonError, Unavailable
 from lepton_ai.mesh.errors import WRITE_TOO_LATE, from_rpc_error, from_status
 from lepton_ai.v1 import common_pb2, preprocess_pb2
-from lepton_ai.v1.preprocess_pb2_grpc import PreprocessServiceStub
+from lepton_ai.wire import head
+from services.inference.item import Content, Item
 
+METHOD = "lepton.v1.PreprocessService/PreprocessStream"
 _MAX_BATCH_ITEMS = 64
 _MAX_BATCH_BYTES = 8 << 20
 
@@ -26,7 +28,7 @@ class Work:
 
     id: int
     pipeline: preprocess_pb2.Pipeline
-    item: common_pb2.Item
+    item: Item
     size_bytes: int
     deadline: float
     """Monotonic seconds."""
@@ -42,7 +44,6 @@ class ReplicaStream:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
-        self._stub = PreprocessServiceStub(channel)
         self._waiting: deque[Work] = deque()
         self._sent: dict[int, Work] = {}
         self._cancelled: list[int] = []
@@ -84,7 +85,11 @@ class ReplicaStream:
 
     async def _run(self) -> None:
         error: LeptonError = Unavailable("The preprocess replica ended its stream.", reason="STREAM_ENDED")
-        call: Any = self._stub.PreprocessStream()
+        call: Any = self.channel.stream_stream(
+            f"/{METHOD}",
+            request_serializer=_encode,
+            response_deserializer=preprocess_pb2.PreprocessStreamResponse.FromString,
+        )()
         sender = asyncio.get_running_loop().create_task(self._send(call))
         # When sending fails the call is usually over already; if a bug of ours made it fail, this ends the call.
         sender.add_done_callback(lambda done: None if done.cancelled() or done.exception() is None else call.cancel())
@@ -122,7 +127,7 @@ class ReplicaStream:
                 await call.done_writing()
                 return
 
-    def _messages(self) -> Iterator[preprocess_pb2.PreprocessStreamRequest]:
+    def _messages(self) -> Iterator[preprocess_pb2.PreprocessStreamRequest | bytes]:
         """The messages to send now. A batch is whatever waits when the stream can take it; there is no timer."""
         while self._cancelled or self._waiting:
             if self._cancelled:
@@ -136,20 +141,23 @@ class ReplicaStream:
             if self._waiting:
                 yield self._take(self._waiting[0].pipeline.digest)
 
-    def _take(self, digest: str) -> preprocess_pb2.PreprocessStreamRequest:
-        message = preprocess_pb2.PreprocessStreamRequest()
-        batch = message.batch  # filled in place: assigning a batch, or an item to it by keyword, copies photos twice
-        batch.pipeline_digest = digest
-        now, size_bytes = time.monotonic(), 0
-        while self._waiting and len(batch.items) < _MAX_BATCH_ITEMS and size_bytes < _MAX_BATCH_BYTES:
+    def _take(self, digest: str) -> bytes:
+        """A batch of what waits, written by hand: as a message, each photo would be copied into it and out again."""
+        parts: list[Content] = [preprocess_pb2.MicroBatch(pipeline_digest=digest).SerializeToString()]
+        now, count, size_bytes = time.monotonic(), 0, 0
+        while self._waiting and count < _MAX_BATCH_ITEMS and size_bytes < _MAX_BATCH_BYTES:
             if self._waiting[0].pipeline.digest != digest:
                 break
             work = self._waiting.popleft()
             size_bytes += work.size_bytes
             self._sent[work.id] = work
+            count += 1
             timeout_us = max(1, int((work.deadline - now) * 1e6))
-            batch.items.add(id=work.id, trace=work.trace, timeout_us=timeout_us).item.CopyFrom(work.item)
-        return message
+            about = preprocess_pb2.StreamItem(id=work.id, trace=work.trace, timeout_us=timeout_us).SerializeToString()
+            content = work.item.SerializeToString()
+            about += head(preprocess_pb2.StreamItem.ITEM_FIELD_NUMBER, len(content))
+            parts += (head(preprocess_pb2.MicroBatch.ITEMS_FIELD_NUMBER, len(about) + len(content)), about, content)
+        return b"".join((head(preprocess_pb2.PreprocessStreamRequest.BATCH_FIELD_NUMBER, sum(map(len, parts))), *parts))
 
     def _fail_pipeline(self, failure: preprocess_pb2.PipelineError) -> None:
         self._defined.discard(failure.pipeline_digest)
@@ -162,6 +170,10 @@ class ReplicaStream:
             _fail(work, error)
         self._sent.clear()
         self._waiting.clear()
+
+
+def _encode(message: preprocess_pb2.PreprocessStreamRequest | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def _fail(work: Work, error: LeptonError) -> None:

@@ -19,10 +19,10 @@ from lepton_ai.mesh.errors import from_status
 from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import RetryBudget, is_repeat, pause_before_retry
 from lepton_ai.mesh.tracing import Tracing, mark_code, trace_context
-from lepton_ai.v1 import common_pb2, preprocess_pb2
-from services.inference.preprocessing.replica_stream import ReplicaStream, Work
+from lepton_ai.v1 import preprocess_pb2
+from services.inference.item import Item
+from services.inference.preprocessing.replica_stream import METHOD, ReplicaStream, Work
 
-_METHOD = "lepton.v1.PreprocessService/PreprocessStream"
 _RETRYABLE = (Unavailable, ResourceExhausted)
 
 
@@ -34,7 +34,7 @@ class Preprocessing(Protocol):
         """Whether a preprocess replica is known."""
 
     async def process(
-        self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
+        self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
     ) -> preprocess_pb2.ItemResult:
         """Tensors of one item. Raises the item's own error, or Unavailable, ResourceExhausted, DeadlineExceeded."""
 
@@ -97,7 +97,7 @@ class StreamedPreprocessing:
         return bool(self._pool.addresses)
 
     async def process(
-        self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
+        self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
     ) -> preprocess_pb2.ItemResult:
         """Tensors of one item. Raises the item's own error, or Unavailable, ResourceExhausted, DeadlineExceeded."""
         size_bytes = item.ByteSize()
@@ -187,11 +187,11 @@ class StreamedPreprocessing:
         host, _, port = pick.address.rpartition(":")
         attributes: dict[str, AttributeValue] = {
             "rpc.system.name": "grpc",
-            "rpc.method": _METHOD,
+            "rpc.method": METHOD,
             "server.address": host,
             "server.port": int(port),
         }
-        return self._tracing.begin(_METHOD, parent=context, kind=SpanKind.CLIENT, attributes=attributes)
+        return self._tracing.begin(METHOD, parent=context, kind=SpanKind.CLIENT, attributes=attributes)
 
     def _stream_to(self, pick: Pick) -> ReplicaStream:
         stream = self._streams.get(pick.address)

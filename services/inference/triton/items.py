@@ -11,7 +11,8 @@ from tritonclient.grpc import service_pb2
 from lepton_ai.errors import InternalError, LeptonError
 from lepton_ai.mesh.errors import from_status
 from lepton_ai.tensors import decode_bytes, proto_dtype
-from lepton_ai.v1 import common_pb2, preprocess_pb2
+from lepton_ai.v1 import preprocess_pb2
+from services.inference.item import Item
 from services.inference.rows import NamedTensor, Rows, split
 from services.inference.triton.messages import answered_rows
 from services.inference.triton.repository import ITEMS, RESULTS
@@ -31,7 +32,7 @@ class PartAnswer:
         return InternalError("The model gave no outputs.") if self.result is None else from_status(self.result.error)
 
 
-def item_row(item: common_pb2.Item) -> Rows:
+def item_row(item: Item) -> Rows:
     """An item as one row of the input that takes items."""
     content = item.SerializeToString()
     return Rows(1, (NamedTensor(ITEMS, "BYTES", (1,), b"".join((struct.pack("<I", len(content)), content))),))

@@ -30,6 +30,7 @@ from services.inference.cache.layer import CacheLayer
 from services.inference.cache.shared.store import SharedStore
 from services.inference.cache.tensors import CachedPreprocessing
 from services.inference.call import Call
+from services.inference.item import Item
 from services.inference.paths.path import Path
 from services.inference.predict.items import ItemRunner
 from services.inference.predict.layers import LAYERS, Layer
@@ -114,9 +115,10 @@ class InlinePreprocessing:
     is_there = True
 
     async def process(
-        self, pipeline: preprocess_pb2.Pipeline, item: common_pb2.Item, *, deadline: float, context: Context
+        self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
     ) -> preprocess_pb2.ItemResult:
-        processed = Pipeline.from_proto(pipeline).run(raw_inputs(item))
+        message = common_pb2.Item.FromString(bytes(item.SerializeToString()))
+        processed = Pipeline.from_proto(pipeline).run(raw_inputs(message))
         tensors = common_pb2.TensorList(tensors=[to_proto(name, array) for name, array in processed.tensors.items()])
         return preprocess_pb2.ItemResult(tensors=tensors)
 

@@ -43,6 +43,7 @@ class Call:
         "_code",
         "_details",
         "_initial",
+        "_metadata",
         "_send",
         "_trailing",
         "deadline_s",
@@ -79,13 +80,16 @@ class Call:
         self._details: str | bytes = ""
         self._trailing: Sequence[Metadatum] = ()
         self._initial: list[Header] | None = None
+        self._metadata: tuple[Metadatum, ...] | None = None
         self._callbacks: list[Callable[[Any], None]] | None = None
 
     # What handlers and layers use; names and meanings are those of grpc.aio.ServicerContext.
 
     def invocation_metadata(self) -> tuple[Metadatum, ...]:
         """What the client sent; keys that end with -bin have bytes as values."""
-        return read_metadata(self.scope["headers"])
+        if self._metadata is None:  # every layer asks for it
+            self._metadata = read_metadata(self.scope["headers"])
+        return self._metadata
 
     def time_remaining(self) -> float | None:
         """Seconds to the client's deadline, ≥ 0; None without one."""

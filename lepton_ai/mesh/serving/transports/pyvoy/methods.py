@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_ai.mesh.serving.handlers import Behavior, Layer, layered
+from lepton_ai.mesh.serving.transports.pyvoy.wire import Content
 
 _MAX_KNOWN = 1024
 """How many methods are kept, as generic handlers answer to any name; further ones are looked up at each call."""
@@ -14,12 +15,12 @@ _MAX_KNOWN = 1024
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How one method is called: bytes in, bytes out."""
+    """How one method is called: bytes (large ones as a view of what has arrived) in, bytes out."""
 
     request_streaming: bool
     response_streaming: bool
     behavior: Behavior
-    decode: Callable[[bytes], Any]
+    decode: Callable[[Content], Any]
     encode: Callable[[Any], bytes]
 
 
@@ -66,7 +67,7 @@ class Methods:
             wrapped.request_streaming,
             wrapped.response_streaming,
             getattr(wrapped, shape),
-            wrapped.request_deserializer or _as_it_is,
+            wrapped.request_deserializer or bytes,
             wrapped.response_serializer or _as_it_is,
         )
         if len(self._known) < _MAX_KNOWN:

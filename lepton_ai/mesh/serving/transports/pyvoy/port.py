@@ -16,8 +16,10 @@ from lepton_ai.mesh.serving.transports.pyvoy.wire import (
     CALL_ID,
     COMPRESSED,
     PREFIX_BYTES,
+    Content,
     MessageReader,
     Refused,
+    cut,
     read_timeout,
 )
 
@@ -137,7 +139,7 @@ class Port:
             logger.error("%s failed", call.scope["path"], exc_info=error)
             call.end(grpc.StatusCode.UNKNOWN, "The call failed.")
 
-    async def _read_one(self, call: Call, receive: Receive) -> bytes | None:
+    async def _read_one(self, call: Call, receive: Receive) -> Content | None:
         """The one message of a call; None when its client left before it was there.
 
         Nothing cancels this: whatever ends the call early ends its HTTP/2 stream, and so what is received.
@@ -150,10 +152,10 @@ class Port:
         size = len(body) - PREFIX_BYTES
         # The usual case: one piece, whose prefix says that it is not compressed and of this very size.
         if not event["more_body"] and int.from_bytes(body[:PREFIX_BYTES], "big") == size <= self._max_bytes:
-            return body[PREFIX_BYTES:]
+            return cut(body, PREFIX_BYTES, len(body))
         return await self._assemble(call, body, receive, more=event["more_body"])
 
-    async def _assemble(self, call: Call, body: bytes, receive: Receive, *, more: bool) -> bytes | None:
+    async def _assemble(self, call: Call, body: bytes, receive: Receive, *, more: bool) -> Content | None:
         """The message of a call that comes in pieces, in the time that calls without a deadline are given."""
         messages = MessageReader(self._max_bytes)
         timer = call.loop.call_later(self._default_timeout_s, call.expire) if call.deadline_s is None else None

@@ -14,11 +14,14 @@ import grpc
 
 Header = tuple[bytes, bytes]
 Metadatum = tuple[str, str | bytes]
+Content = bytes | memoryview
 
 CALL_ID = b"x-lepton-call"
 """Header that Envoy adds to each call, to name it when its client leaves."""
 PREFIX_BYTES = 5
 """One byte that says whether the message is compressed, and four with its size."""
+
+_LARGE_BYTES = 8 << 10
 
 COMPRESSED = "Compressed messages are not taken. Send them as they are."
 
@@ -97,6 +100,11 @@ def frame(message: bytes, max_bytes: int) -> bytes:
     return b"\0" + size.to_bytes(PREFIX_BYTES - 1, "big") + message
 
 
+def cut(data: bytes, begin: int, end: int) -> Content:
+    """A part of what has arrived: a large one is not copied. Whoever decodes it takes both."""
+    return data[begin:end] if end - begin < _LARGE_BYTES else memoryview(data)[begin:end]
+
+
 class MessageReader:
     """Cuts the messages out of a body as it arrives, in chunks of any size. Holds no more than one message too many."""
 
@@ -120,7 +128,7 @@ class MessageReader:
         self._more.append(chunk)
         self._more_bytes += len(chunk)
 
-    def take(self) -> bytes | None:
+    def take(self) -> Content | None:
         """The next message, None until it is there whole.
 
         Raises Refused for a compressed or too large one as soon as its prefix is there.
@@ -137,7 +145,7 @@ class MessageReader:
                 return None
         end = self._position = position + self._need
         self._need = PREFIX_BYTES
-        return data[position + PREFIX_BYTES : end]
+        return cut(data, position + PREFIX_BYTES, end)
 
     def _join(self) -> None:
         rest = self._data[self._position :]
