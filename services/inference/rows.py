@@ -23,6 +23,13 @@ class NamedTensor:
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+    head: bytes = b""
+    """The beginning of the content, apart from the rest where joining the two would copy what is large."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole content."""
+        return len(self.head) + len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Rows:
     @property
     def size_bytes(self) -> int:
         """Content of all tensors."""
-        return sum(len(tensor.data) for tensor in self.tensors)
+        return sum(tensor.size_bytes for tensor in self.tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ def join(parts: Sequence[Rows]) -> Rows:
 
 def _concatenate(column: Sequence[NamedTensor], count: int) -> NamedTensor:
     first = column[0]
-    return NamedTensor(first.name, first.dtype, (count, *first.shape[1:]), b"".join(tensor.data for tensor in column))
+    content = b"".join(piece for tensor in column for piece in (tensor.head, tensor.data))
+    return NamedTensor(first.name, first.dtype, (count, *first.shape[1:]), content)
 
 
 def split(rows: Rows, counts: Sequence[int]) -> list[Rows]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lepton_ai.errors import Unavailable
 from lepton_ai.local.processes.lifecycle import Stack, StackOptions
 from lepton_ai.local.processes.supervision import find_members
 from lepton_ai.local.processes.table import PARTS
@@ -42,9 +43,17 @@ async def state(stack: Stack, tmp_path: Path) -> AsyncIterator[StackState]:
     file = tmp_path / "doubler.onnx"
     file.write_bytes(onnx_bytes())
     model = TritonModel("doubler", 1, file, "onnx", [X], [Y], instances=1)
+    name = ModelRepository(stack.directory.data / "models-triton").add(model)
     triton = Triton(state.addresses["triton"])
+
+    async def loaded() -> bool:
+        with contextlib.suppress(Unavailable):
+            await triton.load(name)
+            return True
+        return False
+
     try:
-        await triton.load(ModelRepository(stack.directory.data / "models-triton").add(model))
+        await eventually(loaded, timeout_s=60, description="Triton runs the model")
     finally:
         await triton.close()
     assert regions_of(stack.directory.home)

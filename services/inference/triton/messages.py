@@ -31,7 +31,7 @@ def infer_request(
     request = new_request(triton_name, options)
     for tensor in rows.tensors:
         request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=tensor.shape)
-        request.raw_input_contents.append(tensor.data)
+        request.raw_input_contents.append(tensor.head + tensor.data if tensor.head else tensor.data)
     return request
 
 

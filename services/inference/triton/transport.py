@@ -57,7 +57,7 @@ class BatchTransport:
     def _take_slot(self, parts: Sequence[Rows]) -> SharedMemory | None:
         if self._slots is None:
             return None
-        sizes = [sum(len(tensor.data) for tensor in column) for column in _columns(parts)]
+        sizes = [sum(tensor.size_bytes for tensor in column) for column in _columns(parts)]
         # An empty tensor cannot lie in a region, and a request should not go half one way and half the other.
         if sum(sizes) < _LEAST_BYTES or not all(sizes):
             return None
@@ -73,8 +73,9 @@ def _write(
     for column in _columns(parts):
         end = start
         for tensor in column:
-            end, begin = end + len(tensor.data), end
-            view[begin:end] = tensor.data
+            for piece in (tensor.head, tensor.data):
+                end, begin = end + len(piece), end
+                view[begin:end] = piece
         first = column[0]
         entry = request.inputs.add(name=first.name, datatype=first.dtype, shape=(count, *first.shape[1:]))
         entry.parameters["shared_memory_region"].string_param = slot.name

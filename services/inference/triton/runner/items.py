@@ -18,9 +18,10 @@ from lepton_ai import tensors
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.pipeline.pipeline import Pipeline
-from lepton_ai.pipeline.values import Limits, Processed, raw_inputs
+from lepton_ai.pipeline.values import Limits, Processed, RawValue, raw_inputs
 from lepton_ai.tensors import Array
 from lepton_ai.v1 import common_pb2, preprocess_pb2
+from services.inference.item import ItemView
 from services.inference.rows import NamedTensor
 from services.inference.signature import Signature
 from services.inference.triton.repository import ITEMS, RESULTS
@@ -87,9 +88,8 @@ class ItemPipeline:
         began_s = time.monotonic()
         processed = None
         try:
-            message = common_pb2.Item.FromString(item)
             observe = _Steps(result).observe if timed else None
-            processed = self._pipeline.run(raw_inputs(message), limits=self._limits, observe=observe)
+            processed = self._pipeline.run(_raw_inputs(item), limits=self._limits, observe=observe)
             self._check(processed.tensors)
         except Exception as error:  # noqa: BLE001 - of one item alone; what is not understood is logged
             if not isinstance(error, LeptonError):
@@ -119,6 +119,14 @@ class ItemPipeline:
             for row, index in enumerate(members):
                 for declared, output in zip(self._signature.outputs, outputs, strict=True):
                     tensors.add_to(results[index].tensors, declared.name, output[row])
+
+
+def _raw_inputs(item: bytes) -> Mapping[str, RawValue]:
+    """What an item holds. Files are copied out of it; by way of a message, they would be copied twice."""
+    try:
+        return {name: bytes(file.data) for name, file in ItemView.read(memoryview(item)).inputs.items()}
+    except ValueError:
+        return raw_inputs(common_pb2.Item.FromString(item))
 
 
 class _Steps:

@@ -56,6 +56,16 @@ def test_a_message_is_refused_by_its_prefix(prefix: bytes, code: grpc.StatusCode
     assert caught.value.code is code
 
 
+def test_a_large_message_that_comes_in_one_piece_is_not_copied() -> None:
+    piece = frame(b"x" * 100_000, 1 << 20)
+    reader = MessageReader(1 << 20)
+    reader.feed(piece)
+    message = reader.take()
+    assert isinstance(message, memoryview)
+    assert message.obj is piece
+    assert message == b"x" * 100_000
+
+
 def test_half_a_message_is_left_over() -> None:
     reader = MessageReader(_MAX)
     reader.feed(frame(b"abc", _MAX)[:-1])
