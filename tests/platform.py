@@ -20,7 +20,7 @@ from lepton_ai.local.processes.supervision import Supervisor, find_members
 from lepton_ai.local.processes.table import PARTS, Part
 from lepton_ai.local.programs.triton import shared_memory_prefix
 from lepton_ai.local.stack import StackState, connection
-from lepton_ai.shared_memory import SHARED_MEMORY
+from lepton_ai.mesh.shared_memory import SHARED_MEMORY
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, Self
 
+from lepton_ai.mesh.wire import Malformed, fields, tag
 from lepton_ai.v1 import common_pb2
-from lepton_ai.wire import Malformed, fields, tag
 
 Content = bytes | memoryview
 

@@ -17,7 +17,7 @@ from lepton_ai.local.processes.supervision import find_members
 from lepton_ai.local.processes.table import PARTS
 from lepton_ai.local.programs.triton import shared_memory_prefix
 from lepton_ai.local.stack import StackState
-from lepton_ai.shared_memory import SHARED_MEMORY, create_file
+from lepton_ai.mesh.shared_memory import SHARED_MEMORY, create_file
 from lepton_ai.testing import eventually
 from services.inference.triton.client import Triton
 from services.inference.triton.repository import ModelRepository, TritonModel

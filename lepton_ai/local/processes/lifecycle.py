@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lepton_ai import shared_memory
 from lepton_ai.disk import is_full
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InternalError, ResourceExhausted, Unavailable
 from lepton_ai.local.processes.observation import ProcessHealth, StackHealth, combine, read_processes, read_tail
@@ -22,6 +21,7 @@ from lepton_ai.local.processes.table import PARTS, Layout, Part, Process, build_
 from lepton_ai.local.programs import triton
 from lepton_ai.local.programs.ports import choose_ports
 from lepton_ai.local.stack import TOKEN_NAME, ProcessRecord, StackState, delete_state, read_state, write_state
+from lepton_ai.mesh import shared_memory
 
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.05

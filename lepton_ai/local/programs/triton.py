@@ -24,7 +24,7 @@ import psutil
 
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.local.programs.triton_repair import REPAIR_DIGEST, copy_repaired, copy_with_private_memory
-from lepton_ai.shared_memory import SHARED_MEMORY
+from lepton_ai.mesh.shared_memory import SHARED_MEMORY
 
 _STUB = "triton_python_backend_stub"
 _FIRST_SHARED_MEMORY_BYTES = 1 << 20

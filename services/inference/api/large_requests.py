@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from lepton_ai.mesh.wire import fields, tag
 from lepton_ai.v1 import common_pb2, inference_pb2
-from lepton_ai.wire import fields, tag
 from services.inference.item import Content, Items, ItemView
 
 _ITEMS = tag(inference_pb2.PredictRequest.ITEMS_FIELD_NUMBER)

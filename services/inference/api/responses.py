@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from lepton_ai.mesh.errors import to_status
+from lepton_ai.mesh.wire import head
 from lepton_ai.postprocessing import Answered
 from lepton_ai.postprocessing.messages import write_answer
 from lepton_ai.tensors import NUMBER_OF_DTYPE
 from lepton_ai.v1 import common_pb2, inference_pb2
-from lepton_ai.wire import head
 from services.inference.api.large_requests import Request
 from services.inference.call import Call, make_id
 from services.inference.predict.answers import anomalies_of

@@ -13,8 +13,8 @@ import grpc
 
 from lepton_ai.errors import LeptonError, Unavailable
 from lepton_ai.mesh.errors import WRITE_TOO_LATE, from_rpc_error, from_status
+from lepton_ai.mesh.wire import head
 from lepton_ai.v1 import common_pb2, preprocess_pb2
-from lepton_ai.wire import head
 from services.inference.item import Content, Item
 
 METHOD = "lepton.v1.PreprocessService/PreprocessStream"

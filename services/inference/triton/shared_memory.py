@@ -7,7 +7,7 @@ import mmap
 import os
 from pathlib import Path
 
-from lepton_ai.shared_memory import PREFIX, SHARED_MEMORY, create_file
+from lepton_ai.mesh.shared_memory import PREFIX, SHARED_MEMORY, create_file
 
 _FREE_SPACE_FACTOR = 4
 """Triton's Python backend lives in /dev/shm too and fails when it is full: most of what is free is left to it."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from lepton_ai.errors import FailedPrecondition, LeptonError, Unavailable
 from lepton_ai.mesh.loops import run_loop
-from lepton_ai.shared_memory import PREFIX, SHARED_MEMORY, remove_leftovers
+from lepton_ai.mesh.shared_memory import PREFIX, SHARED_MEMORY, remove_leftovers
 from services.inference.triton.shared_memory import SharedMemory
 
 _SMALLEST_BYTES = 256 << 10

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, Unavailable
-from lepton_ai.shared_memory import PREFIX, SHARED_MEMORY
+from lepton_ai.mesh.shared_memory import PREFIX, SHARED_MEMORY
 from lepton_ai.testing import eventually
 from lepton_ai.testing.running_triton import LocalTriton
 from services.inference.rows import NamedTensor, Rows

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from lepton_ai.shared_memory import PREFIX, remove_leftovers
+from lepton_ai.mesh.shared_memory import PREFIX, remove_leftovers
 from lepton_ai.testing import eventually
 from lepton_ai.testing.fake_triton import FakeTriton
 from services.inference.rows import NamedTensor, Rows

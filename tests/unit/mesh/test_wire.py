@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lepton_ai.mesh.wire import Malformed, fields, head, tag
 from lepton_ai.v1 import common_pb2
-from lepton_ai.wire import Malformed, fields, head, tag
 
 
 def found(message: bytes) -> list[tuple[int, bytes]]:
