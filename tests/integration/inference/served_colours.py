@@ -12,7 +12,6 @@ from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_
 
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.testing import running
-from lepton_ai.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from services.inference.api import servicer
 from services.inference.backpressure import StreamRoom
 from services.inference.oip import servicer as oip
@@ -48,7 +47,7 @@ async def served_colours(
         plane.predictor, plane.routes, plane.runtimes, lambda: True, version="1.2.3", streaming=streaming
     )
     async with running(
-        (add_InferenceServiceServicer_to_server, native, servicer.SERVICE_NAME),
+        (servicer.InferenceServicer.add_to, native, servicer.SERVICE_NAME),
         (add_GRPCInferenceServiceServicer_to_server, open_inference, oip.SERVICE_NAME),
         tracing=tracing,
     ) as server:
