@@ -219,7 +219,7 @@ class TestWithAllWorkersBusy:
 
     @pytest.fixture
     async def busy(self, gate: Gate) -> AsyncIterator[tuple[Served, Stream]]:
-        async with preprocess_service(workers=1, max_queue_items=3) as served:
+        async with preprocess_service(threads=1, max_queue_items=3) as served:
             stream = Stream(served.stub)
             await stream.define(NUMBERS)
             await stream.send(NUMBERS.digest, {0: number(0)})
