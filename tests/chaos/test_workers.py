@@ -19,6 +19,9 @@ from tests.chaos.recoveries import Recoveries
 from tests.platform import Platform, running_platform
 from tests.transports import TRANSPORTS
 
+_CALLS_BEFORE = 150
+"""What earns the clients' retry budgets a retry for each of the calls that are under way when a worker dies."""
+
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
 def shared_workers(
@@ -57,6 +60,7 @@ async def test_no_prediction_fails_when_one_worker_after_the_other_ends(
         asks = [row_calls(each, factors={1: 2.0}) for each in (client, other)]
         async with load(*asks) as running:
             for victim in workers.workers():
+                await running.more(_CALLS_BEFORE)
                 victim.send_signal(number)
                 await until_gone(victim)
                 await until_ready(workers)
@@ -76,6 +80,7 @@ async def test_a_deployment_goes_through_though_workers_die_and_nobody_gets_an_o
         asks = [row_calls(each, factors={1: 2.0, 2: 3.0}) for each in (client, other)]
         async with load(*asks) as running:
             for version, victim in zip((2, 1), workers.workers(), strict=True):
+                await running.more(_CALLS_BEFORE)
                 victim.kill()
                 await client.deploy(f"{ROWS}@{version}")
                 for ask in asks * 10:
