@@ -6,7 +6,7 @@ import math
 
 from services.inference.paths.path import Path
 
-LEAST_INTERVAL = 4
+_LEAST_INTERVAL = 4
 _MOST_REGRET = 0.02
 """The path that seemed slower is tried every so many items, or turns: the less often the slower it is, so that
 measuring costs about this share, and paths that are close to one another are told apart by many measurements."""
@@ -21,7 +21,7 @@ class Trials:
     """The trials of one kind, of lone items or of turns."""
 
     def __init__(self) -> None:
-        self._left = LEAST_INTERVAL
+        self._left = _LEAST_INTERVAL
         self._rarity = 1
         self._best: Path | None = None
         self._best_s = 0.0
@@ -30,7 +30,7 @@ class Trials:
         """Whether this item, or turn, is one; each call counts as one. It costs `cost` of one more than on the best
         path. When another path is the best one, or when it is not as fast as it was, trials are as frequent again as
         at first."""
-        interval = max(LEAST_INTERVAL, math.ceil(cost / _MOST_REGRET))
+        interval = max(_LEAST_INTERVAL, math.ceil(cost / _MOST_REGRET))
         if best is not self._best or not best_s / _SAME <= self._best_s <= best_s * _SAME:
             self._best, self._best_s, self._rarity = best, best_s, 1
             self._left = min(self._left, interval)
