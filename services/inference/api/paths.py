@@ -32,12 +32,12 @@ def _paths(chooser: PathChooser, *, large: bool) -> list[inference_pb2.MeasuredP
         inference_pb2.MeasuredPath(
             path=path.value,
             large_items=large,
-            alone_us=_us(record.alone_median_s),
-            under_load_us=_us(record.load_median_s),
-            chosen_alone=path is chooser.alone,
-            chosen_under_load=path is chooser.under_load,
+            alone_us=_us(chooser.alone.estimate_s(path)),
+            under_load_us=_us(chooser.under_load.estimate_s(path)),
+            chosen_alone=path is chooser.alone.best,
+            chosen_under_load=path is chooser.under_load.best,
         )
-        for path, record in chooser.records.items()
+        for path in chooser.paths
     ]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
-_MEMORY = 0.9
-"""What remains of a peak after each batch."""
+_BATCHES = 32
+"""How long a peak is remembered."""
+_ROUNDS = 2
+"""Batches for each instance: it works on one while the callers of the other one get their answers and ask again."""
 
 
 class Crowd:
@@ -17,17 +20,26 @@ class Crowd:
     """
 
     def __init__(self) -> None:
-        self._peak_rows = 0.0
+        self._peaks: deque[int] = deque([0], maxlen=_BATCHES)
+        self._peak_rows = 0
 
     def see(self, rows: int) -> None:
         """So many are there."""
-        self._peak_rows = max(self._peak_rows, rows)
+        if rows > self._peaks[-1]:
+            self._peaks[-1] = rows
+            self._peak_rows = max(self._peak_rows, rows)
 
     def fade(self) -> None:
         """A batch has been answered."""
-        self._peak_rows *= _MEMORY
+        self._peaks.append(0)
+        self._peak_rows = max(self._peaks)
 
-    def even_rows(self, instances: int, most: int) -> int:
-        """How many rows a batch takes, at most `most`, so that each instance gets as many batches of one size."""
+    def even_rows(self, instances: int, *, most: int, least: int) -> int:
+        """How many rows a batch takes, so that each instance gets as many batches of one size.
+
+        At most `most`, and two batches for each instance if that makes none of less than `least`.
+        """
         rounds = max(1, math.ceil(self._peak_rows / (instances * most)))
+        if rounds < _ROUNDS and self._peak_rows >= instances * _ROUNDS * least:
+            rounds = _ROUNDS
         return max(1, math.ceil(self._peak_rows / (instances * rounds)))

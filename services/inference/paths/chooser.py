@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import statistics
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from services.inference.paths.contest import Contest
 from services.inference.paths.path import Path, Reason
 from services.inference.paths.trials import Trials
 
-_WINDOW = 9
-"""Measurements of a path that count."""
+_ALONE_WINDOW = 9
+_LOAD_WINDOW = 3
+"""Turns are long, and what the machine does changes from one to the next."""
 _ALONE_TRIALS = 3
 _LOAD_TRIALS = 2
 _CLEARLY_SLOWER = 2.0
 """A path that is so many times slower at first is not asked a second time for some time."""
 _TURN_ITEMS = 24
 _TURN_S = 0.25
-"""A turn lasts at least this long and has at least so many items."""
+"""A turn lasts at least this long and has at least so many items, those not counted that shared the machine with items of
+the turn before."""
 
 
 @dataclass(slots=True)
@@ -30,28 +31,8 @@ class Trip:
     began_s: float
     in_progress: int
     """Items of the model on their way when it began, itself included."""
-    turn: int
-
-
-@dataclass
-class Record:
-    """What was measured of one path."""
-
-    alone_s: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    """Durations of items that were alone."""
-    load_s: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    """Of turns under load: mean duration of an item over the mean number in progress, the inverse of throughput
-    (Little's law) as soon as there is more to do than can be done."""
-
-    @property
-    def alone_median_s(self) -> float | None:
-        """Of a lone item; None when nothing was measured."""
-        return statistics.median(self.alone_s) if self.alone_s else None
-
-    @property
-    def load_median_s(self) -> float | None:
-        """Of an item's share under load; None when nothing was measured."""
-        return statistics.median(self.load_s) if self.load_s else None
+    turn: int | None
+    """In which it counts; None when items of the turn before are still on their way beside it."""
 
 
 class PathChooser:
@@ -63,46 +44,38 @@ class PathChooser:
 
     def __init__(self, paths: Sequence[Path], *, why_only: Reason = Reason.ONLY) -> None:
         """`paths`, at least one; the first one is tried first. `why_only`: the reason when there is no other one."""
-        self._paths = tuple(paths)
+        self.paths = tuple(paths)
         self._why_only = why_only
-        self.records: Mapping[Path, Record] = {path: Record() for path in self._paths}
+        self.alone = Contest(self.paths, window=_ALONE_WINDOW)
+        """Of items that are alone: how long they take."""
+        self.under_load = Contest(self.paths, window=_LOAD_WINDOW)
+        """Of turns under load: mean duration of an item over the mean number in progress, the inverse of throughput
+        (Little's law) as soon as there is more to do than can be done."""
         self._in_progress = 0
         self._alone_trials, self._load_trials = Trials(), Trials()
         self._turns_of_others = 0
         self._turn = 0
-        self._turn_path = self._paths[0]
+        self._turn_path = self.paths[0]
         self._turn_reason = Reason.TRIAL
-        self._turn_began_s = 0.0
-        self._turn_items = 0
-        self._turn_seconds = 0.0
-        self._turn_in_progress = 0
-
-    @property
-    def alone(self) -> Path:
-        """The path of lone items."""
-        return min(self._paths, key=lambda path: _or_first(self.records[path].alone_median_s))
-
-    @property
-    def under_load(self) -> Path:
-        """The path of items when there are many."""
-        return min(self._paths, key=lambda path: _or_first(self.records[path].load_median_s))
+        self._begin_turn(0.0)
 
     def begin(self, now_s: float) -> Trip:
         """An item sets out; `end` it in any case."""
         self._in_progress += 1
-        if len(self._paths) == 1:
-            return Trip(self._paths[0], self._why_only, now_s, self._in_progress, self._turn)
+        if len(self.paths) == 1:
+            return Trip(self.paths[0], self._why_only, now_s, self._in_progress, self._turn)
         path, reason = self._choose_alone() if self._in_progress == 1 else (self._turn_path, self._turn_reason)
-        return Trip(path, reason, now_s, self._in_progress, self._turn)
+        return Trip(path, reason, now_s, self._in_progress, self._turn if self._leftovers <= 0 else None)
 
     def end(self, trip: Trip, now_s: float, *, answered: bool) -> None:
         """An item has arrived; what failed or was given up is not measured."""
         self._in_progress -= 1
-        if not answered or len(self._paths) == 1:
+        self._leftovers -= 1
+        if not answered or len(self.paths) == 1:
             return
         if trip.in_progress == 1:
-            if self._in_progress == 0:
-                self.records[trip.path].alone_s.append(now_s - trip.began_s)
+            if self._in_progress == 0 and self.alone.observe(trip.path, now_s - trip.began_s):
+                self._alone_trials.surprise()
         elif trip.turn == self._turn:
             self._turn_items += 1
             self._turn_seconds += now_s - trip.began_s
@@ -111,33 +84,39 @@ class PathChooser:
                 self._next_turn(now_s)
 
     def _choose_alone(self) -> tuple[Path, Reason]:
-        untried = next((path for path in self._paths if len(self.records[path].alone_s) < _ALONE_TRIALS), None)
+        contest = self.alone
+        untried = next((path for path in self.paths if contest.measurements(path) < _ALONE_TRIALS), None)
         if untried is not None:
             return untried, Reason.TRIAL
-        best, other = self.alone, self._other(self.alone)
-        best_s, other_s = (_or_first(self.records[path].alone_median_s) for path in (best, other))
+        best, other = contest.best, self._other(contest.best)
+        best_s, other_s = _known(contest, best), _known(contest, other)
         if self._alone_trials.is_due(best, best_s, other_s / best_s - 1):
             self._turns_of_others += 1
             return other, Reason.TRIAL
         return best, Reason.ALONE
 
     def _next_turn(self, now_s: float) -> None:
-        self.records[self._turn_path].load_s.append(self._turn_seconds / self._turn_in_progress)
+        if self.under_load.observe(self._turn_path, self._turn_seconds / self._turn_in_progress):
+            self._load_trials.surprise()
         self._turn += 1
-        self._turn_began_s, self._turn_items, self._turn_seconds, self._turn_in_progress = now_s, 0, 0.0, 0
         self._turn_path, self._turn_reason = self._choose_turn()
+        self._begin_turn(now_s)
+
+    def _begin_turn(self, now_s: float) -> None:
+        self._turn_began_s, self._turn_items, self._turn_seconds, self._turn_in_progress = now_s, 0, 0.0, 0
+        self._leftovers = self._in_progress
 
     def _choose_turn(self) -> tuple[Path, Reason]:
-        best = self.under_load
-        best_s = _or_first(self.records[best].load_median_s)
-        for path in self._paths:
-            record = self.records[path]
-            clear = (record.load_median_s or 0.0) > _CLEARLY_SLOWER * best_s
-            if len(record.load_s) < (1 if clear else _LOAD_TRIALS):
+        contest = self.under_load
+        best = contest.best
+        best_s = _known(contest, best)
+        for path in self.paths:
+            clear = (contest.estimate_s(path) or 0.0) > _CLEARLY_SLOWER * best_s
+            if contest.measurements(path) < (1 if clear else _LOAD_TRIALS):
                 return path, Reason.TRIAL
         other = self._other(best)
-        items = _TURN_ITEMS + self._in_progress  # those that set out in a turn arrive in it or later
-        costs_s = items * (_or_first(self.records[other].load_median_s) - best_s)
+        items = _TURN_ITEMS + 2 * self._in_progress  # before those that count, and those that set out in the turn
+        costs_s = items * (_known(contest, other) - best_s)
         if self._load_trials.is_due(best, best_s, costs_s / max(_TURN_S, _TURN_ITEMS * best_s)):
             self._turns_of_others += 1
             return other, Reason.TRIAL
@@ -145,9 +124,10 @@ class PathChooser:
 
     def _other(self, best: Path) -> Path:
         """Those that are not the best, in turn."""
-        others = [path for path in self._paths if path is not best]
+        others = [path for path in self.paths if path is not best]
         return others[self._turns_of_others % len(others)]
 
 
-def _or_first(median_s: float | None) -> float:
-    return float("inf") if median_s is None else median_s
+def _known(contest: Contest, path: Path) -> float:
+    """Its time, when it may count on having been measured."""
+    return contest.estimate_s(path) or float("inf")

@@ -1,0 +1,63 @@
+"""Which of some paths is fastest, when the best one is measured all the time and the others now and then."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Sequence
+
+from services.inference.paths.path import Path
+
+_TRIALS = 9
+"""Trials of a path that count."""
+
+
+class Contest:
+    """Paths and how long each takes for the same work.
+
+    A trial is compared with what the best path took just before it: whatever else the machine does slows all paths
+    alike, and times of different minutes say more about the machine than about the paths.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, window: int) -> None:
+        """`window`: how many of the latest times of the best path count."""
+        self.best = paths[0]
+        self._recent_s: deque[float] = deque(maxlen=window)
+        self._ratios: dict[Path, deque[float]] = {path: deque(maxlen=_TRIALS) for path in paths}
+
+    def observe(self, path: Path, seconds: float) -> bool:
+        """Learn how long something took; returns whether it was a trial that beat the best path."""
+        if path is not self.best and not self._recent_s:
+            self.best = path
+        if path is self.best:
+            self._recent_s.append(seconds)
+            return False
+        ratio = seconds / statistics.median(self._recent_s)
+        self._ratios[path].append(ratio)
+        if statistics.median(self._ratios[path]) < 1.0:
+            self._promote(path)
+        return ratio < 1.0
+
+    def measurements(self, path: Path) -> int:
+        """How many there are of this path, of those that count."""
+        return len(self._recent_s if path is self.best else self._ratios[path])
+
+    def estimate_s(self, path: Path) -> float | None:
+        """What it takes at the moment; None when nothing was measured."""
+        if not self.measurements(path):
+            return None
+        best_s = statistics.median(self._recent_s)
+        return best_s if path is self.best else best_s * statistics.median(self._ratios[path])
+
+    def _promote(self, path: Path) -> None:
+        trials = self._ratios[path]
+        factor = statistics.median(trials)
+        ratios = {other: _scaled(each, 1 / factor) for other, each in self._ratios.items()}
+        ratios[self.best] = deque((1 / ratio for ratio in trials), maxlen=_TRIALS)
+        ratios[path] = deque(maxlen=_TRIALS)
+        self._ratios, self.best = ratios, path
+        self._recent_s = _scaled(self._recent_s, factor)
+
+
+def _scaled(values: deque[float], factor: float) -> deque[float]:
+    return deque((value * factor for value in values), maxlen=values.maxlen)
