@@ -40,8 +40,6 @@ _log = logging.getLogger(__name__)
 _PATIENCE_S = 10.0
 """How long after its last deadline a batch keeps its place, as Triton still works on it and reads its memory. One that
 takes longer hangs and loses its place, so that the place is free once the model is healed."""
-_LEAST_SAVING = 0.05
-"""Batches are not made smaller than where one more row saves this part of the time per row."""
 _BAD_INPUT_ERRORS = (InvalidInput, InternalError)
 """Errors that one caller's bad rows may cause for a whole batch."""
 
@@ -203,8 +201,7 @@ class Batcher:
         largest = latency.worthwhile_rows(self._max_batch_rows)
         if not latency.splitting_pays(self._queue.rows):
             return largest
-        least = latency.worthwhile_rows(self._max_batch_rows, saving=_LEAST_SAVING)
-        return self._crowd.even_rows(self._instances, most=largest, least=least)
+        return self._crowd.even_rows(self._instances, largest)
 
     def _is_worth_work(self, member: Member, pace: Pace, now: float) -> bool:
         """Whether the member waits and can be answered in time; fails it if it cannot."""

@@ -8,7 +8,8 @@ from collections import deque
 _BATCHES = 32
 """How long a peak is remembered."""
 _ROUNDS = 2
-"""Batches for each instance: it works on one while the callers of the other one get their answers and ask again."""
+"""Batches for each instance: it works on one while the callers of the other one get their answers and ask again. Unless
+they were single rows: for what each batch costs, that is too little."""
 
 
 class Crowd:
@@ -34,12 +35,9 @@ class Crowd:
         self._peaks.append(0)
         self._peak_rows = max(self._peaks)
 
-    def even_rows(self, instances: int, *, most: int, least: int) -> int:
-        """How many rows a batch takes, so that each instance gets as many batches of one size.
-
-        At most `most`, and two batches for each instance if that makes none of less than `least`.
-        """
+    def even_rows(self, instances: int, most: int) -> int:
+        """How many rows a batch takes, at most `most`, so that each instance gets as many batches of one size."""
         rounds = max(1, math.ceil(self._peak_rows / (instances * most)))
-        if rounds < _ROUNDS and self._peak_rows >= instances * _ROUNDS * least:
+        if rounds < _ROUNDS and self._peak_rows > instances * _ROUNDS:
             rounds = _ROUNDS
         return max(1, math.ceil(self._peak_rows / (instances * rounds)))

@@ -18,8 +18,8 @@ _CLEARLY_SLOWER = 2.0
 """A path that is so many times slower at first is not asked a second time for some time."""
 _TURN_ITEMS = 24
 _TURN_S = 0.25
-"""A turn lasts at least this long and has at least so many items, without those that shared the machine with items of the
-turn before."""
+"""A turn lasts at least this long and has at least so many items, without those that shared the machine with the items
+of the turn before."""
 
 
 @dataclass(slots=True)

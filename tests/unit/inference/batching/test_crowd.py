@@ -18,7 +18,7 @@ def crowd_of(rows: int) -> Crowd:
     [
         (16, 2, 5, 4),  # four groups instead of 5, 5 and 6
         (16, 2, 8, 4),  # an instance works while the callers of its other batch ask again
-        (9, 2, 8, 5),  # smaller ones than three would cost too much
+        (4, 2, 8, 2),  # but not with single rows
         (3, 2, 8, 2),  # both instances work
         (0, 2, 8, 1),
         (100, 1, 8, 8),
@@ -27,12 +27,12 @@ def crowd_of(rows: int) -> Crowd:
 def test_batches_have_one_size_and_each_instance_gets_as_many(
     rows: int, instances: int, most: int, expected: int
 ) -> None:
-    assert crowd_of(rows).even_rows(instances, most=most, least=3) == expected
+    assert crowd_of(rows).even_rows(instances, most) == expected
 
 
 @given(st.integers(0, 5000), st.integers(1, 8), st.integers(1, 256))
 def test_no_batch_is_larger_than_it_may_be_nor_empty(rows: int, instances: int, most: int) -> None:
-    assert 1 <= crowd_of(rows).even_rows(instances, most=most, least=3) <= most
+    assert 1 <= crowd_of(rows).even_rows(instances, most) <= most
 
 
 def test_a_crowd_that_has_left_is_forgotten() -> None:
@@ -40,4 +40,4 @@ def test_a_crowd_that_has_left_is_forgotten() -> None:
     for _ in range(40):
         crowd.fade()
         crowd.see(4)
-    assert crowd.even_rows(2, most=8, least=3) == 2
+    assert crowd.even_rows(2, 8) == 2
