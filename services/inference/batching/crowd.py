@@ -8,8 +8,11 @@ from collections import deque
 _BATCHES = 32
 """How long a peak is remembered."""
 _ROUNDS = 2
-"""Batches for each instance: it works on one while the callers of the other one get their answers and ask again. Unless
-they were single rows: for what each batch costs, that is too little."""
+"""Batches for each instance: it works on one while the callers of the other one get their answers and ask again."""
+
+
+_LEAST_ROWS = 2
+"""They do not become smaller for that: what each batch costs is too much for a single row."""
 
 
 class Crowd:
@@ -38,6 +41,6 @@ class Crowd:
     def even_rows(self, instances: int, most: int) -> int:
         """How many rows a batch takes, at most `most`, so that each instance gets as many batches of one size."""
         rounds = max(1, math.ceil(self._peak_rows / (instances * most)))
-        if rounds < _ROUNDS and self._peak_rows > instances * _ROUNDS:
+        if rounds < _ROUNDS and self._peak_rows >= instances * _ROUNDS * _LEAST_ROWS:
             rounds = _ROUNDS
         return max(1, math.ceil(self._peak_rows / (instances * rounds)))

@@ -10,6 +10,8 @@ from services.inference.paths.path import Path
 
 _TRIALS = 9
 """Trials of a path that count."""
+_CLEARLY = 0.95
+"""A path that is hardly faster than the best one does not take its place: changing costs callers an even pace."""
 
 
 class Contest:
@@ -26,7 +28,7 @@ class Contest:
         self._ratios: dict[Path, deque[float]] = {path: deque(maxlen=_TRIALS) for path in paths}
 
     def observe(self, path: Path, seconds: float) -> bool:
-        """Learn how long something took; returns whether it was a trial that beat the best path."""
+        """Learn how long something took; returns whether it was a trial that clearly beat the best path."""
         if path is not self.best and not self._recent_s:
             self.best = path
         if path is self.best:
@@ -34,9 +36,9 @@ class Contest:
             return False
         ratio = seconds / statistics.median(self._recent_s)
         self._ratios[path].append(ratio)
-        if statistics.median(self._ratios[path]) < 1.0:
+        if statistics.median(self._ratios[path]) < _CLEARLY:
             self._promote(path)
-        return ratio < 1.0
+        return ratio < _CLEARLY
 
     def measurements(self, path: Path) -> int:
         """How many there are of this path, of those that count."""

@@ -129,14 +129,14 @@ async def test_a_batch_says_why_it_left(triton: GatedTriton) -> None:
     reports = Reports()
     batcher = make_batcher(triton, loaded_version(max_batch_size=4), reports=reports)
     triton.gate.set()
-    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(4)))
+    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(8)))
     await batcher.submit(rows_of(1), deadline=in_seconds(5))
-    assert reports.departures == [Departure.FULL, Departure.IDLE]
+    assert reports.departures == [Departure.FULL, Departure.FULL, Departure.IDLE]
     batcher = make_batcher(triton, loaded_version(max_batch_size=4), reports=reports)
     batcher.latency.observe(1, 0.15)
     batcher.latency.observe(4, 0.45)  # 0.05 s a batch and 0.1 s a row
     await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(0.3)) for value in range(3)))
-    assert reports.departures[2] is Departure.DEADLINE
+    assert reports.departures[3] is Departure.DEADLINE
 
 
 async def test_rows_whose_deadline_passed_in_the_queue_cost_no_work(triton: GatedTriton) -> None:

@@ -39,3 +39,8 @@ def test_only_one_of_many_trials_is_luck() -> None:
     contest = contest_of((FUSED, 1.0), (REMOTE, 1.2), (REMOTE, 1.2), (REMOTE, 0.8))
     assert contest.best is FUSED
     assert contest.observe(REMOTE, 0.9), "though it says so, for another look soon"
+
+
+def test_a_path_that_is_hardly_faster_does_not_take_the_place_of_the_best() -> None:
+    contest = contest_of((FUSED, 1.0), (REMOTE, 0.98), (REMOTE, 0.98))
+    assert contest.best is FUSED
