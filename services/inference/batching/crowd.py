@@ -43,4 +43,6 @@ class Crowd:
         rounds = max(1, math.ceil(self._peak_rows / (instances * most)))
         if rounds < _ROUNDS and self._peak_rows >= instances * _ROUNDS * _LEAST_ROWS:
             rounds = _ROUNDS
-        return max(1, math.ceil(self._peak_rows / (instances * rounds)))
+        rows = self._peak_rows / (instances * rounds)
+        # Of several rounds the next one takes a row more or less; of a single one none may be left behind.
+        return max(1, math.ceil(rows) if rounds == 1 else min(most, round(rows)))

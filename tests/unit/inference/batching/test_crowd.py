@@ -18,6 +18,7 @@ def crowd_of(rows: int) -> Crowd:
     [
         (16, 2, 5, 4),  # four groups instead of 5, 5 and 6
         (16, 2, 8, 4),  # an instance works while the callers of its other batch ask again
+        (17, 2, 8, 4),  # nor does one caller more make them uneven
         (6, 2, 8, 3),  # but not with single rows
         (3, 2, 8, 2),  # both instances work
         (0, 2, 8, 1),
