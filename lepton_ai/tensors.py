@@ -187,6 +187,12 @@ def add_to(tensors: pb.TensorList, name: str, array: npt.ArrayLike) -> None:
     tensors.tensors.add(name=name, dtype=NUMBER_OF_DTYPE[dtype], shape=shape, data=data)
 
 
+def add_shared_to(tensors: pb.TensorList, name: str, array: Array, region: pb.SharedMemoryRegion) -> None:
+    """Add an array of numbers to a list of tensors of which the content lies in memory already."""
+    number = NUMBER_OF_DTYPE[dtype_name(array.dtype)]
+    tensors.tensors.add(name=name, dtype=number, shape=array.shape, shared_memory=region)
+
+
 def proto_dtype(tensor: pb.Tensor) -> str:
     """The dtype's Open Inference Protocol name. Raises InvalidInput when it is unset or unknown."""
     dtype = _DTYPE_OF_NUMBER.get(tensor.dtype)

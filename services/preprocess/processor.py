@@ -11,7 +11,7 @@ import grpc
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from lepton_ai import tensors
 from lepton_ai.errors import DeadlineExceeded, LeptonError
@@ -20,6 +20,7 @@ from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.tracing import Tracing, mark_code, mark_error
 from lepton_ai.pipeline import Limits, Processed, StepObserver, raw_inputs
 from lepton_ai.v1 import preprocess_pb2
+from services.preprocess.stream_memory import NOWHERE
 from services.preprocess.workers import Job
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,13 @@ class Processor:
             buckets=_BUCKETS_S,
             registry=metrics.registry,
         )
+        sent = Counter(
+            "lepton_preprocess_tensors",
+            "Tensors by how they went: in shared memory, or inside messages.",
+            ("way",),
+            registry=metrics.registry,
+        )
+        self._in_memory, self._in_messages = sent.labels("memory"), sent.labels("message")
 
     def process(self, job: Job) -> None:
         """Process an item and hand its result to whoever waits for it. Never raises."""
@@ -54,8 +62,10 @@ class Processor:
         self._queue_seconds.observe(start_s - job.queued_s)
         try:
             _check_deadline(job, start_s)
-            _fill(job.result, self._run(job, start_s))
+            self._fill(job, self._run(job, start_s))
         except Exception as error:  # noqa: BLE001 - the thread must go on; what is not understood is logged
+            if job.memory is not None and job.result.HasField("lease"):
+                job.memory.forget(job.result.lease)
             job.result.CopyFrom(self._failed(job, error, start_s))
         else:
             duration_s = time.monotonic() - start_s
@@ -75,6 +85,27 @@ class Processor:
 
     def _step_span(self, context: Context, operation: str) -> AbstractContextManager[Span]:
         return self._tracing.span(operation, context=context)
+
+    def _fill(self, job: Job, processed: Processed) -> None:
+        result = job.result
+        result.tensors.SetInParent()
+        placed = NOWHERE if job.memory is None else job.memory.place(processed.tensors)
+        if placed.lease is not None:
+            result.lease.CopyFrom(placed.lease)
+        for name, array in processed.tensors.items():
+            region = placed.regions.get(name)
+            if region is None:
+                tensors.add_to(result.tensors, name, array)
+            else:
+                tensors.add_shared_to(result.tensors, name, array, region)
+        if placed.regions:
+            self._in_memory.inc(len(placed.regions))
+        if len(processed.tensors) > len(placed.regions):
+            self._in_messages.inc(len(processed.tensors) - len(placed.regions))
+        for each in processed.anomalies:
+            result.anomalies.add(input=each.input, reason=each.reason, message=each.message)
+        for name, frame in processed.frames.items():
+            result.frames.append(frame.to_proto(name))
 
     def _failed(self, job: Job, error: Exception, start_s: float) -> preprocess_pb2.ItemResult:
         known = as_lepton_error(error)
@@ -99,13 +130,3 @@ def _check_deadline(job: Job, now_s: float) -> None:
             reason="EXPIRED_IN_QUEUE",
             fix="Allow more time, send less at a time, or add preprocess replicas.",
         )
-
-
-def _fill(result: preprocess_pb2.ItemResult, processed: Processed) -> None:
-    result.tensors.SetInParent()
-    for name, array in processed.tensors.items():
-        tensors.add_to(result.tensors, name, array)
-    for each in processed.anomalies:
-        result.anomalies.add(input=each.input, reason=each.reason, message=each.message)
-    for name, frame in processed.frames.items():
-        result.frames.append(frame.to_proto(name))

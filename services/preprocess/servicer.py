@@ -11,6 +11,7 @@ import grpc
 from opentelemetry import context as otel_context
 
 from lepton_ai.errors import LeptonError, ResourceExhausted
+from lepton_ai.mesh.leased_memory.owner import LeasedMemory
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.tracing import Tracing
@@ -31,12 +32,19 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     """Turns messages into jobs and back. `draining` is set when the server wants its streams to end."""
 
     def __init__(
-        self, workers: Workers, tracing: Tracing, settings: PreprocessSettings, *, draining: asyncio.Event
+        self,
+        workers: Workers,
+        tracing: Tracing,
+        settings: PreprocessSettings,
+        *,
+        draining: asyncio.Event,
+        memory: LeasedMemory | None = None,
     ) -> None:
         self._workers = workers
         self._tracing = tracing
         self._settings = settings
         self._draining = draining
+        self._memory = memory
         self._cache = PipelineCache(max_pipelines=settings.max_pipelines, max_bytes=settings.max_pipelines_bytes)
         self._operations = preprocess_pb2.ListOperationsResponse(
             operations=[preprocess_pb2.Operation(**vars(operation)) for operation in describe_operations()]
@@ -60,7 +68,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self, requests: AsyncIterator[preprocess_pb2.PreprocessStreamRequest], context: Context
     ) -> AsyncIterator[preprocess_pb2.PreprocessStreamResponse]:
         """Micro-batches in, results out as they are done."""
-        session = StreamSession(self._cache, self._workers, self._tracing, self._settings)
+        session = StreamSession(self._cache, self._workers, self._tracing, self._settings, self._memory)
         async for answer in session.answers(until_set(requests, self._draining)):
             yield answer
 

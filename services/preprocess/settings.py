@@ -23,3 +23,5 @@ class PreprocessSettings(LimitSettings, ServiceSettings):
     """Pipelines kept loaded for all callers, and pipelines that one stream may define."""
     max_pipelines_bytes: int = Field(default=256 * MIB, ge=1)
     """Bytes of the documents and files of those pipelines."""
+    shared_memory_bytes: int = Field(default=64 * MIB, ge=0)
+    """Memory of each worker for tensors that clients on this host take out of it; 0: none."""

@@ -12,6 +12,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, LeptonError, ResourceExhausted
 from lepton_ai.mesh.errors import to_status
+from lepton_ai.mesh.leased_memory.owner import LeasedMemory
 from lepton_ai.mesh.tracing import Tracing, context_from
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.v1 import preprocess_pb2
@@ -19,6 +20,7 @@ from services.preprocess.outbox import Outbox
 from services.preprocess.pipelines import PipelineCache, pipeline_bytes
 from services.preprocess.processor import failure
 from services.preprocess.settings import PreprocessSettings
+from services.preprocess.stream_memory import StreamMemory
 from services.preprocess.workers import Job, Workers
 
 _METHOD = "lepton.v1.PreprocessService/PreprocessStream"
@@ -28,7 +30,14 @@ _SPAN_ATTRIBUTES = {"rpc.system.name": "grpc", "rpc.method": _METHOD}
 class StreamSession:
     """Lives as long as its stream. Belongs to one event loop; results arrive from worker threads."""
 
-    def __init__(self, cache: PipelineCache, workers: Workers, tracing: Tracing, settings: PreprocessSettings) -> None:
+    def __init__(
+        self,
+        cache: PipelineCache,
+        workers: Workers,
+        tracing: Tracing,
+        settings: PreprocessSettings,
+        memory: LeasedMemory | None = None,
+    ) -> None:
         self._cache = cache
         self._workers = workers
         self._tracing = tracing
@@ -37,7 +46,8 @@ class StreamSession:
         self._pipelines: dict[str, Pipeline | LeptonError] = {}
         self._pipelines_bytes = 0
         self._jobs: dict[int, Job] = {}
-        self._pipeline_errors: list[preprocess_pb2.PipelineError] = []
+        self._memory = None if memory is None else StreamMemory(memory)
+        self._notices: list[preprocess_pb2.PreprocessStreamResponse] = []
         self._reading = True
 
     async def answers(
@@ -49,7 +59,7 @@ class StreamSession:
         """
         reader = asyncio.create_task(self._read(requests))
         try:
-            while self._reading or self._jobs or self._pipeline_errors or not self._outbox.is_empty:
+            while self._reading or self._jobs or self._notices or not self._outbox.is_empty:
                 await self._outbox.wait()
                 if reader.done():
                     reader.result()  # a client that breaks the protocol is told at once
@@ -60,11 +70,13 @@ class StreamSession:
             reader.cancel()
             self._cancel(tuple(self._jobs))
             self._outbox.close()
+            if self._memory is not None:
+                self._memory.leave()
             await asyncio.gather(reader, return_exceptions=True)
 
     def _messages(self) -> Iterable[preprocess_pb2.PreprocessStreamResponse]:
-        while self._pipeline_errors:
-            yield preprocess_pb2.PreprocessStreamResponse(pipeline_error=self._pipeline_errors.pop(0))
+        while self._notices:
+            yield self._notices.pop(0)
         for message in self._outbox.messages():
             for result in message.results:
                 self._jobs.pop(result.id, None)
@@ -73,6 +85,8 @@ class StreamSession:
     async def _read(self, requests: AsyncIterator[preprocess_pb2.PreprocessStreamRequest]) -> None:
         try:
             async for request in requests:
+                if request.HasField("memory"):
+                    self._hear_of_memory(request.memory)
                 kind = request.WhichOneof("kind")
                 if kind == "batch":
                     self._accept(request.batch)
@@ -85,16 +99,23 @@ class StreamSession:
             self._reading = False
             self._outbox.wake()
 
+    def _hear_of_memory(self, use: preprocess_pb2.MemoryUse) -> None:
+        offer = None if self._memory is None else self._memory.hear(use)
+        if offer is not None:
+            self._notify(preprocess_pb2.PreprocessStreamResponse(memory=offer))
+
+    def _notify(self, notice: preprocess_pb2.PreprocessStreamResponse) -> None:
+        self._notices.append(notice)
+        self._outbox.wake()
+
     async def _define(self, message: preprocess_pb2.Pipeline) -> None:
         try:
             self._check_room(message)
             self._pipelines[message.digest] = await self._cache.load(message)
         except LeptonError as error:
             self._remember_failure(message.digest, error)
-            self._pipeline_errors.append(
-                preprocess_pb2.PipelineError(pipeline_digest=message.digest, error=to_status(error))
-            )
-            self._outbox.wake()
+            report = preprocess_pb2.PipelineError(pipeline_digest=message.digest, error=to_status(error))
+            self._notify(preprocess_pb2.PreprocessStreamResponse(pipeline_error=report))
         else:
             self._pipelines_bytes += pipeline_bytes(message)
 
@@ -143,6 +164,7 @@ class StreamSession:
             span=span,
             result=answer.result,
             finish=partial(self._outbox.put, answer),
+            memory=self._memory,
         )
         self._workers.submit(job)
         self._jobs[item.id] = job

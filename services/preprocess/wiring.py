@@ -13,6 +13,7 @@ from lepton_ai.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_se
 from services.preprocess.processor import Processor
 from services.preprocess.servicer import SERVICE_NAME, PreprocessServicer
 from services.preprocess.settings import PreprocessSettings
+from services.preprocess.stream_memory import make_memory
 from services.preprocess.workers import Workers
 
 
@@ -27,11 +28,19 @@ def add_preprocess(server: Server, settings: PreprocessSettings, *, tracing: Tra
     Gauge("lepton_preprocess_queue_items", "Items that wait for a worker.", registry=metrics.registry).set_function(
         lambda: workers.waiting_items
     )
-    servicer = PreprocessServicer(workers, tracing, settings, draining=server.draining)
+    memory = make_memory(settings.shared_memory_bytes)
+    Gauge(
+        "lepton_preprocess_shared_bytes",
+        "Shared memory with tensors that their clients have not taken yet.",
+        registry=metrics.registry,
+    ).set_function(lambda: 0 if memory is None else memory.held_bytes)
+    servicer = PreprocessServicer(workers, tracing, settings, draining=server.draining, memory=memory)
     server.add(add_PreprocessServiceServicer_to_server, servicer, SERVICE_NAME)
 
     async def close() -> None:
         await asyncio.to_thread(workers.close)
+        if memory is not None:
+            memory.close()
 
     server.on_close(close)
     return workers

@@ -22,6 +22,7 @@ from lepton_ai.errors import ResourceExhausted
 from lepton_ai.mesh.tracing import mark_code
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.v1 import common_pb2, preprocess_pb2
+from services.preprocess.stream_memory import StreamMemory
 
 _RETRY_AFTER_S = 0.1
 _log = logging.getLogger(__name__)
@@ -36,7 +37,18 @@ class _State(enum.Enum):
 class Job:
     """One item to process, and whom to tell."""
 
-    __slots__ = ("_state", "deadline_s", "finish", "item", "pipeline", "queued_s", "result", "size_bytes", "span")
+    __slots__ = (
+        "_state",
+        "deadline_s",
+        "finish",
+        "item",
+        "memory",
+        "pipeline",
+        "queued_s",
+        "result",
+        "size_bytes",
+        "span",
+    )
 
     def __init__(
         self,
@@ -47,8 +59,9 @@ class Job:
         span: Span,
         result: preprocess_pb2.ItemResult,
         finish: Callable[[], None],
+        memory: StreamMemory | None = None,
     ) -> None:
-        """`deadline_s` is on the monotonic clock, math.inf for none.
+        """`deadline_s` is on the monotonic clock, math.inf for none. `memory`: where its tensors may lie.
 
         The worker fills `result`, which may be a part of a larger message, so that tensors are not copied into that
         once more; then it calls `finish` once, in its thread.
@@ -59,6 +72,7 @@ class Job:
         self.span = span
         self.result = result
         self.finish = finish
+        self.memory = memory
         self.queued_s = time.monotonic()
         self.size_bytes = item.ByteSize()
         self._state = _State.WAITING

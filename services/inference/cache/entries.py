@@ -16,6 +16,7 @@ from lepton_ai.postprocessing.messages import write_answer
 from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import common_pb2, inference_pb2, preprocess_pb2
 from services.inference.cache.keys import FORMAT, KEY_BYTES
+from services.inference.preprocessing.made import Made
 from services.inference.rows import NamedTensor, Rows
 
 V = TypeVar("V")
@@ -90,14 +91,14 @@ class EntryCodec:
 class TensorsCodec:
     """Of what a pipeline made of an item, as the preprocess service answered it."""
 
-    def size_bytes(self, value: preprocess_pb2.ItemResult) -> int:
-        return _ENTRY_BYTES + value.ByteSize()
+    def size_bytes(self, value: Made) -> int:
+        return _ENTRY_BYTES + value.size_bytes
 
-    def encode(self, value: preprocess_pb2.ItemResult) -> bytes:
-        return value.SerializeToString()
+    def encode(self, value: Made) -> bytes:
+        return value.to_proto().SerializeToString()
 
-    def decode(self, data: bytes) -> preprocess_pb2.ItemResult:
-        return preprocess_pb2.ItemResult.FromString(data)
+    def decode(self, data: bytes) -> Made:
+        return Made(preprocess_pb2.ItemResult.FromString(data))
 
 
 def seal(key: bytes, content: bytes, ttl_s: float) -> bytes:

@@ -18,10 +18,11 @@ from services.inference.cache.keys import item_key
 from services.inference.cache.partition import Partition, Source
 from services.inference.call import Call
 from services.inference.item import Item
+from services.inference.preprocessing.made import Made
 from services.inference.preprocessing.streams import Preprocessing
 
-Tensors = Partition[preprocess_pb2.ItemResult]
-_Made = tuple[preprocess_pb2.ItemResult, Source]
+Tensors = Partition[Made]
+_Sourced = tuple[Made, Source]
 
 _kept: ContextVar[tuple[Tensors, Call] | None] = ContextVar("lepton_kept_tensors", default=None)
 
@@ -49,7 +50,7 @@ class CachedPreprocessing:
 
     async def process(
         self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
-    ) -> preprocess_pb2.ItemResult:
+    ) -> Made:
         """Tensors of one item. Raises what preprocessing raises."""
         kept = _kept.get()
         seed = kept[0].seed(kept[1].tenant) if kept is not None else None
@@ -66,26 +67,26 @@ class CachedPreprocessing:
 
     async def _unkept(
         self, tensors: Tensors, seed: bytes, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call
-    ) -> preprocess_pb2.ItemResult:
+    ) -> Made:
         tensors.overhear_item(seed, item)
         return await self._inner.process(pipeline, item, deadline=call.deadline, context=call.context)
 
     async def _shared(
         self, tensors: Tensors, key: bytes, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call
-    ) -> preprocess_pb2.ItemResult:
+    ) -> Made:
         """Join who is already at it, or look whether another replica has it, or do it."""
 
-        async def compute(call: Call) -> Sequence[_Made | LeptonError]:
+        async def compute(call: Call) -> Sequence[_Sourced | LeptonError]:
             epoch = tensors.epoch
             shared = await tensors.find_shared((key,))
             if key in shared:
                 return [(shared[key], Source.SHARED)]
             began_s = time.monotonic()
-            result = await self._inner.process(pipeline, item, deadline=call.deadline, context=call.context)
+            made = await self._inner.process(pipeline, item, deadline=call.deadline, context=call.context)
             # What it says of its own work leaves out waiting; without it, waiting is counted in.
-            work_s = result.duration_us / 1e6 or time.monotonic() - began_s
-            tensors.keep(key, result, epoch=epoch, work_s=work_s)
-            return [(result, Source.COMPUTED)]
+            work_s = made.result.duration_us / 1e6 or time.monotonic() - began_s
+            tensors.keep(key, made, epoch=epoch, work_s=work_s)
+            return [(made, Source.COMPUTED)]
 
         flight = tensors.flights.find(key, call)
         joined = flight is not None
@@ -93,11 +94,11 @@ class CachedPreprocessing:
             flight = tensors.flights.begin((key,), call, compute)
         flight.board(call)
         try:
-            landed: _Made | LeptonError = await flight.land(key)
+            landed: _Sourced | LeptonError = await flight.land(key)
         finally:
             flight.leave()
         if isinstance(landed, LeptonError):
             raise landed
-        result, source = landed
+        made, source = landed
         tensors.note(Source.JOINED if joined else source)
-        return result
+        return made

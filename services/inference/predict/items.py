@@ -8,7 +8,6 @@ from opentelemetry import trace
 
 from lepton_ai.errors import InternalError, InvalidInput, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.pipeline.frames import only_frame, read_frames
-from lepton_ai.tensors import proto_dtype
 from lepton_ai.v1 import preprocess_pb2
 from services.inference.call import Call
 from services.inference.item import Item
@@ -16,8 +15,9 @@ from services.inference.paths.chooser import Trip
 from services.inference.paths.path import Path, Reason
 from services.inference.predict.result import Outcome
 from services.inference.predict.runtime import ModelRuntime
+from services.inference.preprocessing.made import Made
 from services.inference.preprocessing.streams import Preprocessing
-from services.inference.rows import Answer, NamedTensor
+from services.inference.rows import Answer
 from services.inference.triton.items import item_row
 
 _ELSEWHERE = (Unavailable, ResourceExhausted)
@@ -65,27 +65,21 @@ class ItemRunner:
             await _run_fused(outcome, runtime, item, call)
             return
         try:
-            result = await self._preprocess(outcome, pipeline, item, call)
+            made = await self._preprocess(outcome, pipeline, item, call)
         except _ELSEWHERE:
             if not runtime.may_go_elsewhere:
                 raise
             trip.path, trip.reason = Path.FUSED, Reason.OUTAGE
             await _run_fused(outcome, runtime, item, call)
             return
-        made = [
-            NamedTensor(tensor.name, proto_dtype(tensor), (1, *tensor.shape), tensor.data)
-            for tensor in result.tensors.tensors
-        ]
-        _fill(outcome, await runtime.run(runtime.signature.check_made(made), call))
+        _fill(outcome, await runtime.run(runtime.signature.check_made(made.tensors()), call))
 
-    async def _preprocess(
-        self, outcome: Outcome, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call
-    ) -> preprocess_pb2.ItemResult:
+    async def _preprocess(self, outcome: Outcome, pipeline: preprocess_pb2.Pipeline, item: Item, call: Call) -> Made:
         started_at = time.monotonic()
-        result = await self._preprocessing.process(pipeline, item, deadline=call.deadline, context=call.context)
+        made = await self._preprocessing.process(pipeline, item, deadline=call.deadline, context=call.context)
         outcome.preprocess_us = max(0, round((time.monotonic() - started_at) * 1e6))
-        _note_result(outcome, result)
-        return result
+        _note_result(outcome, made.result)
+        return made
 
 
 def _too_large(size_bytes: int, max_bytes: int) -> InvalidInput:

@@ -16,6 +16,8 @@ from lepton_ai.mesh.errors import WRITE_TOO_LATE, from_rpc_error, from_status
 from lepton_ai.mesh.wire import head
 from lepton_ai.v1 import common_pb2, preprocess_pb2
 from services.inference.item import Content, Item
+from services.inference.preprocessing.made import Made
+from services.inference.preprocessing.memory import StreamMemory
 
 METHOD = "lepton.v1.PreprocessService/PreprocessStream"
 _MAX_BATCH_ITEMS = 64
@@ -33,7 +35,7 @@ class Work:
     deadline: float
     """Monotonic seconds."""
     trace: common_pb2.TraceContext | None
-    result: asyncio.Future[preprocess_pb2.ItemResult]
+    result: asyncio.Future[Made]
 
 
 class ReplicaStream:
@@ -49,6 +51,7 @@ class ReplicaStream:
         self._cancelled: list[int] = []
         self._defined: set[str] = set()
         self._wake = asyncio.Event()
+        self._memory = StreamMemory(self._wake.set)
         self._retired = False
         self.ended = False
         self.items_may_move: bool | None = None
@@ -103,6 +106,7 @@ class ReplicaStream:
             sender.cancel()
             call.cancel()
             await asyncio.gather(sender, return_exceptions=True)
+            self._memory.close()
             self._fail_all(error)
 
     async def _receive(self, call: Any) -> None:
@@ -110,12 +114,22 @@ class ReplicaStream:
             message = await call.read()
             if message is grpc.aio.EOF:
                 return
-            for result in message.results:
-                work = self._sent.pop(result.id, None)
-                if work is not None and not work.result.done():
-                    work.result.set_result(result.result)
+            for answer in message.results:
+                self._hand_out(answer)
             if message.HasField("pipeline_error"):
                 self._fail_pipeline(message.pipeline_error)
+            if message.HasField("memory"):
+                self._memory.open(message.memory)
+
+    def _hand_out(self, answer: preprocess_pb2.StreamResult) -> None:
+        work = self._sent.pop(answer.id, None)
+        if work is None or work.result.done():
+            self._memory.drop(answer.result)
+            return
+        try:
+            work.result.set_result(self._memory.take(answer.result))
+        except Unavailable as error:
+            _fail(work, error)
 
     async def _send(self, call: Any) -> None:
         while True:
@@ -129,15 +143,19 @@ class ReplicaStream:
 
     def _messages(self) -> Iterator[preprocess_pb2.PreprocessStreamRequest | bytes]:
         """The messages to send now. A batch is whatever waits when the stream can take it; there is no timer."""
-        while self._cancelled or self._waiting:
+        while self._cancelled or self._waiting or self._memory.is_due:
             if self._cancelled:
                 ids, self._cancelled = self._cancelled, []
                 yield preprocess_pb2.PreprocessStreamRequest(cancel=preprocess_pb2.CancelItems(ids=ids))
                 continue
+            if not self._waiting:
+                yield self._memory.told()
+                continue
             pipeline = self._waiting[0].pipeline
             if pipeline.digest not in self._defined:
                 self._defined.add(pipeline.digest)
-                yield preprocess_pb2.PreprocessStreamRequest(define=pipeline)
+                define = preprocess_pb2.PreprocessStreamRequest(define=pipeline).SerializeToString()
+                yield define + self._memory.told()
             if self._waiting:
                 yield self._take(self._waiting[0].pipeline.digest)
 
@@ -157,7 +175,8 @@ class ReplicaStream:
             content = work.item.SerializeToString()
             about += head(preprocess_pb2.StreamItem.ITEM_FIELD_NUMBER, len(content))
             parts += (head(preprocess_pb2.MicroBatch.ITEMS_FIELD_NUMBER, len(about) + len(content)), about, content)
-        return b"".join((head(preprocess_pb2.PreprocessStreamRequest.BATCH_FIELD_NUMBER, sum(map(len, parts))), *parts))
+        batch = head(preprocess_pb2.PreprocessStreamRequest.BATCH_FIELD_NUMBER, sum(map(len, parts)))
+        return b"".join((batch, *parts, self._memory.told()))
 
     def _fail_pipeline(self, failure: preprocess_pb2.PipelineError) -> None:
         self._defined.discard(failure.pipeline_digest)

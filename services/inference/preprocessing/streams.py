@@ -21,6 +21,7 @@ from lepton_ai.mesh.retry import RetryBudget, is_repeat, pause_before_retry
 from lepton_ai.mesh.tracing import Tracing, mark_code, trace_context
 from lepton_ai.v1 import preprocess_pb2
 from services.inference.item import Item
+from services.inference.preprocessing.made import Made
 from services.inference.preprocessing.replica_stream import METHOD, ReplicaStream, Work
 
 _RETRYABLE = (Unavailable, ResourceExhausted)
@@ -35,7 +36,7 @@ class Preprocessing(Protocol):
 
     async def process(
         self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
-    ) -> preprocess_pb2.ItemResult:
+    ) -> Made:
         """Tensors of one item. Raises the item's own error, or Unavailable, ResourceExhausted, DeadlineExceeded."""
 
 
@@ -98,7 +99,7 @@ class StreamedPreprocessing:
 
     async def process(
         self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
-    ) -> preprocess_pb2.ItemResult:
+    ) -> Made:
         """Tensors of one item. Raises the item's own error, or Unavailable, ResourceExhausted, DeadlineExceeded."""
         size_bytes = item.ByteSize()
         self._admit(size_bytes)
@@ -120,7 +121,7 @@ class StreamedPreprocessing:
                 retry_after_s=0.1,
             )
 
-    async def _try_replicas(self, work: Work, context: Context) -> preprocess_pb2.ItemResult:
+    async def _try_replicas(self, work: Work, context: Context) -> Made:
         self._budget.deposit(repeat=is_repeat())
         tried: list[str] = []
         while True:
@@ -148,16 +149,14 @@ class StreamedPreprocessing:
             stream.items_may_move = self._budget.withdraw()
         return stream.items_may_move
 
-    async def _try_one(
-        self, work: Work, pick: Pick, stream: ReplicaStream, context: Context
-    ) -> preprocess_pb2.ItemResult:
+    async def _try_one(self, work: Work, pick: Pick, stream: ReplicaStream, context: Context) -> Made:
         span = self._begin_span(pick, context)
         work.trace = trace_context(trace.set_span_in_context(span))
         stream.put(work)
         try:
-            result = await work.result
-            if result.HasField("error"):
-                raise from_status(result.error)
+            made = await work.result
+            if made.result.HasField("error"):
+                raise from_status(made.result.error)
         except asyncio.CancelledError:
             stream.cancel(work)
             self._conclude_cancelled(work, pick, span)
@@ -169,7 +168,9 @@ class StreamedPreprocessing:
         else:
             mark_code(span, grpc.StatusCode.OK)
             pick.succeeded()
-            return result
+            if span.is_recording():
+                span.set_attribute("lepton.tensors", "memory" if made.contents else "message")
+            return made
         finally:
             span.end()
 
@@ -207,5 +208,5 @@ class StreamedPreprocessing:
                 self._leaving = [each for each in (*self._leaving, stream) if not each.ended]
 
 
-def _future() -> asyncio.Future[preprocess_pb2.ItemResult]:
+def _future() -> asyncio.Future[Made]:
     return asyncio.get_running_loop().create_future()

@@ -37,6 +37,8 @@ class ScriptedReplica(preprocess_pb2_grpc.PreprocessServiceServicer):
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     errors: dict[bytes, Any] = field(default_factory=dict)
     """Content of an item → the status to answer."""
+    forgets: bool = False
+    """Whether its tensors lie in memory, and are gone before anybody can read them."""
     streams_ended: int = 0
 
     @property
@@ -66,6 +68,12 @@ class ScriptedReplica(preprocess_pb2_grpc.PreprocessServiceServicer):
         data = sent.item.inputs["photo"].data
         if data in self.errors:
             return preprocess_pb2.StreamResult(id=sent.id, result=preprocess_pb2.ItemResult(error=self.errors[data]))
+        if self.forgets:
+            gone = common_pb2.Tensor(name="echo", shared_memory=common_pb2.SharedMemoryRegion(length_bytes=len(data)))
+            tensors, lease = common_pb2.TensorList(tensors=[gone]), preprocess_pb2.MemoryLease(number=sent.id)
+            return preprocess_pb2.StreamResult(
+                id=sent.id, result=preprocess_pb2.ItemResult(tensors=tensors, lease=lease)
+            )
         tensor = common_pb2.Tensor(name="echo", data=data)
         tensors = common_pb2.TensorList(tensors=[tensor])
         return preprocess_pb2.StreamResult(id=sent.id, result=preprocess_pb2.ItemResult(tensors=tensors))
@@ -78,8 +86,8 @@ class Service:
     servers: Sequence[Running]
 
     async def process(self, data: bytes, *, timeout_s: float = 5.0, pipeline: Any = PIPELINE) -> bytes:
-        result = await self.preprocessing.process(pipeline, item(data), deadline=in_seconds(timeout_s), context=EMPTY)
-        return result.tensors.tensors[0].data
+        made = await self.preprocessing.process(pipeline, item(data), deadline=in_seconds(timeout_s), context=EMPTY)
+        return made.result.tensors.tensors[0].data
 
 
 @asynccontextmanager
@@ -181,6 +189,17 @@ async def test_a_replica_that_refuses_is_avoided() -> None:
         served.replicas[1].errors[b"x"] = refusal
         with pytest.raises(ResourceExhausted):
             await served.process(b"x", timeout_s=0.05)
+
+
+async def test_an_item_whose_tensors_are_gone_goes_to_another_replica() -> None:
+    async with service(replicas=2) as served:
+        served.replicas[0].forgets = True
+        assert await asyncio.gather(*(served.process(b"x") for _ in range(4))) == [b"x"] * 4
+        assert served.replicas[0].items
+        served.replicas[1].forgets = True
+        with pytest.raises(Unavailable) as failure:
+            await served.process(b"x", timeout_s=0.2)
+        assert failure.value.reason == "TENSORS_GONE"
 
 
 async def test_without_a_replica_it_says_what_to_start() -> None:

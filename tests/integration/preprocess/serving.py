@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from lepton_ai.mesh.leased_memory.reader import OpenedMemory
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
@@ -57,6 +58,24 @@ class Stream:
         self.call: Any = stub.PreprocessStream()
         self.pipeline_errors: list[preprocess_pb2.PipelineError] = []
         self.message_sizes: list[int] = []
+        self.memory: OpenedMemory | None = None
+        self.leases: list[int] = []
+        """Of tensors that came through memory, in the order of their arrival; released by `release`."""
+
+    async def open_memory(self) -> None:
+        """Take tensors out of the server's memory from now on."""
+        await self._use(wanted=True)
+        offer = (await self.call.read()).memory
+        self.memory = OpenedMemory.open(offer)
+        await self._use(opened=offer.token)
+
+    async def release(self) -> None:
+        """All leases so far."""
+        await self._use(released=self.leases)
+
+    async def _use(self, **use: Any) -> None:
+        message = preprocess_pb2.PreprocessStreamRequest(memory=preprocess_pb2.MemoryUse(**use))
+        await self.call.write(message)
 
     async def define(self, pipeline: Pipeline | preprocess_pb2.Pipeline) -> None:
         message = pipeline.to_proto() if isinstance(pipeline, Pipeline) else pipeline
@@ -108,6 +127,17 @@ class Stream:
         for result in message.results:
             assert result.id not in results, "answered twice"
             results[result.id] = result.result
+            if result.result.HasField("lease"):
+                self._copy(result.result)
+
+    def _copy(self, result: preprocess_pb2.ItemResult) -> None:
+        shared = [tensor for tensor in result.tensors.tensors if tensor.HasField("shared_memory")]
+        assert shared and self.memory is not None
+        contents = self.memory.copy(result.lease, [tensor.shared_memory for tensor in shared])
+        assert contents is not None, "the lease has ended"
+        for tensor, content in zip(shared, contents, strict=True):
+            tensor.data = content
+        self.leases.append(result.lease.number)
 
 
 def photo(data: bytes) -> common_pb2.Item:

@@ -36,6 +36,7 @@ from services.inference.predict.items import ItemRunner
 from services.inference.predict.layers import LAYERS, Layer
 from services.inference.predict.predictor import Predictor
 from services.inference.predict.runtime import Runtimes
+from services.inference.preprocessing.made import Made
 from services.inference.preprocessing.streams import Preprocessing
 from services.inference.routing.routes import ModelRoutes, Routes, Target
 from services.inference.triton.repository import ITEMS, RESULTS
@@ -116,11 +117,11 @@ class InlinePreprocessing:
 
     async def process(
         self, pipeline: preprocess_pb2.Pipeline, item: Item, *, deadline: float, context: Context
-    ) -> preprocess_pb2.ItemResult:
+    ) -> Made:
         message = common_pb2.Item.FromString(bytes(item.SerializeToString()))
         processed = Pipeline.from_proto(pipeline).run(raw_inputs(message))
         tensors = common_pb2.TensorList(tensors=[to_proto(name, array) for name, array in processed.tensors.items()])
-        return preprocess_pb2.ItemResult(tensors=tensors)
+        return Made(preprocess_pb2.ItemResult(tensors=tensors))
 
 
 def colours_version(

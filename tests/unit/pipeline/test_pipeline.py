@@ -230,7 +230,7 @@ class TestInputs:
             assert raised.value.fields[0].field == "inputs.x"
 
     def test_shared_memory_is_a_failed_precondition(self) -> None:
-        tensor = common_pb2.Tensor(shared_memory=common_pb2.SharedMemoryRegion(name="region"))
+        tensor = common_pb2.Tensor(shared_memory=common_pb2.SharedMemoryRegion(length_bytes=1))
         with pytest.raises(FailedPrecondition):
             raw_inputs(common_pb2.Item(inputs={"x": common_pb2.Value(tensor=tensor)}))
 
