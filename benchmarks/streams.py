@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.report import Report
 from benchmarks.usage import cpu_seconds
-from lepton_ai import AsyncClient
 from lepton_ai.tensors import to_proto
 from lepton_ai.v1 import common_pb2, inference_pb2
 from tests.platform import Platform
@@ -47,30 +46,23 @@ FILLINGS = (Filling(1, 1), Filling(8, 1), Filling(1, 64), Filling(8, 64))
 async def measure_streams(
     platform: Platform, channel: grpc.aio.Channel, triton: TritonRowsPerS, model: str, width: int, *, seconds: float
 ) -> Report:
-    """Rows a second of each filling, and of the SDK, in turns with Triton asked directly."""
-    seen: dict[str, list[tuple[float, float, float]]] = {}
-
-    async def run(name: str, answered: Awaitable[int], base: float) -> None:
-        before_s, begun_s = cpu_seconds(platform), time.perf_counter()
-        rows = await answered
-        per_s = rows / (time.perf_counter() - begun_s)
-        seen.setdefault(name, []).append((per_s, per_s / base, (cpu_seconds(platform) - before_s) / rows * 1e3))
-
-    async with platform.client() as client:
-        for _ in range(_ROUNDS):
-            base = await triton()
-            for filling in FILLINGS:
-                messages = ready_made(filling, model, width)
-                await run(filling.name, stream_rows(channel, messages, filling, seconds=seconds), base)
-            await run("predict_many of the SDK", sdk_rows(client, model, width, seconds=seconds), base)
+    """Rows a second of each filling in turns with Triton asked directly."""
+    seen: dict[Filling, list[tuple[float, float, float]]] = {filling: [] for filling in FILLINGS}
+    for _ in range(_ROUNDS):
+        base = await triton()
+        for filling in FILLINGS:
+            messages = ready_made(filling, model, width)
+            before_s, begun_s = cpu_seconds(platform), time.perf_counter()
+            rows = await stream_rows(channel, messages, filling, seconds=seconds)
+            took_s = time.perf_counter() - begun_s
+            seen[filling].append((rows / took_s, rows / took_s / base, (cpu_seconds(platform) - before_s) / rows * 1e3))
     rows_table: list[Sequence[str]] = []
-    for name, runs in seen.items():
+    for filling, runs in seen.items():
         per_s, ratio, cpu_s = np.median(np.array(runs), axis=0)
-        rows_table.append([name, f"{per_s:,.0f}", f"{ratio:.2f}", f"{cpu_s:.3f}"])
+        rows_table.append([filling.name, f"{per_s:,.0f}", f"{ratio:.2f}", f"{cpu_s:.3f}"])
     note = (
         f"One stream, {_REQUESTS_UNDER_WAY} requests under way, medians of {_ROUNDS} rounds. Ratio: to Triton asked "
-        "directly by 32 callers, one row a call. The load comes from the same cores, of ready-made bytes; the SDK "
-        "takes an array and gives a prediction for every row."
+        "directly by 32 callers, one row a call. The load sends ready-made bytes, from the same cores."
     )
     columns = (f"PredictStream, rows of {width} floats", "rows/s", "ratio", "CPU s per 1,000 rows")
     return Report("Small rows over a stream", columns, rows_table, note)
@@ -123,19 +115,6 @@ async def stream_rows(channel: grpc.aio.Channel, messages: Sequence[bytes], fill
     if answered != await writer:
         raise RuntimeError("Some requests have no answer.")
     return answered * filling.rows
-
-
-async def sdk_rows(client: AsyncClient, model: str, width: int, *, seconds: float) -> int:
-    """How many rows `predict_many` answered. Raises the first error."""
-    end_s = time.perf_counter() + seconds
-    row = np.zeros(width, np.float32)
-    answered = 0
-    rows = iter(lambda: row if time.perf_counter() < end_s else None, None)
-    async for prediction in client.predict_many(model, rows):
-        if prediction.error is not None:
-            raise prediction.error
-        answered += 1
-    return answered
 
 
 def _check(answer: _Response) -> None:
