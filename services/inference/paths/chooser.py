@@ -12,8 +12,7 @@ from services.inference.paths.trials import Trials
 _ALONE_WINDOW = 9
 _LOAD_WINDOW = 3
 """Turns are long, and what the machine does changes from one to the next."""
-_ALONE_TRIALS = 3
-_LOAD_TRIALS = 2
+_TRIALS = 3
 _CLEARLY_SLOWER = 2.0
 """A path that is so many times slower at first is not asked a second time for some time."""
 _TURN_ITEMS = 24
@@ -85,7 +84,7 @@ class PathChooser:
 
     def _choose_alone(self) -> tuple[Path, Reason]:
         contest = self.alone
-        untried = next((path for path in self.paths if contest.measurements(path) < _ALONE_TRIALS), None)
+        untried = next((path for path in self.paths if contest.measurements(path) < _TRIALS), None)
         if untried is not None:
             return untried, Reason.TRIAL
         best, other = contest.best, self._other(contest.best)
@@ -110,9 +109,11 @@ class PathChooser:
         contest = self.under_load
         best = contest.best
         best_s = _known(contest, best)
+        if self._turn_path is not best:
+            return best, Reason.LOAD  # what trials are compared with should be fresh
         for path in self.paths:
             clear = (contest.estimate_s(path) or 0.0) > _CLEARLY_SLOWER * best_s
-            if contest.measurements(path) < (1 if clear else _LOAD_TRIALS):
+            if contest.measurements(path) < (1 if clear else _TRIALS):
                 return path, Reason.TRIAL
         other = self._other(best)
         items = _TURN_ITEMS + 2 * self._in_progress  # before those that count, and those that set out in the turn

@@ -11,7 +11,12 @@ from services.inference.paths.path import Path
 _TRIALS = 9
 """Trials of a path that count."""
 _CLEARLY = 0.95
-"""A path that is hardly faster than the best one does not take its place: changing costs callers an even pace."""
+"""A path is only better than the first one when it is clearly faster: noise is as large, and the first one is the one
+that sends least around."""
+_ENOUGH_TRIALS = 3
+"""A single trial may be luck, …"""
+_BEYOND_LUCK = 0.5
+"""… unless its path is so many times faster."""
 
 
 class Contest:
@@ -22,13 +27,14 @@ class Contest:
     """
 
     def __init__(self, paths: Sequence[Path], *, window: int) -> None:
-        """`window`: how many of the latest times of the best path count."""
-        self.best = paths[0]
+        """The first path is the best one until another is clearly faster. `window`: how many of the latest times of the
+        best path count."""
+        self.best = self._first = paths[0]
         self._recent_s: deque[float] = deque(maxlen=window)
         self._ratios: dict[Path, deque[float]] = {path: deque(maxlen=_TRIALS) for path in paths}
 
     def observe(self, path: Path, seconds: float) -> bool:
-        """Learn how long something took; returns whether it was a trial that clearly beat the best path."""
+        """Learn how long something took; returns whether it was a trial that would make its path the best one."""
         if path is not self.best and not self._recent_s:
             self.best = path
         if path is self.best:
@@ -36,9 +42,11 @@ class Contest:
             return False
         ratio = seconds / statistics.median(self._recent_s)
         self._ratios[path].append(ratio)
-        if statistics.median(self._ratios[path]) < _CLEARLY:
+        bound = 1 / _CLEARLY if path is self._first else _CLEARLY
+        median = statistics.median(self._ratios[path])
+        if median < (bound if len(self._ratios[path]) >= _ENOUGH_TRIALS else _BEYOND_LUCK):
             self._promote(path)
-        return ratio < _CLEARLY
+        return ratio < bound
 
     def measurements(self, path: Path) -> int:
         """How many there are of this path, of those that count."""
