@@ -12,9 +12,8 @@ from services.inference.paths.trials import Trials
 _ALONE_WINDOW = 9
 _LOAD_WINDOW = 3
 """Turns are long, and what the machine does changes from one to the next."""
-_TRIALS = 3
-_CLEARLY_SLOWER = 2.0
-"""A path that is so many times slower at first is not asked a second time for some time."""
+_FIRST_MEASUREMENTS = 3
+"""Of the first path before another one is tried."""
 _TURN_ITEMS = 24
 _TURN_S = 0.25
 """A turn lasts at least this long and has at least so many items, without those that shared the machine with the items
@@ -84,9 +83,8 @@ class PathChooser:
 
     def _choose_alone(self) -> tuple[Path, Reason]:
         contest = self.alone
-        untried = next((path for path in self.paths if contest.measurements(path) < _TRIALS), None)
-        if untried is not None:
-            return untried, Reason.TRIAL
+        if (first := self._first_measured(contest)) is not None:
+            return first, Reason.TRIAL
         best, other = contest.best, self._other(contest.best)
         best_s, other_s = _known(contest, best), _known(contest, other)
         if self._alone_trials.is_due(best, best_s, other_s / best_s - 1):
@@ -111,10 +109,8 @@ class PathChooser:
         best_s = _known(contest, best)
         if self._turn_path is not best:
             return best, Reason.LOAD  # what trials are compared with should be fresh
-        for path in self.paths:
-            clear = (contest.estimate_s(path) or 0.0) > _CLEARLY_SLOWER * best_s
-            if contest.measurements(path) < (1 if clear else _TRIALS):
-                return path, Reason.TRIAL
+        if (first := self._first_measured(contest)) is not None:
+            return first, Reason.TRIAL
         other = self._other(best)
         items = _TURN_ITEMS + 2 * self._in_progress  # before those that count, and those that set out in the turn
         costs_s = items * (_known(contest, other) - best_s)
@@ -122,6 +118,12 @@ class PathChooser:
             self._turns_of_others += 1
             return other, Reason.TRIAL
         return best, Reason.LOAD
+
+    def _first_measured(self, contest: Contest) -> Path | None:
+        """The path to measure before there is a choice: the best one some times, then each of the others once."""
+        if contest.measurements(contest.best) < _FIRST_MEASUREMENTS:
+            return contest.best
+        return next((path for path in self.paths if not contest.measurements(path)), None)
 
     def _other(self, best: Path) -> Path:
         """Those that are not the best, in turn."""
