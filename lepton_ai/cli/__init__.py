@@ -34,6 +34,10 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
     "Models": {
         "push": LazyCommand("lepton_ai.cli.models:push", "Upload a model package as a new version."),
         "deploy": LazyCommand("lepton_ai.cli.models:deploy", "Serve a version of a model."),
+        "rollout": LazyCommand(
+            "lepton_ai.cli.catalogue.rollout:rollout", "Step-by-step deployments: list, status, pause, promote, abort."
+        ),
+        "rollback": LazyCommand("lepton_ai.cli.catalogue.rollout:rollback", "Serve the version before again, at once."),
         "undeploy": LazyCommand("lepton_ai.cli.models:undeploy", "Stop serving a model."),
         "models": LazyCommand(
             "lepton_ai.cli.models:models", "List models; of one its versions, inputs and how to call it."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lepton_ai.cli.catalogue.rollout import Duration, Percents, document, follow_rollout, summary
 from lepton_ai.cli.output import Column, console, home_option, json_option, print_json, print_note, print_table
 from lepton_ai.cli.platform import client_for
 
@@ -33,16 +34,39 @@ def push(directory: Path, *, as_json: bool, home: Path) -> None:
     print_note(f"Serve it: lepton deploy {version.model}@{version.version}")
 
 
-@click.command(epilog="Examples: lepton deploy resnet · lepton deploy resnet@3 · lepton deploy resnet --wait 0")
+@click.command(
+    epilog="Examples: lepton deploy resnet · lepton deploy resnet@3 · lepton deploy resnet --wait 0 · "
+    "lepton deploy resnet@5 --canary 5%,25%,50% --every 60s"
+)
 @click.argument("model")
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait until it answers; 0: do not.")
+@click.option("--canary", type=Percents(), help="Shares of the traffic that it gets first, such as 5%,25%,50%.")
+@click.option("--every", "step_s", type=Duration(), default="60s", show_default=True, help="How long each share lasts.")
+@click.option(
+    "--bake", "bake_s", type=Duration(), default="5m", show_default=True, help="How long the old version stays warm."
+)
+@click.option("--detach", is_flag=True, help="With --canary: start it and return at once.")
 @json_option
 @home_option
-def deploy(model: str, *, wait_s: float, as_json: bool, home: Path) -> None:
+def deploy(
+    model: str,
+    *,
+    wait_s: float,
+    canary: tuple[float, ...] | None,
+    step_s: float,
+    bake_s: float,
+    detach: bool,
+    as_json: bool,
+    home: Path,
+) -> None:
     """Serve MODEL: NAME (its newest version), NAME@VERSION or NAME@ALIAS.
 
-    What was served before goes on until the new version has been loaded, warmed and tested.
+    What was served before goes on until the new version has been loaded, warmed and tested. With --canary the new
+    version takes over step by step; `lepton rollout` steers that, `lepton rollback` takes it back.
     """
+    if canary is not None:
+        _deploy_canary(model, canary, step_s, bake_s, detach=detach, as_json=as_json, home=home)
+        return
     show = not as_json and wait_s > 0 and console(stderr=True).is_terminal
     spinner = console(stderr=True).status(f"Loading, warming and testing {model}") if show else nullcontext()
     with client_for(home) as client, spinner:
@@ -53,6 +77,24 @@ def deploy(model: str, *, wait_s: float, as_json: bool, home: Path) -> None:
         return
     verb = "is served" if wait_s > 0 else "will be served"
     click.echo(f"{deployment.model} version {version} {verb}.")
+
+
+def _deploy_canary(
+    model: str,
+    percents: tuple[float, ...],
+    step_s: float,
+    bake_s: float,
+    *,
+    detach: bool,
+    as_json: bool,
+    home: Path,
+) -> None:
+    with client_for(home) as client:
+        started = client.start_rollout(model, percents, step_s=step_s, bake_s=bake_s)
+        if not detach:
+            print_note(f"Leave with Ctrl-C; it goes on. Take it back: lepton rollback {started.model}")
+            started = follow_rollout(client, started.model)
+    print_json(document(started)) if as_json else click.echo(summary(started))
 
 
 @click.command(epilog="Example: lepton undeploy resnet")

@@ -38,6 +38,12 @@ _STATE_STYLES = {
     "damaged": "bold red",
     "missing": "bold red",
     "stopped": "red",
+    "promoted": "green",
+    "running": "green",
+    "waiting": "yellow",
+    "paused": "yellow",
+    "rolled_back": "bold red",
+    "aborted": "red",
 }
 
 

@@ -8,7 +8,7 @@ with Client() as lepton:
 
 from lepton_ai.client.asynchronous import AsyncClient
 from lepton_ai.client.blocking import Client
-from lepton_ai.client.deployments import Deployment
+from lepton_ai.client.control.deployments import Deployment
 from lepton_ai.client.model_inputs import ModelDescription
 
 __all__ = ["AsyncClient", "Client", "Deployment", "ModelDescription"]

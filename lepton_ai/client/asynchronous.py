@@ -17,8 +17,10 @@ from lepton_ai.client import forking
 from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
 from lepton_ai.client.checks import checked_top_k, checked_version, tenant_metadata
 from lepton_ai.client.connections import Connections, kind_of
+from lepton_ai.client.control.deployments import Deployment, aliases_of, wait_until_served
+from lepton_ai.client.control.rollouts import Rollouts
+from lepton_ai.client.control.storage_faults import gather_faults
 from lepton_ai.client.data_plane import DataPlane
-from lepton_ai.client.deployments import Deployment, aliases_of, wait_until_served
 from lepton_ai.client.model_inputs import (
     ModelDescription,
     ModelInputs,
@@ -29,7 +31,6 @@ from lepton_ai.client.model_inputs import (
 )
 from lepton_ai.client.patience import PredictItems, predict_parts, predict_patiently
 from lepton_ai.client.prediction_calls import PredictionStreams, predict_in_call
-from lepton_ai.client.storage_faults import gather_faults
 from lepton_ai.client.streams import predictions_of
 from lepton_ai.credentials import token_metadata
 from lepton_ai.errors import LeptonError, NotFound
@@ -57,7 +58,7 @@ _CHECK_TIMEOUT_S = 3600.0
 _SLOWEST_BYTES_PER_S = 50 << 20
 
 
-class AsyncClient(DataPlane):
+class AsyncClient(DataPlane, Rollouts):
     """Talks to a platform from asyncio code. Make one and keep it: it holds the connections.
 
     In a process that was forked from one in which gRPC ran, it raises FailedPrecondition; `Client` works there.

@@ -13,7 +13,8 @@ from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.asynchronous import Examples
 from lepton_ai.client.batches import Given, by_itself
-from lepton_ai.client.deployments import Deployment
+from lepton_ai.client.control.deployments import Deployment
+from lepton_ai.client.control.rollouts import Action
 from lepton_ai.client.engine import Call, ClientOptions, Engine, closed_client, open_engine
 from lepton_ai.client.model_inputs import ModelDescription, is_table, table_examples
 from lepton_ai.client.streams import answers_of
@@ -153,6 +154,28 @@ class Client:
     def undeploy(self, model: str) -> None:
         """See AsyncClient.undeploy."""
         self._run("undeploy", model)
+
+    def start_rollout(
+        self, model: str, percents: Sequence[float], *, step_s: float = 60.0, bake_s: float = 300.0
+    ) -> registry_pb2.Rollout:
+        """See AsyncClient.start_rollout."""
+        rollout: registry_pb2.Rollout = self._run("start_rollout", model, percents, step_s=step_s, bake_s=bake_s)
+        return rollout
+
+    def rollouts(self, model: str = "") -> Sequence[registry_pb2.Rollout]:
+        """See AsyncClient.rollouts."""
+        found: Sequence[registry_pb2.Rollout] = self._run("rollouts", model)
+        return found
+
+    def control_rollout(self, model: str, action: Action) -> registry_pb2.Rollout:
+        """See AsyncClient.control_rollout."""
+        rollout: registry_pb2.Rollout = self._run("control_rollout", model, action)
+        return rollout
+
+    def rollback(self, model: str) -> Deployment:
+        """See AsyncClient.rollback."""
+        deployment: Deployment = self._run("rollback", model)
+        return deployment
 
     def aliases(self, model: str) -> dict[str, int]:
         """See AsyncClient.aliases."""

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-
 from google.protobuf import json_format
 
-from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
-from lepton_ai.mesh.discovery.records import deployment_key, encode_deployment
-from lepton_ai.mesh.discovery.state import StateStore
+from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
 from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.catalogue import resolve
 from services.registry.completion import Completion
 from services.registry.messages import read_deployment
-from services.registry.store import AuditEntry, DeploymentRecord, RouteTarget, Store, Writing
-
-PRODUCTION = "production"
-_WHOLE_WEIGHT = 100
+from services.registry.rollouts.progress import end
+from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
+from services.registry.settlement import PRODUCTION, Settlement
+from services.registry.store import AuditEntry, Store, VersionRecord, Writing
 
 
 class Deployments:
     """Deploy, undeploy and alias, each one transaction around one write to etcd."""
 
-    def __init__(self, *, store: Store, state: StateStore, state_address: str, completion: Completion) -> None:
+    def __init__(self, *, store: Store, settlement: Settlement, completion: Completion) -> None:
         self._store = store
-        self._state = state
-        self._state_address = state_address
+        self._settlement = settlement
         self._completion = completion
 
     async def deploy(self, ref: common_pb2.ModelRef, *, actor: str) -> registry_pb2.Deployment:
@@ -61,12 +56,12 @@ class Deployments:
         async with self._store.writing() as writing:
             version = await resolve(writing, ref)
             before = await read_deployment(writing, version.model)
+            await _supersede(writing, version, actor)
             await writing.set_alias(version.model, PRODUCTION, version.version)
-            after = await self._settle(writing, version.model, {version.version})
+            after = await self._settlement.settle(writing, version.model)
             if after != before:
-                await _record(writing, actor, "deploy", before=before, after=after)
-            # Written last, as it cannot be taken back: only the commit is left to do after it.
-            await self._put(after)
+                await record_change(writing, actor, "deploy", before=before, after=after)
+            await self._settlement.publish(after)
         return after
 
     async def _undeploy(self, model: str, actor: str) -> None:
@@ -75,11 +70,13 @@ class Deployments:
                 raise NotFound(f"There is no model {model}.", reason="MODEL_NOT_FOUND")
             before = await read_deployment(writing, model)
             if before is not None:
+                if (rollout := await writing.live_rollout(model)) is not None:
+                    await writing.set_rollout(end(rollout, f"the model was taken out of service by {actor}"))
                 await writing.set_deployment(model, (), ())
                 await writing.set_alias(model, PRODUCTION, None)
                 await writing.set_generation(model, before.generation + 1)
-                await _record(writing, actor, "undeploy", before=before, after=None)
-            await self._reach(self._state.delete(deployment_key(model)))
+                await record_change(writing, actor, "undeploy", before=before, after=None)
+            await self._settlement.withdraw(model)
 
     async def _set_alias(self, ref: common_pb2.ModelRef, alias: str, actor: str, *, is_deleted: bool = False) -> None:
         async with self._store.writing() as writing:
@@ -94,35 +91,9 @@ class Deployments:
             await writing.record(AuditEntry(actor, action, model, before=before, after=after))
             deployed = await writing.deployment(model)
             if deployed is not None:
-                settled = await self._settle(writing, model, set(deployed.versions))
+                settled = await self._settlement.settle(writing, model)
                 if settled.generation != deployed.generation:
-                    await self._put(settled)
-
-    async def _settle(self, writing: Writing, model: str, versions: set[int]) -> registry_pb2.Deployment:
-        """Write what follows from the deployed versions and the aliases; a new generation only when that is new."""
-        routes = _routes(await writing.aliases(model), versions)
-        old = await writing.deployment(model)
-        if not _is_same(old, versions, routes):
-            await writing.set_deployment(model, versions, routes)
-            await writing.set_generation(model, await writing.generation(model) + 1)
-        deployment = await read_deployment(writing, model)
-        if deployment is None:
-            raise RuntimeError("a deployment vanished inside its own transaction")
-        return deployment
-
-    async def _put(self, deployment: registry_pb2.Deployment) -> None:
-        await self._reach(self._state.put(deployment_key(deployment.model), encode_deployment(deployment)))
-
-    async def _reach(self, request: Awaitable[None]) -> None:
-        try:
-            await request
-        except Unavailable as error:
-            # It does not say when to come back: clients would wait for that, while a person waits for the answer.
-            raise Unavailable(
-                f"etcd does not answer at {self._state_address}; nothing was changed.",
-                reason="ETCD_UNAVAILABLE",
-                fix="Try again when it is back. What is deployed goes on being served meanwhile.",
-            ) from error
+                    await self._settlement.publish(settled)
 
 
 def _check_free(alias: str) -> None:
@@ -139,15 +110,33 @@ def _alias_summary(alias: str, version: int | None) -> dict[str, object] | None:
     return None if version is None else {"alias": alias, "version": version}
 
 
-def _routes(aliases: Mapping[str, int], versions: set[int]) -> set[RouteTarget]:
-    return {RouteTarget(alias, version, _WHOLE_WEIGHT) for alias, version in aliases.items() if version in versions}
+async def _supersede(writing: Writing, version: VersionRecord, actor: str) -> None:
+    """End the bake time of the last rollout, and remember which version was served, for a rollback.
+
+    Raises FailedPrecondition while a rollout of the model is not decided.
+    """
+    rollout = await writing.live_rollout(version.model)
+    if rollout is not None and rollout.state.is_under_way:
+        raise under_way(rollout)
+    if rollout is not None:
+        await writing.set_rollout(end(rollout, ""))
+    old = (await writing.aliases(version.model)).get(PRODUCTION, version.version)
+    if old != version.version:
+        plan = Plan(shares=(), step_s=0.0, bake_s=0.0)
+        new = NewRollout(version.model, version.version, old, plan, State.PROMOTED, actor, "deployed at once")
+        await writing.add_rollout(new)
 
 
-def _is_same(old: DeploymentRecord | None, versions: set[int], routes: set[RouteTarget]) -> bool:
-    return old is not None and set(old.versions) == versions and set(old.routes) == routes
+def under_way(rollout: RolloutRecord) -> FailedPrecondition:
+    """That nothing else can become of a model before its rollout is decided."""
+    return FailedPrecondition(
+        f"A rollout of {rollout.model} to version {rollout.version} is under way.",
+        reason="ROLLOUT_UNDER_WAY",
+        fix=f"Decide it first: `lepton rollout promote {rollout.model}` or `lepton rollout abort {rollout.model}`.",
+    )
 
 
-async def _record(
+async def record_change(
     writing: Writing,
     actor: str,
     action: str,
@@ -155,6 +144,7 @@ async def _record(
     before: registry_pb2.Deployment | None,
     after: registry_pb2.Deployment | None,
 ) -> None:
+    """Write into the audit trail what was served before and what is now."""
     model = (after or before or registry_pb2.Deployment()).model
     await writing.record(AuditEntry(actor, action, model, before=_summary(before), after=_summary(after)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lepton_ai.v1 import registry_pb2
+from services.registry.rollouts.record import RolloutRecord, State
 from services.registry.store import DeploymentRecord, FileRecord, Reading, VersionRecord
 
 
@@ -45,6 +46,28 @@ def deployment_message(record: DeploymentRecord, versions: Sequence[VersionRecor
         if target.alias not in routes:
             routes[target.alias] = message.routes.add(alias=target.alias)
         routes[target.alias].targets.add(version=target.version, weight=target.weight)
+    return message
+
+
+def rollout_message(record: RolloutRecord) -> registry_pb2.Rollout:
+    """A rollout as callers see it."""
+    plan = registry_pb2.RolloutPlan(shares=record.plan.shares, step_s=record.plan.step_s, bake_s=record.plan.bake_s)
+    message = registry_pb2.Rollout(
+        id=record.id,
+        model=record.model,
+        version=record.version,
+        old_version=record.old_version,
+        plan=plan,
+        state=registry_pb2.RolloutState.Value(f"ROLLOUT_STATE_{record.state.name}"),
+        step=record.step,
+        share=record.share,
+        step_passed_s=record.passed_s,
+        baking=record.is_live and record.state is State.PROMOTED,
+        reason=record.reason,
+        actor=record.actor,
+    )
+    message.started_at.FromDatetime(record.started_at)
+    message.changed_at.FromDatetime(record.changed_at)
     return message
 
 

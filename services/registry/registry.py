@@ -9,8 +9,11 @@ from services.registry.deployments import Deployments
 from services.registry.inspection.inspection import Inspection
 from services.registry.publisher import Publisher
 from services.registry.pushes import Pushes, PushLimits
+from services.registry.rollouts.driver import RolloutDriver
+from services.registry.rollouts.rollouts import Rollouts
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import RegistrySettings
+from services.registry.settlement import Settlement
 from services.registry.sql_store import SqlStore, open_sqlite
 from services.registry.storage.blobs import FileBlobs
 from services.registry.storage.check import StorageCheck
@@ -28,6 +31,10 @@ class Registry:
         self._store = store
         self._blobs = FileBlobs.in_directory(directory.blobs)
         self._completion = Completion()
+        settlement = Settlement(state, state_address=settings.etcd_address)
+        deployments = Deployments(store=store, settlement=settlement, completion=self._completion)
+        rollouts = Rollouts(store=store, settlement=settlement, deployments=deployments, completion=self._completion)
+        self._driver = RolloutDriver(rollouts, state, interval_s=settings.rollout_interval_s)
         self.publisher = Publisher(store=store, state=state, interval_s=settings.republish_interval_s)
         pushes = Pushes(
             store=store,
@@ -43,9 +50,8 @@ class Registry:
             catalogue=Catalogue(store, self._blobs),
             pushes=pushes,
             storage_check=StorageCheck(store, self._blobs, lambda: pushes.pinned),
-            deployments=Deployments(
-                store=store, state=state, state_address=settings.etcd_address, completion=self._completion
-            ),
+            deployments=deployments,
+            rollouts=rollouts,
         )
 
     @classmethod
@@ -69,10 +75,12 @@ class Registry:
             await registry.close()
             raise
         registry.publisher.start()
+        registry._driver.start()
         return registry
 
     async def close(self) -> None:
         """Finish what has begun, then close the database and unlock the directory."""
+        await self._driver.close()
         await self.publisher.close()
         await self._completion.close()
         await self._store.close()

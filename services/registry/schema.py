@@ -6,8 +6,10 @@ from sqlalchemy import (
     DDL,
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -17,9 +19,11 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     event,
+    text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: rollouts."""
 
 metadata = MetaData()
 
@@ -80,6 +84,31 @@ route_targets = Table(
     Column("version", Integer, primary_key=True),
     Column("weight", Integer, nullable=False),
     ForeignKeyConstraint(["model", "version"], ["deployed_versions.model", "deployed_versions.version"]),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("model", ForeignKey("models.name"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("old_version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("shares", JSON, nullable=False),
+    Column("step_s", Float, nullable=False),
+    Column("bake_s", Float, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("passed_s", Float, nullable=False),
+    Column("is_live", Boolean, nullable=False),
+    Column("reason", String(2000), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+    ForeignKeyConstraint(["model", "old_version"], ["versions.model", "versions.version"]),
+    Index("rollouts_by_model", "model", "id"),
+    # Two rollouts of one model cannot be under way at once, whoever writes them.
+    Index("rollouts_live", "model", unique=True, sqlite_where=text("is_live"), postgresql_where=text("is_live")),
 )
 
 audit = Table(

@@ -7,18 +7,24 @@ from typing import Any
 
 import grpc
 
+from lepton_ai.errors import InvalidInput
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
 from services.registry.catalogue import Catalogue
 from services.registry.deployments import Deployments
+from services.registry.messages import rollout_message
 from services.registry.pushes import Pushes
+from services.registry.rollouts.progress import Action
+from services.registry.rollouts.record import Plan
+from services.registry.rollouts.rollouts import Rollouts
 from services.registry.storage.check import StorageCheck
 
 SERVICE_NAME = "lepton.v1.RegistryService"
-OPEN_METHODS = ("FindMissingFiles", "DownloadFile", "GetVersion", "ListModels", "ListDeployments")
+OPEN_METHODS = ("FindMissingFiles", "DownloadFile", "GetVersion", "ListModels", "ListDeployments", "ListRollouts")
 """They only read; whatever else there is needs the token."""
 _MAX_PUSH_S = 3600.0
 _MAX_ACTOR_LENGTH = 200
+_MAX_ROLLOUTS = 1000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -27,11 +33,18 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """One method per RPC; the contract is documented in protos/lepton_ai/v1/registry.proto."""
 
     def __init__(
-        self, *, catalogue: Catalogue, pushes: Pushes, deployments: Deployments, storage_check: StorageCheck
+        self,
+        *,
+        catalogue: Catalogue,
+        pushes: Pushes,
+        deployments: Deployments,
+        rollouts: Rollouts,
+        storage_check: StorageCheck,
     ) -> None:
         self._catalogue = catalogue
         self._pushes = pushes
         self._deployments = deployments
+        self._rollouts = rollouts
         self._storage_check = storage_check
 
     async def FindMissingFiles(  # noqa: N802
@@ -95,6 +108,32 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         self, request: registry_pb2.ListDeploymentsRequest, context: Context
     ) -> registry_pb2.ListDeploymentsResponse:
         return registry_pb2.ListDeploymentsResponse(deployments=await self._deployments.list())
+
+    async def StartRollout(  # noqa: N802
+        self, request: registry_pb2.StartRolloutRequest, context: Context
+    ) -> registry_pb2.Rollout:
+        plan = Plan(tuple(request.plan.shares), request.plan.step_s, request.plan.bake_s)
+        return rollout_message(await self._rollouts.start(request.model, plan, actor=_actor(context)))
+
+    async def ListRollouts(  # noqa: N802
+        self, request: registry_pb2.ListRolloutsRequest, context: Context
+    ) -> registry_pb2.ListRolloutsResponse:
+        found = await self._rollouts.find(request.model, limit=min(request.limit or 100, _MAX_ROLLOUTS))
+        return registry_pb2.ListRolloutsResponse(rollouts=map(rollout_message, found))
+
+    async def ControlRollout(  # noqa: N802
+        self, request: registry_pb2.ControlRolloutRequest, context: Context
+    ) -> registry_pb2.Rollout:
+        name = registry_pb2.RolloutAction.Name(request.action).removeprefix("ROLLOUT_ACTION_")
+        if name not in Action.__members__:
+            raise InvalidInput.of_field("action", "is missing")
+        record = await self._rollouts.control(request.model, Action[name], actor=_actor(context))
+        return rollout_message(record)
+
+    async def Rollback(  # noqa: N802
+        self, request: registry_pb2.RollbackRequest, context: Context
+    ) -> registry_pb2.Deployment:
+        return await self._rollouts.rollback(request.model, actor=_actor(context))
 
 
 def _actor(context: Context) -> str:

@@ -44,6 +44,9 @@ class RegistrySettings(ServiceSettings):
     republish_interval_s: float = Field(default=5.0, gt=0, le=3600)
     """How often etcd is compared with the database. As long as a lease, so that a wiped etcd gets all back together."""
 
+    rollout_interval_s: float = Field(default=1.0, gt=0, le=60)
+    """How often rollouts are looked after."""
+
     @field_validator("workers")
     @classmethod
     def _one_process(cls, workers: int) -> int:

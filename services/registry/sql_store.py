@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from lepton_ai.disk import free_bytes
 from lepton_ai.errors import FailedPrecondition, Unavailable
 from services.registry import schema
+from services.registry.rollouts.sql import RolloutReading, RolloutWriting
 from services.registry.storage.room import disk_full
 from services.registry.store import (
     AuditEntry,
@@ -45,11 +46,8 @@ _FULL = frozenset(
 )
 
 
-class SqlReading:
+class SqlReading(RolloutReading):
     """Queries in one transaction."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def models(self) -> Sequence[str]:
         rows = await self._connection.execute(select(schema.models.c.name).order_by(schema.models.c.name))
@@ -129,7 +127,7 @@ class SqlReading:
         return files
 
 
-class SqlWriting(SqlReading):
+class SqlWriting(SqlReading, RolloutWriting):
     """Queries and changes in one transaction."""
 
     async def add_version(self, new: NewVersion) -> VersionRecord:
@@ -231,6 +229,8 @@ async def _check_schema(connection: AsyncConnection) -> None:
     found = (await connection.execute(select(func.max(table.c.version)))).scalar()
     if found is None:
         await connection.execute(insert(table).values(version=schema.SCHEMA_VERSION))
+    elif found == 1:  # only tables were added since, which are there by now
+        await connection.execute(update(table).values(version=schema.SCHEMA_VERSION))
     elif found != schema.SCHEMA_VERSION:
         raise FailedPrecondition(
             f"The registry's database has schema {found}, this release knows {schema.SCHEMA_VERSION}.",

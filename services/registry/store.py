@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.registry.rollouts.record import NewRollout, RolloutRecord
+
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -100,6 +102,12 @@ class Reading(Protocol):
     async def deployed_models(self) -> Sequence[str]:
         """Names of the models that are asked to be served, sorted."""
 
+    async def live_rollout(self, model: str) -> RolloutRecord | None:
+        """The rollout of a model that somebody must look after; there is at most one."""
+
+    async def rollouts(self, model: str = "", *, only_live: bool = False, limit: int = 100) -> Sequence[RolloutRecord]:
+        """Those of a model, or of all, the newest first."""
+
     async def known_files(self, sha256: Collection[str]) -> frozenset[str]:
         """Those of the hashes that some version holds."""
 
@@ -124,6 +132,12 @@ class Writing(Reading, Protocol):
 
     async def generation(self, model: str) -> int:
         """The model's generation, 0 before its first deployment. An undeploy keeps it."""
+
+    async def add_rollout(self, new: NewRollout) -> RolloutRecord:
+        """Record a rollout; one that is under way is live. A model may have one live rollout."""
+
+    async def set_rollout(self, record: RolloutRecord) -> None:
+        """Write what has changed of a rollout."""
 
     async def record(self, entry: AuditEntry) -> None:
         """Append to the audit trail."""

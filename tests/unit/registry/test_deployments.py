@@ -22,6 +22,7 @@ from lepton_ai.v1.registry_pb2 import Deployment
 from services.registry.completion import Completion
 from services.registry.deployments import Deployments
 from services.registry.publisher import Publisher
+from services.registry.settlement import Settlement
 from services.registry.sql_store import SqlStore, open_sqlite
 from tests.unit.registry.records import add_versions
 
@@ -32,9 +33,8 @@ class Bench:
     def __init__(self, store: SqlStore, state: MemoryStore) -> None:
         self.store, self.state = store, state
         self.completion = Completion()
-        self.deployments = Deployments(
-            store=store, state=state, state_address="127.0.0.1:2379", completion=self.completion
-        )
+        settlement = Settlement(state, state_address="127.0.0.1:2379")
+        self.deployments = Deployments(store=store, settlement=settlement, completion=self.completion)
         self.publisher = Publisher(store=store, state=state, interval_s=60.0)
 
     async def deploy(self, name: str = "cat", **selector: Any) -> Deployment:

@@ -15,6 +15,7 @@ from lepton_ai.v1.common_pb2 import ModelRef
 from services.registry.completion import Completion
 from services.registry.deployments import Deployments
 from services.registry.publisher import Publisher
+from services.registry.settlement import Settlement
 from services.registry.sql_store import SqlStore
 from tests.unit.registry.records import add_versions
 
@@ -37,7 +38,8 @@ class FailingState(MemoryStore):
 async def deployed(store: SqlStore, state: MemoryStore) -> bytes:
     """What is published of a deployed cat."""
     await add_versions(store, "cat", 1)
-    deployments = Deployments(store=store, state=state, state_address="", completion=Completion())
+    settlement = Settlement(state, state_address="")
+    deployments = Deployments(store=store, settlement=settlement, completion=Completion())
     await deployments.deploy(ModelRef(name="cat"), actor="tester")
     return await state.get(KEY) or b""
 

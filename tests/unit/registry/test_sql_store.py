@@ -189,3 +189,17 @@ async def test_a_database_that_fails_is_unavailable_and_says_what_to_do(store: S
             await reading.aliases("cat")
     assert caught.value.fix
     assert "aliases" not in str(caught.value)
+
+
+async def test_a_database_of_the_release_before_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "registry.sqlite"
+    store = await open_sqlite(path)
+    await add_versions(store, "cat", 2)
+    await store.close()
+    with sqlite3.connect(path) as database:  # what schema 1 was: the same without rollouts
+        database.executescript("DROP TABLE rollouts; UPDATE schema_version SET version = 1")
+    migrated = await open_sqlite(path)
+    async with migrated.reading() as reading:
+        assert [version.version for version in await reading.versions("cat")] == [2, 1]
+        assert await reading.rollouts() == []
+    await migrated.close()

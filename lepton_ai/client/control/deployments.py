@@ -20,7 +20,7 @@ class Deployment:
 
     model: str
     version: int
-    """The version that takes the production traffic."""
+    """The version that takes the production traffic, or most of it."""
     generation: int
     """Grows with every change of what is served of the model."""
     versions: Sequence[registry_pb2.DeployedVersion] = field(repr=False)
@@ -33,7 +33,8 @@ class Deployment:
     def of(cls, message: registry_pb2.Deployment) -> Deployment:
         """The registry's answer as a value."""
         production = next(route for route in message.routes if route.alias == PRODUCTION)
-        return cls(message.model, production.targets[0].version, message.generation, tuple(message.versions))
+        most = max(production.targets, key=lambda target: target.weight)
+        return cls(message.model, most.version, message.generation, tuple(message.versions))
 
 
 def aliases_of(model: registry_pb2.Model) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""New versions brought into production step by step."""

@@ -1,0 +1,63 @@
+"""Looks after the rollouts that are live: watches what the replicas serve, and the time that passes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from lepton_ai.errors import LeptonError
+from lepton_ai.mesh.discovery.records import Records, decode_serving_state
+from lepton_ai.mesh.discovery.state import SERVING, StateStore
+from lepton_ai.mesh.loops import run_loop
+from services.registry.rollouts.rollouts import Rollouts
+
+_log = logging.getLogger(__name__)
+
+
+class RolloutDriver:
+    """Goes on with every live rollout each `interval_s`, as long as this process runs and etcd answers.
+
+    While it does not, time stands still for rollouts: no version gets more traffic that nobody watches.
+    """
+
+    def __init__(self, rollouts: Rollouts, state: StateStore, *, interval_s: float) -> None:
+        self._rollouts = rollouts
+        self._state = state
+        self._interval_s = interval_s
+        self._records = Records(decode_serving_state)
+        self._watched_at: dict[int, float] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = run_loop(self._run, name="look after rollouts")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def look(self) -> None:
+        """Go on with every live rollout once. Raises Unavailable."""
+        live = await self._rollouts.live()
+        self._watched_at = {each.id: self._watched_at.get(each.id, time.monotonic()) for each in live}
+        if not live:
+            return
+        replicas = self._records.read(await self._state.list(SERVING)).values()
+        for rollout in live:
+            now_s = time.monotonic()
+            seconds = min(now_s - self._watched_at[rollout.id], 2 * self._interval_s)
+            self._watched_at[rollout.id] = now_s
+            await self._rollouts.watch(rollout.model, seconds, replicas)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except LeptonError as error:
+                _log.warning("cannot look after rollouts: %s", error)
+            await asyncio.sleep(self._interval_s)

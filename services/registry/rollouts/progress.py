@@ -1,0 +1,134 @@
+"""How a rollout goes on: by time, by what replicas say, and by what people ask. Pure functions on records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.v1 import health_pb2
+from services.registry.rollouts.record import WHOLE, Plan, RolloutRecord, State
+
+_MAX_STEPS = 50
+_MAX_STEP_S = 30 * 86400.0
+
+
+class Action(StrEnum):
+    """What a person may ask of a rollout that is under way."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a version serves everywhere."""
+
+    is_ready: bool
+    failure: str = ""
+    """Why it cannot be served, if a replica says so."""
+
+
+def check_plan(plan: Plan) -> Plan:
+    """Raises InvalidInput for a plan that is none."""
+    rising = all(low < high for low, high in zip((0, *plan.shares), (*plan.shares, WHOLE + 1), strict=True))
+    if not plan.shares or len(plan.shares) > _MAX_STEPS or not rising:
+        raise InvalidInput.of_field(
+            "plan.shares",
+            f"must be 1 to {_MAX_STEPS} shares of at most 100 %, each larger than the one before",
+            fix="For instance 5%,25%,50%.",
+        )
+    for name, seconds in (("step_s", plan.step_s), ("bake_s", plan.bake_s)):
+        if not 0 <= seconds <= _MAX_STEP_S:
+            raise InvalidInput.of_field(f"plan.{name}", f"must be 0 to {_MAX_STEP_S:.0f} seconds")
+    return plan
+
+
+def readiness(model: str, version: int, replicas: Iterable[health_pb2.ServingState]) -> Readiness:
+    """What the inference replicas say of a version. Without replicas it is not ready."""
+    states = [_state_on(replica, model, version) for replica in replicas]
+    for status in states:
+        if status.state == health_pb2.VERSION_STATE_FAILED:
+            return Readiness(is_ready=False, failure=status.message or "a replica cannot load it")
+    serving = [status.state == health_pb2.VERSION_STATE_SERVING for status in states]
+    return Readiness(is_ready=bool(serving) and all(serving))
+
+
+def advance(record: RolloutRecord, seconds: float, version: Readiness) -> RolloutRecord:
+    """The record after so many seconds of watching. Only the time in which the version was watched counts."""
+    match record.state:
+        case State.WAITING if version.failure:
+            return _back(record, State.ROLLED_BACK, f"version {record.version} cannot be served: {version.failure}")
+        case State.WAITING if version.is_ready:
+            return replace(record, state=State.RUNNING, step=0, passed_s=0.0, reason=_says_share(record, 0))
+        case State.RUNNING:
+            return _run(replace(record, passed_s=record.passed_s + seconds))
+        case State.PROMOTED:
+            passed_s = record.passed_s + seconds
+            return replace(record, passed_s=passed_s, is_live=passed_s < record.plan.bake_s)
+        case _:
+            return record
+
+
+def act(record: RolloutRecord, action: Action, actor: str) -> RolloutRecord:
+    """The record after a person asked for something. Raises FailedPrecondition when its state does not allow it."""
+    match action, record.state:
+        case Action.PAUSE, State.RUNNING:
+            return replace(record, state=State.PAUSED, reason=f"paused by {actor}")
+        case Action.RESUME, State.PAUSED:
+            return replace(record, state=State.RUNNING, passed_s=0.0, reason=f"resumed by {actor}")
+        case Action.PROMOTE, State.RUNNING | State.PAUSED:
+            return _promote(record, f"promoted by {actor}")
+        case Action.ABORT, State.WAITING | State.RUNNING | State.PAUSED:
+            return _back(record, State.ABORTED, f"aborted by {actor}")
+        case _:
+            raise FailedPrecondition(
+                f"A rollout that is {record.state.value.replace('_', ' ')} cannot be asked to {action.value}.",
+                reason="ROLLOUT_STATE",
+                fix="See `lepton rollout status`.",
+            )
+
+
+def give_back(record: RolloutRecord, reason: str) -> RolloutRecord:
+    """The record once its old version has all traffic again."""
+    return _back(record, State.ROLLED_BACK, reason)
+
+
+def end(record: RolloutRecord, reason: str) -> RolloutRecord:
+    """The record once its model is taken out of service, or something else is deployed."""
+    return replace(record, is_live=False) if record.state is State.PROMOTED else _back(record, State.ABORTED, reason)
+
+
+def weights(record: RolloutRecord) -> Mapping[int, int]:
+    """The weight of each version in the production route; those without weight are left out."""
+    shares = {record.version: record.share, record.old_version: WHOLE - record.share}
+    return {version: share for version, share in shares.items() if share}
+
+
+def _run(record: RolloutRecord) -> RolloutRecord:
+    if record.passed_s < record.plan.step_s:
+        return record
+    step = record.step + 1
+    if step < len(record.plan.shares):
+        return replace(record, step=step, passed_s=0.0, reason=_says_share(record, step))
+    return _promote(record, "every step went well")
+
+
+def _promote(record: RolloutRecord, reason: str) -> RolloutRecord:
+    return replace(record, state=State.PROMOTED, passed_s=0.0, is_live=record.plan.bake_s > 0, reason=reason)
+
+
+def _back(record: RolloutRecord, state: State, reason: str) -> RolloutRecord:
+    return replace(record, state=state, passed_s=0.0, is_live=False, reason=reason[:2000])
+
+
+def _says_share(record: RolloutRecord, step: int) -> str:
+    return f"step {step + 1} of {len(record.plan.shares)}: {record.plan.shares[step] / WHOLE:.2%} of the traffic"
+
+
+def _state_on(replica: health_pb2.ServingState, model: str, version: int) -> health_pb2.VersionStatus:
+    found = (each for each in replica.versions if (each.model, each.version) == (model, version))
+    return next(found, health_pb2.VersionStatus())

@@ -1,0 +1,146 @@
+"""Starts, steers and carries out rollouts: each change is one transaction around one write to etcd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from lepton_ai.errors import FailedPrecondition, NotFound
+from lepton_ai.references import check_name
+from lepton_ai.v1 import common_pb2, health_pb2, registry_pb2
+from services.registry.catalogue import resolve
+from services.registry.completion import Completion
+from services.registry.deployments import Deployments, record_change, under_way
+from services.registry.messages import read_deployment
+from services.registry.rollouts.progress import Action, act, advance, check_plan, end, give_back, readiness
+from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
+from services.registry.settlement import PRODUCTION, Settlement
+from services.registry.store import Store, Writing
+
+
+class Rollouts:
+    """The rollouts of all models."""
+
+    def __init__(
+        self, *, store: Store, settlement: Settlement, deployments: Deployments, completion: Completion
+    ) -> None:
+        self._store = store
+        self._settlement = settlement
+        self._deployments = deployments
+        self._completion = completion
+
+    async def start(self, ref: common_pb2.ModelRef, plan: Plan, *, actor: str) -> RolloutRecord:
+        """Bring a version into production by a plan. Raises InvalidInput, NotFound, FailedPrecondition, Unavailable."""
+        return await self._completion.finish(self._start(ref, check_plan(plan), actor))
+
+    async def find(self, model: str = "", *, limit: int) -> list[RolloutRecord]:
+        """Those of a model, or of all, the newest first."""
+        async with self._store.reading() as reading:
+            return list(await reading.rollouts(check_name(model, field="model") if model else "", limit=limit))
+
+    async def control(self, model: str, action: Action, *, actor: str) -> RolloutRecord:
+        """Pause, resume, promote or abort. Raises NotFound, FailedPrecondition, Unavailable."""
+        return await self._completion.finish(self._control(check_name(model, field="model"), action, actor))
+
+    async def rollback(self, model: str, *, actor: str) -> registry_pb2.Deployment:
+        """Give the traffic back to the version that had it before. Raises NotFound, FailedPrecondition, Unavailable."""
+        return await self._completion.finish(self._rollback(check_name(model, field="model"), actor))
+
+    async def live(self) -> list[RolloutRecord]:
+        """Those that somebody must look after."""
+        async with self._store.reading() as reading:
+            return list(await reading.rollouts(only_live=True, limit=10_000))
+
+    async def watch(self, model: str, seconds: float, replicas: Iterable[health_pb2.ServingState]) -> None:
+        """Go on with a model's rollout, which was watched for so many seconds. Raises Unavailable."""
+        await self._completion.finish(self._watch(model, seconds, list(replicas)))
+
+    async def _start(self, ref: common_pb2.ModelRef, plan: Plan, actor: str) -> RolloutRecord:
+        async with self._store.writing() as writing:
+            version = await resolve(writing, ref)
+            live = await writing.live_rollout(version.model)
+            if live is not None and live.state.is_under_way:
+                raise under_way(live)
+            old = (await writing.aliases(version.model)).get(PRODUCTION)
+            if old is None or old == version.version:
+                raise _nothing_beside(version.model, version.version, old)
+            if live is not None:
+                await writing.set_rollout(end(live, ""))
+            new = NewRollout(version.model, version.version, old, plan, State.WAITING, actor, "waits until it serves")
+            rollout = await writing.add_rollout(new)
+            await self._settle(writing, rollout, actor, "rollout_start")
+        return rollout
+
+    async def _control(self, model: str, action: Action, actor: str) -> RolloutRecord:
+        async with self._store.writing() as writing:
+            live = await writing.live_rollout(model)
+            if live is None:
+                raise NotFound(
+                    f"No rollout of {model} is under way.",
+                    reason="ROLLOUT_NOT_FOUND",
+                    fix="`lepton rollout list` shows those that were.",
+                )
+            return await self._change(writing, act(live, action, actor), actor, f"rollout_{action.value}")
+
+    async def _rollback(self, model: str, actor: str) -> registry_pb2.Deployment:
+        async with self._store.writing() as writing:
+            live = await writing.live_rollout(model)
+            if live is not None:
+                await self._change(writing, give_back(live, f"rolled back by {actor}"), actor, "rollback")
+                deployment = await read_deployment(writing, model)
+                assert deployment is not None  # noqa: S101 - of a live rollout
+                return deployment
+            old = await _version_before(writing, model)
+        return await self._deployments.deploy(common_pb2.ModelRef(name=model, version=old), actor=actor)
+
+    async def _watch(self, model: str, seconds: float, replicas: list[health_pb2.ServingState]) -> None:
+        async with self._store.writing() as writing:
+            live = await writing.live_rollout(model)
+            if live is None:
+                return
+            after = advance(live, seconds, readiness(model, live.version, replicas))
+            if after != live:
+                is_news = (after.state, after.step, after.is_live) != (live.state, live.step, live.is_live)
+                await self._change(writing, after, "registry", f"rollout_{after.state.value}" if is_news else "")
+
+    async def _change(self, writing: Writing, record: RolloutRecord, actor: str, action: str) -> RolloutRecord:
+        record = replace(record, changed_at=datetime.now(UTC))
+        await writing.set_rollout(record)
+        if action:
+            await self._settle(writing, record, actor, action)
+        return record
+
+    async def _settle(self, writing: Writing, record: RolloutRecord, actor: str, action: str) -> None:
+        before = await read_deployment(writing, record.model)
+        production = record.version if record.state is State.PROMOTED else record.old_version
+        await writing.set_alias(record.model, PRODUCTION, production)
+        after = await self._settlement.settle(writing, record.model)
+        await record_change(writing, actor, action, before=before, after=after)
+        if after != before:
+            await self._settlement.publish(after)
+
+
+async def _version_before(writing: Writing, model: str) -> int:
+    """The version that the one in production took the place of."""
+    production = (await writing.aliases(model)).get(PRODUCTION)
+    for rollout in await writing.rollouts(model):
+        if rollout.state is State.PROMOTED and rollout.version == production:
+            return rollout.old_version
+    raise FailedPrecondition(
+        f"Nothing was served of {model} before what is served now.",
+        reason="NOTHING_BEFORE",
+        fix=f"Deploy a version: `lepton models {model}` shows them.",
+    )
+
+
+def _nothing_beside(model: str, version: int, old: int | None) -> FailedPrecondition:
+    if old is None:
+        return FailedPrecondition(
+            f"No version of {model} is served, so there is nothing to roll out beside.",
+            reason="NOT_DEPLOYED",
+            fix=f"Deploy it: `lepton deploy {model}@{version}`.",
+        )
+    return FailedPrecondition(
+        f"Version {version} of {model} has the production traffic already.", reason="SAME_VERSION"
+    )

@@ -1,0 +1,164 @@
+"""Rollouts under load, on real components: nobody's call fails, shares hold, and the way back is short."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lepton_ai import AsyncClient
+from lepton_ai.testing import eventually
+from lepton_ai.v1 import registry_pb2
+from tests.chaos.calls import ROWS, crashing_package, row_calls, rows_package
+from tests.chaos.faults import kill, until_ready
+from tests.chaos.load import load
+from tests.platform import Platform
+
+RUNNING, PROMOTED = registry_pb2.ROLLOUT_STATE_RUNNING, registry_pb2.ROLLOUT_STATE_PROMOTED
+ROLLED_BACK = registry_pb2.ROLLOUT_STATE_ROLLED_BACK
+LONG_S = 3600.0
+
+
+@pytest.fixture
+async def client(platform: Platform) -> AsyncIterator[AsyncClient]:
+    """A client; afterwards version 1 is served again, and no rollout is under way."""
+    async with platform.client() as client:
+        await client.deploy(f"{ROWS}@1")
+        yield client
+        newest = (await client.rollouts(ROWS))[:1]
+        if newest and newest[0].state in (registry_pb2.ROLLOUT_STATE_WAITING, RUNNING):
+            await client.control_rollout(ROWS, "abort")
+        await client.deploy(f"{ROWS}@1")
+
+
+@pytest.fixture
+async def thrice(client: AsyncClient, tmp_path: Path) -> int:
+    """A version that works, and multiplies by 3."""
+    return (await client.push(rows_package(tmp_path / "thrice", factor=3.0).directory)).version
+
+
+async def until_state(client: AsyncClient, state: int, *, share: int | None = None) -> registry_pb2.Rollout:
+    """The newest rollout, once it has this state, and this share of the traffic."""
+    newest = registry_pb2.Rollout()
+
+    async def there() -> bool:
+        nonlocal newest
+        newest = (await client.rollouts(ROWS))[0]
+        return newest.state == state and share in (None, newest.share)
+
+    await eventually(there, timeout_s=30.0, description=f"the rollout is in state {state}")
+    return newest
+
+
+async def versions_of(client: AsyncClient, factors: dict[int, float], calls: int) -> Counter[int]:
+    """Who answered so many calls."""
+    rows = np.ones((1, 4), dtype=np.float32)
+    answers = [await client.infer(ROWS, {"x": rows}) for _ in range(calls)]
+    for answer in answers:
+        np.testing.assert_array_equal(answer.tensors["y"], rows * np.float32(factors[answer.version]))
+    return Counter(answer.version for answer in answers)
+
+
+async def until_answered_by(client: AsyncClient, factors: dict[int, float], versions: set[int]) -> float:
+    """How many seconds it takes until only these versions answer, in 50 calls after one another."""
+    began_s = time.monotonic()
+
+    async def there() -> bool:
+        return set(await versions_of(client, factors, 50)) == versions
+
+    await eventually(there, timeout_s=20.0, description=f"{versions} answer")
+    return time.monotonic() - began_s
+
+
+async def test_a_canary_takes_over_step_by_step_and_no_call_fails(
+    platform: Platform, client: AsyncClient, thrice: int
+) -> None:
+    factors = {1: 2.0, thrice: 3.0}
+    async with load(row_calls(client, factors=factors)) as running:
+        await client.start_rollout(f"{ROWS}@{thrice}", [20, 50], step_s=4.0, bake_s=1.0)
+        await until_state(client, RUNNING, share=2000)
+        await until_answered_by(client, factors, {1, thrice})
+        calls = 400
+        share = (await versions_of(client, factors, calls))[thrice] / calls
+        # Six standard deviations of a binomial; the step may have ended meanwhile, so up to the next share.
+        margin = 6 * math.sqrt(0.5 * 0.5 / calls)
+        assert 0.2 - margin < share < 0.5 + margin
+        await until_state(client, PROMOTED)
+        assert await until_answered_by(client, factors, {thrice}) < 5
+        await running.more(100)
+    assert not running.failures
+
+
+async def test_a_rollback_takes_effect_in_under_a_second(client: AsyncClient, thrice: int) -> None:
+    factors = {1: 2.0, thrice: 3.0}
+    async with load(row_calls(client, factors=factors)) as running:
+        await client.start_rollout(f"{ROWS}@{thrice}", [50], step_s=LONG_S)
+        await until_state(client, RUNNING)
+        await until_answered_by(client, factors, {1, thrice})
+        began_s = time.monotonic()
+        assert (await client.rollback(ROWS)).version == 1
+        answered_s = time.monotonic() - began_s
+        await until_answered_by(client, factors, {1})
+        assert (await client.rollouts(ROWS))[0].state == ROLLED_BACK
+    assert not running.failures
+    assert answered_s < 1.0
+
+
+async def test_a_version_that_cannot_be_served_never_gets_a_call(client: AsyncClient, tmp_path: Path) -> None:
+    broken = (await client.push(crashing_package(tmp_path / "broken").directory)).version
+    async with load(row_calls(client, factors={1: 2.0})) as running:
+        await client.start_rollout(f"{ROWS}@{broken}", [5], step_s=1.0)
+        ended = await until_state(client, ROLLED_BACK)
+        await running.more(100)
+    assert f"version {broken} cannot be served" in ended.reason
+    assert not running.failures
+
+
+async def test_a_killed_registry_goes_on_where_it_was_and_meanwhile_no_share_grows(
+    platform: Platform, client: AsyncClient, thrice: int
+) -> None:
+    factors = {1: 2.0, thrice: 3.0}
+    async with load(row_calls(client, factors=factors)) as running:
+        await client.start_rollout(f"{ROWS}@{thrice}", [10, 30, 60], step_s=3.0, bake_s=0.0)
+        shares = set()
+        for share in (1000, 3000):
+            before = await until_state(client, RUNNING, share=share)
+            await kill(platform.process("registry"))
+            await until_ready(platform)
+            after = (await client.rollouts(ROWS))[0]
+            assert (after.id, after.state, after.share) == (before.id, RUNNING, share)
+            shares.add(after.share)
+        await until_state(client, RUNNING, share=6000)
+        await until_state(client, PROMOTED)
+        await until_answered_by(client, factors, {thrice})
+    assert not running.failures
+
+
+async def test_the_command_line_shows_steers_and_takes_back(
+    platform: Platform, client: AsyncClient, thrice: int
+) -> None:
+    async def lepton(*arguments: str) -> str:
+        done = await asyncio.to_thread(platform.lepton, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    started = await lepton("deploy", f"{ROWS}@{thrice}", "--canary", "5%,50%", "--every", "1h", "--detach")
+    assert f"version {thrice} (from 1) is waiting" in started
+    await until_state(client, RUNNING)
+    assert "5 %" in await lepton("rollout", "status", ROWS)
+    assert "paused" in await lepton("rollout", "pause", ROWS)
+    assert "running" in await lepton("rollout", "resume", ROWS)
+    assert "promoted" in await lepton("rollout", "promote", ROWS)
+    assert "version 1 has the traffic again" in await lepton("rollback", ROWS)
+    (newest, *_) = json.loads(await lepton("rollout", "list", ROWS, "--json"))
+    assert (newest["state"], newest["steps_percent"], newest["share_percent"]) == ("rolled_back", [5.0, 50.0], 0.0)
+    refused = await asyncio.to_thread(platform.lepton, "rollout", "resume", ROWS)
+    assert refused.returncode == 1
+    assert "What to do" in refused.stderr
