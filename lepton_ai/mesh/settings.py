@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lepton_ai.credentials import read_secret
@@ -17,6 +17,10 @@ from lepton_ai.mesh.discovery.login import EtcdLogin
 from lepton_ai.mesh.limits import DEFAULT_TIMEOUT_S, MAX_MESSAGE_BYTES, MAX_STREAMS_PER_CONNECTION
 
 MIB = 1 << 20
+_MOST = 2**31 - 1
+"""What gRPC and Envoy can count to."""
+_MOST_BYTES = 1 << 50
+"""More than any machine has, and little enough to be added up in 64 bits."""
 _UNIX = "unix:"
 
 
@@ -96,6 +100,15 @@ class ServiceSettings(BaseSettings):
     """Deadline of unary calls that arrive without one."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+
+    @field_validator("*")
+    @classmethod
+    def _not_endless(cls, value: object, info: ValidationInfo) -> object:
+        """Whole numbers in all settings: one that fits no machine's integers would end the process without a word."""
+        most = _MOST_BYTES if str(info.field_name).endswith("_bytes") else _MOST
+        if isinstance(value, int) and value > most:
+            raise ValueError(f"must be at most {most}")
+        return value
 
     @property
     def ports(self) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ import pytest
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.mesh.settings import PublicSettings, ServiceSettings
 from services.health.settings import HealthSettings
+from services.inference.settings import InferenceSettings
+from services.preprocess.settings import PreprocessSettings
 from services.registry.settings import RegistrySettings
 
 
@@ -49,6 +51,8 @@ def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("LEPTON_OTLP_ENDPOINT", "http://collector:4317/v1"),
         ("LEPTON_LOG_LEVEL", "LOUD"),
         ("LEPTON_WORKERS", "0"),
+        ("LEPTON_MAX_CONCURRENT_STREAMS", "3000000000"),
+        ("LEPTON_MAX_CONCURRENT_RPCS", "3000000000"),
     ],
 )
 def test_a_wrong_variable_is_named_and_its_value_is_not_shown(
@@ -60,6 +64,19 @@ def test_a_wrong_variable_is_named_and_its_value_is_not_shown(
     assert [each.field for each in caught.value.fields] == [variable]
     assert variable in caught.value.message
     assert f"'{value}'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [InferenceSettings, PreprocessSettings, RegistrySettings, HealthSettings])
+def test_no_whole_number_may_be_larger_than_what_machines_count_with(
+    monkeypatch: pytest.MonkeyPatch, settings: type[ServiceSettings]
+) -> None:
+    names = {f"LEPTON_{name.upper()}" for name, field in settings.model_fields.items() if field.annotation is int}
+    assert len(names) > 4
+    for name in names:
+        monkeypatch.setenv(name, str(10**30))
+    with pytest.raises(InvalidInput) as caught:
+        settings.load()
+    assert {each.field for each in caught.value.fields} == names
 
 
 def test_all_wrong_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
