@@ -1,8 +1,9 @@
 """Carries LeptonErrors over gRPC and back: class ↔ google.rpc.Status ↔ status code, text and trailing metadata.
 
 The details travel in the standard `grpc-status-details-bin` trailer: ErrorInfo (reason, domain "lepton", metadata.fix,
-and metadata.retried when it has been tried again already), BadRequest (which field is wrong) and RetryInfo. What is not
-a LeptonError becomes INTERNAL with a neutral text, so that no internals reach a client.
+and metadata.retried when it has been tried again already), BadRequest (which field is wrong) and RetryInfo. The text
+says what to do, too, as most clients show nothing else; metadata.message_chars tells ours where the message ends. What
+is not a LeptonError becomes INTERNAL with a neutral text, so that no internals reach a client.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ def to_status(error: BaseException) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=_clip(known.reason), domain=DOMAIN)
     if known.fix:
         info.metadata["fix"] = _clip(known.fix)
+        if len(_encoded(str(known))) <= _MAX_TEXT_BYTES:
+            info.metadata["message_chars"] = str(len(status.message))
+            status.message = _clip(str(known))
     if known.retried:
         info.metadata["retried"] = "true"
     status.details.add().Pack(info)
@@ -181,8 +185,9 @@ def _build(error_class: type[LeptonError], status: status_pb2.Status) -> LeptonE
         detail.Unpack(info)
         detail.Unpack(bad_request)
         has_retry = detail.Unpack(retry) or has_retry
+    length = info.metadata.get("message_chars", "")
     error = error_class(
-        status.message,
+        status.message[: int(length)] if length.isdecimal() else status.message,
         reason=info.reason or None,
         fix=info.metadata.get("fix", ""),
         fields=tuple(FieldViolation(each.field, each.description) for each in bad_request.field_violations),
@@ -208,10 +213,14 @@ def _bad_request(fields: tuple[FieldViolation, ...]) -> error_details_pb2.BadReq
 
 def _clip(text: str, max_bytes: int = _MAX_TEXT_BYTES) -> str:
     """The text, cut at a character boundary so that it takes at most `max_bytes`; lone surrogates are replaced."""
-    encoded = text.encode("utf-8", "replace")
+    encoded = _encoded(text)
     if len(encoded) <= max_bytes:
         return encoded.decode()
     return encoded[: max_bytes - 3].decode("utf-8", "ignore") + "…"
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _code_of(error: grpc.RpcError) -> grpc.StatusCode:

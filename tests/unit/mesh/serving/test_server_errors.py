@@ -16,6 +16,7 @@ from lepton_ai.errors import (
     InternalError,
     InvalidInput,
     LeptonError,
+    NotFound,
     ResourceExhausted,
     Unavailable,
 )
@@ -82,6 +83,21 @@ def test_long_chinese_errors_fit_into_headers() -> None:
     received = from_status(status)
     assert received.message.endswith("…")
     assert received.fields[-1].description == "and 48 more"
+
+
+@pytest.mark.parametrize("message", ["No cat", "没有猫。", "file \udc80 is gone"])
+def test_the_text_says_what_to_do_for_clients_that_show_nothing_else_and_ours_tell_the_two_apart(message: str) -> None:
+    error = NotFound(message, fix="Bring one.")
+    status = to_status(error)
+    assert status.message == str(error).replace("\udc80", "?")
+    received = from_status(status)
+    assert (received.message, received.fix) == (message.replace("\udc80", "?"), "Bring one.")
+
+
+def test_what_to_do_is_left_out_of_a_text_that_has_no_room_for_it() -> None:
+    message, fix = "a" * 500, "b" * 500
+    status = to_status(NotFound(message, fix=fix))
+    assert (status.message, from_status(status).message, from_status(status).fix) == (message, message, fix)
 
 
 def test_lone_surrogates_do_not_break_the_error() -> None:
