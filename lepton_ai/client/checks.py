@@ -22,7 +22,8 @@ def checked_top_k(top_k: int) -> int:
 
 def tenant_metadata(tenant: str) -> tuple[tuple[str, str], ...]:
     """Metadata of the calls that are made on behalf of a tenant; none when it is empty. Raises InvalidInput."""
-    if len(tenant) > MAX_LENGTH or not tenant.isascii() or not tenant.isprintable():
-        fix = f"Use up to {MAX_LENGTH} printable ASCII characters."
+    is_text = isinstance(tenant, str) and tenant.isascii() and tenant.isprintable()
+    if not is_text or len(tenant) > MAX_LENGTH or tenant != tenant.strip():  # whose spaces are lost on the way
+        fix = f"Use up to {MAX_LENGTH} printable ASCII characters, without spaces at either end."
         raise InvalidInput.of_field("tenant", "cannot be sent as metadata", fix=fix)
     return ((TENANT, tenant),) if tenant else ()

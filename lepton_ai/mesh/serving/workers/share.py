@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from lepton_ai.errors import FailedPrecondition, Unsupported
+from lepton_ai.errors import FailedPrecondition, InvalidInput, Unsupported
 from lepton_ai.mesh.serving.advertised import names_port
 from lepton_ai.mesh.serving.workers.reserved import reserve
 from lepton_ai.mesh.settings import ServiceSettings
 
 _PARENT = Path(__file__).with_name("parent.py")
+_LAST_PORT = 65535
 
 
 def share_port(settings: ServiceSettings) -> NoReturn:
@@ -30,6 +31,7 @@ def share_port(settings: ServiceSettings) -> NoReturn:
             "LEPTON_ADVERTISE_ADDRESS names a port, but each of several workers is reached at a port of its own.",
             fix="Advertise the host alone; LEPTON_WORKER_PORT is the first worker's port, the next has the next.",
         )
+    _check_ports(settings)
     shared = reserve(settings.host, settings.port)
     own = [
         reserve(settings.host, settings.worker_port and settings.worker_port + index)
@@ -45,6 +47,18 @@ def share_port(settings: ServiceSettings) -> NoReturn:
         "log_format": settings.log_format,
     }
     os.execv(sys.executable, [sys.executable, "-I", "-S", str(_PARENT), json.dumps(orders)])  # noqa: S606
+
+
+def _check_ports(settings: ServiceSettings) -> None:
+    """Raises InvalidInput unless there are as many ports as workers from the first one's on."""
+    for name in ("worker_port", "metrics_port"):
+        port = getattr(settings, name)
+        if port and port + settings.workers - 1 > _LAST_PORT:
+            raise InvalidInput.of_field(
+                f"LEPTON_{name.upper()}",
+                f"leaves no ports for {settings.workers} workers",
+                fix=f"Set {_LAST_PORT - settings.workers + 1} at most, or 0 for any free ones.",
+            )
 
 
 def _environment(settings: ServiceSettings, index: int, shared_port: int, own_port: int) -> Mapping[str, str]:
