@@ -13,12 +13,13 @@ import signal
 import sys
 import time
 
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGCHLD, signal.SIGALRM, signal.SIGTERM, signal.SIGINT)
 _FROM_KERNEL = 128
 """siginfo's SI_KERNEL: Ctrl-C in a terminal, which has reached the workers as well."""
 _SOUND_S = 3.0
 """A worker that has run for this long is started again at once when it ends; others wait longer each time."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+_LEAST_PAUSE_S = 0.001
 _START_S = 30.0
 """A worker that ends within this time of its first start, by itself and with an error, cannot start at all."""
 
@@ -52,19 +53,21 @@ class Parent:
         while not self._stopping or any(worker.pid for worker in self._workers):
             if not self._stopping:
                 self._start_due()
-            arrived = signal.sigtimedwait(_SIGNALS, self._pause_s())
-            if arrived is None:
-                continue
+            # By a timer: `sigtimedwait` of Python makes up a signal when the process was stopped (SIGSTOP, a machine
+            # that slept) until its time had passed.
+            signal.setitimer(signal.ITIMER_REAL, self._pause_s())
+            arrived = signal.sigwaitinfo(_SIGNALS)
             if arrived.si_signo == signal.SIGCHLD:
                 self._reap()
-            else:
+            elif arrived.si_signo != signal.SIGALRM:
                 self._stop(pass_on=arrived.si_code != _FROM_KERNEL)
         return self._status
 
     def _pause_s(self) -> float:
+        """Until the next start; 0 when there is none, which sets no timer."""
         now_s = time.monotonic()
         waiting = [worker.due_s - now_s for worker in self._workers if not worker.pid and not self._stopping]
-        return max(0.0, min(waiting, default=_LONGEST_PAUSE_S))
+        return max(_LEAST_PAUSE_S, min(waiting)) if waiting else 0.0
 
     def _start_due(self) -> None:
         now_s = time.monotonic()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.discovery.endpoints import fixed_endpoints
+from lepton_ai.mesh.serving.workers import parent as parent_program
 from lepton_ai.mesh.serving.workers.reserved import reserve
 from lepton_ai.testing import eventually
 from tests.integration.mesh.transports.conftest import ProbeClient
@@ -153,6 +156,31 @@ def test_workers_that_cannot_start_end_the_service_with_their_status() -> None:
     )
     assert done.returncode == 1
     assert "TLS needs both" in done.stderr
+
+
+async def test_a_parent_that_was_stopped_for_a_while_goes_on(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    starts.touch()
+    # ends at once each time, so that the parent waits longer and longer before it starts it again
+    command = ["/bin/sh", "-c", f"echo started >> '{starts}'"]
+    orders = {"command": command, "environments": [{}], "held": [], "log_format": "text"}
+    parent = psutil.Popen([sys.executable, parent_program.__file__, json.dumps(orders)])
+    try:
+
+        async def until_started(times: int) -> None:
+            enough = f"{times} starts"
+            await eventually(lambda: starts.read_text().count("started") >= times, timeout_s=20, description=enough)
+
+        await until_started(4)  # and next after 0.8 s
+        parent.suspend()
+        woken_s = time.monotonic() + 1.0
+        await eventually(lambda: time.monotonic() > woken_s, description="the time for the next start has passed")
+        parent.resume()
+        await until_started(5)
+        assert parent.is_running()
+    finally:
+        parent.terminate()
+        assert parent.wait(20) == 0
 
 
 def test_a_port_that_is_held_is_taken_for_all_others() -> None:
