@@ -5,8 +5,8 @@ around 40 ms; answers have one of eight labels and a score.
 
 Arms have moods. "independent": every answer for itself. "lag-1 requests": an answer resembles the one before it in its
 arm with correlation 0.3; after an error the next is one with probability 0.3. "lag-1 intervals": each arm drifts by
-itself, so that the means of its intervals have a lag-1 correlation of 0.3; that makes them vary twice as much as those of
-independent answers, and sums of many intervals five times as much. "waves": load that hits all arms at once.
+itself, so that the means of its intervals have a lag-1 correlation of 0.3; that makes them vary twice as much as those
+of independent answers, and sums of many intervals five times as much. "waves": load that hits all arms at once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Fault:
 class Scene:
     """A rollout of 5 minutes with a fault and a mood."""
 
-    fault: Fault = Fault()  # noqa: RUF009 - it is frozen
+    fault: Fault = Fault()
     mood: str = "independent"
     per_interval: int = 50
     """Requests of the candidate, and of the baseline, on average."""
@@ -170,5 +170,3 @@ def strength_at(fault: Fault, interval: int) -> float:
     if interval < fault.begins:
         return 0.0
     return min((interval - fault.begins + 1) / fault.grows, 1.0) if fault.grows else 1.0
-
-

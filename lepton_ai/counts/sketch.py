@@ -7,7 +7,6 @@ which only those with something in them are kept.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 
 RELATIVE_ERROR = 0.02
@@ -32,7 +31,7 @@ class Sketch:
     __slots__ = ("buckets",)
 
     def __init__(self, buckets: dict[int, int] | None = None) -> None:
-        self.buckets = Counter(buckets or {})
+        self.buckets = {} if buckets is None else buckets
         """Bucket → values in it; sparse."""
 
     def add(self, value: float) -> None:
@@ -41,7 +40,8 @@ class Sketch:
             value = _LEAST
         elif value > _GREATEST:
             value = _GREATEST
-        self.buckets[math.ceil(math.log(value) * _PER_LOG)] += 1
+        bucket = math.ceil(math.log(value) * _PER_LOG)
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
 
     def extend(self, values: Iterable[float]) -> None:
         """Count many values."""
@@ -83,11 +83,16 @@ class Sketch:
 
     def __add__(self, other: Sketch) -> Sketch:
         """Both together."""
-        return Sketch(self.buckets + other.buckets)
+        together = dict(self.buckets)
+        for bucket, count in other.buckets.items():
+            together[bucket] = together.get(bucket, 0) + count
+        return Sketch(together)
 
     def __sub__(self, earlier: Sketch) -> Sketch:
         """What came since an earlier state of the same sketch."""
-        return Sketch(self.buckets - earlier.buckets)
+        before = earlier.buckets
+        since = {bucket: count - before.get(bucket, 0) for bucket, count in self.buckets.items()}
+        return Sketch({bucket: count for bucket, count in since.items() if count > 0})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sketch) and self.buckets == other.buckets

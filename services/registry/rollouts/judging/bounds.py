@@ -38,14 +38,14 @@ def variation_by_chance(ours: Sequence[float], theirs: Sequence[float]) -> float
     return math.fsum(math.sqrt(2 / math.pi * share * (1 - share) * (1 / n + 1 / m)) for share in shares) / 2
 
 
-def variation_bound(ours: Sequence[float], theirs: Sequence[float], *, excess: float) -> float:
-    """At most so great is the total variation, where it is estimated as `excess`.
+def variation_slack(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """How much greater than it is estimated the total variation may be; it falls with the root of the answers.
 
-    A sample's total variation is bounded by half of the root of 1/n + 1/m around its mean, which chance makes greater
-    than the truth by `variation_by_chance` at most; half of that is left in for the estimate's own error.
+    A sample's total variation deviates from its mean by half of the root of 1/n + 1/m; half of what chance adds on
+    average is for the error in taking that away.
     """
     n, m = math.fsum(ours), math.fsum(theirs)
-    return excess + CONFIDENT * math.sqrt(1 / n + 1 / m) / 2 + variation_by_chance(ours, theirs) / 2
+    return CONFIDENT * math.sqrt(1 / n + 1 / m) / 2 + variation_by_chance(ours, theirs) / 2
 
 
 def missing(holds: Callable[[float], bool], answers: int) -> int | None:
@@ -54,7 +54,7 @@ def missing(holds: Callable[[float], bool], answers: int) -> int | None:
         return None
     times = 1.0
     while not holds(times):
-        times *= 1.1
+        times *= 1.15
         if times > _MOST_TIMES:
             return None
     return max(math.ceil(answers * (times - 1)), 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lepton_ai.counts import ArmCounts
@@ -24,7 +25,7 @@ class ShapeWatch(Watch):
 
     def __init__(self, gate: Gate, candidate: str) -> None:
         bets = len(_STRENGTHS) * len(_MEMORIES)
-        super().__init__(gate, candidate, Mixture([1.0] * bets), Dispersion(3.0, 8.0))
+        super().__init__(gate, candidate, Mixture([1.0] * bets), Dispersion(4.0, 10.0))
         self._names: list[str] = []
         """The labels that are looked at one by one; chosen once, so that they depend on nothing that is judged."""
         self._pasts: list[tuple[list[float], list[float]]] = []
@@ -39,8 +40,7 @@ class ShapeWatch(Watch):
             self._pasts = [([0.0] * len(ours), [0.0] * len(ours)) for _ in _MEMORIES]
         gains = [shape_gain(ours, theirs, *past, strength) for past in self._pasts for strength in _STRENGTHS]
         self._mixture.add(gains, dispersion=self._dispersion.value)
-        self._dispersion.candidate.add(ours, theirs, sum(ours), sum(theirs))
-        self._dispersion.same_version.add(theirs, rest, sum(theirs), sum(rest))
+        self._dispersion.note(ours, theirs, rest, (sum(ours), sum(theirs), sum(rest)))
         self._pasts = [
             (_with(past[0], ours, memory), _with(past[1], theirs, memory))
             for past, memory in zip(self._pasts, _MEMORIES, strict=True)
@@ -57,11 +57,11 @@ class ShapeWatch(Watch):
             return 0.0
         return max(bounds.variation(ours, theirs) - bounds.variation_by_chance(ours, theirs), 0.0)
 
-    def holds(self, arms: Arms, times: float) -> bool:
+    def proof(self, arms: Arms) -> Callable[[float], bool]:
         """The upper bound of the total variation is within the margin."""
-        ours, theirs = self._vector(arms.candidate), self._vector(arms.baseline)
-        bound = bounds.variation_bound([times * x for x in ours], [times * y for y in theirs], excess=self.excess(arms))
-        return bound <= self.gate.margin
+        ours, theirs, excess = self._vector(arms.candidate), self._vector(arms.baseline), self.excess(arms)
+        bound = bounds.variation_slack(ours, theirs)
+        return lambda times: excess + bound / math.sqrt(times) <= self.gate.margin
 
     def describe(self, arms: Arms) -> str:
         """What has changed most."""

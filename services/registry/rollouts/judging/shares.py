@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Callable
 
-from lepton_ai.counts import ArmCounts
+from lepton_ai.counts import ArmCounts, Sketch
 from lepton_ai.counts.sketch import bucket_of
 from services.registry.rollouts.judging import bounds
 from services.registry.rollouts.judging.dispersion import Dispersion
@@ -13,9 +15,10 @@ from services.registry.rollouts.judging.gates import Gate, Measure
 from services.registry.rollouts.judging.watch import Arms, Watch, percent
 
 _RARE = {1.5: 0.05, 2.0: 0.07, 3.0: 0.08, 5.0: 0.1, 10.0: 0.2, 30.0: 0.2, 100.0: 0.3}
-"""Odds of an error of the candidate's against the others' → weight. A bad version is far worse more often than a little;
-so nine errors against none are enough between arms of equal size."""
+"""Odds of an error of the candidate's against the others' → weight. A bad version is more often far worse than a little; so
+nine errors against none are enough between arms of equal size."""
 _COMMON = {1.25: 0.2, 1.5: 0.2, 2.0: 0.2, 3.0: 0.2, 5.0: 0.1, 10.0: 0.1}
+_BURST = 3.0
 Events = tuple[int, int]
 """How often it happened, of how many."""
 
@@ -27,7 +30,7 @@ class SharesWatch(Watch):
 
     def __init__(self, gate: Gate, candidate: str) -> None:
         # Errors start from independence, as the first few must count; what is seen of bursts is learned.
-        super().__init__(gate, candidate, Mixture(list(_RARE.values())), Dispersion(1.0, 12.0))
+        super().__init__(gate, candidate, Mixture(list(_RARE.values())), Dispersion(1.0, 6.0))
 
     @abstractmethod
     def events(self, counts: ArmCounts) -> Events:
@@ -40,8 +43,9 @@ class SharesWatch(Watch):
     def look(self, interval: Arms, recent: Arms) -> None:
         """Our share of all events, given our share of all answers."""
         ours, theirs = self.events(interval.candidate), self.events(interval.others)
-        gains = [odds_gain(*ours, *theirs, odds) for odds in _RARE]
+        gains = [_damped(odds_gain(*ours, *theirs, odds)) for odds in _RARE]
         self._mixture.add(gains, dispersion=self._dispersion.value)
+        self._dispersion.note_burst(theirs[0])
         note(self._dispersion, ours, self.events(interval.baseline), self.events(interval.rest))
 
     def samples(self, arms: Arms) -> tuple[int, int]:
@@ -53,10 +57,10 @@ class SharesWatch(Watch):
         (ours, our_total), (theirs, their_total) = self.events(arms.candidate), self.events(arms.others)
         return ours / our_total - theirs / their_total if our_total and their_total else 0.0
 
-    def holds(self, arms: Arms, times: float) -> bool:
+    def proof(self, arms: Arms) -> Callable[[float], bool]:
         """The upper bound of the difference is within the margin."""
         numbers = (*self.events(arms.candidate), *self.events(arms.others))
-        return bounds.difference_bound(*(times * each for each in numbers)) <= self.gate.margin
+        return lambda times: bounds.difference_bound(*(times * each for each in numbers)) <= self.gate.margin
 
     def describe(self, arms: Arms) -> str:
         """Both shares."""
@@ -96,7 +100,7 @@ class LatencyWatch(Watch):
     """Latencies above the quantile of candidate and baseline together."""
 
     def __init__(self, gate: Gate, candidate: str) -> None:
-        super().__init__(gate, candidate, Mixture(list(_COMMON.values())), Dispersion(4.0, 8.0))
+        super().__init__(gate, candidate, Mixture(list(_COMMON.values())), Dispersion(_assumed(gate.quantile), 8.0))
 
     def look(self, interval: Arms, recent: Arms) -> None:
         """Our share of the slow answers, against the baseline of the same minutes."""
@@ -104,6 +108,8 @@ class LatencyWatch(Watch):
         bucket = pooled.quantile_bucket(self.gate.quantile)
         if bucket is None:
             return
+        if not pooled.count_above(bucket):  # the slowest are all alike: then it is these that are counted
+            bucket -= 1
         ours, base, rest = (_above(arm, bucket) for arm in (interval.candidate, interval.baseline, interval.rest))
         gains = [odds_gain(*ours, *base, odds) for odds in _COMMON]
         self._mixture.add(gains, dispersion=self._dispersion.value)
@@ -118,15 +124,15 @@ class LatencyWatch(Watch):
         ours, theirs = self._quantiles(arms)
         return ours / theirs - 1 if theirs else 0.0
 
-    def holds(self, arms: Arms, times: float) -> bool:
+    def proof(self, arms: Arms) -> Callable[[float], bool]:
         """Above the quantile of the candidate and of the baseline times the margin there is more of the latter."""
         allowed = arms.baseline.latency_s.scaled(1 + self.gate.margin)
         candidate = arms.candidate.latency_s
         bucket = (candidate + allowed).quantile_bucket(self.gate.quantile)
         if bucket is None:
-            return False
-        numbers = (candidate.count_above(bucket), candidate.count, allowed.count_above(bucket), allowed.count)
-        return bounds.difference_bound(*(times * each for each in numbers)) <= 0
+            return lambda _: False
+        numbers = (_beyond(candidate, bucket), candidate.count, _beyond(allowed, bucket), allowed.count)
+        return lambda times: bounds.difference_bound(*(times * each for each in numbers)) <= 0
 
     def describe(self, arms: Arms) -> str:
         """Both quantiles."""
@@ -169,10 +175,10 @@ class LimitWatch(Watch):
         events, total = self.events(arms.candidate)
         return events / total if total else 0.0
 
-    def holds(self, arms: Arms, times: float) -> bool:
+    def proof(self, arms: Arms) -> Callable[[float], bool]:
         """The upper bound of that share is within the limit."""
         events, total = self.events(arms.candidate)
-        return bounds.wilson(times * events, times * total)[1] <= self.gate.margin
+        return lambda times: bounds.wilson(times * events, times * total)[1] <= self.gate.margin
 
     def describe(self, arms: Arms) -> str:
         """The share of those that differ."""
@@ -184,9 +190,26 @@ class LimitWatch(Watch):
 
 def note(dispersion: Dispersion, ours: Events, base: Events, rest: Events) -> None:
     """Add an interval to what is known of the dispersion."""
-    dispersion.candidate.add([ours[0]], [base[0]], ours[1], base[1])
-    dispersion.same_version.add([base[0]], [rest[0]], base[1], rest[1])
+    dispersion.note([ours[0]], [base[0]], [rest[0]], (ours[1], base[1], rest[1]))
 
 
 def _above(counts: ArmCounts, bucket: int) -> Events:
     return counts.latency_s.count_above(bucket), counts.latency_s.count
+
+
+def _beyond(latency_s: Sketch, bucket: int) -> float:
+    """What is above a bucket and half of what is in it, as latencies may be all alike."""
+    return latency_s.count_above(bucket) + latency_s.buckets.get(bucket, 0) / 2
+
+
+def _damped(gain: float) -> float:
+    """A burst of errors within one interval may be one event: what it gains above a factor of twenty counts a third.
+
+    It is less than the whole gain at any time, so the bet stays a fair one.
+    """
+    return gain if gain <= _BURST else _BURST + (gain - _BURST) / 3
+
+
+def _assumed(quantile: float) -> float:
+    """The dispersion of latencies above a quantile until it is known: an arm's drift moves the median most."""
+    return 1 + 3 * math.sqrt(4 * quantile * (1 - quantile))

@@ -77,7 +77,9 @@ def overall(gates: tuple[GateVerdict, ...]) -> Verdict:
     undecided = [gate for gate in gates if gate.outcome is Outcome.INCONCLUSIVE]
     if undecided:
         names = ", ".join(gate.gate for gate in undecided)
-        slowest = max(undecided, key=lambda gate: float("inf") if gate.missing_answers is None else gate.missing_answers)
+        slowest = max(
+            undecided, key=lambda gate: float("inf") if gate.missing_answers is None else gate.missing_answers
+        )
         return Verdict(Outcome.INCONCLUSIVE, f"Not settled: {names}. {slowest.sentence}", gates)
     judged = [gate.gate for gate in gates if gate.outcome is Outcome.FINE]
     if not judged:

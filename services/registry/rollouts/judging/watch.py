@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lepton_ai.counts import ArmCounts
@@ -26,7 +27,7 @@ class Arms:
     others: ArmCounts = field(default_factory=ArmCounts)
     """All arms but the candidate, the baseline included."""
 
-    @property
+    @cached_property
     def rest(self) -> ArmCounts:
         """The other arms without the baseline: the old version, too."""
         return self.others - self.baseline
@@ -72,8 +73,8 @@ class Watch(ABC):
         """How much worse the candidate looks, in the units of the gate's margin."""
 
     @abstractmethod
-    def holds(self, arms: Arms, times: float) -> bool:
-        """Whether it is good enough for sure, if there were `times` as many independent answers with these shares."""
+    def proof(self, arms: Arms) -> Callable[[float], bool]:
+        """Says whether it is good enough for sure, given how many independent answers each answer counts for."""
 
     @abstractmethod
     def describe(self, arms: Arms) -> str:
@@ -99,9 +100,10 @@ class Watch(ABC):
     def _good_enough(self, step: Arms, numbers: dict[str, float], ours: int, dispersion: float) -> GateVerdict:
         described = self.describe(step)
         wanting = max(self.gate.min_samples - ours, 0)
-        if not wanting and self.holds(step, 1 / dispersion):
+        proof = self.proof(step)
+        if not wanting and proof(1 / dispersion):
             return self._say(Outcome.FINE, f"{described}: no worse within the margin of {self._margin()}.", numbers)
-        missing = bounds.missing(lambda times: self.holds(step, times / dispersion), ours)
+        missing = bounds.missing(lambda times: proof(times / dispersion), ours)
         if missing is None and not wanting:
             sentence = f"{described}: if it stays so, no number of {self.unit} will show that it is within the margin"
             return self._say(Outcome.INCONCLUSIVE, f"{sentence} of {self._margin()}.", numbers)
