@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from benchmarks.judging.simulation import Interval
 from lepton_ai.counts import ArmCounts
 
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
 Rival = Callable[[Floats, Floats], float]
 """The series of the candidate and of the baseline, intervals × metrics → how suspicious: calibrated on healthy ones."""
 _ONE_SIDED = 4
 """Errors and latencies are worse only when they rise; label and score in both directions."""
+_ONE_PERCENT = 2.3263
+_STEP, _MOST_REQUESTS, _DRAWS = 5, 2000, 20_000
 _KAYENTA_TOLERANCE = 0.25
 
 
@@ -44,6 +47,32 @@ def kayenta(candidate: Floats, baseline: Floats) -> float:
 
 
 RIVALS: dict[str, Rival] = {"Mann-Whitney at the end": mann_whitney, "Kayenta's way at the end": kayenta}
+
+
+def horizon(worse: float, healthy: float, times: int, wanted: float, *, calibrated: bool) -> int:
+    """So many requests of the candidate a rank test on its errors needs that is made once, at a number fixed before.
+
+    `times`: how many requests the others have for each. It finds the share `wanted` of versions of which the share
+    `worse` fails, with 1 % false alarms: by the normal approximation, or `calibrated` by simulation to this very share of
+    healthy answers that fail, which nobody knows before.
+    """
+    dice = np.random.default_rng(1)
+    for requests in range(_ONE_PERCENT = 2.3263
+_STEP, _MOST_REQUESTS, _STEP):
+        theirs = dice.binomial(requests * times, healthy, _DRAWS)
+        by_chance = np.sort(_z_of_errors(dice.binomial(requests, healthy, _DRAWS), theirs, requests, times))
+        limit = by_chance[int(0.99 * _DRAWS)] if calibrated else _ONE_PERCENT
+        found = _z_of_errors(dice.binomial(requests, worse, _DRAWS), theirs, requests, times) > limit
+        if found.mean() >= wanted:
+            return requests
+    raise ValueError("No number of requests is enough.")
+
+
+def _z_of_errors(ours: Floats, theirs: Floats, requests: int, times: int) -> Floats:
+    """Mann-Whitney of answers that are 0 or 1: all of them are ties."""
+    share = (ours + theirs) / (requests * (1 + times))
+    spread = np.sqrt(np.maximum(share * (1 - share), 1e-12) * (1 + 1 / times) / requests)
+    return np.asarray((ours / requests - theirs / (requests * times)) / spread)
 
 
 def _z(candidate: Floats, baseline: Floats) -> list[float]:

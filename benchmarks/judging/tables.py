@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
-from benchmarks.judging.rivals import RIVALS, series
+from benchmarks.judging.rivals import RIVALS, horizon, series
 from benchmarks.judging.simulation import MOODS, Fault, Scene, rollout
 from benchmarks.report import Report
 from services.registry.rollouts.judging import Judge, Outcome
@@ -23,7 +23,7 @@ _SLOW = replace(Scene(), per_interval=10, rest=180)
 """Two requests a second for the candidate, 5 % of all."""
 _HEALTHY = {
     **{f"5 % canary, {mood}": Scene(mood=mood) for mood in MOODS},
-    **{f"half and half, {mood}": Scene(mood=mood, rest=0) for mood in MOODS[:3]},
+    "half and half, lag-1 intervals": Scene(mood="lag-1 intervals", rest=0),
 }
 FAULTS = {
     "5 % errors, against all arms": replace(_SLOW, fault=Fault(errors=0.05)),
@@ -83,9 +83,9 @@ def measure(runs: int = RUNS) -> list[Report]:
     with ProcessPoolExecutor(_PROCESSES) as workers:
         healthy = {name: _runs(workers, scene, runs) for name, scene in _HEALTHY.items()}
         faulty = {name: _runs(workers, scene, fewer) for name, scene in FAULTS.items()}
-        powers = {key: _runs(workers, scene, max(fewer // 2, 1)) for key, scene in power.items()}
+        powers = {key: _runs(workers, scene, max(fewer // 4, 1)) for key, scene in power.items()}
     limits = {name: _limits(healthy[f"5 % canary, {name}"]) for name in MOODS[:1]}[MOODS[0]]
-    return [_false_alarms(healthy, limits), _found(faulty, limits), _curve(powers)]
+    return [_false_alarms(healthy, limits), _errors(faulty), _found(faulty, limits), _curve(powers)]
 
 
 def _runs(workers: ProcessPoolExecutor, scene: Scene, count: int) -> list[Run]:
@@ -106,6 +106,19 @@ def _false_alarms(healthy: dict[str, list[Run]], limits: Sequence[float]) -> Rep
     rows = [[name, str(len(runs)), _share(runs), *_rival_shares(runs, limits)] for name, runs in healthy.items()]
     note = "Rivals are calibrated to 1 % on the first row; Lepton's judge is not calibrated at all."
     return Report("Judge, rolled back without a fault", ("two equal versions", "runs", "Lepton", *RIVALS), rows, note)
+
+
+def _errors(faulty: dict[str, list[Run]]) -> Report:
+    rows = []
+    for name, others in (("5 % errors, against all arms", 19), ("5 % errors, against an equal baseline", 1)):
+        requests = sorted(each.requests for each in faulty[name])
+        worse, healthy = 0.05 + _SLOW.errors, _SLOW.errors
+        for share, found in ((0.5, "half"), (0.9, "nine of ten")):
+            fixed = [str(horizon(worse, healthy, others, share, calibrated=each)) for each in (False, True)]
+            rows.append([name, found, str(requests[int(share * len(requests))]), *fixed])
+    columns = ("requests until", "are found", "Lepton", "rank test at 1 %", "calibrated to 0.1 % errors")
+    note = "The rank test looks at errors alone, once, at a number of requests fixed before: each time the best for it."
+    return Report("Judge, requests of the candidate until it is found", columns, rows, note)
 
 
 def _found(faulty: dict[str, list[Run]], limits: Sequence[float]) -> Report:

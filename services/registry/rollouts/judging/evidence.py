@@ -1,8 +1,9 @@
 """Evidence of harm that may be looked at as often as one likes: e-processes on counts.
 
 An e-process is a bet that starts with 1 and cannot be expected to grow as long as the candidate is no worse than what
-it is compared with; by Ville's inequality it reaches 1/alpha then in at most a share alpha of all rollouts, ever. Each of these bets on several alternatives at once, and keeps back some of its money for bets that begin later, so that
-it is not broke when a version that was good for an hour turns bad.
+it is compared with; by Ville's inequality it reaches 1/alpha then in at most a share alpha of all rollouts, ever. These
+bets are on several alternatives at once, and keep some of their money back for later, so that they are not broke when a
+version that was good for an hour turns bad.
 """
 
 from __future__ import annotations

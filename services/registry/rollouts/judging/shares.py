@@ -15,7 +15,7 @@ from services.registry.rollouts.judging.gates import Gate, Measure
 from services.registry.rollouts.judging.watch import Arms, Watch, percent
 
 _RARE = {1.5: 0.05, 2.0: 0.07, 3.0: 0.08, 5.0: 0.1, 10.0: 0.2, 30.0: 0.2, 100.0: 0.3}
-"""Odds of an error of the candidate's against the others' → weight. A bad version is more often far worse than a little; so
+"""Odds of an error of the candidate's against the others' → weight. Most bad versions are far worse than a little: so
 nine errors against none are enough between arms of equal size."""
 _COMMON = {1.25: 0.2, 1.5: 0.2, 2.0: 0.2, 3.0: 0.2, 5.0: 0.1, 10.0: 0.1}
 _BURST = 3.0
