@@ -53,12 +53,11 @@ def horizon(worse: float, healthy: float, times: int, wanted: float, *, calibrat
     """So many requests of the candidate a rank test on its errors needs that is made once, at a number fixed before.
 
     `times`: how many requests the others have for each. It finds the share `wanted` of versions of which the share
-    `worse` fails, with 1 % false alarms: by the normal approximation, or `calibrated` by simulation to this very share of
-    healthy answers that fail, which nobody knows before.
+    `worse` fails, with 1 % false alarms: by the normal approximation, or `calibrated` by simulation to this very share
+    of healthy answers that fail, which nobody knows before.
     """
     dice = np.random.default_rng(1)
-    for requests in range(_ONE_PERCENT = 2.3263
-_STEP, _MOST_REQUESTS, _STEP):
+    for requests in range(_STEP, _MOST_REQUESTS, _STEP):
         theirs = dice.binomial(requests * times, healthy, _DRAWS)
         by_chance = np.sort(_z_of_errors(dice.binomial(requests, healthy, _DRAWS), theirs, requests, times))
         limit = by_chance[int(0.99 * _DRAWS)] if calibrated else _ONE_PERCENT
