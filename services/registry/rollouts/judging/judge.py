@@ -88,10 +88,11 @@ class Judge:
         }
 
     def restore(self, known: Mapping[str, Any]) -> None:
-        """Go on where a judge of the same gates was when it made this with `as_json`."""
+        """Go on where a judge was when it made this with `as_json`; gates that it did not have begin with nothing."""
         self._looks = known["looks"]
         self._step = Arms.from_json(known["step"])
         self._recent = Arms.from_json(known["recent"])
         for watch in self._watches:
-            watch.restore(known["watches"][watch.gate.name])
+            if watch.gate.name in known["watches"]:
+                watch.restore(known["watches"][watch.gate.name])
         self._harmful = {name: GateVerdict.from_json(each) for name, each in known["harmful"].items()}

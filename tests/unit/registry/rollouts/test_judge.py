@@ -150,6 +150,13 @@ def test_a_judge_that_was_killed_goes_on_exactly_where_it_was() -> None:
         assert killed.look(*interval).as_json() == expected.as_json()
 
 
+def test_a_gate_that_is_added_begins_with_nothing() -> None:
+    before, after = Judge(DEFAULT_GATES[:3]), Judge()
+    judged(healthy(20), before)
+    after.restore(json.loads(json.dumps(before.as_json())))
+    assert after.look(answers(100), answers(100), answers(1000)).outcome is Outcome.FINE
+
+
 def test_the_state_stays_small() -> None:
     judge = Judge()
     judged(list(rollout(Scene(per_interval=30, rest=200, intervals=60), 3)), judge)
