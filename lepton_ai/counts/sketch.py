@@ -6,23 +6,23 @@ which only those with something in them are kept.
 
 from __future__ import annotations
 
-import math
+from math import ceil, exp, log
 from collections.abc import Iterable
 
 RELATIVE_ERROR = 0.02
-_LOG_GAMMA = math.log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
+_LOG_GAMMA = log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
 _PER_LOG = 1 / _LOG_GAMMA
 _LEAST, _GREATEST = 1e-6, 1e5
 
 
 def bucket_of(value: float) -> int:
     """The bucket of a value; what is below a millionth, zero included, is in that of a millionth."""
-    return math.ceil(math.log(min(max(value, _LEAST), _GREATEST)) * _PER_LOG)
+    return ceil(log(min(max(value, _LEAST), _GREATEST)) * _PER_LOG)
 
 
 def value_of(bucket: int) -> float:
     """The value in the middle of a bucket."""
-    return math.exp(bucket * _LOG_GAMMA) * (1 - RELATIVE_ERROR)
+    return exp(bucket * _LOG_GAMMA) * (1 - RELATIVE_ERROR)
 
 
 class Sketch:
@@ -40,7 +40,7 @@ class Sketch:
             value = _LEAST
         elif value > _GREATEST:
             value = _GREATEST
-        bucket = math.ceil(math.log(value) * _PER_LOG)
+        bucket = ceil(log(value) * _PER_LOG)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
 
     def extend(self, values: Iterable[float]) -> None:
@@ -74,7 +74,7 @@ class Sketch:
 
     def scaled(self, factor: float) -> Sketch:
         """The sketch of all values times a factor, to the nearest bucket."""
-        shift = round(math.log(factor) * _PER_LOG)
+        shift = round(log(factor) * _PER_LOG)
         return Sketch({bucket + shift: count for bucket, count in self.buckets.items()})
 
     def halved(self) -> Sketch:
