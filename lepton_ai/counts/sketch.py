@@ -6,8 +6,8 @@ which only those with something in them are kept.
 
 from __future__ import annotations
 
-from math import ceil, exp, log
 from collections.abc import Iterable
+from math import ceil, exp, log
 
 RELATIVE_ERROR = 0.02
 _LOG_GAMMA = log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
