@@ -13,6 +13,7 @@ import click
 from benchmarks import cache, data, memory, photos, rows, startup, training, transports
 from benchmarks.balancing import tables as balancing
 from benchmarks.flat import tables as flat
+from benchmarks.judging import tables as judging
 from benchmarks.leaks import tables as leaks
 from benchmarks.overload import model as overload_model
 from benchmarks.overload import tables as overload
@@ -24,7 +25,7 @@ from tests.platform import Platform, running_platform
 PLATFORM_SUITES = ("photos", "rows", "cache", "startup")
 FAULT_SUITES = ("overload", "leaks", "flat")
 """Each on a platform of its own, which it may spoil for the others."""
-SDK_SUITES = ("balancing", "transports", "training", "data", "memory")
+SDK_SUITES = ("balancing", "judge", "transports", "training", "data", "memory")
 SUITES = PLATFORM_SUITES + FAULT_SUITES + SDK_SUITES
 
 
@@ -116,6 +117,8 @@ def _measure_sdk(suites: tuple[str, ...], seconds: float, gigabytes: float) -> l
     reports: list[Report] = []
     if "balancing" in suites:
         reports += _shown(balancing.measure())
+    if "judge" in suites:
+        reports += _shown(judging.measure())
     if "transports" in suites:
         reports += _shown(transports.measure(seconds=seconds))
     if "training" in suites:

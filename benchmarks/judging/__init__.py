@@ -1,0 +1,1 @@
+"""The judge of rollouts against simulated versions, beside two rivals."""
