@@ -45,6 +45,7 @@ def push(directory: Path, *, as_json: bool, home: Path) -> None:
 @click.option(
     "--bake", "bake_s", type=Duration(), default="5m", show_default=True, help="How long the old version stays warm."
 )
+@click.option("--no-judge", is_flag=True, help="Let each share last its time, whatever becomes of its calls.")
 @click.option("--detach", is_flag=True, help="With --canary: start it and return at once.")
 @json_option
 @home_option
@@ -55,6 +56,7 @@ def deploy(
     canary: tuple[float, ...] | None,
     step_s: float,
     bake_s: float,
+    no_judge: bool,
     detach: bool,
     as_json: bool,
     home: Path,
@@ -65,7 +67,8 @@ def deploy(
     version takes over step by step; `lepton rollout` steers that, `lepton rollback` takes it back.
     """
     if canary is not None:
-        _deploy_canary(model, canary, step_s, bake_s, detach=detach, as_json=as_json, home=home)
+        options = {"step_s": step_s, "bake_s": bake_s, "judged": not no_judge}
+        _deploy_canary(model, canary, options, detach=detach, as_json=as_json, home=home)
         return
     show = not as_json and wait_s > 0 and console(stderr=True).is_terminal
     spinner = console(stderr=True).status(f"Loading, warming and testing {model}") if show else nullcontext()
@@ -82,15 +85,14 @@ def deploy(
 def _deploy_canary(
     model: str,
     percents: tuple[float, ...],
-    step_s: float,
-    bake_s: float,
+    options: dict[str, Any],
     *,
     detach: bool,
     as_json: bool,
     home: Path,
 ) -> None:
     with client_for(home) as client:
-        started = client.start_rollout(model, percents, step_s=step_s, bake_s=bake_s)
+        started = client.start_rollout(model, percents, **options)
         if not detach:
             print_note(f"Leave with Ctrl-C; it goes on. Take it back: lepton rollback {started.model}")
             started = follow_rollout(client, started.model)

@@ -42,6 +42,7 @@ _STATE_STYLES = {
     "running": "green",
     "waiting": "yellow",
     "paused": "yellow",
+    "held": "yellow",
     "rolled_back": "bold red",
     "aborted": "red",
 }

@@ -156,10 +156,17 @@ class Client:
         self._run("undeploy", model)
 
     def start_rollout(
-        self, model: str, percents: Sequence[float], *, step_s: float = 60.0, bake_s: float = 300.0
+        self,
+        model: str,
+        percents: Sequence[float],
+        *,
+        step_s: float = 60.0,
+        bake_s: float = 300.0,
+        judged: bool = True,
     ) -> registry_pb2.Rollout:
         """See AsyncClient.start_rollout."""
-        rollout: registry_pb2.Rollout = self._run("start_rollout", model, percents, step_s=step_s, bake_s=bake_s)
+        options: dict[str, Any] = {"step_s": step_s, "bake_s": bake_s, "judged": judged}
+        rollout: registry_pb2.Rollout = self._run("start_rollout", model, percents, **options)
         return rollout
 
     def rollouts(self, model: str = "") -> Sequence[registry_pb2.Rollout]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from lepton_ai.references import PRODUCTION
 from lepton_ai.v1 import registry_pb2
 from services.registry.rollouts.record import RolloutRecord, State
 from services.registry.store import DeploymentRecord, FileRecord, Reading, VersionRecord
@@ -51,7 +53,12 @@ def deployment_message(record: DeploymentRecord, versions: Sequence[VersionRecor
 
 def rollout_message(record: RolloutRecord) -> registry_pb2.Rollout:
     """A rollout as callers see it."""
-    plan = registry_pb2.RolloutPlan(shares=record.plan.shares, step_s=record.plan.step_s, bake_s=record.plan.bake_s)
+    plan = registry_pb2.RolloutPlan(
+        shares=record.plan.shares,
+        step_s=record.plan.step_s,
+        bake_s=record.plan.bake_s,
+        unjudged=not record.plan.is_judged,
+    )
     message = registry_pb2.Rollout(
         id=record.id,
         model=record.model,
@@ -66,9 +73,21 @@ def rollout_message(record: RolloutRecord) -> registry_pb2.Rollout:
         reason=record.reason,
         actor=record.actor,
     )
+    if record.verdict is not None:
+        _write_verdict(record.verdict, message.verdict)
     message.started_at.FromDatetime(record.started_at)
     message.changed_at.FromDatetime(record.changed_at)
     return message
+
+
+def _write_verdict(verdict: Mapping[str, Any], message: registry_pb2.Verdict) -> None:
+    message.sentence, message.outcome = verdict["sentence"], _outcome(verdict)
+    for gate in verdict["gates"]:
+        message.gates.add(gate=gate["gate"], sentence=gate["sentence"], outcome=_outcome(gate), numbers=gate["numbers"])
+
+
+def _outcome(said: Mapping[str, Any]) -> registry_pb2.VerdictOutcome.ValueType:
+    return registry_pb2.VerdictOutcome.Value(f"VERDICT_OUTCOME_{said['outcome'].upper()}")
 
 
 async def read_deployment(reading: Reading, model: str) -> registry_pb2.Deployment | None:
@@ -77,4 +96,10 @@ async def read_deployment(reading: Reading, model: str) -> registry_pb2.Deployme
     if record is None:
         return None
     versions = [await reading.version(model, number) for number in record.versions]
-    return deployment_message(record, [version for version in versions if version is not None])
+    message = deployment_message(record, [version for version in versions if version is not None])
+    rollout = await reading.live_rollout(model)
+    if rollout is not None and rollout.state.has_shares:
+        for route in message.routes:
+            if route.alias == PRODUCTION and rollout.version in {target.version for target in route.targets}:
+                route.candidate, route.rollout = rollout.version, rollout.id
+    return message

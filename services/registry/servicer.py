@@ -112,7 +112,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     async def StartRollout(  # noqa: N802
         self, request: registry_pb2.StartRolloutRequest, context: Context
     ) -> registry_pb2.Rollout:
-        plan = Plan(tuple(request.plan.shares), request.plan.step_s, request.plan.bake_s)
+        plan = Plan(tuple(request.plan.shares), request.plan.step_s, request.plan.bake_s, not request.plan.unjudged)
         return rollout_message(await self._rollouts.start(request.model, plan, actor=_actor(context)))
 
     async def ListRollouts(  # noqa: N802

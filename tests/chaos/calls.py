@@ -142,3 +142,25 @@ def slow_package(directory: Path, *, name: str, layers: int = 60, width: int = 1
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return onnx_package(directory, model=model.SerializeToString(), name=name)
+
+
+def flaky_package(directory: Path, *, beyond: float = 2.0) -> Package:
+    """y = x · 2; a call fails whose first number is beyond this, which one in twenty normal ones is of 2."""
+    only = numpy_helper.from_array(np.array([2.0], dtype=np.float32), name="only")
+    limit = numpy_helper.from_array(np.array(beyond, dtype=np.float32), name="limit")
+    bounds = [
+        numpy_helper.from_array(np.array([bound], dtype=np.int64), name=name)
+        for name, bound in (("zero", 0), ("one", 1), ("axis", 1))
+    ]
+    nodes = [
+        helper.make_node("Slice", ["x", "zero", "one", "axis"], ["first"]),
+        helper.make_node("Abs", ["first"], ["size"]),
+        helper.make_node("Div", ["size", "limit"], ["parts"]),
+        helper.make_node("Cast", ["parts"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["only", "index"], ["factor"]),  # there is only one
+        helper.make_node("Mul", ["x", "factor"], ["y"]),
+    ]
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "flaky", sides[:1], sides[1:], [only, limit, *bounds])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return onnx_package(directory, model=model.SerializeToString(), name=ROWS)

@@ -16,9 +16,10 @@ import pytest
 from lepton_ai import AsyncClient
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2
-from tests.chaos.calls import ROWS, crashing_package, row_calls, rows_package
+from tests.chaos.calls import ROWS, crashing_package, flaky_package, row_calls, rows_package, slow_package
 from tests.chaos.faults import kill, until_ready
 from tests.chaos.load import load
+from tests.chaos.recoveries import Recoveries
 from tests.platform import Platform
 
 RUNNING, PROMOTED = registry_pb2.ROLLOUT_STATE_RUNNING, registry_pb2.ROLLOUT_STATE_PROMOTED
@@ -33,7 +34,7 @@ async def client(platform: Platform) -> AsyncIterator[AsyncClient]:
         await client.deploy(f"{ROWS}@1")
         yield client
         newest = (await client.rollouts(ROWS))[:1]
-        if newest and newest[0].state in (registry_pb2.ROLLOUT_STATE_WAITING, RUNNING):
+        if newest and newest[0].state in (registry_pb2.ROLLOUT_STATE_WAITING, RUNNING, registry_pb2.ROLLOUT_STATE_HELD):
             await client.control_rollout(ROWS, "abort")
         await client.deploy(f"{ROWS}@1")
 
@@ -82,7 +83,7 @@ async def test_a_canary_takes_over_step_by_step_and_no_call_fails(
 ) -> None:
     factors = {1: 2.0, thrice: 3.0}
     async with load(row_calls(client, factors=factors)) as running:
-        await client.start_rollout(f"{ROWS}@{thrice}", [20, 50], step_s=4.0, bake_s=1.0)
+        await client.start_rollout(f"{ROWS}@{thrice}", [20, 50], step_s=4.0, bake_s=1.0, judged=False)
         await until_state(client, RUNNING, share=2000)
         await until_answered_by(client, factors, {1, thrice})
         calls = 400
@@ -126,7 +127,7 @@ async def test_a_killed_registry_goes_on_where_it_was_and_meanwhile_no_share_gro
 ) -> None:
     factors = {1: 2.0, thrice: 3.0}
     async with load(row_calls(client, factors=factors)) as running:
-        await client.start_rollout(f"{ROWS}@{thrice}", [10, 30, 60], step_s=3.0, bake_s=0.0)
+        await client.start_rollout(f"{ROWS}@{thrice}", [10, 30, 60], step_s=3.0, bake_s=0.0, judged=False)
         shares = set()
         for share in (1000, 3000):
             before = await until_state(client, RUNNING, share=share)
@@ -139,6 +140,40 @@ async def test_a_killed_registry_goes_on_where_it_was_and_meanwhile_no_share_gro
         await until_state(client, PROMOTED)
         await until_answered_by(client, factors, {thrice})
     assert not running.failures
+
+
+async def test_a_canary_that_fails_one_call_in_twenty_is_taken_back_by_the_judge(
+    client: AsyncClient, tmp_path: Path, recoveries: Recoveries
+) -> None:
+    flaky = (await client.push(flaky_package(tmp_path / "flaky").directory)).version
+    ask = row_calls(client, factors={1: 2.0, flaky: 2.0}, max_rows=1)
+    async with load(ask) as running:
+        began_s = time.monotonic()
+        await client.start_rollout(f"{ROWS}@{flaky}", [10], step_s=LONG_S)
+        ended = await until_state(client, ROLLED_BACK)
+        fault, until = "a canary that fails one call in twenty", "it was rolled back"
+        failed, answered = len(running.failures), running.answers
+        recoveries.record(fault, until, time.monotonic() - began_s, failed=failed, answered=answered)
+    assert ended.verdict.outcome == registry_pb2.VERDICT_OUTCOME_HARM
+    assert "failed" in ended.reason
+    assert len(running.failures) <= 0.005 * running.answers
+
+
+async def test_a_canary_that_is_slow_is_taken_back_by_the_judge(client: AsyncClient, tmp_path: Path) -> None:
+    slow = (await client.push(slow_package(tmp_path / "slow", name=ROWS).directory)).version
+    async with load(row_calls(client, factors={1: 2.0, slow: 2.0}, max_rows=1)) as running:
+        await client.start_rollout(f"{ROWS}@{slow}", [10], step_s=LONG_S)
+        ended = await until_state(client, ROLLED_BACK)
+    assert "latency" in ended.reason
+    assert not running.failures
+
+
+async def test_without_calls_a_step_is_held_and_says_what_is_missing(client: AsyncClient, thrice: int) -> None:
+    await client.start_rollout(f"{ROWS}@{thrice}", [10, 50], step_s=1.0)
+    held = await until_state(client, registry_pb2.ROLLOUT_STATE_HELD)
+    assert held.share == 1000
+    assert "answer" in held.reason
+    await client.control_rollout(ROWS, "abort")
 
 
 async def test_the_command_line_shows_steers_and_takes_back(

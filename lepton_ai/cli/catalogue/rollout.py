@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _POLL_S = 0.5
 _BAR_WIDTH = 30
 _SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_UNDER_WAY = ("waiting", "running", "paused")
+_UNDER_WAY = ("waiting", "running", "paused", "held")
+_OUTCOME_STYLES = {"harm": "bold red", "fine": "green", "inconclusive": "yellow"}
 
 
 class Duration(click.ParamType[float]):
@@ -104,6 +105,25 @@ def status(model: str, *, follow: bool, as_json: bool, home: Path) -> None:
         console().print(_view(newest))
 
 
+@rollout.command(epilog="Example: lepton rollout explain resnet")
+@click.argument("model")
+@json_option
+@home_option
+def explain(model: str, *, as_json: bool, home: Path) -> None:
+    """Say why the newest rollout of MODEL is where it is: every gate, with its numbers."""
+    with client_for(home) as client:
+        newest = _newest(client, model)
+    if as_json:
+        print_json(document(newest))
+        return
+    out = console()
+    out.print(_view(newest))
+    for gate in newest.verdict.gates:
+        if gate.numbers:
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in sorted(gate.numbers.items()))
+            out.print(f"{gate.gate}: {numbers}", highlight=False)
+
+
 def _command(action: Action, what: str) -> click.Command:
     @rollout.command(action, help=f"{what} the rollout of MODEL.", epilog=f"Example: lepton rollout {action} resnet")
     @click.argument("model")
@@ -167,10 +187,33 @@ def document(message: RolloutMessage) -> dict[str, Any]:
         "bake_s": message.plan.bake_s,
         "baking": message.baking,
         "reason": message.reason,
+        "verdict": _verdict_document(message),
         "actor": message.actor,
         "started_at": message.started_at.ToJsonString(),
         "changed_at": message.changed_at.ToJsonString(),
     }
+
+
+def _verdict_document(message: RolloutMessage) -> dict[str, Any] | None:
+    if not message.HasField("verdict"):
+        return None
+    verdict = message.verdict
+    gates = [
+        {
+            "gate": gate.gate,
+            "outcome": _outcome_of(gate.outcome),
+            "sentence": gate.sentence,
+            "numbers": dict(gate.numbers),
+        }
+        for gate in verdict.gates
+    ]
+    return {"outcome": _outcome_of(verdict.outcome), "sentence": verdict.sentence, "gates": gates}
+
+
+def _outcome_of(outcome: Any) -> str:
+    from lepton_ai.v1 import registry_pb2
+
+    return registry_pb2.VerdictOutcome.Name(outcome).removeprefix("VERDICT_OUTCOME_").lower()
 
 
 def state_of(message: RolloutMessage) -> str:
@@ -246,4 +289,17 @@ def _view(message: RolloutMessage) -> Any:
         left_s = max(0.0, message.plan.bake_s - message.step_passed_s)
         rows.append(("Old version leaves in", format_duration_s(left_s)))
     rows.append(("Why", message.reason))
-    return Group(Text(message.model, style="bold"), make_table([Column(""), Column("")], rows, framed=False))
+    parts = [Text(message.model, style="bold"), make_table([Column(""), Column("")], rows, framed=False)]
+    if message.HasField("verdict"):
+        parts += [Text(""), _gates(message)]
+    return Group(*parts)
+
+
+def _gates(message: RolloutMessage) -> Any:
+    from rich.text import Text
+
+    rows = []
+    for gate in message.verdict.gates:
+        outcome = _outcome_of(gate.outcome)
+        rows.append((gate.gate, Text(outcome, style=_OUTCOME_STYLES.get(outcome, "dim")), gate.sentence))
+    return make_table([Column("Gate"), Column("Outcome"), Column("What is known")], rows, framed=console().is_terminal)

@@ -31,15 +31,25 @@ class Rollouts:
     """The part of `AsyncClient` for rollouts."""
 
     async def start_rollout(
-        self: _Registry, model: str, percents: Sequence[float], *, step_s: float = 60.0, bake_s: float = 300.0
+        self: _Registry,
+        model: str,
+        percents: Sequence[float],
+        *,
+        step_s: float = 60.0,
+        bake_s: float = 300.0,
+        judged: bool = True,
     ) -> registry_pb2.Rollout:
         """Bring a version ("NAME@VERSION"; NAME: the newest) into production step by step, beside what is served.
 
         It gets these percents of the traffic for `step_s` seconds each, then all of it; the old version is kept warm
-        for another `bake_s` seconds. Returns at once. Raises FailedPrecondition when no version is served or another
+        for another `bake_s` seconds. Its answers are judged beside those of the old one: harm takes it back at any
+        time, and a step is over when it is good enough; not `judged`: when its time is over. Returns at once.
+
+        Raises FailedPrecondition when no version is served or another
         rollout of the model is under way.
         """
         plan = registry_pb2.RolloutPlan(shares=[_share(each) for each in percents], step_s=step_s, bake_s=bake_s)
+        plan.unjudged = not judged
         request = registry_pb2.StartRolloutRequest(model=parse_model_ref(model), plan=plan)
         return await self._registry(
             lambda stub, left_s: stub.StartRollout(request, timeout=left_s, metadata=self._proof),

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from opentelemetry import context as otel_context
 
+from lepton_ai.counts.messages import write_counts
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
@@ -29,7 +30,7 @@ from services.inference.predict.predictor import Predictor
 from services.inference.streaming import Streaming
 
 SERVICE_NAME = "lepton.v1.InferenceService"
-OPEN_METHODS = ("Predict", "PredictStream", "DescribeModel", "DescribePaths", "GetCacheStatus")
+OPEN_METHODS = ("Predict", "PredictStream", "DescribeModel", "DescribePaths", "GetArmCounts", "GetCacheStatus")
 """They change nothing; whatever else there is needs the token, where there is one."""
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -81,6 +82,18 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.DescribePathsRequest, context: _Context
     ) -> inference_pb2.DescribePathsResponse:
         return write_paths(self._predictor.describe(read_reference(request.model)))
+
+    async def GetArmCounts(  # noqa: N802 - the contract's name
+        self, request: inference_pb2.GetArmCountsRequest, context: _Context
+    ) -> inference_pb2.GetArmCountsResponse:
+        trial = self._predictor.trial(request.model)
+        return inference_pb2.GetArmCountsResponse(
+            rollout=trial.rollout,
+            epoch=trial.epoch,
+            candidate=write_counts(trial.candidate),
+            baseline=write_counts(trial.baseline),
+            rest=write_counts(trial.rest),
+        )
 
     async def GetCacheStatus(  # noqa: N802 - the contract's name
         self, request: inference_pb2.GetCacheStatusRequest, context: _Context

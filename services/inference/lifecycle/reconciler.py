@@ -13,7 +13,7 @@ from lepton_ai.mesh.retry import backoff_s
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.lifecycle.deployments import Deployments, DeploymentView, Memory, MemoryFile
 from services.inference.lifecycle.version_life import FAILED, SERVING, LifeParts, VersionLife
-from services.inference.routing.rollout import Aliases, effective_aliases, routed_versions, wanted_aliases
+from services.inference.routing.rollout import Aliases, candidates, effective_aliases, routed_versions, wanted_aliases
 from services.inference.routing.routes import ModelRoutes, Routes
 from services.inference.triton.backend import READY
 from services.inference.triton.repository import parse_triton_name
@@ -184,6 +184,7 @@ class Reconciler:
                 serving={version: loaded for version, loaded in serving.items() if version in needed},
                 aliases=aliases,
                 waiting={version: self._why(model, version) for version in needed - serving.keys()},
+                candidates=candidates(deployment),
             )
         self._aliases = {model: self._aliases[model] for model in wanted}
         self._routes.replace(models)

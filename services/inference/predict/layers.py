@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.inference.call import Call
+from services.inference.predict.arms import count_answer, count_failure
 from services.inference.predict.request import InferenceRequest
 from services.inference.predict.result import InferenceResult
 from services.inference.predict.runtime import ModelRuntime
@@ -44,11 +45,16 @@ async def bound_time(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
 async def counted(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
     """Count the request and the time that it takes. Around all layers, for requests but not for probes."""
     statistics, begun_ns = routed.resolved.loaded.statistics, time.monotonic_ns()
+    arm = routed.resolved.arm
     try:
         result = await proceed(routed)
-    except BaseException:
+    except BaseException as error:
         statistics.failed(time.monotonic_ns() - begun_ns)
+        if arm is not None:
+            count_failure(arm, error)
         raise
+    if arm is not None:
+        count_answer(arm, result, (time.monotonic_ns() - begun_ns) / 1e9)
     slowest = result.slowest
     statistics.succeeded(
         time.monotonic_ns() - begun_ns,

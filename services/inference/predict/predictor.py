@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from opentelemetry import trace
 
-from lepton_ai.errors import FieldViolation, InvalidInput, LeptonError, ResourceExhausted
+from lepton_ai.errors import FieldViolation, InvalidInput, LeptonError, NotFound, ResourceExhausted
 from lepton_ai.v1 import preprocess_pb2
 from services.inference.call import Call, gather_all
 from services.inference.predict.answers import answer_rows, note_faults, note_odd_outputs
@@ -17,6 +17,7 @@ from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
 from services.inference.predict.runtime import ModelRuntime, Runtimes
 from services.inference.routing.routes import ModelReference, Resolved, Routes
+from services.inference.routing.trial import Trial
 from services.inference.version import LoadedVersion
 
 
@@ -47,6 +48,17 @@ class Predictor:
     def describe(self, reference: ModelReference) -> ModelRuntime:
         """What serves this reference now. Raises NotFound and Unavailable as a prediction does."""
         return self._runtimes.of(self._routes.resolve(reference).loaded)
+
+    def trial(self, model: str) -> Trial:
+        """What is counted of a model's calls by arm. Raises NotFound while no rollout of it is under way."""
+        trial = self._routes.trial(model)
+        if trial is None:
+            raise NotFound(
+                f"No rollout of {model[:64]!r} is under way.",
+                reason="ROLLOUT_NOT_FOUND",
+                fix="See `lepton rollout list`.",
+            )
+        return trial
 
     async def predict_with(self, loaded: LoadedVersion, request: InferenceRequest, call: Call) -> InferenceResult:
         """Answer with this very version, whether calls are routed to it or not: how a new version is probed."""

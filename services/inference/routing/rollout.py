@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from lepton_ai.v1 import registry_pb2
 from services.inference.routing.routes import Target
+from services.inference.routing.trial import Candidate
 
 Aliases = Mapping[str, tuple[Target, ...]]
 
@@ -16,6 +17,11 @@ def wanted_aliases(deployment: registry_pb2.Deployment) -> dict[str, tuple[Targe
         route.alias: tuple(Target(target.version, target.weight) for target in route.targets if target.weight > 0)
         for route in deployment.routes
     }
+
+
+def candidates(deployment: registry_pb2.Deployment) -> dict[str, Candidate]:
+    """Alias → the version that a rollout brings in through it."""
+    return {route.alias: Candidate(route.candidate, route.rollout) for route in deployment.routes if route.candidate}
 
 
 def effective_aliases(wanted: Aliases, current: Aliases, serving: Collection[int]) -> dict[str, tuple[Target, ...]]:

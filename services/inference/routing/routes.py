@@ -7,13 +7,12 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from lepton_ai.counts import ArmCounts
 from lepton_ai.errors import NotFound, Unavailable
+from services.inference.routing.trial import Candidate, Trial
 from services.inference.version import LoadedVersion
-
-if TYPE_CHECKING:
-    pass
 
 PRODUCTION = "production"
 NOT_SERVED_HERE = frozenset({"STARTING", "MODEL_NOT_FOUND", "VERSION_NOT_FOUND", "ALIAS_NOT_FOUND", "MODEL_NOT_READY"})
@@ -35,6 +34,8 @@ class Resolved:
 
     loaded: LoadedVersion
     alias: str
+    arm: ArmCounts | None = None
+    """Where to count what becomes of the call, while a rollout is under way."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class ModelRoutes:
     """Where each alias's calls go; targets may be versions that do not serve at the moment."""
     waiting: Mapping[int, str] = field(default_factory=dict)
     """Versions that are wanted and do not serve → why ("is being loaded", "cannot be loaded: …")."""
+    candidates: Mapping[str, Candidate] = field(default_factory=dict)
+    """Alias → the version that a rollout brings in through it."""
 
 
 class Routes:
@@ -63,6 +66,7 @@ class Routes:
 
     def __init__(self) -> None:
         self._models: Mapping[str, ModelRoutes] | None = None
+        self._trials: Mapping[str, Trial] = {}
         self._on_replace: list[Callable[[Mapping[str, ModelRoutes]], None]] = []
 
     def on_replace(self, call: Callable[[Mapping[str, ModelRoutes]], None]) -> None:
@@ -71,9 +75,14 @@ class Routes:
 
     def replace(self, models: Mapping[str, ModelRoutes]) -> None:
         """Use these routes from now on."""
+        self._trials = {name: trial for name, routes in models.items() if (trial := self._trial(name, routes))}
         self._models = MappingProxyType(dict(models))
         for call in self._on_replace:
             call(self._models)
+
+    def trial(self, model: str) -> Trial | None:
+        """What is counted of a model while a rollout of it is under way."""
+        return self._trials.get(model)
 
     def models(self) -> Sequence[ModelRoutes]:
         """Every deployed model, by name."""
@@ -101,7 +110,28 @@ class Routes:
         if ref.version is not None:
             return Resolved(_exact(routes, ref.version), alias="")
         alias = ref.alias or PRODUCTION
-        return Resolved(_by_alias(routes, alias, routing_key), alias=alias)
+        loaded = _by_alias(routes, alias, routing_key)
+        candidate = routes.candidates.get(alias)
+        if candidate is None:
+            return Resolved(loaded, alias=alias)
+        return Resolved(loaded, alias, self._arm(routes, alias, candidate, loaded, routing_key))
+
+    def _trial(self, name: str, routes: ModelRoutes) -> Trial | None:
+        rollout = next((candidate.rollout for candidate in routes.candidates.values()), None)
+        known = self._trials.get(name)
+        if rollout is None or (known is not None and known.rollout == rollout):
+            return known if rollout is not None else None
+        return Trial(rollout)
+
+    def _arm(
+        self, routes: ModelRoutes, alias: str, candidate: Candidate, loaded: LoadedVersion, routing_key: str
+    ) -> ArmCounts:
+        able = [target for target in routes.aliases[alias] if target.version in routes.serving]
+        weight = sum(target.weight for target in able if target.version == candidate.version)
+        share = weight / sum(target.weight for target in able)
+        point = _point(f"baseline\0{routing_key}") if routing_key else random.random()  # noqa: S311
+        trial = self._trials[routes.name]
+        return trial.arm(is_candidate=loaded.version == candidate.version, share=share, point=point)
 
 
 def _exact(routes: ModelRoutes, version: int) -> LoadedVersion:

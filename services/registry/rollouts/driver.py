@@ -6,11 +6,16 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.discovery.records import Records, decode_serving_state
 from lepton_ai.mesh.discovery.state import SERVING, StateStore
 from lepton_ai.mesh.loops import run_loop
+from lepton_ai.v1 import health_pb2
+from services.registry.rollouts.judging.watch import Arms
+from services.registry.rollouts.observation import Observation
+from services.registry.rollouts.record import RolloutRecord
 from services.registry.rollouts.rollouts import Rollouts
 
 _log = logging.getLogger(__name__)
@@ -27,6 +32,7 @@ class RolloutDriver:
         self._state = state
         self._interval_s = interval_s
         self._records = Records(decode_serving_state)
+        self._observation = Observation()
         self._watched_at: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -40,19 +46,28 @@ class RolloutDriver:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._observation.close()
 
     async def look(self) -> None:
         """Go on with every live rollout once. Raises Unavailable."""
         live = await self._rollouts.live()
         self._watched_at = {each.id: self._watched_at.get(each.id, time.monotonic()) for each in live}
+        await self._observation.forget(self._watched_at)
         if not live:
             return
-        replicas = self._records.read(await self._state.list(SERVING)).values()
+        replicas = list(self._records.read(await self._state.list(SERVING)).values())
         for rollout in live:
+            counted = await self._counted(rollout, replicas)
             now_s = time.monotonic()
             seconds = min(now_s - self._watched_at[rollout.id], 2 * self._interval_s)
             self._watched_at[rollout.id] = now_s
-            await self._rollouts.watch(rollout.model, seconds, replicas)
+            await self._rollouts.watch(rollout.model, seconds, replicas, counted)
+
+    async def _counted(self, rollout: RolloutRecord, replicas: Sequence[health_pb2.ServingState]) -> Arms | None:
+        if not rollout.state.has_shares or not rollout.plan.is_judged:
+            return None
+        addresses, is_first = [replica.replica for replica in replicas], rollout.judge is None
+        return await self._observation.look(rollout.id, rollout.model, addresses, is_first=is_first)
 
     async def _run(self) -> None:
         while True:

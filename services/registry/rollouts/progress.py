@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.v1 import health_pb2
+from services.registry.rollouts.judging.verdicts import Outcome, Verdict
 from services.registry.rollouts.record import WHOLE, Plan, RolloutRecord, State
 
 _MAX_STEPS = 50
@@ -57,15 +58,22 @@ def readiness(model: str, version: int, replicas: Iterable[health_pb2.ServingSta
     return Readiness(is_ready=bool(serving) and all(serving))
 
 
-def advance(record: RolloutRecord, seconds: float, version: Readiness) -> RolloutRecord:
-    """The record after so many seconds of watching. Only the time in which the version was watched counts."""
+def advance(record: RolloutRecord, seconds: float, version: Readiness, verdict: Verdict | None = None) -> RolloutRecord:
+    """The record after so many seconds of watching. Only the time in which the version was watched counts.
+
+    `verdict`: what is known of the new version; None where it is not judged.
+    """
+    if verdict is not None:
+        record = replace(record, verdict=verdict.as_json())
     match record.state:
         case State.WAITING if version.failure:
             return _back(record, State.ROLLED_BACK, f"version {record.version} cannot be served: {version.failure}")
         case State.WAITING if version.is_ready:
             return replace(record, state=State.RUNNING, step=0, passed_s=0.0, reason=_says_share(record, 0))
-        case State.RUNNING:
-            return _run(replace(record, passed_s=record.passed_s + seconds))
+        case State.RUNNING | State.PAUSED | State.HELD if verdict is not None and verdict.outcome is Outcome.HARM:
+            return _back(record, State.ROLLED_BACK, verdict.sentence)
+        case State.RUNNING | State.HELD:
+            return _run(replace(record, passed_s=record.passed_s + seconds), verdict)
         case State.PROMOTED:
             passed_s = record.passed_s + seconds
             return replace(record, passed_s=passed_s, is_live=passed_s < record.plan.bake_s)
@@ -76,13 +84,13 @@ def advance(record: RolloutRecord, seconds: float, version: Readiness) -> Rollou
 def act(record: RolloutRecord, action: Action, actor: str) -> RolloutRecord:
     """The record after a person asked for something. Raises FailedPrecondition when its state does not allow it."""
     match action, record.state:
-        case Action.PAUSE, State.RUNNING:
+        case Action.PAUSE, State.RUNNING | State.HELD:
             return replace(record, state=State.PAUSED, reason=f"paused by {actor}")
         case Action.RESUME, State.PAUSED:
             return replace(record, state=State.RUNNING, passed_s=0.0, reason=f"resumed by {actor}")
-        case Action.PROMOTE, State.RUNNING | State.PAUSED:
+        case Action.PROMOTE, State.RUNNING | State.PAUSED | State.HELD:
             return _promote(record, f"promoted by {actor}")
-        case Action.ABORT, State.WAITING | State.RUNNING | State.PAUSED:
+        case Action.ABORT, State.WAITING | State.RUNNING | State.PAUSED | State.HELD:
             return _back(record, State.ABORTED, f"aborted by {actor}")
         case _:
             raise FailedPrecondition(
@@ -108,9 +116,12 @@ def weights(record: RolloutRecord) -> Mapping[int, int]:
     return {version: share for version, share in shares.items() if share}
 
 
-def _run(record: RolloutRecord) -> RolloutRecord:
+def _run(record: RolloutRecord, verdict: Verdict | None) -> RolloutRecord:
     if record.passed_s < record.plan.step_s:
         return record
+    if verdict is not None and verdict.outcome is not Outcome.FINE:
+        return replace(record, state=State.HELD, passed_s=0.0, reason=verdict.sentence[:2000])
+    record = replace(record, state=State.RUNNING)
     step = record.step + 1
     if step < len(record.plan.shares):
         return replace(record, step=step, passed_s=0.0, reason=_says_share(record, step))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 WHOLE = 10_000
 """All of an alias's traffic, in the parts in which shares are counted."""
@@ -18,6 +20,8 @@ class State(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     """By a person; the shares stay as they are."""
+    HELD = "held"
+    """A step is over, and it is not settled whether the new version is good enough."""
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
     ABORTED = "aborted"
@@ -25,7 +29,12 @@ class State(StrEnum):
     @property
     def is_under_way(self) -> bool:
         """Whether it is not decided yet."""
-        return self in (State.WAITING, State.RUNNING, State.PAUSED)
+        return self in (State.WAITING, State.RUNNING, State.PAUSED, State.HELD)
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether both versions get traffic."""
+        return self in (State.RUNNING, State.PAUSED, State.HELD)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Plan:
     step_s: float
     bake_s: float
     """How long the old version is kept warm after that."""
+    is_judged: bool = True
+    """Else steps follow one another by time alone."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +81,16 @@ class RolloutRecord:
     actor: str
     started_at: datetime
     changed_at: datetime
+    judge: Mapping[str, Any] | None = None
+    """All that the judge knows."""
+    verdict: Mapping[str, Any] | None = None
+    """What it said last."""
 
     @property
     def share(self) -> int:
         """The new version's share now, in parts of WHOLE."""
         match self.state:
-            case State.RUNNING | State.PAUSED:
+            case State.RUNNING | State.PAUSED | State.HELD:
                 return self.plan.shares[self.step]
             case State.PROMOTED:
                 return WHOLE

@@ -13,7 +13,18 @@ from services.registry.catalogue import resolve
 from services.registry.completion import Completion
 from services.registry.deployments import Deployments, record_change, under_way
 from services.registry.messages import read_deployment
-from services.registry.rollouts.progress import Action, act, advance, check_plan, end, give_back, readiness
+from services.registry.rollouts.judging import Judge
+from services.registry.rollouts.judging.watch import Arms
+from services.registry.rollouts.progress import (
+    Action,
+    Readiness,
+    act,
+    advance,
+    check_plan,
+    end,
+    give_back,
+    readiness,
+)
 from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
 from services.registry.settlement import PRODUCTION, Settlement
 from services.registry.store import Store, Writing
@@ -52,9 +63,14 @@ class Rollouts:
         async with self._store.reading() as reading:
             return list(await reading.rollouts(only_live=True, limit=10_000))
 
-    async def watch(self, model: str, seconds: float, replicas: Iterable[health_pb2.ServingState]) -> None:
-        """Go on with a model's rollout, which was watched for so many seconds. Raises Unavailable."""
-        await self._completion.finish(self._watch(model, seconds, list(replicas)))
+    async def watch(
+        self, model: str, seconds: float, replicas: Iterable[health_pb2.ServingState], counted: Arms | None = None
+    ) -> None:
+        """Go on with a model's rollout, which was watched for so many seconds. Raises Unavailable.
+
+        `counted`: what became of the calls in this time.
+        """
+        await self._completion.finish(self._watch(model, seconds, list(replicas), counted))
 
     async def _start(self, ref: common_pb2.ModelRef, plan: Plan, actor: str) -> RolloutRecord:
         async with self._store.writing() as writing:
@@ -94,12 +110,18 @@ class Rollouts:
             old = await _version_before(writing, model)
         return await self._deployments.deploy(common_pb2.ModelRef(name=model, version=old), actor=actor)
 
-    async def _watch(self, model: str, seconds: float, replicas: list[health_pb2.ServingState]) -> None:
+    async def _watch(
+        self, model: str, seconds: float, replicas: list[health_pb2.ServingState], counted: Arms | None
+    ) -> None:
         async with self._store.writing() as writing:
             live = await writing.live_rollout(model)
             if live is None:
                 return
-            after = advance(live, seconds, readiness(model, live.version, replicas))
+            ready = readiness(model, live.version, replicas)
+            if counted is None:
+                after = advance(live, seconds, ready)
+            else:
+                after = _judged(live, seconds, ready, counted)
             if after != live:
                 is_news = (after.state, after.step, after.is_live) != (live.state, live.step, live.is_live)
                 await self._change(writing, after, "registry", f"rollout_{after.state.value}" if is_news else "")
@@ -119,6 +141,18 @@ class Rollouts:
         await record_change(writing, actor, action, before=before, after=after)
         if after != before:
             await self._settlement.publish(after)
+
+
+def _judged(record: RolloutRecord, seconds: float, ready: Readiness, counted: Arms) -> RolloutRecord:
+    """The record after a look at what became of the calls."""
+    judge = Judge(candidate=f"version {record.version}")
+    if record.judge is not None:
+        judge.restore(record.judge)
+    verdict = judge.look(counted.candidate, counted.baseline, counted.others)
+    after = advance(record, seconds, ready, verdict)
+    if after.step != record.step:
+        judge.begin_step()
+    return replace(after, judge=judge.as_json())
 
 
 async def _version_before(writing: Writing, model: str) -> int:

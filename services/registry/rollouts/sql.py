@@ -45,6 +45,7 @@ class RolloutWriting(RolloutReading):
             "shares": list(new.plan.shares),
             "step_s": new.plan.step_s,
             "bake_s": new.plan.bake_s,
+            "is_judged": new.plan.is_judged,
             "step": 0,
             "passed_s": 0.0,
             "is_live": new.state.is_under_way,
@@ -63,6 +64,8 @@ class RolloutWriting(RolloutReading):
             "passed_s": record.passed_s,
             "is_live": record.is_live,
             "reason": record.reason,
+            "judge": record.judge,
+            "verdict": record.verdict,
             "changed_at": record.changed_at,
         }
         await self._connection.execute(update(table).where(table.c.id == record.id).values(**values))
@@ -74,7 +77,7 @@ def _record(row: Row[Any]) -> RolloutRecord:
         model=row.model,
         version=row.version,
         old_version=row.old_version,
-        plan=Plan(tuple(row.shares), row.step_s, row.bake_s),
+        plan=Plan(tuple(row.shares), row.step_s, row.bake_s, row.is_judged),
         state=State(row.state),
         step=row.step,
         passed_s=row.passed_s,
@@ -84,4 +87,6 @@ def _record(row: Row[Any]) -> RolloutRecord:
         # SQLite forgets the time zone; everything is written in UTC.
         started_at=row.started_at.replace(tzinfo=UTC),
         changed_at=row.changed_at.replace(tzinfo=UTC),
+        judge=row.judge,
+        verdict=row.verdict,
     )
