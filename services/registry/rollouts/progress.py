@@ -129,11 +129,12 @@ def _run(record: RolloutRecord, verdict: Verdict | None) -> RolloutRecord:
 
 
 def _promote(record: RolloutRecord, reason: str) -> RolloutRecord:
-    return replace(record, state=State.PROMOTED, passed_s=0.0, is_live=record.plan.bake_s > 0, reason=reason)
+    is_live = record.plan.bake_s > 0
+    return replace(record, state=State.PROMOTED, passed_s=0.0, is_live=is_live, reason=reason, judge=None)
 
 
 def _back(record: RolloutRecord, state: State, reason: str) -> RolloutRecord:
-    return replace(record, state=state, passed_s=0.0, is_live=False, reason=reason[:2000])
+    return replace(record, state=state, passed_s=0.0, is_live=False, reason=reason[:2000], judge=None)
 
 
 def _says_share(record: RolloutRecord, step: int) -> str:

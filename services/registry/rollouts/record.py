@@ -82,7 +82,7 @@ class RolloutRecord:
     started_at: datetime
     changed_at: datetime
     judge: Mapping[str, Any] | None = None
-    """All that the judge knows."""
+    """All that the judge knows, while it is asked."""
     verdict: Mapping[str, Any] | None = None
     """What it said last."""
 

@@ -152,7 +152,7 @@ def _judged(record: RolloutRecord, seconds: float, ready: Readiness, counted: Ar
     after = advance(record, seconds, ready, verdict)
     if after.step != record.step:
         judge.begin_step()
-    return replace(after, judge=judge.as_json())
+    return replace(after, judge=judge.as_json()) if after.state.has_shares else after
 
 
 async def _version_before(writing: Writing, model: str) -> int:
