@@ -61,7 +61,7 @@ class RolloutDriver:
             now_s = time.monotonic()
             seconds = min(now_s - self._watched_at[rollout.id], 2 * self._interval_s)
             self._watched_at[rollout.id] = now_s
-            await self._rollouts.watch(rollout.model, seconds, replicas, counted)
+            await self._rollouts.watch(rollout, seconds, replicas, counted)
 
     async def _counted(self, rollout: RolloutRecord, replicas: Sequence[health_pb2.ServingState]) -> Arms | None:
         if not rollout.state.has_shares or not rollout.plan.is_judged:

@@ -48,13 +48,17 @@ def check_plan(plan: Plan) -> Plan:
     return plan
 
 
-def readiness(model: str, version: int, replicas: Iterable[health_pb2.ServingState]) -> Readiness:
-    """What the inference replicas say of a version. Without replicas it is not ready."""
-    states = [_state_on(replica, model, version) for replica in replicas]
-    for status in states:
-        if status.state == health_pb2.VERSION_STATE_FAILED:
-            return Readiness(is_ready=False, failure=status.message or "a replica cannot load it")
-    serving = [status.state == health_pb2.VERSION_STATE_SERVING for status in states]
+def readiness(record: RolloutRecord, replicas: Iterable[health_pb2.ServingState]) -> Readiness:
+    """What the inference replicas say of the new version. Without replicas it is not ready.
+
+    It is not to blame where the old version fails as well.
+    """
+    serving = []
+    for replica in replicas:
+        new, old = (_state_on(replica, record.model, each) for each in (record.version, record.old_version))
+        if new.state == health_pb2.VERSION_STATE_FAILED != old.state:
+            return Readiness(is_ready=False, failure=new.message or "a replica cannot load it")
+        serving.append(new.state == health_pb2.VERSION_STATE_SERVING)
     return Readiness(is_ready=bool(serving) and all(serving))
 
 
@@ -66,7 +70,7 @@ def advance(record: RolloutRecord, seconds: float, version: Readiness, verdict: 
     if verdict is not None:
         record = replace(record, verdict=verdict.as_json())
     match record.state:
-        case State.WAITING if version.failure:
+        case State.WAITING | State.RUNNING | State.PAUSED | State.HELD if version.failure:
             return _back(record, State.ROLLED_BACK, f"version {record.version} cannot be served: {version.failure}")
         case State.WAITING if version.is_ready:
             return replace(record, state=State.RUNNING, step=0, passed_s=0.0, reason=_says_share(record, 0))

@@ -64,13 +64,17 @@ class Rollouts:
             return list(await reading.rollouts(only_live=True, limit=10_000))
 
     async def watch(
-        self, model: str, seconds: float, replicas: Iterable[health_pb2.ServingState], counted: Arms | None = None
+        self,
+        rollout: RolloutRecord,
+        seconds: float,
+        replicas: Iterable[health_pb2.ServingState],
+        counted: Arms | None = None,
     ) -> None:
-        """Go on with a model's rollout, which was watched for so many seconds. Raises Unavailable.
+        """Go on with a rollout, which was watched for so many seconds. Raises Unavailable.
 
         `counted`: what became of the calls in this time.
         """
-        await self._completion.finish(self._watch(model, seconds, list(replicas), counted))
+        await self._completion.finish(self._watch(rollout, seconds, list(replicas), counted))
 
     async def _start(self, ref: common_pb2.ModelRef, plan: Plan, actor: str) -> RolloutRecord:
         async with self._store.writing() as writing:
@@ -111,13 +115,13 @@ class Rollouts:
         return await self._deployments.deploy(common_pb2.ModelRef(name=model, version=old), actor=actor)
 
     async def _watch(
-        self, model: str, seconds: float, replicas: list[health_pb2.ServingState], counted: Arms | None
+        self, seen: RolloutRecord, seconds: float, replicas: list[health_pb2.ServingState], counted: Arms | None
     ) -> None:
         async with self._store.writing() as writing:
-            live = await writing.live_rollout(model)
-            if live is None:
-                return
-            ready = readiness(model, live.version, replicas)
+            live = await writing.live_rollout(seen.model)
+            if live is None or live.id != seen.id:
+                return  # it has ended meanwhile, and perhaps another one began
+            ready = readiness(live, replicas)
             if counted is None:
                 after = advance(live, seconds, ready)
             else:

@@ -35,7 +35,8 @@ def arm(answers: int, *, errors: int = 0) -> ArmCounts:
 
 async def look(bench: Bench, seconds: float, arms: Arms) -> State:
     status = health_pb2.VersionStatus(model="cat", version=2, state=health_pb2.VERSION_STATE_SERVING)
-    await bench.rollouts.watch("cat", seconds, [health_pb2.ServingState(replica=REPLICA, versions=[status])], arms)
+    replicas = [health_pb2.ServingState(replica=REPLICA, versions=[status])]
+    await bench.rollouts.watch(await bench.now(), seconds, replicas, arms)
     return (await bench.now()).state
 
 

@@ -34,17 +34,24 @@ def replica(*states: tuple[int, Any], message: str = "") -> health_pb2.ServingSt
 
 def test_the_new_version_gets_nothing_before_it_serves_everywhere() -> None:
     serving, loading = health_pb2.VERSION_STATE_SERVING, health_pb2.VERSION_STATE_LOADING
-    half = readiness("cat", 2, [replica((2, serving)), replica((2, loading))])
+    half = readiness(rollout(), [replica((2, serving)), replica((2, loading))])
     waiting = advance(rollout(), 1.0, half)
     assert (waiting.state, weights(waiting)) == (State.WAITING, {1: WHOLE})
-    assert not readiness("cat", 2, []).is_ready, "without replicas nothing is known"
-    running = advance(waiting, 1.0, readiness("cat", 2, [replica((2, serving)), replica((2, serving))]))
+    assert not readiness(rollout(), []).is_ready, "without replicas nothing is known"
+    running = advance(waiting, 1.0, readiness(rollout(), [replica((2, serving)), replica((2, serving))]))
     assert (running.state, weights(running)) == (State.RUNNING, {1: 9500, 2: 500})
 
 
-def test_a_version_that_cannot_be_served_is_given_up_and_why_is_said() -> None:
-    failed = readiness("cat", 2, [replica((2, health_pb2.VERSION_STATE_FAILED), message="its file is damaged")])
-    after = advance(rollout(), 1.0, failed)
+def test_a_version_is_not_given_up_where_the_old_one_fails_as_well() -> None:
+    failed = health_pb2.VERSION_STATE_FAILED
+    assert readiness(rollout(), [replica((2, failed), (1, failed), message="Triton is gone")]).failure == ""
+    assert readiness(rollout(), [replica((2, failed), (1, health_pb2.VERSION_STATE_SERVING))]).failure
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.RUNNING, State.PAUSED, State.HELD])
+def test_a_version_that_cannot_be_served_is_given_up_and_why_is_said(state: State) -> None:
+    failed = readiness(rollout(), [replica((2, health_pb2.VERSION_STATE_FAILED), message="its file is damaged")])
+    after = advance(rollout(state), 1.0, failed)
     assert (after.state, after.is_live, weights(after)) == (State.ROLLED_BACK, False, {1: WHOLE})
     assert "its file is damaged" in after.reason
 

@@ -53,7 +53,7 @@ class Bench:
     async def watch(self, seconds: float, state: int = health_pb2.VERSION_STATE_SERVING) -> None:
         (newest,) = await self.rollouts.find("cat", limit=1)
         status = health_pb2.VersionStatus(model="cat", version=newest.version, state=state)  # type: ignore[arg-type]
-        await self.rollouts.watch("cat", seconds, [health_pb2.ServingState(replica=REPLICA, versions=[status])])
+        await self.rollouts.watch(newest, seconds, [health_pb2.ServingState(replica=REPLICA, versions=[status])])
 
     async def now(self) -> RolloutRecord:
         return (await self.rollouts.find("cat", limit=1))[0]
@@ -135,6 +135,15 @@ async def test_a_new_rollout_or_deployment_ends_the_bake_time_of_the_last(bench:
     await bench.rollouts.control("cat", Action.ABORT, actor="Anna")
     await bench.deploy(3)
     assert await bench.published() == ([3], {3: 100})
+
+
+async def test_what_was_counted_for_an_ended_rollout_is_not_taken_for_the_next(bench: Bench) -> None:
+    await bench.run()
+    first = await bench.now()
+    await bench.rollouts.control("cat", Action.ABORT, actor="Anna")
+    second = await bench.start()
+    await bench.rollouts.watch(first, 60.0, [])
+    assert await bench.now() == second
 
 
 async def test_undeploying_ends_a_rollout(bench: Bench) -> None:
