@@ -89,16 +89,24 @@ async def resolve(reading: Reading, ref: common_pb2.ModelRef) -> VersionRecord:
             aliases = await reading.aliases(model)
             number = aliases.get(check_name(ref.alias, field="model.alias"), 0)
             if not number:
-                raise NotFound(f"The model {model} has no alias {ref.alias}.", reason="ALIAS_NOT_FOUND")
+                raise NotFound(
+                    f"The model {model} has no alias {ref.alias}.", reason="ALIAS_NOT_FOUND", fix=_see(model)
+                )
         case _:
             return newest
     # Numbers above the newest never reach the database, whose integers are smaller than ours.
     record = await reading.version(model, number) if number <= newest.version else None
     if record is None:
         raise NotFound(
-            f"The model {model} has no version {number}; its newest is {newest.version}.", reason="VERSION_NOT_FOUND"
+            f"The model {model} has no version {number}; its newest is {newest.version}.",
+            reason="VERSION_NOT_FOUND",
+            fix=_see(model),
         )
     return record
+
+
+def _see(model: str) -> str:
+    return f"See `lepton models {model}` for its versions and aliases."
 
 
 def _unknown_model(name: str) -> NotFound:

@@ -208,7 +208,7 @@ class Batcher:
         if member.future.done():
             return False  # Cancelled in this very turn of the loop.
         if member.deadline <= now:
-            _fail(member, DeadlineExceeded("The deadline passed in the queue.", reason="LATE_IN_QUEUE"))
+            _fail(member, _late())
         elif pace.hopeless(member.deadline - now):
             _fail(member, _too_near())
         return not member.future.done()
@@ -230,7 +230,7 @@ class Batcher:
 
     async def _fly(self, flight: Flight) -> None:
         spans = BatchSpans.begin(self._tracer, flight, self._loaded)
-        error: LeptonError | None = InternalError("The batch ended without an answer.")
+        error: LeptonError | None = InternalError("The batch ended without an answer.", fix="Try again.")
         try:
             parts = await self._infer(flight, spans)
             if spans is not None:
@@ -326,6 +326,14 @@ def _fail(member: Member, error: BaseException) -> None:
 
 def _closing() -> Unavailable:
     return Unavailable("The model version is being unloaded.", reason="UNLOADING", fix="Try again.", retry_after_s=0.1)
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "The deadline passed in the queue.",
+        reason="LATE_IN_QUEUE",
+        fix="Allow more time, send less at once, or add replicas.",
+    )
 
 
 def _too_near() -> DeadlineExceeded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,9 +165,15 @@ def read_items(
     `readings` names the inputs whose texts the pipeline itself reads, as its table was read.
     """
     columns = {tensor.name: _column(tensor, kinds[tensor.name], tensor.name in readings) for tensor in tensors}
+    if len(columns) != len(tensors):
+        raise InvalidInput.of_field(
+            "inputs", "an input is given twice", reason="WRONG_INPUTS", fix=f"Send each once: {', '.join(columns)}."
+        )
     counts = {len(column) for column in columns.values()}
-    if len(counts) != 1 or len(columns) != len(tensors):
-        raise InvalidInput.of_field("inputs", "differ in their number of rows", reason="SHAPE_MISMATCH")
+    if len(counts) != 1:
+        raise InvalidInput.of_field(
+            "inputs", "differ in their number of rows", reason="SHAPE_MISMATCH", fix="Send as many rows of each."
+        )
     count = counts.pop()
     if count < 1:
         raise InvalidInput.of_field("inputs", "the batch is empty", reason="EMPTY_BATCH", fix="Send at least one row.")
@@ -212,6 +219,10 @@ def _number_value(value: float | bool) -> common_pb2.Value:
 def _tensor_column(tensor: NamedTensor, field: str) -> list[common_pb2.Value]:
     if not tensor.shape:
         raise InvalidInput.of_field(field, "has no batch dimension", reason="SHAPE_MISMATCH")
+    if not math.prod(tensor.shape[1:]):  # without content, nothing but its shape would bound the number of rows
+        raise InvalidInput.of_field(
+            field, f"rows of shape {list(tensor.shape[1:])[:16]} hold nothing", reason="SHAPE_MISMATCH"
+        )
     check_content(tensor.dtype, tensor.shape, tensor.data, field=field)
     dtype = common_pb2.DataType.Value(f"DATA_TYPE_{tensor.dtype}")
     rows = split(Rows(tensor.shape[0], (tensor,)), [1] * tensor.shape[0])

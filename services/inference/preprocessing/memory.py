@@ -56,7 +56,9 @@ class StreamMemory:
         contents = None if self._memory is None else self._memory.copy(result.lease, list(shared.values()))
         self.drop(result)
         if contents is None:
-            raise Unavailable("The tensors were gone before they could be read.", reason="TENSORS_GONE")
+            raise Unavailable(
+                "The tensors were gone before they could be read.", reason="TENSORS_GONE", fix="Try again."
+            )
         return Made(result, dict(zip(shared, contents, strict=True)))
 
     def drop(self, result: preprocess_pb2.ItemResult) -> None:

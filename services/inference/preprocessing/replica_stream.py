@@ -87,7 +87,11 @@ class ReplicaStream:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        error: LeptonError = Unavailable("The preprocess replica ended its stream.", reason="STREAM_ENDED")
+        error: LeptonError = Unavailable(
+            "The preprocess replica ended its stream.",
+            reason="STREAM_ENDED",
+            fix="Try again; `lepton health` shows whether one is there.",
+        )
         call: Any = self.channel.stream_stream(
             f"/{METHOD}",
             request_serializer=_encode,

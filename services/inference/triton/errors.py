@@ -55,7 +55,12 @@ def error_from(error: grpc.aio.AioRpcError) -> LeptonError:
             retry_after_s=_RETRY_AFTER_S,
         )
     if _REGION_UNKNOWN.search(text):
-        return Unavailable("Triton does not know the shared memory.", reason=REGION_LOST, retry_after_s=_RETRY_AFTER_S)
+        return Unavailable(
+            "Triton does not know the shared memory.",
+            reason=REGION_LOST,
+            fix="Try again.",
+            retry_after_s=_RETRY_AFTER_S,
+        )
     if _NOT_LOADED.search(text):
         return Unavailable(
             "The model is not loaded.",
@@ -70,7 +75,10 @@ def error_from(error: grpc.aio.AioRpcError) -> LeptonError:
     if code == grpc.StatusCode.CANCELLED:
         return Cancelled("The call was cancelled.")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return ResourceExhausted("Triton is over a limit: the message is too large or its queue is full.")
+        return ResourceExhausted(
+            "Triton is over a limit: the message is too large or its queue is full.",
+            fix="Send fewer rows in a call, or try again shortly.",
+        )
     if code == grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidInput(_shown(text), reason=TRITON_REJECTED)
     return InternalError(_shown(text), reason=MODEL_FAILED)

@@ -99,7 +99,15 @@ def _explain(returncode: int | None) -> LeptonError:
         return _not_inspected("crashes the checker or takes too long to check")
     if returncode == OUT_OF_MEMORY:
         return _not_inspected("needs too much memory to check")
-    return InternalError("The uploaded package could not be checked.", reason="INSPECTION_FAILED")
+    return _checker_failed()
+
+
+def _checker_failed() -> InternalError:
+    return InternalError(
+        "The uploaded package could not be checked.",
+        reason="INSPECTION_FAILED",
+        fix="Push it again; the registry's log (`lepton logs registry`) says how the checker ended.",
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -124,7 +132,7 @@ def _read_verdict(output: bytes) -> Verdict:
     try:
         verdict: dict[str, Any] = json.loads(output[:_MAX_VERDICT_BYTES])
     except ValueError as error:
-        raise InternalError("The uploaded package could not be checked.", reason="INSPECTION_FAILED") from error
+        raise _checker_failed() from error
     if "error" in verdict:
         raise _error(verdict["error"])
     return Verdict(digest=verdict["digest"], description=verdict["description"])

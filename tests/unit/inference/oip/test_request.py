@@ -71,12 +71,13 @@ def test_whole_numbers_of_64_bits_are_not_rounded() -> None:
         ([texts("age", "old")], "WRONG_KIND"),
         ([NamedTensor("age", "FP32", (2,), bytes(4))], "CONTENT_LENGTH"),
         ([NamedTensor("photo", "BYTES", (1,), b"\xff\0\0\0")], "INVALID_ARGUMENT"),
-        ([texts("photo", b"a"), texts("photo", b"b")], "SHAPE_MISMATCH"),
+        ([texts("photo", b"a"), texts("photo", b"b")], "WRONG_INPUTS"),
+        ([NamedTensor("window", "FP32", (1 << 62, 0), b"")], "SHAPE_MISMATCH"),
     ],
 )
 def test_rows_that_make_no_items(tensors: list[NamedTensor], reason: str) -> None:
     with pytest.raises(InvalidInput) as error:
-        read_items(tensors, {"photo": "image", "text": "text", "age": "number"})
+        read_items(tensors, {"photo": "image", "text": "text", "age": "number", "window": "tensor"})
     assert error.value.reason == reason
 
 
