@@ -46,7 +46,7 @@ async def infer(
     wanted = [output.name for output in request.outputs]
     asked = InferenceRequest(
         model=oip_request.model_ref(request.model_name, request.model_version),
-        read=lambda runtime: _read_inputs(request, wanted, runtime),
+        read=lambda runtime: _read_inputs(predictor, request, wanted, runtime),
         answered=LABELS in wanted or SCORES in wanted,
         top_k=parameters.top_k,
         routing_key=parameters.routing_key,
@@ -62,11 +62,13 @@ async def infer(
     return response
 
 
-def _read_inputs(request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> Inputs:
+def _read_inputs(predictor: Predictor, request: Any, wanted: Sequence[str], runtime: ModelRuntime) -> Inputs:
     also = (LABELS, SCORES) if has_labels(runtime) else ()
     runtime.signature.check_outputs(wanted, also=also, field="outputs")
     tensors = oip_request.read_tensors(request)
     if oip_request.is_raw_items(tensors, runtime.pipeline_inputs, runtime.signature.input_dtypes):
+        # before they are unpacked: millions of empty ones fit into a message
+        predictor.check_count(max((tensor.shape[0] for tensor in tensors if tensor.shape), default=0), "rows")
         items = oip_request.read_items(tensors, runtime.pipeline_inputs, runtime.pipeline_readings)
         return Inputs("rows", items=items)
     return Inputs("inputs", tensors=tensors)

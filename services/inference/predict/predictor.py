@@ -89,7 +89,7 @@ class Predictor:
     async def _run_tensors(self, runtime: ModelRuntime, inputs: Inputs, call: Call) -> Outcome:
         """Raises InvalidInput naming the tensor that is not what the model declares."""
         rows = runtime.signature.check(inputs.tensors, field=inputs.field)
-        self._check_count(rows.count, inputs.field)
+        self.check_count(rows.count, inputs.field)
         with runtime.admit_rows(rows, call):
             answer = await runtime.run(rows, call)
         return Outcome(
@@ -98,7 +98,7 @@ class Predictor:
 
     async def _run_items(self, runtime: ModelRuntime, inputs: Inputs, call: Call) -> Sequence[Outcome]:
         """The items, side by side. A single one's error is raised; of several, each outcome holds its own."""
-        self._check_count(len(inputs.items), inputs.field)
+        self.check_count(len(inputs.items), inputs.field)
         pipeline = _pipeline(runtime, inputs.field)
         with runtime.admit_items(inputs.items, call):
             if len(inputs.items) == 1:
@@ -112,7 +112,8 @@ class Predictor:
             raise outcomes[0].error
         return outcomes
 
-    def _check_count(self, count: int, field: str) -> None:
+    def check_count(self, count: int, field: str) -> None:
+        """Raises ResourceExhausted for more rows or items than one call may have."""
         if count > self._max_items:
             raise ResourceExhausted(
                 f"{field}: {count} rows in one call, at most {self._max_items} are allowed.",

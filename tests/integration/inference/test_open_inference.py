@@ -221,6 +221,16 @@ BAD: dict[str, tuple[dict[str, Any], CODE, str]] = {
         CODE.INVALID_ARGUMENT,
         "SHAPE_MISMATCH",
     ),
+    "more raw items than a call may have": (
+        {"inputs": [_input("photo", "BYTES", (1 << 20,))], "raw_input_contents": [bytes(4 << 20)]},
+        CODE.RESOURCE_EXHAUSTED,
+        "TOO_MANY_ITEMS",
+    ),
+    "a raw item without a batch": (
+        {"inputs": [_input("photo", "BYTES", ())], "raw_input_contents": [bytes(4)]},
+        CODE.INVALID_ARGUMENT,
+        "SHAPE_MISMATCH",
+    ),
     "BYTES without lengths": (
         {"inputs": [_input("photo", "BYTES", (1,))], "raw_input_contents": [b"xx"]},
         CODE.INVALID_ARGUMENT,
