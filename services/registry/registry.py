@@ -34,7 +34,9 @@ class Registry:
         settlement = Settlement(state, state_address=settings.etcd_address)
         deployments = Deployments(store=store, settlement=settlement, completion=self._completion)
         rollouts = Rollouts(store=store, settlement=settlement, deployments=deployments, completion=self._completion)
-        self._driver = RolloutDriver(rollouts, state, interval_s=settings.rollout_interval_s)
+        self._driver = RolloutDriver(
+            rollouts, state, interval_s=settings.rollout_interval_s, judge_interval_s=settings.judge_interval_s
+        )
         self.publisher = Publisher(store=store, state=state, interval_s=settings.republish_interval_s)
         pushes = Pushes(
             store=store,

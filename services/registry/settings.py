@@ -46,6 +46,9 @@ class RegistrySettings(ServiceSettings):
 
     rollout_interval_s: float = Field(default=1.0, gt=0, le=60)
     """How often rollouts are looked after."""
+    judge_interval_s: float = Field(default=5.0, gt=0, le=300)
+    """How often the answers of a new version are judged. The judge counts on seconds: it tells chance from harm by how
+    much intervals differ."""
 
     @field_validator("workers")
     @classmethod

@@ -24,13 +24,16 @@ _log = logging.getLogger(__name__)
 class RolloutDriver:
     """Goes on with every live rollout each `interval_s`, as long as this process runs and etcd answers.
 
+    With one that is judged, each `judge_interval_s`: so much is an interval for the judge.
+
     While it does not, time stands still for rollouts: no version gets more traffic that nobody watches.
     """
 
-    def __init__(self, rollouts: Rollouts, state: StateStore, *, interval_s: float) -> None:
+    def __init__(self, rollouts: Rollouts, state: StateStore, *, interval_s: float, judge_interval_s: float) -> None:
         self._rollouts = rollouts
         self._state = state
         self._interval_s = interval_s
+        self._judge_interval_s = max(interval_s, judge_interval_s)
         self._records = Records(decode_serving_state)
         self._observation = Observation()
         self._watched_at: dict[int, float] = {}
@@ -57,15 +60,17 @@ class RolloutDriver:
             return
         replicas = list(self._records.read(await self._state.list(SERVING)).values())
         for rollout in live:
-            counted = await self._counted(rollout, replicas)
+            is_judged = rollout.state.has_shares and rollout.plan.is_judged
+            interval_s = self._judge_interval_s if is_judged else self._interval_s
+            if is_judged and time.monotonic() - self._watched_at[rollout.id] < interval_s:
+                continue
+            counted = await self._counted(rollout, replicas) if is_judged else None
             now_s = time.monotonic()
-            seconds = min(now_s - self._watched_at[rollout.id], 2 * self._interval_s)
+            seconds = min(now_s - self._watched_at[rollout.id], 2 * interval_s)
             self._watched_at[rollout.id] = now_s
             await self._rollouts.watch(rollout, seconds, replicas, counted)
 
-    async def _counted(self, rollout: RolloutRecord, replicas: Sequence[health_pb2.ServingState]) -> Arms | None:
-        if not rollout.state.has_shares or not rollout.plan.is_judged:
-            return None
+    async def _counted(self, rollout: RolloutRecord, replicas: Sequence[health_pb2.ServingState]) -> Arms:
         addresses, is_first = [replica.replica for replica in replicas], rollout.judge is None
         return await self._observation.look(rollout.id, rollout.model, addresses, is_first=is_first)
 

@@ -196,8 +196,8 @@ async def test_the_driver_counts_only_time_in_which_it_watched(bench: Bench) -> 
     serving = health_pb2.VersionStatus(model="cat", version=2, state=health_pb2.VERSION_STATE_SERVING)
     state = health_pb2.ServingState(replica=REPLICA, versions=[serving])
     await bench.state.put(serving_key(REPLICA), encode_serving_state(state))
-    await bench.start(plan=Plan((500,), step_s=3600.0, bake_s=0.0))
-    driver = RolloutDriver(bench.rollouts, bench.state, interval_s=0.01)
+    await bench.start(plan=Plan((500,), step_s=3600.0, bake_s=0.0, is_judged=False))
+    driver = RolloutDriver(bench.rollouts, bench.state, interval_s=0.01, judge_interval_s=0.01)
     await driver.look()
     driver._watched_at = dict.fromkeys(driver._watched_at, -1e9)  # as after a long sleep of the machine
     await driver.look()
