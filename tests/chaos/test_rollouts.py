@@ -54,7 +54,7 @@ async def until_state(client: AsyncClient, state: int, *, share: int | None = No
         newest = (await client.rollouts(ROWS))[0]
         return newest.state == state and share in (None, newest.share)
 
-    await eventually(there, timeout_s=30.0, description=f"the rollout is in state {state}")
+    await eventually(there, timeout_s=90.0, description=f"the rollout is in state {state}")
     return newest
 
 
