@@ -12,6 +12,8 @@ from services.inference.item import Content, Items, ItemView
 _ITEMS = tag(inference_pb2.PredictRequest.ITEMS_FIELD_NUMBER)
 _LEAST_BYTES = 8 << 10
 """Below this, copying costs less than reading field by field."""
+_MOST_ITEMS = 4096
+"""More than so many are small each, and protobuf reads them faster: a message has room for millions of empty ones."""
 
 
 class Request(Protocol):
@@ -67,6 +69,8 @@ def _read(raw: memoryview) -> Request:
     for found, begin, content, end in fields(raw):
         if found == _ITEMS:
             items.append(ItemView.read(raw[content:end]))
+            if len(items) > _MOST_ITEMS:
+                raise ValueError("too many items to be files")
         else:
             others.append(raw[begin:end])
     return _LargeRequest(raw, inference_pb2.PredictRequest.FromString(b"".join(others)), items)

@@ -59,6 +59,11 @@ def test_a_large_request_says_the_same_as_its_message(described: list[tuple[str,
         assert item_fingerprint(ours) == item_fingerprint(theirs)
 
 
+def test_very_many_items_are_read_by_protobuf() -> None:
+    raw = request(*[item(x=b"a")] * 10_000).SerializeToString()
+    assert isinstance(decode_request(raw), inference_pb2.PredictRequest)
+
+
 def test_what_holds_anything_but_files_is_read_by_protobuf() -> None:
     mixed = item(photo=PHOTO)
     mixed.inputs["age"].number = 3
