@@ -34,7 +34,7 @@ class Contest:
         self._ratios: dict[Path, deque[float]] = {path: deque(maxlen=_TRIALS) for path in paths}
 
     def observe(self, path: Path, seconds: float) -> bool:
-        """Learn how long something took; returns whether it was a trial that would make its path the best one."""
+        """Learn how long something took; returns whether it was a trial that makes its path the best with more like it."""
         if path is not self.best and not self._recent_s:
             self.best = path
         if path is self.best:
@@ -46,6 +46,7 @@ class Contest:
         median = statistics.median(self._ratios[path])
         if median < (bound if len(self._ratios[path]) >= _ENOUGH_TRIALS else _BEYOND_LUCK):
             self._promote(path)
+            return False
         return ratio < bound
 
     def measurements(self, path: Path) -> int:

@@ -23,7 +23,7 @@ class Trials:
     """The trials of one kind, of lone items or of turns."""
 
     def __init__(self) -> None:
-        self._left = _LEAST_INTERVAL
+        self._left = math.inf
         self._rarity = 1
         self._best: Path | None = None
         self._best_s = 0.0
