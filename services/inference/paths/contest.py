@@ -34,7 +34,7 @@ class Contest:
         self._ratios: dict[Path, deque[float]] = {path: deque(maxlen=_TRIALS) for path in paths}
 
     def observe(self, path: Path, seconds: float) -> bool:
-        """Learn how long something took; returns whether it was a trial that makes its path the best with more like it."""
+        """Learn how long something took; returns whether it was a trial that, with more like it, changes the best."""
         if path is not self.best and not self._recent_s:
             self.best = path
         if path is self.best:
