@@ -20,7 +20,8 @@ _EXPLODED = 100.0
 class Selection:
     """Watches one figure over the epochs and keeps the weights of the best one.
 
-    An epoch whose validation loss exploded is worse than every one whose loss did not, whatever it reaches by luck.
+    An epoch whose validation loss exploded is worse than every one whose loss did not, whatever it reaches by luck; one
+    after which the network holds a number that is none, or infinite, is not chosen.
     """
 
     def __init__(self, monitor: str, *, higher_is_better: bool, patience: int | None, keeps_weights: bool) -> None:
@@ -40,7 +41,7 @@ class Selection:
         loss = figures.get("validation_loss", math.inf)
         if loss < self._least_loss:
             self._least_loss = loss
-        if not (math.isfinite(value) and self._improves(value, loss)):
+        if not (math.isfinite(value) and self._improves(value, loss) and _is_sound(network)):
             self._waited += 1
             return False
         self.best, self._best_loss, self.best_epoch, self._waited = value, loss, epoch, 0
@@ -78,6 +79,12 @@ class Selection:
         losses = [document["best_loss"], document.get("least_loss")]
         self._best_loss, self._least_loss = (math.inf if loss is None else loss for loss in losses)
         self.weights = weights
+
+
+def _is_sound(network: nn.Module) -> bool:
+    """Whether no weight or buffer overflowed. Minus infinity is allowed: masks of attention are made of it."""
+    tensors = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+    return all(bool((tensor < math.inf).all()) for tensor in tensors)
 
 
 def make_selection(settings: FitSettings, task: Task, *, is_validated: bool) -> Selection:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from lepton_ai.models import MLP
 from lepton_ai.training.selection import Selection
@@ -65,3 +65,15 @@ def test_a_rescued_run_ends_with_weights_that_did_not_explode() -> None:
     assert max(losses) > 1e6, "nothing exploded"
     assert history.best_epoch is not None and losses[history.best_epoch - 1] < 10
     assert model.evaluate(rows, classes).metrics["loss"] < 10
+
+
+@pytest.mark.parametrize(
+    ("number", "is_chosen"), [(math.inf, False), (math.nan, False), (-math.inf, True), (1e30, True)]
+)
+def test_an_epoch_that_left_a_network_with_overflown_numbers_is_not_chosen(number: float, is_chosen: bool) -> None:
+    """Minus infinity is no accident: masks of attention are made of it."""
+    selection, network = accuracy(), nn.BatchNorm1d(3)
+    assert isinstance(network.running_var, Tensor)
+    network.running_var[1] = number
+    selection.saw(1, {"validation_accuracy": 0.9, "validation_loss": 0.5}, network)
+    assert (selection.best_epoch == 1) is is_chosen
