@@ -288,8 +288,9 @@ def _view(message: RolloutMessage) -> Any:
     elif message.baking:
         left_s = max(0.0, message.plan.bake_s - message.step_passed_s)
         rows.append(("Old version leaves in", format_duration_s(left_s)))
-    rows.append(("Why", message.reason))
     parts = [Text(message.model, style="bold"), make_table([Column(""), Column("")], rows, framed=False)]
+    if message.reason:
+        parts.append(Text(f"Why: {message.reason}"))  # not in the table, whose columns it would squeeze
     if message.HasField("verdict"):
         parts += [Text(""), _gates(message)]
     return Group(*parts)
