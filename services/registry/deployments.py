@@ -5,14 +5,14 @@ from __future__ import annotations
 from google.protobuf import json_format
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
-from lepton_ai.references import check_name
+from lepton_ai.references import PRODUCTION, check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.catalogue import resolve
 from services.registry.completion import Completion
 from services.registry.messages import read_deployment
 from services.registry.rollouts.progress import end
 from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
-from services.registry.settlement import PRODUCTION, Settlement
+from services.registry.settlement import Settlement
 from services.registry.store import AuditEntry, Store, VersionRecord, Writing
 
 

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Mapping
 from lepton_ai.errors import Unavailable
 from lepton_ai.mesh.discovery.records import deployment_key, encode_deployment
 from lepton_ai.mesh.discovery.state import StateStore
+from lepton_ai.references import PRODUCTION
 from lepton_ai.v1 import registry_pb2
 from services.registry.messages import read_deployment
 from services.registry.rollouts.progress import weights
 from services.registry.rollouts.record import RolloutRecord
 from services.registry.store import DeploymentRecord, RouteTarget, Writing
 
-PRODUCTION = "production"
 _WHOLE_WEIGHT = 100
 
 

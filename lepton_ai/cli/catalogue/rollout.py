@@ -273,14 +273,16 @@ def _view(message: RolloutMessage) -> Any:
     from rich.console import Group
     from rich.text import Text
 
+    from lepton_ai.client.control.rollouts import WHOLE
+
     state = state_of(message)
-    filled = round(message.share / 10_000 * _BAR_WIDTH)
+    filled = round(message.share / WHOLE * _BAR_WIDTH)
     bar = Text("█" * filled, style="green") + Text("░" * (_BAR_WIDTH - filled), style="dim")
     rows: list[tuple[object, object]] = [
         ("Version", f"{message.version}, from {message.old_version}"),
         ("State", style_state(state)),
         ("Traffic", bar + Text(f" {message.share / 100:g} %")),
-        ("Steps", " → ".join(f"{share / 100:g} %" for share in (*message.plan.shares, 10_000))),
+        ("Steps", " → ".join(f"{share / 100:g} %" for share in (*message.plan.shares, WHOLE))),
     ]
     if state == "running":
         left_s = max(0.0, message.plan.step_s - message.step_passed_s)

@@ -9,8 +9,6 @@ _BATCHES = 32
 """How long a peak is remembered."""
 _ROUNDS = 2
 """Batches for each instance: it works on one while the callers of the other one get their answers and ask again."""
-
-
 _LEAST_ROWS = 2
 """They do not become smaller for that: what each batch costs is too much for a single row."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from lepton_ai.counts import ArmCounts
 from lepton_ai.errors import LeptonError
 from services.inference.predict.result import InferenceResult
@@ -22,6 +24,9 @@ def count_answer(arm: ArmCounts, result: InferenceResult, seconds: float) -> Non
 
 
 def count_failure(arm: ArmCounts, error: BaseException) -> None:
-    """A call that failed, or whose caller left."""
+    """A call that failed, or whose caller left. What nobody foresaw is answered as an internal error and counts as one."""
     arm.answers += 1
-    arm.errors[error.code.name if isinstance(error, LeptonError) else "CANCELLED"] += 1
+    if isinstance(error, LeptonError):
+        arm.errors[error.code.name] += 1
+    else:
+        arm.errors["CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL"] += 1

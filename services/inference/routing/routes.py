@@ -117,11 +117,10 @@ class Routes:
         return Resolved(loaded, alias, self._arm(routes, alias, candidate, loaded, routing_key))
 
     def _trial(self, name: str, routes: ModelRoutes) -> Trial | None:
-        rollout = next((candidate.rollout for candidate in routes.candidates.values()), None)
         known = self._trials.get(name)
-        if rollout is None or (known is not None and known.rollout == rollout):
-            return known if rollout is not None else None
-        return Trial(rollout)
+        for candidate in routes.candidates.values():
+            return known if known is not None and known.rollout == candidate.rollout else Trial(candidate.rollout)
+        return None
 
     def _arm(
         self, routes: ModelRoutes, alias: str, candidate: Candidate, loaded: LoadedVersion, routing_key: str

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from lepton_ai.errors import FailedPrecondition, NotFound
-from lepton_ai.references import check_name
+from lepton_ai.references import PRODUCTION, check_name
 from lepton_ai.v1 import common_pb2, health_pb2, registry_pb2
 from services.registry.catalogue import resolve
 from services.registry.completion import Completion
@@ -26,7 +26,7 @@ from services.registry.rollouts.progress import (
     readiness,
 )
 from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
-from services.registry.settlement import PRODUCTION, Settlement
+from services.registry.settlement import Settlement
 from services.registry.store import Store, Writing
 
 
