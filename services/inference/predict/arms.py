@@ -24,7 +24,7 @@ def count_answer(arm: ArmCounts, result: InferenceResult, seconds: float) -> Non
 
 
 def count_failure(arm: ArmCounts, error: BaseException) -> None:
-    """A call that failed, or whose caller left. What nobody foresaw is answered as an internal error and counts as one."""
+    """A call that failed, or whose caller left. What nobody foresaw counts as the internal error that callers see."""
     arm.answers += 1
     if isinstance(error, LeptonError):
         arm.errors[error.code.name] += 1
