@@ -150,7 +150,7 @@ async def test_a_canary_that_fails_one_call_in_twenty_is_taken_back_by_the_judge
     ask = row_calls(client, factors={1: 2.0, flaky: 2.0}, max_rows=1)
     async with load(ask) as running:
         began_s = time.monotonic()
-        await client.start_rollout(f"{ROWS}@{flaky}", [5], step_s=LONG_S)
+        await client.start_rollout(f"{ROWS}@{flaky}", [2], step_s=LONG_S)
         ended = await until_state(client, ROLLED_BACK)
         fault, until = "a canary that fails one call in twenty", "it was rolled back"
         failed, answered = len(running.failures), running.answers
