@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(filter 1,
 
 # Files side by side, as each has its own servers; two, as the servers need cores as well. Faults are tested one by one:
 # their tests say how soon something must be back.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup proto check test test-unit test-integration test-e2e test-chaos demo up down status logs bench clients clean
 

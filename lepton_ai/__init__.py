@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lepton_ai.errors import LeptonError
     from lepton_ai.file import File
     from lepton_ai.models.wrap import wrap
+    from lepton_ai.optimize.distil import distil
+    from lepton_ai.optimize.entry import optimise
     from lepton_ai.package import Package
     from lepton_ai.postprocessing.answers import Box, Label, Mask, Number, Series
     from lepton_ai.prediction import Answer, Prediction
@@ -38,7 +40,9 @@ __all__ = [
     "Prediction",
     "Series",
     "deploy",
+    "distil",
     "load",
+    "optimise",
     "pull",
     "wrap",
 ]
@@ -58,7 +62,9 @@ _HOMES = {
     "Prediction": "lepton_ai.prediction",
     "Series": "lepton_ai.postprocessing.answers",
     "deploy": "lepton_ai.deployment",
+    "distil": "lepton_ai.optimize.distil",
     "load": "lepton_ai.deployment",
+    "optimise": "lepton_ai.optimize.entry",
     "pull": "lepton_ai.deployment",
     "wrap": "lepton_ai.models.wrap",
 }

@@ -23,6 +23,8 @@ class Addresses:
     otlp: str = ""
     traces: str = ""
     """URL of the trace page."""
+    console: str = ""
+    """URL of the web console."""
     token: str = field(default="", repr=False)
     """What the registry wants to see before it changes anything; reading and predicting need none."""
 

@@ -6,7 +6,6 @@ A file is written whole or not at all: beside the old one, synced to disk, then 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import tempfile
@@ -16,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from lepton_ai.disk import is_full
 from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+DISK_FULL = "DISK_FULL"
+"""The reason of errors that say that there is no room left."""
 _DOCUMENT, _WEIGHTS, _FILES = "document.json", "weights.safetensors", "files/"
 _MAX_DOCUMENT_BYTES = 64 << 20
 _MAX_TOTAL_BYTES = 64 << 30
@@ -102,6 +104,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             Path(temporary).unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what is wrong with a folder that cannot be written. What is in it by then stays there.
+
+    Raises ResourceExhausted when the disk is full, FailedPrecondition for other trouble with the place.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(path, error, left="") from error
+
+
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors with memory of their own, which safetensors wants: tied weights are written under each of their names."""
     taken: set[int] = set()
@@ -162,11 +176,13 @@ def _is_of_torch(path: Path) -> bool:
     return False
 
 
-def _unwritable(path: Path, error: OSError) -> FailedPrecondition | ResourceExhausted:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def _unwritable(
+    path: Path, error: OSError, *, left: str = " What was there before is untouched."
+) -> FailedPrecondition | ResourceExhausted:
+    if is_full(error):
         return ResourceExhausted(
-            f"{path.name} was not written: the disk is full. What was there before is untouched.",
-            reason="DISK_FULL",
+            f"{path.name} was not written: the disk is full.{left}",
+            reason=DISK_FULL,
             fix="Make room, or choose another place.",
         )
     return FailedPrecondition(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import hmac
+import getpass
+import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from lepton_ai.errors import FailedPrecondition
 
 _KEY = "authorization"
 _SCHEME = "Bearer "
+ACTOR_KEY = "lepton-actor"
+_PLAIN = " @._-+:/,;=()[]"
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -53,8 +57,26 @@ def token_metadata(token: str) -> Metadata:
     return ((_KEY, f"{_SCHEME}{token}"),) if token else ()
 
 
-def shows_token(metadata: Iterable[tuple[str, str | bytes]] | None, token: str) -> bool:
-    """Whether a call's metadata shows this token. How long that takes tells nothing about the token."""
-    expected = f"{_SCHEME}{token}".encode()
-    shown = [value for key, value in metadata or () if key == _KEY]
-    return any(hmac.compare_digest(value.encode() if isinstance(value, str) else value, expected) for value in shown)
+def shown_tokens(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[bytes]:
+    """The tokens that a call's metadata shows."""
+    values = [value.encode() if isinstance(value, str) else value for key, value in metadata or () if key == _KEY]
+    return [value.removeprefix(_SCHEME.encode()) for value in values if value.startswith(_SCHEME.encode())]
+
+
+def actor_metadata(environ: Mapping[str, str]) -> Metadata:
+    """What a call carries to say who makes it: LEPTON_ACTOR, else the user and machine; nothing proves it."""
+    name = environ.get("LEPTON_ACTOR", "") or _user_at_machine()
+    return ((ACTOR_KEY, quote(name, safe=_PLAIN)),) if name else ()
+
+
+def said_actor(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """Who a call says that it is from, printable; empty when it does not say."""
+    said = next((value for key, value in metadata or () if key == ACTOR_KEY and isinstance(value, str)), "")
+    return "".join(character for character in unquote(said) if character.isprintable())
+
+
+def _user_at_machine() -> str:
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except (KeyError, OSError):  # a container's user often has no name
+        return platform.node()

@@ -12,8 +12,8 @@ LOW_BYTES = 256 << 20
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an error says that the disk, or this user's share of it, is full."""
-    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    """Whether an error says that the disk, this user's share of it or what a file may take is full."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def free_bytes(directory: Path) -> int:

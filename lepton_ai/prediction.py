@@ -76,6 +76,8 @@ class Answer:
     """Set when the call was traced."""
     cached_rows: int = 0
     """How many of the rows were not computed for this call, but known or just being computed for another one."""
+    variant: str = ""
+    """Which variant of the version answered; empty: the version itself."""
 
 
 def takes_only_a_file(kinds: Mapping[str, str]) -> bool:
@@ -178,6 +180,7 @@ def to_answer(response: inference_pb2.PredictResponse, *, trace_id: str = "") ->
         timings=_to_timings(response.timings),
         trace_id=trace_id,
         cached_rows=response.cached_rows,
+        variant=response.model_variant,
     )
 
 

@@ -17,9 +17,22 @@ settings.load_profile("lepton")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="lepton-state-")
 
 _KINDS = {"unit", "integration", "e2e", "chaos"}
+_LONG = (
+    "e2e/test_examples.py",
+    "integration/registry/test_kills.py",
+    "e2e/test_feedback.py",
+    "integration/optimize/test_optimise.py",
+    "integration/health/test_promql.py",
+    "integration/health/test_anomalies.py",
+    "e2e/test_console.py",
+)
+"""Files that take minutes. They come first, so that the end of a run is not one process working and another waiting."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(_LONG)}
+    root = Path(__file__).parent
+    items.sort(key=lambda item: places.get(str(Path(item.path).relative_to(root)), len(places)))
     for item in items:
         for kind in _KINDS.intersection(Path(item.path).relative_to(Path(__file__).parent).parts):
             item.add_marker(kind)

@@ -76,9 +76,16 @@ class Platform:
 
 @contextmanager
 def running_platform(
-    home: Path, *, trace_ratio: float = 1.0, workers: int = 1, parts: tuple[Part, ...] = PARTS, **replicas: int
+    home: Path,
+    *,
+    trace_ratio: float = 1.0,
+    workers: int = 1,
+    parts: tuple[Part, ...] = PARTS,
+    timeout_s: float = 90,
+    **replicas: int,
 ) -> Iterator[Platform]:
-    """A local stack on free ports, stopped afterwards; nothing of it may be left. `workers` of inference."""
+    """A local stack on free ports, stopped afterwards; nothing of it may be left. `workers` of inference; it has
+    `timeout_s` to come up."""
     stack = Stack(home, parts=parts)
     try:
         state = stack.bring_up(
@@ -87,7 +94,7 @@ def running_platform(
                 replicas=replicas,
                 workers={"inference": workers},
                 trace_ratio=trace_ratio,
-                timeout_s=90,
+                timeout_s=timeout_s,
             )
         )
         yield Platform(home, state)

@@ -21,7 +21,9 @@ from services.inference.lifecycle.prober import Predict
 from services.inference.lifecycle.reconciler import Reconciler
 from services.inference.routing.routes import ModelReference, Routes
 from services.inference.triton.backend import InferenceBackend
+from services.inference.variants.demand import Demand
 from services.inference.version import LoadedVersion
+from services.registry.messages import measured_message
 from tests.sample_packages import onnx_package
 
 T = TypeVar("T")
@@ -39,6 +41,9 @@ class FakeRegistry:
     """Hashes of the files that were fetched, in order."""
     deployments: dict[str, registry_pb2.Deployment] = field(default_factory=dict)
     versions: dict[tuple[str, int], Package] = field(default_factory=dict)
+    variants: dict[tuple[str, int], dict[str, Package]] = field(default_factory=dict)
+    policy: registry_pb2.VariantPolicy.ValueType = registry_pb2.VARIANT_POLICY_UNSPECIFIED
+    """Of every model."""
     damaged: dict[str, bytes] = field(default_factory=dict)
     """Hash → the content sent in place of the right one."""
 
@@ -49,9 +54,22 @@ class FakeRegistry:
         self.versions[name, version] = package
         return version
 
+    def push_variant(self, version: int, name: str, package: Package) -> None:
+        self.variants.setdefault((package.description.name, version), {})[name] = package
+
     def deployed_version(self, model: str, version: int) -> registry_pb2.DeployedVersion:
         package = self.versions[model, version]
-        return registry_pb2.DeployedVersion(version=version, digest=package.digest, manifest=package.manifest())
+        deployed = registry_pb2.DeployedVersion(version=version, digest=package.digest, manifest=package.manifest())
+        if self.policy > registry_pb2.VARIANT_POLICY_EXACT:
+            for name, variant in self.variants.get((model, version), {}).items():
+                assert variant.description.optimised is not None
+                deployed.variants.add(
+                    name=name,
+                    digest=variant.digest,
+                    manifest=variant.manifest(),
+                    measured=measured_message(variant.description.optimised.model_dump(mode="json")),
+                )
+        return deployed
 
     async def deploy(self, model: str, *versions: int, **routes: Mapping[int, int]) -> None:
         """Ask for versions to be served; without routes all production calls go to the last one."""
@@ -66,6 +84,7 @@ class FakeRegistry:
                 )
                 for alias, targets in weights.items()
             ],
+            variant_policy=self.policy,
         )
         self.deployments[model] = deployment
         await self.publish(model)
@@ -85,7 +104,7 @@ class FakeRegistry:
         return await invoke(cast(grpc.aio.Channel, _Channel(self)), timeout_s)
 
     def content(self, sha256: str) -> bytes:
-        for package in self.versions.values():
+        for package in (*self.versions.values(), *(each for own in self.variants.values() for each in own.values())):
             for path, file in package.files.items():
                 if file.sha256 == sha256:
                     return self.damaged.get(sha256) or package.path(path).read_bytes()
@@ -99,10 +118,16 @@ class _Channel:
         self._registry = registry
 
     def unary_unary(self, path: str, **_: Any) -> Callable[..., Awaitable[Any]]:
-        return self._list_deployments
+        return self._get_version if path.endswith("/GetVersion") else self._list_deployments
 
-    def unary_stream(self, path: str, **_: Any) -> Callable[..., AsyncIterator[Any]]:
-        return self._download
+    def unary_stream(self, path: str, **options: Any) -> Callable[..., AsyncIterator[Any]]:
+        decode = options.get("response_deserializer") or bytes
+
+        async def download(request: Any, **_: Any) -> AsyncIterator[Any]:
+            async for response in self._download(request):
+                yield decode(response.SerializeToString())
+
+        return download
 
     def stream_unary(self, path: str, **_: Any) -> None:
         return None
@@ -110,8 +135,12 @@ class _Channel:
     async def _list_deployments(self, request: Any, timeout: float) -> registry_pb2.ListDeploymentsResponse:
         return registry_pb2.ListDeploymentsResponse(deployments=self._registry.deployments.values())
 
+    async def _get_version(self, request: registry_pb2.GetVersionRequest, timeout: float) -> registry_pb2.ModelVersion:
+        package = self._registry.versions[request.model.name, request.model.version]
+        return registry_pb2.ModelVersion(digest=package.digest, manifest=package.manifest())
+
     async def _download(
-        self, request: registry_pb2.DownloadFileRequest, timeout: float
+        self, request: registry_pb2.DownloadFileRequest
     ) -> AsyncIterator[registry_pb2.DownloadFileResponse]:
         self._registry.downloads.append(request.sha256)
         content = self._registry.content(request.sha256)
@@ -180,6 +209,7 @@ def make_replica(
     registry: FakeRegistry | None = None,
     predict: Predict | None = None,
     restart_triton: Callable[[], Awaitable[None]] | None = None,
+    demand: Demand | None = None,
     **options: Any,
 ) -> Replica:
     """A replica whose files lie in `directory`; a second one made there is the first one, restarted."""
@@ -193,6 +223,7 @@ def make_replica(
         triton=triton,
         routes=routes,
         options=ControlOptions(**chosen),
+        demand=demand,
         predict=predict,
         restart_triton=restart_triton,
     )

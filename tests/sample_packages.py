@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lepton_ai.package import Package, write_package
+from lepton_ai.optimize.measure.cpu import this_cpu
+from lepton_ai.package import DESCRIPTION_FILE, Package, write_package
 
 Document = dict[str, Any]
 
@@ -67,6 +68,36 @@ def onnx_package(
     content = onnx_bytes() if model is None else model
     described = {"file": "model.onnx", "format": "onnx", "weights": list(weights)}
     return write_package(directory, description(model=described, **changes), {"model.onnx": content, **(files or {})})
+
+
+def variant_package(directory: Path, original: Package, *, model: bytes | None = None, **measured: Any) -> Package:
+    """A variant of a package as `lepton optimise` writes it, measured on this machine; the model by default the same
+    with a further node."""
+    document = original.description.model_dump(mode="json", exclude_defaults=True)
+    section = {
+        "of": original.digest,
+        "method": "int8-minmax-u8s8",
+        "cpu": this_cpu().model,
+        "flags": list(this_cpu().flags),
+        "engine": "onnxruntime 1",
+        "batch": 1,
+        "threads": 1,
+        "time_ms": 1.0,
+        "speed_up": 2.0,
+        "speed_up_interval": [1.9, 2.1],
+        "metric": "agreement",
+        "loss": 0.001,
+        "loss_interval": [0.0, 0.004],
+        "max_loss": 0.005,
+        "rows": 800,
+        "size_bytes": 100,
+        "memory_bytes": 1000,
+    }
+    content = onnx_bytes(batch="rows") if model is None else model
+    own = {original.description.model.file, *original.description.model.weights, DESCRIPTION_FILE}
+    files: dict[str, bytes | Path] = {name: original.path(name) for name in original.files if name not in own}
+    described = {**document, "model": {"file": "model.onnx", "format": "onnx"}, "optimised": section | measured}
+    return write_package(directory, described, {**files, "model.onnx": content})
 
 
 def torch_package(directory: Path, archive: Path, **changes: Any) -> Package:

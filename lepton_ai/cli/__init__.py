@@ -28,12 +28,40 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         "up": LazyCommand("lepton_ai.cli.stack:up", "Start the platform on this machine and wait until it is ready."),
         "down": LazyCommand("lepton_ai.cli.stack:down", "Stop everything that up started."),
         "status": LazyCommand("lepton_ai.cli.stack:status", "What runs, where, since when, and how often it died."),
-        "logs": LazyCommand("lepton_ai.cli.stack:logs", "What the processes wrote; -f follows."),
+        "console": LazyCommand("lepton_ai.cli.monitoring.console:console", "The platform in a browser."),
+        "logs": LazyCommand(
+            "lepton_ai.cli.history.logs:logs", "What the processes wrote; -f follows; --grouped by kind."
+        ),
+        "events": LazyCommand("lepton_ai.cli.history.events:events", "What changed, and who did it; -f follows."),
         "health": LazyCommand("lepton_ai.cli.health:health", "Services, models and whether predictions really work."),
+        "top": LazyCommand("lepton_ai.cli.monitoring.top:top", "Rates, errors and latencies of everything, live."),
+        "metrics": LazyCommand("lepton_ai.cli.monitoring.metrics:metrics", "Measurements of all processes, in PromQL."),
+        "alerts": LazyCommand(
+            "lepton_ai.cli.alerting.alerts:alerts", "What is wrong, who looks after it, and who was told."
+        ),
+        "slo": LazyCommand("lepton_ai.cli.alerting.slo:slo", "What is promised of models, and how it stands."),
+        "drift": LazyCommand("lepton_ai.cli.monitoring.drift:drift", "Whether versions answer as they did at first."),
+    },
+    "Packages": {
+        "init": LazyCommand("lepton_ai.cli.packages.init:init", "Make a package of a model, whatever tool saved it."),
+        "check": LazyCommand(
+            "lepton_ai.cli.packages.check:check", "Whether a package would be accepted and answer rightly."
+        ),
+        "pack": LazyCommand("lepton_ai.cli.packages.pack:pack", "Make one file of a package, the same for the same."),
+        "unpack": LazyCommand("lepton_ai.cli.packages.pack:unpack", "The folder of a packed package."),
+        "export": LazyCommand("lepton_ai.cli.packages.export:export", "For Triton alone, as an OCI layout, or whole."),
+        "bom": LazyCommand("lepton_ai.cli.packages.bom:bom", "A package's bill of materials (CycloneDX ML-BOM)."),
+        "convert": LazyCommand(
+            "lepton_ai.cli.packages.convert:convert", "A package's model in another format, compared."
+        ),
+        "optimise": LazyCommand(
+            "lepton_ai.cli.packages.optimise:optimise", "Lighter variants of a model, measured here."
+        ),
+        "schema": LazyCommand("lepton_ai.cli.packages.schema:schema", "The JSON schema of lepton.yaml, for editors."),
     },
     "Models": {
         "push": LazyCommand("lepton_ai.cli.models:push", "Upload a model package as a new version."),
-        "deploy": LazyCommand("lepton_ai.cli.models:deploy", "Serve a version of a model."),
+        "deploy": LazyCommand("lepton_ai.cli.catalogue.deploy:deploy", "Serve a version of a model."),
         "rollout": LazyCommand(
             "lepton_ai.cli.catalogue.rollout:rollout", "Step-by-step deployments: list, status, pause, promote, abort."
         ),
@@ -42,10 +70,32 @@ COMMANDS: Mapping[str, Mapping[str, LazyCommand]] = {
         "models": LazyCommand(
             "lepton_ai.cli.models:models", "List models; of one its versions, inputs and how to call it."
         ),
+        "card": LazyCommand("lepton_ai.cli.packages.about:card", "The model card of a version."),
+        "diff": LazyCommand("lepton_ai.cli.packages.about:diff", "What differs between two versions or packages."),
+        "lineage": LazyCommand("lepton_ai.cli.packages.about:lineage", "What a version was made from."),
         "alias": LazyCommand("lepton_ai.cli.catalogue.alias:alias", "Name a version of a model, such as staging."),
+        "tag": LazyCommand("lepton_ai.cli.versions.tag:tag", "Say something of a model or version, for searches."),
+        "archive": LazyCommand("lepton_ai.cli.versions.lifecycle:archive", "Take a version out of use; it is kept."),
+        "restore": LazyCommand("lepton_ai.cli.versions.lifecycle:restore", "Make an archived version ready again."),
+        "delete": LazyCommand("lepton_ai.cli.versions.lifecycle:delete", "Delete an archived version for good."),
         "download": LazyCommand("lepton_ai.cli.models:download", "Fetch a file of a pushed version."),
-        "registry": LazyCommand(
-            "lepton_ai.cli.catalogue.registry:registry", "check: whether every stored file is whole."
+        "registry": LazyCommand("lepton_ai.cli.catalogue.registry:registry", "check its files, backup, restore."),
+        "audit": LazyCommand("lepton_ai.cli.catalogue.audit:audit", "Who changed what; verify: whether that is whole."),
+        "webhooks": LazyCommand(
+            "lepton_ai.cli.catalogue.webhooks:webhooks",
+            "Tell others what happens in the registry.",
+        ),
+        "tokens": LazyCommand("lepton_ai.cli.catalogue.tokens:tokens", "Tokens with names: create, list, delete."),
+        "keys": LazyCommand(
+            "lepton_ai.cli.catalogue.signing:keys", "create: a key pair that versions are signed with."
+        ),
+        "sign": LazyCommand("lepton_ai.cli.catalogue.signing:sign", "Sign a version that is in the registry."),
+        "verify": LazyCommand("lepton_ai.cli.catalogue.signing:verify", "Who has signed a version."),
+        "feedback": LazyCommand(
+            "lepton_ai.cli.feedback.group:feedback", "What users say of predictions, and the quality of versions."
+        ),
+        "questionnaire": LazyCommand(
+            "lepton_ai.cli.feedback.questionnaires:questionnaire", "What users are asked, and what they answer."
         ),
         "predict": LazyCommand(
             "lepton_ai.cli.predict:predict", "Send files, rows or values to a model, print its answers."

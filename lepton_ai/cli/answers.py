@@ -54,6 +54,7 @@ def answer_document(names: Sequence[str], answers: Sequence[Answer]) -> dict[str
     return {
         "model": answers[0].model,
         "version": next((answer.version for answer in answers if answer.version), 0),
+        "variants": sorted({answer.variant for answer in answers if answer.variant}),
         "trace_ids": [answer.trace_id for answer in answers if answer.trace_id],
         "predictions": [
             {

@@ -1,4 +1,4 @@
-"""`lepton push`, `deploy`, `undeploy` and `models`: which models exist and which are served."""
+"""`lepton push`, `undeploy` and `models`: which models exist and which are served."""
 
 from __future__ import annotations
 
@@ -8,105 +8,64 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lepton_ai.cli.catalogue.rollout import Duration, Percents, document, follow_rollout, summary
+from lepton_ai.cli.catalogue.signing import signing_key
 from lepton_ai.cli.output import Column, console, home_option, json_option, print_json, print_note, print_table
 from lepton_ai.cli.platform import client_for
+from lepton_ai.cli.versions.listing import state_of, version_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from lepton_ai.client import Client
     from lepton_ai.v1 import registry_pb2
 
 
-@click.command(epilog="Example: lepton push ./efficientnet-lite0")
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.command(
+    epilog="Examples: lepton push ./efficientnet-lite0 · lepton push resnet.lepton --sign release.key · "
+    "lepton push ./int8 --variant-of resnet@3"
+)
+@click.argument("package", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--sign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Private key to sign the version with.  [env: LEPTON_SIGNING_KEY]",
+)
+@click.option(
+    "--variant-of", default="", metavar="NAME@VERSION", help="As a variant of this version, from which it was made."
+)
+@click.option("--variant", default="", metavar="NAME", help="The variant's name.  [default: that of its method]")
 @json_option
 @home_option
-def push(directory: Path, *, as_json: bool, home: Path) -> None:
-    """Upload the package in DIRECTORY (with its lepton.yaml) as the next version of its model."""
+def push(package: Path, *, sign: Path | None, variant_of: str, variant: str, as_json: bool, home: Path) -> None:
+    """Upload PACKAGE, a folder with a lepton.yaml or a packed file, as the next version of its model.
+
+    With --variant-of, what `lepton optimise` has made of a version becomes a variant of it, and the number stays.
+    """
+    key = signing_key(sign)
     with client_for(home) as client, _upload_progress(shown=not as_json) as on_progress:
-        version = client.push(directory, on_progress=on_progress)
+        version = client.push(package, sign=key, on_progress=on_progress, variant_of=variant_of, variant=variant)
     if as_json:
-        print_json(_version_document(version))
+        print_json(version_document(version))
+        return
+    if variant_of:
+        names = ", ".join(each.name for each in version.variants)
+        click.echo(f"{version.model} version {version.version} has the variants {names}.")
+        print_note(f"Let them answer: lepton deploy {version.model}@{version.version} --variants auto")
         return
     click.echo(f"{version.model} version {version.version} is in the registry ({_mebibytes(version.size_bytes)}).")
     print_note(f"Serve it: lepton deploy {version.model}@{version.version}")
 
 
-@click.command(
-    epilog="Examples: lepton deploy resnet · lepton deploy resnet@3 · lepton deploy resnet --wait 0 · "
-    "lepton deploy resnet@5 --canary 5%,25%,50% --every 60s"
-)
-@click.argument("model")
-@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait until it answers; 0: do not.")
-@click.option("--canary", type=Percents(), help="Shares of the traffic that it gets first, such as 5%,25%,50%.")
-@click.option("--every", "step_s", type=Duration(), default="60s", show_default=True, help="How long each share lasts.")
-@click.option(
-    "--bake", "bake_s", type=Duration(), default="5m", show_default=True, help="How long the old version stays warm."
-)
-@click.option("--no-judge", is_flag=True, help="Let each share last its time, whatever becomes of its calls.")
-@click.option("--detach", is_flag=True, help="With --canary: start it and return at once.")
-@json_option
-@home_option
-def deploy(
-    model: str,
-    *,
-    wait_s: float,
-    canary: tuple[float, ...] | None,
-    step_s: float,
-    bake_s: float,
-    no_judge: bool,
-    detach: bool,
-    as_json: bool,
-    home: Path,
-) -> None:
-    """Serve MODEL: NAME (its newest version), NAME@VERSION or NAME@ALIAS.
-
-    What was served before goes on until the new version has been loaded, warmed and tested. With --canary the new
-    version takes over step by step; `lepton rollout` steers that, `lepton rollback` takes it back.
-    """
-    if canary is not None:
-        options = {"step_s": step_s, "bake_s": bake_s, "judged": not no_judge}
-        _deploy_canary(model, canary, options, detach=detach, as_json=as_json, home=home)
-        return
-    show = not as_json and wait_s > 0 and console(stderr=True).is_terminal
-    spinner = console(stderr=True).status(f"Loading, warming and testing {model}") if show else nullcontext()
-    with client_for(home) as client, spinner:
-        deployment = client.deploy(model, wait_s=wait_s)
-    version = deployment.version
-    if as_json:
-        print_json({"model": deployment.model, "version": version, "generation": deployment.generation})
-        return
-    verb = "is served" if wait_s > 0 else "will be served"
-    click.echo(f"{deployment.model} version {version} {verb}.")
-
-
-def _deploy_canary(
-    model: str,
-    percents: tuple[float, ...],
-    options: dict[str, Any],
-    *,
-    detach: bool,
-    as_json: bool,
-    home: Path,
-) -> None:
-    with client_for(home) as client:
-        started = client.start_rollout(model, percents, **options)
-        if not detach:
-            print_note(f"Leave with Ctrl-C; it goes on. Take it back: lepton rollback {started.model}")
-            started = follow_rollout(client, started.model)
-    print_json(document(started)) if as_json else click.echo(summary(started))
-
-
 @click.command(epilog="Example: lepton undeploy resnet")
 @click.argument("model")
+@json_option
 @home_option
-def undeploy(model: str, *, home: Path) -> None:
+def undeploy(model: str, *, as_json: bool, home: Path) -> None:
     """Stop serving MODEL. Its versions stay in the registry."""
     with client_for(home) as client:
         client.undeploy(model)
-    click.echo(f"{model} is no longer served.")
+    print_json({"model": model, "served": False}) if as_json else click.echo(f"{model} is no longer served.")
 
 
 @click.command(epilog="Example: lepton download efficientnet-lite0 lepton.yaml")
@@ -124,15 +83,31 @@ def download(model: str, file: str, path: Path | None, *, home: Path) -> None:
     print_note(f"{file} of {model} is in {written}.")
 
 
-@click.command(epilog="Examples: lepton models · lepton models resnet")
+@click.command(
+    epilog="Examples: lepton models · lepton models resnet · lepton models resnet@3 · "
+    'lepton models --filter "tag.team=vision and name~effi and state=ready" · lepton models resnet --rejected'
+)
 @click.argument("name", default="")
+@click.option("--filter", "wanted", default="", help="Versions of all models for which this holds.")
+@click.option("--rejected", is_flag=True, help="Pushes that were rejected, or are under way.")
 @json_option
 @home_option
-def models(name: str, *, as_json: bool, home: Path) -> None:
-    """List all models; or every version of the model NAME, what it takes and answers, and how to call it."""
+def models(name: str, *, wanted: str, rejected: bool, as_json: bool, home: Path) -> None:
+    """List all models; every version of the model NAME, what it takes and answers, and how to call it; or all about
+    one version (NAME@VERSION or NAME@ALIAS)."""
     from lepton_ai.cli.catalogue.model_page import ModelPage
+    from lepton_ai.cli.versions.listing import list_found, list_rejected
 
     with client_for(home) as client:
+        if wanted:
+            list_found(client, wanted, as_json=as_json)
+            return
+        if rejected:
+            list_rejected(client, name, as_json=as_json)
+            return
+        if "@" in name:
+            _show_version(client, name, as_json=as_json)
+            return
         found = client.models(name)
         page = ModelPage.read(client, found[0]) if name else None
     if as_json:
@@ -146,6 +121,17 @@ def models(name: str, *, as_json: bool, home: Path) -> None:
         print_note("There are no models yet. Upload one: lepton push DIRECTORY")
 
 
+def _show_version(client: Client, name: str, *, as_json: bool) -> None:
+    from lepton_ai.cli.versions.listing import print_version
+
+    version = client.version(name)
+    if as_json:
+        print_json(version_document(version))
+        return
+    print_version(version)
+    print_note(f"Its card: lepton card {version.model}@{version.version}")
+
+
 def _print_models(found: Any) -> None:
     columns = [Column("Model"), Column("Newest", "right"), Column("Served", "right"), Column("Description")]
     rows = []
@@ -157,7 +143,9 @@ def _print_models(found: Any) -> None:
 
 def _print_versions(model: registry_pb2.Model) -> None:
     right = [Column("Version", "right"), Column("Size", "right")]
-    columns = [*right, Column("Served"), Column("Aliases"), Column("Pushed"), Column("Digest")]
+    columns = [*right, Column("State"), Column("Served"), Column("Aliases"), Column("Pushed"), Column("Digest")]
+    has_variants = any(version.variants for version in model.versions)
+    columns += [Column("Variants")] if has_variants else []
     served = _deployed(model)
     print_table(
         columns,
@@ -165,10 +153,12 @@ def _print_versions(model: registry_pb2.Model) -> None:
             (
                 version.version,
                 _mebibytes(version.size_bytes),
+                state_of(version.state),
                 "yes" if version.version in served else "",
                 ", ".join(version.aliases),
                 f"{version.created_at.ToDatetime():%Y-%m-%d %H:%M} UTC",
                 version.digest[:12],
+                *([", ".join(variant.name for variant in version.variants)] if has_variants else []),
             )
             for version in model.versions
         ],
@@ -180,20 +170,8 @@ def _deployed(model: registry_pb2.Model) -> list[int]:
 
 
 def _model_document(model: registry_pb2.Model) -> dict[str, Any]:
-    versions = [_version_document(version) for version in model.versions]
+    versions = [version_document(version) for version in model.versions]
     return {"name": model.name, "versions": versions, "aliases": dict(model.aliases), "deployed": _deployed(model)}
-
-
-def _version_document(version: registry_pb2.ModelVersion) -> dict[str, Any]:
-    return {
-        "model": version.model,
-        "version": version.version,
-        "digest": version.digest,
-        "aliases": list(version.aliases),
-        "size_bytes": version.size_bytes,
-        "created_at": version.created_at.ToJsonString(),
-        "description": version.description,
-    }
 
 
 def _mebibytes(size_bytes: int) -> str:

@@ -10,8 +10,10 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -27,11 +29,14 @@ R = TypeVar("R")
 
 _STATE_STYLES = {
     "ready": "green",
+    "passed": "green",
     "healthy": "green",
     "serving": "green",
     "starting": "yellow",
     "restarting": "yellow",
     "degraded": "yellow",
+    "stable": "green",
+    "drifted": "bold red",
     "unsupervised": "yellow",
     "unhealthy": "bold red",
     "failed": "bold red",
@@ -45,7 +50,17 @@ _STATE_STYLES = {
     "held": "yellow",
     "rolled_back": "bold red",
     "aborted": "red",
+    "firing": "bold red",
+    "pending": "yellow",
+    "resolved": "green",
+    "delivered": "green",
 }
+
+
+_GAP = 3
+"""Between two columns of a table with rules."""
+_LONG = 20
+"""Cells wider than this may be wrapped, down to this width."""
 
 
 @dataclass(frozen=True)
@@ -146,26 +161,93 @@ def print_note(text: str) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table: with rules and colours on a terminal, as plain aligned columns elsewhere."""
+    """Print a table: with rules and colours on a terminal, as plain aligned columns elsewhere.
+
+    On a terminal that is too narrow for that only long texts are wrapped; where that is not enough either, each row is
+    a list of its cells.
+    """
     out = console()
-    out.print(make_table(columns, rows, framed=out.is_terminal))
+    cells = [[_cell(each) for each in row] for row in rows]
+    if not out.is_terminal:
+        out.print(make_table(columns, cells, framed=False))
+        return
+    widths = _narrow_widths(out, [column.title for column in columns], cells)
+    if widths is None:
+        out.print(_list_rows(columns, cells))
+    else:
+        out.print(make_table(columns, cells, widths=widths))
 
 
-def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, framed: bool = True) -> RenderableType:
+def make_table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[object]],
+    *,
+    framed: bool = True,
+    widths: Sequence[int | None] = (),
+) -> RenderableType:
     """The table that `print_table` prints, for a live display. Cells that are strings are shown as they are, markup and
-    all unescaped text included, and so are titles; rich renderables are shown as such."""
+    all unescaped text included, and so are titles; rich renderables are shown as such. `widths`: of columns, None for
+    those that take what is left."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=False, header_style="bold", show_edge=False)
-    for column in columns:
+    for column, width in zip_longest(columns, widths[: len(columns)]):
         whole = not framed or column.align == "right"  # a number that is cut is another number
         title = Text(_printable(column.title))
-        table.add_column(title, justify=column.align, style=column.style, no_wrap=whole, overflow="fold")
+        table.add_column(title, justify=column.align, style=column.style, no_wrap=whole, overflow="fold", width=width)
     for row in rows:
-        table.add_row(*(cell if hasattr(cell, "__rich_console__") else Text(_printable(str(cell))) for cell in row))
+        table.add_row(*map(_cell, row))
     return table
+
+
+def _narrow_widths(
+    out: Console, titles: Sequence[str], rows: Sequence[Sequence[RenderableType]]
+) -> list[int | None] | None:
+    """How wide columns are to be so that only long texts are wrapped; None: they do not fit even so.
+
+    A width of None is one that needs none: everything fits, or the column takes what is left.
+    """
+    cells = [max((out.measure(row[index]).maximum for row in rows), default=0) for index in range(len(titles))]
+    gaps = _GAP * (len(titles) - 1)
+    if sum(map(max, cells, map(_width, titles))) + gaps <= out.width:
+        return [None] * len(titles)
+    words = (max(map(_width, title.split()), default=0) for title in titles)
+    least = [max(min(cell, _LONG), word) for cell, word in zip(cells, words, strict=True)]
+    if sum(least) + gaps > out.width:
+        return None
+    return [None if cell > _LONG else width for cell, width in zip(cells, least, strict=True)]
+
+
+def _list_rows(columns: Sequence[Column], rows: Sequence[Sequence[RenderableType]]) -> RenderableType:
+    """Each row as lines: a title, and what stands below it."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for row in rows:
+        parts += [Text()] if parts else []
+        for column, cell in zip(columns, row, strict=True):
+            title = Text(_printable(f"{column.title}: "), style="bold")
+            if not isinstance(cell, Text):
+                parts += [title, cell]
+            elif cell.plain:
+                parts.append(Text.assemble(title, cell, style=column.style))
+    return Group(*parts)
+
+
+def _width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _cell(cell: object) -> RenderableType:
+    from rich.text import Text
+
+    shown: RenderableType = cell if hasattr(cell, "__rich_console__") else Text(_printable(str(cell)))
+    return shown
 
 
 def _printable(text: str) -> str:
@@ -178,6 +260,15 @@ def style_state(state: str) -> RenderableType:
     from rich.text import Text
 
     return Text(state, style=_STATE_STYLES.get(state.lower(), ""))
+
+
+def progress_bar(title: str, *, shown: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    """A bar on a terminal, to be called with (bytes done, bytes in all); nothing elsewhere, or if it is not `shown`."""
+    if not shown or not console(stderr=True).is_terminal:
+        return nullcontext()
+    from lepton_ai.cli.progress import transfer_progress
+
+    return transfer_progress(title)
 
 
 def print_error(error: LeptonError, *, as_json: bool = False, traced: bool = False) -> None:

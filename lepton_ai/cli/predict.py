@@ -50,7 +50,10 @@ _SHOWN_TRACES = 3
               help="Write the answers to this CSV file, - for standard output.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="Trace the requests from here into Triton, and say how to see them.")
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for each answer.")
+@click.option("--routing-key", default="", metavar="KEY",
+              help="Of a user or a session: keeps it on one version while several share the traffic.")  # fmt: skip
 @click.option("--tenant", default="", metavar="NAME", help="On whose behalf, where several share a platform.")
+@click.option("--exact", is_flag=True, help="Only the original may answer, whatever variants the model allows.")
 @json_option
 @home_option
 def predict(
@@ -65,7 +68,9 @@ def predict(
     drawing: Path | None,
     trace: bool,
     timeout_s: float,
+    routing_key: str,
     tenant: str,
+    exact: bool,
     as_json: bool,
     home: Path,
 ) -> int:
@@ -79,8 +84,9 @@ def predict(
     if not (files or texts or pairs):
         raise click.UsageError("Name at least one file, or - for standard input, or give a --text or an --input.")
     asked = tuple(dict.fromkeys(outputs))
-    with client_for(home, trace=trace, timeout_s=timeout_s, tenant=tenant) as client:
-        sent = _send(client, model, _examples(client, model, files, texts, pairs), top_k=top_k, outputs=asked)
+    with client_for(home, trace=trace, timeout_s=timeout_s, tenant=tenant, exact=exact) as client:
+        options: dict[str, Any] = {"top_k": top_k, "outputs": asked, "routing_key": routing_key}
+        sent = _send(client, model, _examples(client, model, files, texts, pairs), **options)
     if not sent.examples:
         print_note("There is nothing to predict: no example was found.")
         return 1
@@ -204,7 +210,8 @@ def _print_summary(sent: _Sent) -> None:
         took = answer.timings
         parts = f"preprocess {took.preprocess_ms:.1f}, queue {took.queue_ms:.1f}, compute {took.compute_ms:.1f}"
         calls = f", the first of {len(sent.answers)} calls" if len(sent.answers) > 1 else ""
-        print_note(f"[dim]{answer.model} version {answer.version}: {took.total_ms:.1f} ms ({parts}){calls}[/dim]")
+        version = f"{answer.version}, variant {answer.variant}" if answer.variant else f"{answer.version}"
+        print_note(f"[dim]{answer.model} version {version}: {took.total_ms:.1f} ms ({parts}){calls}[/dim]")
     failed = sum(each.error is not None for each in sent.predictions)
     if failed:
         print_note(f"[red]{failed} of {len(sent.predictions)} could not be predicted.[/red]")

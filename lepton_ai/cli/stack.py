@@ -1,4 +1,4 @@
-"""The commands that start, stop and look at the stack on this machine: up, down, status, logs."""
+"""The commands that start, stop and look at the stack on this machine: up, down, status."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ _URL_LABELS = {
     "inference": "predictions (gRPC, also Open Inference Protocol)",
     "registry": "models (gRPC)",
     "health": "status (gRPC)",
+    "console": "the web console, in a browser",
     "traces": "traces, in a browser",
     "otlp": "send your own spans here (OTLP over gRPC)",
 }
@@ -342,35 +343,3 @@ def _print_health(health: StackHealth) -> None:
     print_table(_STATUS_COLUMNS, rows)
     for problem in health.problems:
         print_note(f"[red]•[/red] {problem}")
-
-
-@click.command()
-@click.argument("names", nargs=-1)
-@click.option("-f", "--follow", is_flag=True, help="Go on printing new lines until Ctrl-C.")
-@click.option("-n", "--lines", type=click.IntRange(0, 100_000), default=20, show_default=True, help="Lines of each.")
-@home_option
-@json_option
-def logs(*, home: Path, as_json: bool, names: tuple[str, ...], follow: bool, lines: int) -> None:
-    """What the processes wrote, by NAME as in `lepton status` (preprocess means all its replicas); default all.
-
-    \b
-    Examples:
-      lepton logs inference -n 100
-      lepton logs -f
-      lepton logs preprocess -f
-    """
-    from lepton_ai.cli.log_lines import LogPrinter, choose_logs
-    from lepton_ai.local.processes.run_directory import RunDirectory
-    from lepton_ai.local.stack import read_state
-
-    state = read_state(home)
-    if state is not None and state.mode == "docker":
-        from lepton_ai.cli.containers import print_logs
-
-        print_logs(home, names, lines=lines, follow=follow, as_json=as_json)
-        return
-    chosen = choose_logs(RunDirectory(home), names)
-    printer = LogPrinter(chosen, as_json=as_json)
-    printer.print_last(lines)
-    if follow:
-        printer.follow()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import grpc
@@ -17,10 +15,22 @@ from lepton_ai.client import forking
 from lepton_ai.client.batches import Given, all_failed, in_calls, with_failed
 from lepton_ai.client.checks import checked_top_k, checked_version, tenant_metadata
 from lepton_ai.client.connections import Connections, kind_of
-from lepton_ai.client.control.deployments import Deployment, aliases_of, wait_until_served
+from lepton_ai.client.control.alerts import Alerts
+from lepton_ai.client.control.audit import Audit
+from lepton_ai.client.control.backups import Backups
+from lepton_ai.client.control.deployments import Deployment, aliases_of, variant_policy, wait_until_served
+from lepton_ai.client.control.drift import Drift
+from lepton_ai.client.control.events import Events
+from lepton_ai.client.control.measurements import Measurements
+from lepton_ai.client.control.questionnaires import Questionnaires
 from lepton_ai.client.control.rollouts import Rollouts
-from lepton_ai.client.control.storage_faults import gather_faults
+from lepton_ai.client.control.signatures import Signatures
+from lepton_ai.client.control.storage import Storage
+from lepton_ai.client.control.transfers import Transfers
+from lepton_ai.client.control.versions import Versions
+from lepton_ai.client.control.webhooks import Webhooks
 from lepton_ai.client.data_plane import DataPlane
+from lepton_ai.client.feedback import Feedback
 from lepton_ai.client.model_inputs import (
     ModelDescription,
     ModelInputs,
@@ -32,9 +42,8 @@ from lepton_ai.client.model_inputs import (
 from lepton_ai.client.patience import PredictItems, predict_parts, predict_patiently
 from lepton_ai.client.prediction_calls import PredictionStreams, predict_in_call
 from lepton_ai.client.streams import predictions_of
-from lepton_ai.credentials import token_metadata
-from lepton_ai.errors import LeptonError, NotFound
-from lepton_ai.package.transfer import OnProgress, read_chunks, write_chunks
+from lepton_ai.credentials import actor_metadata, token_metadata
+from lepton_ai.errors import LeptonError
 from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file, to_item
 from lepton_ai.references import check_name, parse_model_ref
 from lepton_ai.tensors import checked_text, to_proto
@@ -53,12 +62,27 @@ T = TypeVar("T")
 Examples = Iterable[Input]
 """Several examples: a list, an array, a series; or a data set or data frame, whose columns are the model's inputs."""
 
-_PUSH_TIMEOUT_S = 600.0
-_CHECK_TIMEOUT_S = 3600.0
-_SLOWEST_BYTES_PER_S = 50 << 20
+_PAGE_SIZE = 20
+"""Models in one answer: few enough for a message, whatever their packages hold."""
 
 
-class AsyncClient(DataPlane, Rollouts):
+class AsyncClient(
+    Alerts,
+    Audit,
+    Backups,
+    DataPlane,
+    Drift,
+    Events,
+    Feedback,
+    Measurements,
+    Questionnaires,
+    Rollouts,
+    Signatures,
+    Storage,
+    Transfers,
+    Versions,
+    Webhooks,
+):
     """Talks to a platform from asyncio code. Make one and keep it: it holds the connections.
 
     In a process that was forked from one in which gRPC ran, it raises FailedPrecondition; `Client` works there.
@@ -72,6 +96,7 @@ class AsyncClient(DataPlane, Rollouts):
         trace_ratio: float = 0.0,
         hedging: bool = True,
         tenant: str = "",
+        exact: bool = False,
     ) -> None:
         """Without addresses: those in LEPTON_INFERENCE_ADDRESS and its like, else the stack that runs on this machine.
         What changes the registry (push, deploy, undeploy, aliases) needs its token: that of the stack, or LEPTON_TOKEN.
@@ -81,14 +106,16 @@ class AsyncClient(DataPlane, Rollouts):
 
         `hedging`: of several inference replicas a second one is asked as well where the first takes longer than 95 % of
         its like, and the first answer counts; at most one prediction in twenty, none when there is too much to do.
-        `tenant`: on whose behalf predictions are made, where several share a platform.
+        `tenant`: on whose behalf predictions are made, where several share a platform. `exact`: only originals answer,
+        whatever variants models let answer in their place.
         """
         forking.check_grpc()
         self.addresses = find_addresses(addresses or Addresses(), environ=os.environ)
-        self._proof = token_metadata(self.addresses.token)
+        self._proof = token_metadata(self.addresses.token) + actor_metadata(os.environ)
         self._timeout_s = timeout_s
         self._connections = Connections(self.addresses, trace_ratio=trace_ratio, hedging=hedging)
         self._tenant = tenant_metadata(tenant)
+        self._exact = exact
         self._streams = PredictionStreams(self._tenant)
         self._model_inputs = ModelInputs()
         forking.leave_to_parent(self)
@@ -111,6 +138,7 @@ class AsyncClient(DataPlane, Rollouts):
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
+        routing_key: str = "",
         timeout_s: float | None = None,
     ) -> Prediction:
         """The model's answer for one example: a file, bytes, a text, a number, an array or a list of numbers,
@@ -120,11 +148,13 @@ class AsyncClient(DataPlane, Rollouts):
         only for a model that takes nothing but a picture or a sound, and never in a mapping.
 
         A model without labels answers with all its outputs: see `value`, `values` and `outputs` of the prediction. Of
-        one with labels, `outputs` asks for some by name as well.
+        one with labels, `outputs` asks for some by name as well. `routing_key`, of a user or a session, keeps calls on
+        one version while several share the traffic.
 
         Raises LeptonError: the class says what kind of problem it is.
         """
-        answer = await self.predict_batch(model, [value], top_k=top_k, outputs=outputs, timeout_s=timeout_s)
+        options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "routing_key": routing_key}
+        answer = await self.predict_batch(model, [value], timeout_s=timeout_s, **options)
         return answer.predictions[0]
 
     async def predict_batch(
@@ -134,6 +164,7 @@ class AsyncClient(DataPlane, Rollouts):
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
+        routing_key: str = "",
         timeout_s: float | None = None,
     ) -> Answer:
         """Answers for several examples at once; one that fails has its `error`, the others are answered.
@@ -153,7 +184,7 @@ class AsyncClient(DataPlane, Rollouts):
         check_some(examples)
         paths = await self._model_inputs.texts_are_paths(model, examples, lambda: self._described(model, end_s))
         parts = list(in_calls([to_item(each, texts_are_paths=paths) for each in examples]))
-        predict = self._predicting(model, top_k, outputs, end_s)
+        predict = self._predicting(model, top_k, outputs, end_s, routing_key=routing_key)
         return await (predict(parts[0]) if len(parts) == 1 else predict_parts(parts, predict, end_s))
 
     async def predict_many(
@@ -163,6 +194,7 @@ class AsyncClient(DataPlane, Rollouts):
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
+        routing_key: str = "",
         timeout_s: float | None = None,
     ) -> AsyncIterator[Prediction]:
         """A stream: answers to any number of examples, in order, with many calls under way and bounded memory.
@@ -175,6 +207,7 @@ class AsyncClient(DataPlane, Rollouts):
         described = await self.describe(model, timeout_s=timeout_s)
         examples = table_examples(values, described) if is_table(values) else values
         options: dict[str, Any] = {"paths": takes_only_a_file(described.inputs), "top_k": top_k, "outputs": outputs}
+        options["routing_key"] = routing_key
 
         def answer(batch: Sequence[Given]) -> Awaitable[Answer]:
             return self._answer_each(model, batch, timeout_s=timeout_s, **options)
@@ -187,81 +220,27 @@ class AsyncClient(DataPlane, Rollouts):
         return await self._described(model, time.monotonic() + self._timeout(timeout_s))
 
     async def infer(
-        self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None
+        self,
+        model: str,
+        tensors: Mapping[str, npt.ArrayLike],
+        *,
+        routing_key: str = "",
+        timeout_s: float | None = None,
     ) -> Answer:
         """Run the model on ready tensors, one for each of its inputs, whose first dimension is the batch."""
         request = inference_pb2.PredictRequest(model=parse_model_ref(model))
+        request.options.routing_key = checked_text(routing_key, "routing_key")
         request.tensors.extend(to_proto(checked_text(name, "tensors"), array) for name, array in tensors.items())
         return await self._predict(request, self._timeout(timeout_s), streamed=False)
 
-    async def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
-        """Upload a package as the next version of its model; content that is there already is not sent again.
-
-        Pushing a package that is a version already returns that version, and mends the registry's files if they are
-        damaged.
-        """
-        from lepton_ai.package import Package  # imported here to save time in clients that only predict
-
-        package = await asyncio.to_thread(Package.read, Path(directory))
-        manifest = package.manifest()
-        request = registry_pb2.FindMissingFilesRequest(sha256=[file.sha256 for file in manifest.files])
-        # The registry may have to read those of the files that it has.
-        timeout_s = self._timeout_s + sum(file.size_bytes for file in manifest.files) / _SLOWEST_BYTES_PER_S
-        missing = await self._registry(lambda stub, left_s: stub.FindMissingFiles(request, timeout=left_s), timeout_s)
-        wanted = set(missing.sha256)
-        paths = {file.sha256: package.path(file.path) for file in manifest.files if file.sha256 in wanted}
-
-        async def messages() -> AsyncIterator[registry_pb2.PushVersionRequest]:
-            yield registry_pb2.PushVersionRequest(manifest=manifest)
-            async for chunk in read_chunks(paths, on_progress):
-                yield registry_pb2.PushVersionRequest(chunk=chunk)
-
-        pushed = await self._registry(
-            lambda stub, left_s: stub.PushVersion(messages(), timeout=left_s, metadata=self._proof),
-            _PUSH_TIMEOUT_S,
-            idempotent=False,
-        )
-        return pushed.version
-
-    async def download(self, model: str, file: str, path: Path | str) -> Path:
-        """Fetch a file of a pushed version (NAME: the newest) from the registry to `path`, whole or not at all.
-
-        Raises NotFound for a version that does not exist or has no such file, DataLoss when the registry's is damaged.
-        """
-        request = registry_pb2.GetVersionRequest(model=parse_model_ref(model))
-        version = await self._registry(lambda stub, left_s: stub.GetVersion(request, timeout=left_s), self._timeout_s)
-        found = next((each for each in version.manifest.files if each.path == file), None)
-        if found is None:
-            names = ", ".join(each.path for each in version.manifest.files[:20])
-            raise NotFound(
-                f"{version.model}@{version.version} has no {file}.", reason="NO_SUCH_FILE", fix=f"It has {names}."
-            )
-        wanted = registry_pb2.DownloadFileRequest(sha256=found.sha256)
-        return await self._registry(
-            lambda stub, left_s: write_chunks(Path(path), found, stub.DownloadFile(wanted, timeout=left_s)),
-            _PUSH_TIMEOUT_S,
-        )
-
-    async def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
-        """Have the registry read every file it holds, which takes a while; returns what is damaged, missing or unused.
-
-        `on_progress` is called with (bytes read, bytes in all) about every second.
-        """
-        request = registry_pb2.CheckStorageRequest()
-        return await self._registry(
-            lambda stub, left_s: gather_faults(
-                stub.CheckStorage(request, timeout=left_s, metadata=self._proof), on_progress
-            ),
-            _CHECK_TIMEOUT_S,
-            idempotent=False,
-        )
-
-    async def deploy(self, model: str, *, wait_s: float = 60.0) -> Deployment:
+    async def deploy(self, model: str, *, wait_s: float = 60.0, variants: str = "") -> Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.
 
-        Raises FailedPrecondition when the version cannot be served, DeadlineExceeded when it takes longer.
+        `variants`: which of its versions' variants may answer from now on, "exact" (none), "auto" or "deadline"; empty:
+        as it is. Raises InvalidInput for another policy, FailedPrecondition when the version cannot be served,
+        DeadlineExceeded when it takes longer.
         """
-        request = registry_pb2.DeployRequest(model=parse_model_ref(model))
+        request = registry_pb2.DeployRequest(model=parse_model_ref(model), variants=variant_policy(variants))
         asked = await self._registry(
             lambda stub, left_s: stub.Deploy(request, timeout=left_s, metadata=self._proof),
             self._timeout_s,
@@ -310,9 +289,14 @@ class AsyncClient(DataPlane, Rollouts):
 
     async def models(self, name: str = "") -> Sequence[registry_pb2.Model]:
         """All models with their versions, or one of them. Raises NotFound for a name that does not exist."""
-        request = registry_pb2.ListModelsRequest(name=check_name(name) if name else "")
-        listed = await self._registry(lambda stub, left_s: stub.ListModels(request, timeout=left_s), self._timeout_s)
-        return list(listed.models)
+        request = registry_pb2.ListModelsRequest(name=check_name(name) if name else "", page_size=_PAGE_SIZE)
+        models: list[registry_pb2.Model] = []
+        while True:
+            page = await self._registry(lambda stub, left_s: stub.ListModels(request, timeout=left_s), self._timeout_s)
+            models += page.models
+            if not page.next_page_token:
+                return models
+            request.page_token = page.next_page_token
 
     async def status(self) -> health_pb2.PlatformStatus:
         """What is up, what is served and whether predictions work."""
@@ -362,10 +346,18 @@ class AsyncClient(DataPlane, Rollouts):
         return self._timeout_s if timeout_s is None else timeout_s
 
     def _predicting(
-        self, model: str, top_k: int, outputs: Sequence[str], end_s: float, *, streamed: bool = False
+        self,
+        model: str,
+        top_k: int,
+        outputs: Sequence[str],
+        end_s: float,
+        *,
+        streamed: bool = False,
+        routing_key: str = "",
     ) -> PredictItems:
         """Calls with these options, for parts of one batch."""
-        options = inference_pb2.PredictOptions(top_k=checked_top_k(top_k))
+        key = checked_text(routing_key, "routing_key")
+        options = inference_pb2.PredictOptions(top_k=checked_top_k(top_k), routing_key=key)
         options.outputs.extend(checked_text(name, "outputs") for name in outputs)
         reference = parse_model_ref(model)
 
@@ -376,6 +368,7 @@ class AsyncClient(DataPlane, Rollouts):
         return predict
 
     async def _predict(self, request: inference_pb2.PredictRequest, timeout_s: float, *, streamed: bool) -> Answer:
+        request.options.exact = self._exact
         # Spans of calls are made by interceptors, which see no messages of streams.
         in_stream = streamed and not self._connections.traces
 

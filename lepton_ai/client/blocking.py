@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy.typing as npt
 
@@ -13,17 +14,25 @@ from lepton_ai.addresses import Addresses, find_addresses
 from lepton_ai.client import forking
 from lepton_ai.client.asynchronous import Examples
 from lepton_ai.client.batches import Given, by_itself
+from lepton_ai.client.blocking_feedback import BlockingFeedback
+from lepton_ai.client.control.alerts import BlockingAlerts
+from lepton_ai.client.control.backups import BackupSummary
 from lepton_ai.client.control.deployments import Deployment
-from lepton_ai.client.control.rollouts import Action
+from lepton_ai.client.control.drift import BlockingDrift
+from lepton_ai.client.control.events import BlockingEvents
+from lepton_ai.client.control.measurements import BlockingMeasurements
+from lepton_ai.client.control.rollouts import Action, PlanOptions
+from lepton_ai.client.control.signatures import Key
 from lepton_ai.client.engine import Call, ClientOptions, Engine, closed_client, open_engine
 from lepton_ai.client.model_inputs import ModelDescription, is_table, table_examples
 from lepton_ai.client.streams import answers_of
 from lepton_ai.package.transfer import OnProgress
 from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file
+from lepton_ai.signing.keys import TrustedKeys
 from lepton_ai.v1 import health_pb2, inference_pb2, registry_pb2
 
 
-class Client:
+class Client(BlockingAlerts, BlockingDrift, BlockingEvents, BlockingFeedback, BlockingMeasurements):
     """AsyncClient for code that is not asyncio: every call blocks until it is done. Safe to use from several threads.
 
     It also works in forked processes, both one that was made before the fork and one that is made after it. Where gRPC
@@ -38,10 +47,11 @@ class Client:
         trace_ratio: float = 0.0,
         hedging: bool = True,
         tenant: str = "",
+        exact: bool = False,
     ) -> None:
         """See AsyncClient."""
         found = find_addresses(addresses or Addresses(), environ=os.environ)
-        self._options = ClientOptions(found, timeout_s, trace_ratio, hedging, tenant)
+        self._options = ClientOptions(found, timeout_s, trace_ratio, hedging, tenant, exact)
         self._engine: Engine | None = open_engine(self._options)
         self._pid = os.getpid()
 
@@ -70,10 +80,12 @@ class Client:
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
+        routing_key: str = "",
         timeout_s: float | None = None,
     ) -> Prediction:
         """See AsyncClient.predict."""
         options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "timeout_s": timeout_s}
+        options["routing_key"] = routing_key
         prediction: Prediction = self._run("predict", model, value, **options)
         return prediction
 
@@ -84,10 +96,12 @@ class Client:
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
+        routing_key: str = "",
         timeout_s: float | None = None,
     ) -> Answer:
         """See AsyncClient.predict_batch."""
         options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "timeout_s": timeout_s}
+        options["routing_key"] = routing_key
         answer: Answer = self._run("predict_batch", model, values, **options)
         return answer
 
@@ -98,11 +112,13 @@ class Client:
         *,
         top_k: int = 0,
         outputs: Sequence[str] = (),
+        routing_key: str = "",
         timeout_s: float | None = None,
     ) -> Iterator[Prediction]:
         """See AsyncClient.predict_many. A generator: when nobody reads on, calls under way are waited for and no more
         are made."""
         options: dict[str, Any] = {"top_k": top_k, "outputs": outputs, "timeout_s": timeout_s}
+        options["routing_key"] = routing_key
         for answer in self.answer_many(model, values, **options):
             yield from map(by_itself, answer.predictions)
 
@@ -121,34 +137,160 @@ class Client:
 
         return answers_of(examples, answer)
 
+    def audit(
+        self,
+        model: str = "",
+        *,
+        action: str = "",
+        actor: str = "",
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> Sequence[registry_pb2.AuditEntry]:
+        """See AsyncClient.audit."""
+        options: dict[str, Any] = {"action": action, "actor": actor, "since": since, "limit": limit}
+        entries: Sequence[registry_pb2.AuditEntry] = self._run("audit", model, **options)
+        return entries
+
+    def verify_audit(self, anchor: str = "") -> registry_pb2.VerifyAuditResponse:
+        """See AsyncClient.verify_audit."""
+        found: registry_pb2.VerifyAuditResponse = self._run("verify_audit", anchor)
+        return found
+
+    def create_webhook(
+        self, url: str, events: Sequence[str] = (), *, secret: str = "", description: str = ""
+    ) -> registry_pb2.CreateWebhookResponse:
+        """See AsyncClient.create_webhook."""
+        created: registry_pb2.CreateWebhookResponse = self._run(
+            "create_webhook", url, events, secret=secret, description=description
+        )
+        return created
+
+    def webhooks(self) -> Sequence[registry_pb2.Webhook]:
+        """See AsyncClient.webhooks."""
+        found: Sequence[registry_pb2.Webhook] = self._run("webhooks")
+        return found
+
+    def delete_webhook(self, number: int) -> None:
+        """See AsyncClient.delete_webhook."""
+        self._run("delete_webhook", number)
+
+    def test_webhook(self, number: int, event: str = "") -> registry_pb2.TestWebhookResponse:
+        """See AsyncClient.test_webhook."""
+        answer: registry_pb2.TestWebhookResponse = self._run("test_webhook", number, event)
+        return answer
+
+    def deliveries(self, number: int, *, limit: int = 100) -> Sequence[registry_pb2.WebhookDelivery]:
+        """See AsyncClient.deliveries."""
+        found: Sequence[registry_pb2.WebhookDelivery] = self._run("deliveries", number, limit=limit)
+        return found
+
+    def back_up(self, path: Path | str, *, on_progress: OnProgress | None = None) -> BackupSummary:
+        """See AsyncClient.back_up."""
+        summary: BackupSummary = self._run("back_up", path, on_progress=on_progress)
+        return summary
+
+    def restore(self, path: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.RestoreResponse:
+        """See AsyncClient.restore."""
+        restored: registry_pb2.RestoreResponse = self._run("restore", path, on_progress=on_progress)
+        return restored
+
     def describe(self, model: str, *, timeout_s: float | None = None) -> ModelDescription:
         """See AsyncClient.describe."""
         described: ModelDescription = self._run("describe", model, timeout_s=timeout_s)
         return described
 
-    def infer(self, model: str, tensors: Mapping[str, npt.ArrayLike], *, timeout_s: float | None = None) -> Answer:
+    def infer(
+        self,
+        model: str,
+        tensors: Mapping[str, npt.ArrayLike],
+        *,
+        routing_key: str = "",
+        timeout_s: float | None = None,
+    ) -> Answer:
         """See AsyncClient.infer."""
-        answer: Answer = self._run("infer", model, tensors, timeout_s=timeout_s)
+        answer: Answer = self._run("infer", model, tensors, routing_key=routing_key, timeout_s=timeout_s)
         return answer
 
-    def push(self, directory: Path | str, *, on_progress: OnProgress | None = None) -> registry_pb2.ModelVersion:
+    def push(
+        self,
+        package: Path | str,
+        *,
+        sign: Key | None = None,
+        on_progress: OnProgress | None = None,
+        variant_of: str = "",
+        variant: str = "",
+    ) -> registry_pb2.ModelVersion:
         """See AsyncClient.push."""
-        version: registry_pb2.ModelVersion = self._run("push", directory, on_progress=on_progress)
+        version: registry_pb2.ModelVersion = self._run(
+            "push", package, sign=sign, on_progress=on_progress, variant_of=variant_of, variant=variant
+        )
         return version
+
+    def archive_version(self, model: str, *, reason: str = "") -> registry_pb2.ModelVersion:
+        """See AsyncClient.archive_version."""
+        version: registry_pb2.ModelVersion = self._run("archive_version", model, reason=reason)
+        return version
+
+    def restore_version(self, model: str, *, reason: str = "") -> registry_pb2.ModelVersion:
+        """See AsyncClient.restore_version."""
+        version: registry_pb2.ModelVersion = self._run("restore_version", model, reason=reason)
+        return version
+
+    def delete_version(self, model: str, *, reason: str = "") -> registry_pb2.ModelVersion:
+        """See AsyncClient.delete_version."""
+        version: registry_pb2.ModelVersion = self._run("delete_version", model, reason=reason)
+        return version
+
+    def find_versions(self, wanted: str = "", *, limit: int = 100) -> Sequence[registry_pb2.ModelVersion]:
+        """See AsyncClient.find_versions."""
+        found: Sequence[registry_pb2.ModelVersion] = self._run("find_versions", wanted, limit=limit)
+        return found
+
+    def set_tags(self, model: str, tags: Mapping[str, str]) -> dict[str, str]:
+        """See AsyncClient.set_tags."""
+        now: dict[str, str] = self._run("set_tags", model, tags)
+        return now
+
+    def pushes(self, model: str = "", *, limit: int = 0) -> Sequence[registry_pb2.Push]:
+        """See AsyncClient.pushes."""
+        found: Sequence[registry_pb2.Push] = self._run("pushes", model, limit=limit)
+        return found
+
+    def sign(self, model: str, key: Key, *, directory: Path | str | None = None) -> registry_pb2.Signature:
+        """See AsyncClient.sign."""
+        signature: registry_pb2.Signature = self._run("sign", model, key, directory=directory)
+        return signature
+
+    def verify(self, model: str, trusted: TrustedKeys) -> str:
+        """See AsyncClient.verify."""
+        signer: str = self._run("verify", model, trusted)
+        return signer
+
+    def version(self, model: str) -> registry_pb2.ModelVersion:
+        """See AsyncClient.version."""
+        found: registry_pb2.ModelVersion = self._run("version", model)
+        return found
 
     def download(self, model: str, file: str, path: Path | str) -> Path:
         """See AsyncClient.download."""
         written: Path = self._run("download", model, file, path)
         return written
 
+    def download_package(
+        self, model: str, directory: Path | str, *, on_progress: OnProgress | None = None
+    ) -> registry_pb2.ModelVersion:
+        """See AsyncClient.download_package."""
+        version: registry_pb2.ModelVersion = self._run("download_package", model, directory, on_progress=on_progress)
+        return version
+
     def check_storage(self, *, on_progress: OnProgress | None = None) -> Sequence[registry_pb2.StorageFault]:
         """See AsyncClient.check_storage."""
         faults: Sequence[registry_pb2.StorageFault] = self._run("check_storage", on_progress=on_progress)
         return faults
 
-    def deploy(self, model: str, *, wait_s: float = 60.0) -> Deployment:
+    def deploy(self, model: str, *, wait_s: float = 60.0, variants: str = "") -> Deployment:
         """See AsyncClient.deploy."""
-        deployment: Deployment = self._run("deploy", model, wait_s=wait_s)
+        deployment: Deployment = self._run("deploy", model, wait_s=wait_s, variants=variants)
         return deployment
 
     def undeploy(self, model: str) -> None:
@@ -156,16 +298,9 @@ class Client:
         self._run("undeploy", model)
 
     def start_rollout(
-        self,
-        model: str,
-        percents: Sequence[float],
-        *,
-        step_s: float = 60.0,
-        bake_s: float = 300.0,
-        judged: bool = True,
+        self, model: str, percents: Sequence[float] = (), **options: Unpack[PlanOptions]
     ) -> registry_pb2.Rollout:
         """See AsyncClient.start_rollout."""
-        options: dict[str, Any] = {"step_s": step_s, "bake_s": bake_s, "judged": judged}
         rollout: registry_pb2.Rollout = self._run("start_rollout", model, percents, **options)
         return rollout
 
@@ -179,9 +314,9 @@ class Client:
         rollout: registry_pb2.Rollout = self._run("control_rollout", model, action)
         return rollout
 
-    def rollback(self, model: str) -> Deployment:
+    def rollback(self, model: str, *, wait_s: float = 0.0) -> Deployment:
         """See AsyncClient.rollback."""
-        deployment: Deployment = self._run("rollback", model)
+        deployment: Deployment = self._run("rollback", model, wait_s=wait_s)
         return deployment
 
     def aliases(self, model: str) -> dict[str, int]:

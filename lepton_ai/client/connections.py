@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 
@@ -119,3 +119,19 @@ async def _explained(call: Awaitable[T], timeout_s: float) -> T:
             f"gRPC does not work in this process: after {timeout_s:g} s it gives neither an answer nor an error.",
             fix="If it was forked from one that used gRPC: import lepton_ai before that, or start it with spawn.",
         ) from error
+
+
+class ConnectedClient(Protocol):
+    """What the parts of `AsyncClient` need of it."""
+
+    _connections: Connections
+    _proof: Any
+    """Metadata that says who asks."""
+    _timeout_s: float
+
+
+class BlockingClient(Protocol):
+    """What the parts of `Client` need of it."""
+
+    def _run(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call the method of this name of an AsyncClient, and wait for it."""

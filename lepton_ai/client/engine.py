@@ -27,6 +27,7 @@ class ClientOptions:
     trace_ratio: float
     hedging: bool = True
     tenant: str = ""
+    exact: bool = False
 
     def make(self) -> AsyncClient:
         """Make the client. Call this in the event loop that the client will work in."""
@@ -38,6 +39,7 @@ class ClientOptions:
             trace_ratio=self.trace_ratio,
             hedging=self.hedging,
             tenant=self.tenant,
+            exact=self.exact,
         )
 
 

@@ -12,7 +12,7 @@ from lepton_ai.v1 import inference_pb2
 
 
 def write_counts(counts: ArmCounts) -> inference_pb2.ArmCounts:
-    """Without what only the registry knows: shadows and feedback."""
+    """Without what only the registry knows: feedback."""
     return inference_pb2.ArmCounts(
         answers=counts.answers,
         errors=counts.errors,
@@ -20,6 +20,9 @@ def write_counts(counts: ArmCounts) -> inference_pb2.ArmCounts:
         labels=counts.labels.by_label,
         other_labels=counts.labels.rest,
         scores=counts.scores.bins,
+        distances=counts.distances.buckets,
+        compared=counts.compared,
+        disagreeing=counts.disagreeing,
     )
 
 
@@ -31,4 +34,7 @@ def read_counts(message: inference_pb2.ArmCounts) -> ArmCounts:
         Sketch(dict(message.latency_s)),
         LabelCounts(message.labels, message.other_labels),
         ScoreBins(message.scores),
+        Sketch(dict(message.distances)),
+        message.compared,
+        message.disagreeing,
     )

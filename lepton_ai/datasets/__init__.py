@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lepton_ai.datasets.schema import Column, Schema
     from lepton_ai.datasets.sql import read_sql
     from lepton_ai.datasets.table import read_table
+    from lepton_ai.feedback.dataset import from_feedback
     from lepton_ai.pipeline.reading import Reading
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Shuttle",
     "SpokenDigits",
     "from_arrays",
+    "from_feedback",
     "from_rows",
     "read_folder",
     "read_listing",
@@ -77,6 +79,7 @@ _HOMES = {
     "Shuttle": "lepton_ai.datasets.ready",
     "SpokenDigits": "lepton_ai.datasets.ready",
     "from_arrays": "lepton_ai.datasets.memory",
+    "from_feedback": "lepton_ai.feedback.dataset",
     "from_rows": "lepton_ai.datasets.memory",
     "read_folder": "lepton_ai.datasets.folder",
     "read_listing": "lepton_ai.datasets.listing",

@@ -78,6 +78,8 @@ class StackConnection:
     """URL of the trace page, which also answers Jaeger's query JSON under /api."""
     otlp: str
     """host:port for OTLP over gRPC."""
+    console: str
+    """URL of the web console."""
     token: str = field(default="", repr=False)
     """The token for changes to the registry; empty when this user may not read it."""
 
@@ -139,7 +141,7 @@ def connection(home: Path) -> StackConnection:
     state = read_state(home)
     if state is None:
         raise NotFound("No running stack was found here.", fix="Start one with `lepton up`, or name one with --home.")
-    names = ("inference", "registry", "health", "traces", "otlp")
+    names = ("inference", "registry", "health", "traces", "otlp", "console")
     return StackConnection(**{name: state.addresses.get(name, "") for name in names}, token=_read_token(home))
 
 

@@ -34,7 +34,10 @@ from lepton_ai.mesh.tracing.context import TRACE_ID_TRAILER
 DOMAIN = "lepton"
 DETAILS_KEY = "grpc-status-details-bin"
 WRITE_TOO_LATE = "Internal error from Core"
-"""What grpc.aio says, as INTERNAL, of a message of a stream that it was writing when the server ended the stream."""
+"""What grpc.aio says, as INTERNAL, of a message of a stream that it was writing when the server ended the stream; what
+the server said is lost."""
+VERDICT_LOST = "VERDICT_LOST"
+"""Reason of the error for that: whoever makes the call again hears the server's own words, nearly always."""
 
 _MAX_TEXT_BYTES = 900
 """Limit for each text in an error. HTTP/2 headers are refused above 8 KiB, which would turn every long error into a
@@ -115,6 +118,14 @@ def _translated(error: grpc.RpcError) -> LeptonError:
         return Unavailable("The service ended the call as it was stopping.", reason="STOPPING", fix="Try again.")
     if _over_transport_limit(code, _details_of(error)):
         return _too_many_calls()
+    if code is grpc.StatusCode.INTERNAL and _details_of(error) == WRITE_TOO_LATE:
+        return Unavailable(
+            "The service ended the call before all of it was sent; why was not heard.",
+            reason=VERDICT_LOST,
+            fix="Try again.",
+        )
+    if _has_broken(code, _details_of(error)):
+        error_class = Unavailable
     neutral = _NEUTRAL.get(error_class)
     if neutral is None:  # the other side judged the request, so its words are meant for the caller
         return error_class(_clip(_details_of(error)) or code.name)
@@ -139,6 +150,12 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: BaseExceptio
     status = to_status(error)
     trailing = (*(context.trailing_metadata() or ()), (DETAILS_KEY, status.SerializeToString()))
     await context.abort(_CODE_BY_NUMBER[status.code], status.message, trailing)
+
+
+def _has_broken(code: grpc.StatusCode, details: str) -> bool:
+    """Whether the connection ended under the call, of which gRPC core gives no other sign than these texts."""
+    is_unexplained = code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    return is_unexplained and ("RST_STREAM with error code" in details or "Stream removed" in details)
 
 
 def _over_transport_limit(code: grpc.StatusCode, details: str) -> bool:

@@ -80,6 +80,10 @@ class ServiceSettings(BaseSettings):
     etcd_password: SecretStr | None = None
     etcd_password_file: Path | None = None
     """File with the password, in place of `etcd_password`."""
+    token: SecretStr | None = None
+    """The platform's token: this process shows it to others, and callers show it who change something here."""
+    token_file: Path | None = None
+    """File with the token, in place of `token`."""
     otlp_endpoint: Address | None = None
     """Where spans go, OTLP over gRPC, for instance 127.0.0.1:4317. Unset: no spans."""
     trace_ratio: float = Field(default=0.01, ge=0, le=1, allow_inf_nan=False)
@@ -120,6 +124,12 @@ class ServiceSettings(BaseSettings):
         if self.etcd_user is None:
             return None
         return EtcdLogin(self.etcd_user, secret("LEPTON_ETCD_PASSWORD", self.etcd_password, self.etcd_password_file))
+
+    def read_token(self) -> str:
+        """The platform's token; empty when none is set. Raises FailedPrecondition when its file has none."""
+        if self.token is None and self.token_file is None:
+            return ""
+        return secret("LEPTON_TOKEN", self.token, self.token_file)
 
     @classmethod
     def load(cls) -> Self:

@@ -17,3 +17,6 @@ FAMILIES: dict[str, str] = {
     "Transfer": "lepton_ai.models.transfer",
     "Wrapped": "lepton_ai.models.wrap",
 }
+
+TRAINED_FILE = "trained.pth"
+"""In a package: the model as it is saved, for those who want to train it further."""

@@ -18,14 +18,17 @@ from lepton_ai.datasets.augment.compose import Wanted, make_augment
 from lepton_ai.datasets.batch import Augment
 from lepton_ai.datasets.labels import one_hot_as_classes
 from lepton_ai.errors import FailedPrecondition, InvalidInput
+from lepton_ai.inputs.profile import Profile
 from lepton_ai.models.answers import Evaluation, Predictions, answer_rows
 from lepton_ai.models.checks import check, check_config
 from lepton_ai.models.data import Data, Examples, as_dataset, examples_of
 from lepton_ai.models.fitting.habits import EVALUATE, FIT, PREDICT, check_arguments, refuse_attribute, taking
 from lepton_ai.models.fitting.options import check_metrics, plain_settings, settings_from
+from lepton_ai.models.fitting.profiling import profile_inputs
 from lepton_ai.models.fitting.thresholds import Thresholds, check_thresholds, set_thresholds
 from lepton_ai.models.fitting.weights import ClassWeight, weigh_classes, with_sample_weight
 from lepton_ai.models.golden import GoldenSample, choose_golden
+from lepton_ai.models.structure.changes import Change
 from lepton_ai.pipeline import Pipeline
 from lepton_ai.tensors import Array
 from lepton_ai.training.doctor import Doctor
@@ -82,6 +85,10 @@ class Model(ABC):
         """Which data and settings the weights come from."""
         self.golden: list[GoldenSample] = []
         """A few examples with their answers, which every served copy must give again."""
+        self.input_profile: Profile | None = None
+        """What was trained on, in counts; live inputs of a served copy are compared with it."""
+        self.structure: list[Change] = []
+        """What was changed of the network's layers since they were built."""
         self._network: nn.Module | None = None
         self._held_out: Dataset | None = None
         self._compiled: dict[str, Any] = {}
@@ -148,12 +155,15 @@ class Model(ABC):
             set_thresholds(self.task, thresholds, self.network, material.validation)
         self.history, self._held_out = run, judge
         source = json.loads(train.lineage.to_json())
+        parent = {"parent": self.lineage["parent"]} if "parent" in self.lineage else {}
         self.lineage = {
+            **parent,
             "data": source,
             "rows": len(train),
             "settings": {**plain_settings(chosen), "augment": str(wanted.augment or "")},
         }
         self.golden = self.choose_golden(judge if judge is not None else train)
+        self.input_profile = profile_inputs(self._trained()[0], train)
         interruption.pass_on()
         return run
 
@@ -283,11 +293,17 @@ class Model(ABC):
             raise InvalidInput(f"{Path(path).name} was saved by {type(model).__name__}, not by {cls.__name__}.")
         return model
 
-    def package(self, directory: Path | str, *, name: str, description: str = "") -> Package:
-        """Write the model as a package ready for `lepton push`: network, pipeline, labels, golden samples."""
+    def package(
+        self, directory: Path | str, *, name: str, description: str = "", feedback: Mapping[str, Any] | None = None
+    ) -> Package:
+        """Write the model as a package ready for `lepton push`: network, pipeline, labels, golden samples.
+
+        `feedback` says which inputs the platform may keep, to train on: {"keep_inputs": True, "sample": 0.1, …}, see
+        docs/feedback.md; without it none.
+        """
         from lepton_ai.models.packaging import write_model_package
 
-        return write_model_package(self, Path(directory), name=name, description=description)
+        return write_model_package(self, Path(directory), name=name, description=description, feedback=feedback)
 
     def summary(self) -> str:
         """The layers with what they put out and their weights, as a table."""

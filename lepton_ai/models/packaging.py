@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from lepton_ai.archive import replacing
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models.answers import answer_rows
+from lepton_ai.models.families import TRAINED_FILE
 from lepton_ai.models.golden import GoldenSample, expectation
-from lepton_ai.models.saving import TRAINED_FILE, save_model
+from lepton_ai.models.saving import save_model
 from lepton_ai.package import Package, write_package
 from lepton_ai.pipeline import Output
 from lepton_ai.tensors import Array, dtype_name, numpy_dtype
@@ -27,12 +29,18 @@ if TYPE_CHECKING:
     from lepton_ai.models.model import Model
 
 _MODEL_FILE = "model.onnx"
+_PROFILE_FILE = "profile.json"
 _FREE_SIZE = 8
 """Stands for a dimension that depends on the item while the network is traced."""
 
 
-def write_model_package(model: Model, directory: Path, *, name: str, description: str = "") -> Package:
-    """Write the package. Raises FailedPrecondition for an untrained model or a directory that is not empty."""
+def write_model_package(
+    model: Model, directory: Path, *, name: str, description: str = "", feedback: Mapping[str, Any] | None = None
+) -> Package:
+    """Write the package. Raises FailedPrecondition for an untrained model or a directory that is not empty.
+
+    Its lineage and the figures of its best epoch stand in lepton.yaml.
+    """
     if model.pipeline is None or model.task is None:
         raise FailedPrecondition("The model has not been trained.", reason="NOT_TRAINED", fix="Call fit first.")
     if not name:
@@ -50,8 +58,13 @@ def write_model_package(model: Model, directory: Path, *, name: str, description
         "outputs": outputs,
         "preprocess": json.loads(model.pipeline.document_json),
         "golden": golden,
+        **_about(model),
     }
+    if feedback:
+        document["feedback"] = dict(feedback)
     files: dict[str, bytes | Path] = {**model.pipeline.to_proto().files, **golden_files}
+    if model.input_profile is not None:
+        document["profile"], files[_PROFILE_FILE] = _PROFILE_FILE, model.input_profile.to_json()
     if post is not None:
         document["postprocess"], post_files = post
         files |= post_files
@@ -157,6 +170,23 @@ def _golden(samples: Sequence[GoldenSample]) -> tuple[list[dict[str, Any]], dict
 
 def _dtype_of(array: Array) -> dict[str, str]:
     return {} if array.dtype == np.float32 else {"dtype": dtype_name(array.dtype)}
+
+
+def _about(model: Model) -> dict[str, Any]:
+    """The figures of the best epoch, and where the model comes from."""
+    history, known = model.history.without_clock(), model.lineage
+    number = history.best_epoch or len(history)
+    best = history.epochs[number - 1] if 0 < number <= len(history) else {}
+    metrics = {figure: float(value) for figure, value in best.items() if math.isfinite(value)}
+    data, settings = known.get("data", {}), known.get("settings", {})
+    lineage = {
+        "parent": known.get("parent", ""),
+        "data": str(data.get("source", ""))[:1000],
+        "data_digest": data.get("digest", ""),
+        "rows": known.get("rows", 0),
+        "parameters": {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)},
+    }
+    return {"metrics": metrics, "lineage": {key: value for key, value in lineage.items() if value}}
 
 
 def _describe(model: Model) -> str:

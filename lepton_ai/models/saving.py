@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.archive import Archive
 from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput
-from lepton_ai.models.families import FAMILIES
+from lepton_ai.inputs.profile import Profile
+from lepton_ai.models.families import FAMILIES, TRAINED_FILE
 from lepton_ai.models.golden import GoldenSample
+from lepton_ai.models.structure.changes import change_structure
 from lepton_ai.pipeline import Pipeline, RawValue
 from lepton_ai.training.history import History
 from lepton_ai.training.processes import is_first_process
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from lepton_ai.models.model import Model
 
 _KIND = "model"
-TRAINED_FILE = "trained.pth"
-"""In a package: the model as it is saved, for those who want to train it further."""
 _GOLDEN, _PIPELINE = "golden/", "pipeline/"
 
 
@@ -51,6 +51,8 @@ def save_model(model: Model, path: Path | str, *, history: History | None = None
         "history": (model.history if history is None else history).document(),
         "lineage": model.lineage,
         "golden": golden,
+        **({"structure": list(model.structure)} if model.structure else {}),
+        **({"profile": model.input_profile.document()} if model.input_profile is not None else {}),
     }
     return Archive(_KIND, document, model.network.state_dict(), files).write(path)
 
@@ -87,6 +89,9 @@ def _restore(archive: Archive, module: nn.Module | None) -> Model:
     model.history = History.from_document(document["history"])
     model.lineage = dict(document["lineage"])
     model.golden = [_golden_sample(each, archive.files) for each in document["golden"]]
+    model.structure = list(document.get("structure", ()))
+    model.input_profile = Profile.from_document(document["profile"]) if "profile" in document else None
+    change_structure(model.network, model.structure, archive.weights)
     model.network.load_state_dict(dict(archive.weights))
     return model
 

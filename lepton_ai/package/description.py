@@ -8,17 +8,19 @@ from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 
 from lepton_ai.dtypes import DTYPES
-from lepton_ai.errors import FieldViolation, InvalidInput
+from lepton_ai.errors import InvalidInput
 from lepton_ai.package.document import load_document
+from lepton_ai.package.positions import Positions
+from lepton_ai.package.violations import invalid
 from lepton_ai.references import check_name
 
 DESCRIPTION_FILE = "lepton.yaml"
-_MAX_VIOLATIONS = 20
 _MODEL_NAMES = ("model.onnx", "model.pt2", "model.py")
 """What Triton finds in a model's directory."""
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_MAX_RETENTION_S = 3650 * 86400.0
 
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Dimension = Annotated[int, Field(ge=-1, le=1 << 31)]
@@ -103,6 +105,33 @@ class Caching(_Part):
         return self.answers or self.tensors
 
 
+class KeptInputs(_Part):
+    """Which inputs the health service may keep, so that users' corrections can be trained on. Without it, none.
+
+    A random share of all, and every one whose best label has a score below `below_score`, or on which a shadowed
+    version disagrees. They are what callers sent: photos, texts, rows.
+    """
+
+    keep_inputs: bool = False
+    sample: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The random share."""
+    below_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    retention: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")] = "30d"
+    """How long: a number with s, m, h or d."""
+
+    @property
+    def retention_s(self) -> float:
+        """The same in seconds."""
+        return float(self.retention[:-1]) * _SECONDS[self.retention[-1]]
+
+    @field_validator("retention")
+    @classmethod
+    def _bounded(cls, retention: str) -> str:
+        if float(retention[:-1]) * _SECONDS[retention[-1]] > _MAX_RETENTION_S:
+            raise ValueError("must be at most ten years")
+        return retention
+
+
 class ExpectedOutput(_Part):
     """Values that one output must have for one item, without the batch dimension."""
 
@@ -152,6 +181,69 @@ class Golden(_Part):
     expect: Expectation
 
 
+class Origin(_Part):
+    """Where a version comes from; all of it is for people, and changes nothing of how it is served."""
+
+    parent: Annotated[str, StringConstraints(max_length=200)] = ""
+    """The version that it was made from, "NAME@VERSION"."""
+    data: Annotated[str, StringConstraints(max_length=1000)] = ""
+    """What it was trained on."""
+    data_digest: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of that, as `Dataset.digest` has it."""
+    rows: Annotated[int, Field(ge=0)] = 0
+    run: Annotated[str, StringConstraints(max_length=1000)] = ""
+    """The training run: an address, a folder, an id."""
+    parameters: Annotated[dict[str, bool | int | float | str | None], Field(max_length=200)] = {}
+    """How it was trained or optimised."""
+
+
+class Promise(_Part):
+    """What is promised of the model's service (SLO); alerts tell when it is about to be broken.
+
+    `availability_percent` of the requests are answered; `latency_percent` of the answers come within `latency_s`.
+    """
+
+    availability_percent: Annotated[float, Field(gt=0, lt=100)] | None = None
+    latency_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    latency_percent: Annotated[float, Field(gt=0, lt=100)] = 99.0
+    window_days: Annotated[int, Field(ge=1, le=90)] = 30
+
+
+class Optimised(_Part):
+    """How a variant was made of another version, and what it was measured to be, on which processor.
+
+    The figures, and with 8 bits the answers too, hold for processors with the same `flags`.
+    """
+
+    of: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """Digest of the package that it was made of."""
+    method: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    cpu: Annotated[str, StringConstraints(max_length=200)]
+    flags: Annotated[tuple[str, ...], Field(max_length=64)]
+    engine: Annotated[str, StringConstraints(max_length=100)]
+    batch: Annotated[int, Field(ge=1)]
+    """Rows of a call that was timed."""
+    threads: Annotated[int, Field(ge=1)]
+    whole: bool = False
+    """Whether what was timed began with the pipeline, as it does for models of pictures."""
+    time_ms: Annotated[float, Field(gt=0)]
+    speed_up: Annotated[float, Field(gt=0)]
+    """How many times as fast as the original."""
+    speed_up_interval: tuple[float, float]
+    """Of 95 %, as the other one."""
+    metric: Annotated[str, StringConstraints(max_length=100)]
+    loss: float
+    """Of the metric, in its own unit: 0.005 is half a point."""
+    loss_interval: tuple[float, float]
+    max_loss: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    """The most that it was allowed to lose when it was measured; with more it is not served in the original's place."""
+    rows: Annotated[int, Field(ge=1)]
+    """By which it was judged."""
+    size_bytes: Annotated[int, Field(ge=0)]
+    memory_bytes: Annotated[int, Field(ge=0)]
+    """What opening and running it takes at its peak; 0 when nobody counted."""
+
+
 class Description(_Part):
     """The content of `lepton.yaml`."""
 
@@ -167,11 +259,26 @@ class Description(_Part):
     postprocess: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=1000)] | None = None
     golden: Annotated[tuple[Golden, ...], Field(max_length=100)] = ()
     cache: Caching = Caching()
+    feedback: KeptInputs = KeptInputs()
+    profile: Annotated[str, StringConstraints(max_length=255)] | None = None
+    """The file that says in counts what the training data was like: live inputs are compared with it (drift)."""
+    slo: Promise | None = None
+    metrics: Annotated[dict[str, float], Field(max_length=100)] = {}
+    """Figures of its evaluation, by name."""
+    lineage: Origin = Origin()
+    optimised: Optimised | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Description:
         """The description in a YAML document. Raises InvalidInput naming every field that is wrong (up to 20)."""
-        return cls.of(load_document(data, name=DESCRIPTION_FILE))
+        return cls.parse_located(data)[0]
+
+    @classmethod
+    def parse_located(cls, data: bytes) -> tuple[Description, Positions]:
+        """The same, and where its fields stand, for errors that are found later."""
+        document, positions = load_document(data, name=DESCRIPTION_FILE)
+        with positions.told():
+            return cls.of(document), positions
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Description:
@@ -180,7 +287,7 @@ class Description(_Part):
             # Through JSON, where lists may become tuples while everything else stays strict.
             description = cls.model_validate_json(json.dumps(document))
         except ValidationError as error:
-            raise _invalid(error) from error
+            raise invalid(error, cls, file=DESCRIPTION_FILE) from error
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInput.of_field(DESCRIPTION_FILE, "holds values that JSON cannot") from error
         description._check_names()
@@ -198,6 +305,12 @@ class Description(_Part):
         declared = self.preprocess.inputs.get(name)
         kind = declared.get("kind") if isinstance(declared, dict) else declared
         return str(kind)
+
+    @property
+    def input_kinds(self) -> dict[str, str]:
+        """The kind of everything that callers send, by name."""
+        names = self.preprocess.inputs if self.preprocess is not None else (spec.name for spec in self.inputs)
+        return {name: self.input_kind(name) for name in names}
 
     def check_files(self, paths: Collection[str]) -> None:
         """Check that the files this description names are among the package's. Raises InvalidInput."""
@@ -254,26 +367,3 @@ class Description(_Part):
             raise InvalidInput.of_field(f"{field}.expect.{kind}", f"needs a postprocess section that gives {kind}")
         if set(meant.values()) == {None} and not sample.expect.outputs:
             raise InvalidInput.of_field(f"{field}.expect", "must name a label, a text, boxes or outputs")
-
-
-def _invalid(error: ValidationError) -> InvalidInput:
-    details = error.errors(include_url=False, include_context=False)
-    # A bad member also makes its list "too short": only the member is worth telling.
-    inner = {found["loc"][:length] for found in details for length in range(len(found["loc"]))}
-    violations = tuple(_violation(found) for found in details if found["loc"] not in inner)
-    first = violations[0]
-    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    return InvalidInput(
-        f"{DESCRIPTION_FILE}: {first.field}: {first.description}{more}",
-        fields=violations[:_MAX_VIOLATIONS],
-        reason="INVALID_DESCRIPTION",
-    )
-
-
-def _violation(details: ErrorDetails) -> FieldViolation:
-    path = ""
-    for part in details["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    texts = {"missing": "is missing", "extra_forbidden": "is not a known field"}
-    text = texts.get(details["type"]) or details["msg"].removeprefix("Value error, ")
-    return FieldViolation(path or DESCRIPTION_FILE, text)

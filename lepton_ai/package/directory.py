@@ -7,17 +7,20 @@ import os
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lepton_ai.archive import writing
 from lepton_ai.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from lepton_ai.package.description import DESCRIPTION_FILE, Description
 from lepton_ai.package.document import MAX_DOCUMENT_BYTES, dump_document
 from lepton_ai.package.manifest import PackageLimits, check_manifest, check_path, manifest_digest
+from lepton_ai.package.positions import NOWHERE, Positions
 from lepton_ai.v1 import registry_pb2
 
 if TYPE_CHECKING:
+    from lepton_ai.inputs.profile import Profile
     from lepton_ai.package.golden import GoldenItem
 
 _HASH_CHUNK_BYTES = 1 << 20
@@ -35,20 +38,34 @@ class Package:
     directory: Path
     description: Description
     files: Mapping[str, registry_pb2.PackageFile]
+    positions: Positions = field(default=NOWHERE, repr=False, compare=False)
+    """Where the fields of the description stand in its file."""
 
     @classmethod
-    def read(cls, directory: Path | str, *, limits: PackageLimits | None = None) -> Package:
-        """Read and check a package. Raises InvalidInput with field paths, NotFound, ResourceExhausted over a limit."""
+    def read(
+        cls,
+        directory: Path | str,
+        *,
+        limits: PackageLimits | None = None,
+        hashed: registry_pb2.Manifest | None = None,
+    ) -> Package:
+        """Read and check a package. Raises InvalidInput with field paths, NotFound, ResourceExhausted over a limit.
+
+        `hashed` lists files that were hashed as they were written to the directory, which are not read for that again.
+        """
         root = Path(directory)
         limits = limits or PackageLimits()
         if not root.is_dir():
             raise NotFound("The package directory does not exist.", fix="Name a directory that holds a lepton.yaml.")
-        description = Description.parse(_read_description(root))
-        files = {path: _hash_file(root, path, limits) for path in _walk(root, limits)}
-        package = cls(root, description, files)
+        description, positions = Description.parse_located(_read_description(root))
+        known = {file.path: file for file in hashed.files} if hashed is not None else {}
+        files = {path: known.get(path) or _hash_file(root, path, limits) for path in _walk(root, limits)}
+        package = cls(root, description, files, positions)
         check_manifest(package.manifest(), limits=limits)
-        description.check_files(files)
-        package.golden_items()
+        with positions.told():
+            description.check_files(files)
+            package.golden_items()
+            package.input_profile()
         return package
 
     @classmethod
@@ -68,6 +85,7 @@ class Package:
             if not (root / path).is_file() or _hash_file(root, path, limits) != package.files[path]:
                 raise DataLoss(f"{path[:255]!r} on this disk is not what was pushed.", reason="PACKAGE_DAMAGED")
         package.golden_items()
+        package.input_profile()
         return package
 
     @property
@@ -104,6 +122,14 @@ class Package:
         """Content of the files that postprocess steps name. Raises ResourceExhausted for one over 16 MiB."""
         return self._named_files(self.postprocess_document())
 
+    def input_profile(self) -> Profile | None:
+        """What the training data was like; None for a package without it. Raises InvalidInput for another file."""
+        # Imported late: it needs numpy, as below.
+        from lepton_ai.inputs.profile import MAX_PROFILE_BYTES, Profile
+
+        name = self.description.profile
+        return None if name is None else Profile.from_json(self._read_bounded(name, "profile", MAX_PROFILE_BYTES))
+
     def golden_items(self) -> list[GoldenItem]:
         """The golden samples, ready to send. Raises InvalidInput when a file has changed since."""
         # Imported late: it needs numpy, which is large, and those who only name packages read no samples.
@@ -119,7 +145,8 @@ class Package:
         # Imported late: steps may need libraries, such as Pillow, that a thin client lacks.
         from lepton_ai.package.pipelines import check_pipelines
 
-        check_pipelines(self)
+        with self.positions.told():
+            check_pipelines(self)
 
     def _named_files(self, document: Any) -> dict[str, bytes]:
         names = {text for text in _texts(document) if text in self.files and text != self.description.model.file}
@@ -133,7 +160,10 @@ class Package:
             raise InvalidInput.of_field(field, "is not a file of the package", reason="MISSING_FILE")
         if self.files[name].size_bytes > max_bytes:
             raise ResourceExhausted(f"{field}: {name} is larger than {max_bytes} bytes.", reason="FILE_TOO_LARGE")
-        return self.path(name).read_bytes()
+        content = self.path(name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.files[name].sha256:
+            raise DataLoss(f"{name[:255]!r} has changed since the package was read.", reason="PACKAGE_DAMAGED")
+        return content
 
 
 def served_files(description: Description, paths: Collection[str]) -> list[str]:
@@ -145,6 +175,14 @@ def served_files(description: Description, paths: Collection[str]) -> list[str]:
     return sorted(named.intersection(paths))
 
 
+def new_directory(directory: Path | str) -> Path:
+    """A folder to be written, if it does not exist yet or is empty. Raises FailedPrecondition."""
+    root = Path(directory)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise FailedPrecondition(f"{root.name} is there already and not empty.", fix="Choose a new folder.")
+    return root
+
+
 def write_package(
     directory: Path | str, description: Description | Mapping[str, Any], files: Mapping[str, bytes | Path]
 ) -> Package:
@@ -152,9 +190,7 @@ def write_package(
 
     `files` are contents, or files to copy, by their path in the package. Raises InvalidInput, FailedPrecondition.
     """
-    root = Path(directory)
-    if root.exists() and any(root.iterdir()):
-        raise FailedPrecondition("The package directory is not empty.", fix="Choose a new one.")
+    root = new_directory(directory)
     described = description if isinstance(description, Description) else Description.of(description)
     for path, content in files.items():
         target = root / check_path(path, field=f"files[{path[:64]!r}]")
@@ -166,6 +202,19 @@ def write_package(
     text = dump_document(described.model_dump(mode="json", exclude_defaults=True))
     root.mkdir(parents=True, exist_ok=True)
     (root / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+    return Package.read(root)
+
+
+def copy_package(package: Package, directory: Path | str) -> Package:
+    """Copy a package's files, the same to the byte, to a folder that does not exist yet or is empty, and read it.
+
+    Raises FailedPrecondition, ResourceExhausted for a full disk.
+    """
+    root = new_directory(directory)
+    with writing(root):
+        for name in package.files:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(package.path(name), root / name)
     return Package.read(root)
 
 

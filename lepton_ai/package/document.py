@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.package.positions import NOWHERE, Positions
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 _MAX_DEPTH = 32
@@ -44,13 +45,15 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_document(data: bytes, *, name: str) -> dict[str, Any]:
-    """The mapping in a YAML document of at most 256 KiB. Raises InvalidInput naming the line that is wrong."""
+def load_document(data: bytes, *, name: str) -> tuple[dict[str, Any], Positions]:
+    """The mapping in a YAML document of at most 256 KiB, and where its fields stand.
+
+    Raises InvalidInput naming the line that is wrong.
+    """
     if len(data) > MAX_DOCUMENT_BYTES:
         raise InvalidInput.of_field(name, f"is larger than {MAX_DOCUMENT_BYTES} bytes")
     try:
-        # _StrictLoader is a SafeLoader: it builds plain values only.
-        document = yaml.load(data.decode("utf-8-sig"), _StrictLoader)  # noqa: S506
+        document, positions = _load(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InvalidInput.of_field(name, "is not UTF-8 text", fix="Save it as UTF-8.") from error
     except yaml.MarkedYAMLError as error:
@@ -61,8 +64,21 @@ def load_document(data: bytes, *, name: str) -> dict[str, Any]:
         raise InvalidInput.of_field(name, "is not valid YAML") from error
     if not isinstance(document, dict):
         raise InvalidInput.of_field(name, "must be a mapping of keys to values")
-    _check_plain(document, "")
-    return document
+    with positions.told():
+        _check_plain(document, "")
+    return document, positions
+
+
+def _load(text: str) -> tuple[Any, Positions]:
+    loader = _StrictLoader(text)  # a SafeLoader: it builds plain values only
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, NOWHERE
+        positions = Positions.of(node)  # before construction, which flattens mappings in place
+        return loader.construct_document(node), positions
+    finally:
+        loader.dispose()
 
 
 class _PlainDumper(yaml.SafeDumper):

@@ -19,6 +19,8 @@ _MAX_PART_BYTES = 255
 _MAX_PATH_BYTES = 1024
 _MAX_PARTS = 16
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DRIVE = re.compile(r"[A-Za-z]:")
+"""With which a path leads elsewhere on Windows."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,15 @@ class PackageLimits:
     """The largest package that is read or accepted."""
 
     max_files: int = 1000
-    max_file_bytes: int = 4 << 30
-    max_package_bytes: int = 8 << 30
+    max_file_bytes: int = 16 << 30
+    max_package_bytes: int = 32 << 30
 
 
 def check_path(path: str, *, field: str = "path") -> str:
     """Returns a relative, '/'-separated path if it can name a package file. Raises InvalidInput.
 
-    Refused are absolute paths, '.' and '..' (also as look-alikes that Unicode normalises to them), hidden files,
-    backslashes, control characters, and what a file system could not hold.
+    Refused are absolute paths and drives, '.' and '..' (also as look-alikes that Unicode normalises to them), hidden
+    files, backslashes, control characters, and what a file system could not hold.
     """
     problem = _path_problem(path)
     if problem:
@@ -50,6 +52,8 @@ def _path_problem(path: str) -> str:
     parts = path.split("/")
     if not path or size > _MAX_PATH_BYTES or len(parts) > _MAX_PARTS:
         return f"must have 1 to {_MAX_PATH_BYTES} bytes and at most {_MAX_PARTS} parts"
+    if _DRIVE.match(path):
+        return "begins with a drive"
     return next(filter(None, map(_part_problem, parts)), "")
 
 
@@ -93,7 +97,7 @@ def _check_file(file: registry_pb2.PackageFile, *, field: str, limits: PackageLi
 
 def _check_together(manifest: registry_pb2.Manifest, limits: PackageLimits) -> None:
     paths = [file.path for file in manifest.files]
-    _check_distinct(paths)
+    check_distinct(paths, field="manifest.files[{}].path")
     if DESCRIPTION_FILE not in paths:
         raise InvalidInput.of_field("manifest.files", f"holds no {DESCRIPTION_FILE}")
     sizes: dict[str, int] = {}
@@ -108,15 +112,19 @@ def _check_together(manifest: registry_pb2.Manifest, limits: PackageLimits) -> N
         )
 
 
-def _check_distinct(paths: Collection[str]) -> None:
+def check_distinct(paths: Collection[str], *, field: str) -> None:
+    """Check that no path is there twice or lies below another one. `field` is filled with the index of a wrong one.
+
+    Raises InvalidInput.
+    """
     seen: set[str] = set()
     for index, path in enumerate(paths):
         if path in seen:
-            raise InvalidInput.of_field(f"manifest.files[{index}].path", "is listed twice")
+            raise InvalidInput.of_field(field.format(index), "is listed twice")
         seen.add(path)
     for index, path in enumerate(paths):
         if any(str(parent) in seen for parent in PurePosixPath(path).parents):
-            raise InvalidInput.of_field(f"manifest.files[{index}].path", "lies below another file")
+            raise InvalidInput.of_field(field.format(index), "lies below another file")
 
 
 def manifest_digest(manifest: registry_pb2.Manifest) -> str:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import grpc
 
 from lepton_ai.archive import replacing
 from lepton_ai.errors import DataLoss
-from lepton_ai.v1 import registry_pb2, registry_pb2_grpc
+from lepton_ai.mesh.hashed_file import Content, HashedFile, read_ahead
+from lepton_ai.mesh.wire import fields, head, tag
+from lepton_ai.package.manifest import manifest_digest
+from lepton_ai.v1 import common_pb2, registry_pb2, registry_pb2_grpc
 
 T = TypeVar("T")
 
 OnProgress = Callable[[int, int], None]
-"""Called with (bytes sent, bytes to send in all)."""
+"""Called with (bytes that have arrived, those of them included that had before, bytes in all)."""
 
-_CHUNK_BYTES = 1 << 20
+_SERVICE = "lepton.v1.RegistryService"
+_DATA = tag(registry_pb2.DownloadFileResponse.DATA_FIELD_NUMBER)
+Metadata = Sequence[tuple[str, str]]
 
 
 class RegistryPool(Protocol):
@@ -32,32 +38,79 @@ class RegistryPool(Protocol):
         """Call some replica of the registry; a call that is tried again calls `invoke` again."""
 
 
-async def read_chunks(
-    paths: Mapping[str, Path], on_progress: OnProgress | None
-) -> AsyncIterator[registry_pb2.FileChunk]:
-    """The content of every file (SHA-256 → path), one file after the other. Empty files give one empty chunk."""
-    total = sum(path.stat().st_size for path in paths.values())
+@dataclass(frozen=True)
+class Part:
+    """A file that is to be sent from `offset` on: what comes before it has arrived already."""
+
+    sha256: str
+    path: Path
+    offset: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole file."""
+        return self.path.stat().st_size
+
+    @property
+    def left_bytes(self) -> int:
+        """What is to be sent."""
+        return self.size_bytes - self.offset
+
+
+async def read_chunks(parts: Sequence[Part], on_progress: OnProgress | None) -> AsyncGenerator[bytes]:
+    """The content of every part, one after the other, as encoded PushVersionRequests.
+
+    Where nothing is left to be sent there is one empty chunk.
+    """
+    total = sum(part.size_bytes for part in parts)
     sent = 0
-    for sha256, path in paths.items():
-        with await asyncio.to_thread(path.open, "rb") as file:
-            data = await asyncio.to_thread(file.read, _CHUNK_BYTES)
-            yield registry_pb2.FileChunk(sha256=sha256, data=data)
-            while data:
-                sent += len(data)
-                if on_progress is not None:
-                    on_progress(sent, total)
-                if data := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-                    yield registry_pb2.FileChunk(sha256=sha256, data=data)
+    for part in parts:
+        sent += part.offset
+        if not part.left_bytes:
+            yield encode_chunk(part, b"")
+        with await asyncio.to_thread(part.path.open, "rb", buffering=0) as file:
+            file.seek(part.offset)
+            async with aclosing(read_ahead(file)) as chunks:
+                async for data in chunks:
+                    yield encode_chunk(part, data)
+                    sent += len(data)
+                    if on_progress is not None:
+                        on_progress(sent, total)
 
 
-async def write_chunks(
-    path: Path, file: registry_pb2.PackageFile, chunks: AsyncIterable[registry_pb2.DownloadFileResponse]
-) -> Path:
+def encode_chunk(part: Part, data: bytes) -> bytes:
+    """A PushVersionRequest with a chunk of a part, without the copies that messages make of it."""
+    about = registry_pb2.FileChunk(sha256=part.sha256, offset=part.offset).SerializeToString()
+    about += head(registry_pb2.FileChunk.DATA_FIELD_NUMBER, len(data))
+    return b"".join((head(registry_pb2.PushVersionRequest.CHUNK_FIELD_NUMBER, len(about) + len(data)), about, data))
+
+
+def push_version(
+    channel: grpc.aio.Channel, requests: AsyncIterator[bytes], *, timeout_s: float, proof: Metadata
+) -> Awaitable[registry_pb2.PushVersionResponse]:
+    """PushVersion of requests that are encoded already."""
+    call: grpc.aio.StreamUnaryMultiCallable[bytes, registry_pb2.PushVersionResponse] = channel.stream_unary(
+        f"/{_SERVICE}/PushVersion",
+        request_serializer=None,
+        response_deserializer=registry_pb2.PushVersionResponse.FromString,
+    )
+    response: Awaitable[registry_pb2.PushVersionResponse] = call(requests, timeout=timeout_s, metadata=proof)
+    return response
+
+
+async def write_chunks(path: Path, file: registry_pb2.PackageFile, chunks: AsyncIterable[Content]) -> Path:
     """Put the content at `path`, whole or not at all. Raises DataLoss for another content, ResourceExhausted."""
     with replacing(path) as output:
-        async for data in _checked(file, chunks):
-            await asyncio.to_thread(output.write, data)
-        await asyncio.to_thread(_sync, output)  # a large file takes seconds, which the event loop does not have
+        hashed = HashedFile(output)
+        try:
+            async for data in chunks:
+                if hashed.size_bytes + len(data) > file.size_bytes:
+                    raise _damaged(file)
+                await hashed.write(data)
+            if await hashed.finish() != file.sha256:  # a large file takes its time, which the event loop does not have
+                raise _damaged(file)
+        finally:
+            await hashed.settle()
     return path
 
 
@@ -65,7 +118,7 @@ async def download_to(registry: RegistryPool, file: registry_pb2.PackageFile, pa
     """Fetch a file of a package from the registry to `path`. Raises as `write_chunks`, and what the call raises."""
 
     async def save(channel: grpc.aio.Channel, timeout_s: float) -> None:
-        await write_chunks(path, file, _stream(channel, file, timeout_s))
+        await write_chunks(path, file, download_file(channel, file, timeout_s=timeout_s))
 
     await registry.call(save, timeout_s=timeout_s)
 
@@ -74,37 +127,66 @@ async def download(registry: RegistryPool, file: registry_pb2.PackageFile, *, ti
     """The content of a small file of a package. Raises DataLoss for another content, and what the call raises."""
 
     async def read(channel: grpc.aio.Channel, timeout_s: float) -> bytes:
-        return b"".join([data async for data in _checked(file, _stream(channel, file, timeout_s))])
+        content = bytearray()
+        async for data in download_file(channel, file, timeout_s=timeout_s):
+            if len(content) + len(data) > file.size_bytes:
+                raise _damaged(file)
+            content += data
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise _damaged(file)
+        return bytes(content)
 
     return await registry.call(read, timeout_s=timeout_s)
 
 
-def _stream(
-    channel: grpc.aio.Channel, file: registry_pb2.PackageFile, timeout_s: float
-) -> AsyncIterable[registry_pb2.DownloadFileResponse]:
-    request = registry_pb2.DownloadFileRequest(sha256=file.sha256)
-    return registry_pb2_grpc.RegistryServiceStub(channel).DownloadFile(request, timeout=timeout_s)
+async def fetch_manifest(
+    registry: RegistryPool, deployed: registry_pb2.DeployedVersion, *, timeout_s: float
+) -> registry_pb2.Manifest:
+    """The files of a version, or of a variant of it, that was published without them.
 
+    Raises DataLoss when they are not those that its digest names, and what the call raises.
+    """
+    ref = common_pb2.ModelRef(name=deployed.manifest.model, version=deployed.version)
 
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    async def ask(channel: grpc.aio.Channel, timeout_s: float) -> registry_pb2.ModelVersion:
+        stub = registry_pb2_grpc.RegistryServiceStub(channel)
+        return await stub.GetVersion(registry_pb2.GetVersionRequest(model=ref), timeout=timeout_s)
 
-
-async def _checked(
-    file: registry_pb2.PackageFile, chunks: AsyncIterable[registry_pb2.DownloadFileResponse]
-) -> AsyncIterator[bytes]:
-    """The chunks as they come, but no more than the manifest allows. Raises DataLoss for another content."""
-    digest, size_bytes = hashlib.sha256(), 0
-    async for chunk in chunks:
-        size_bytes += len(chunk.data)
-        if size_bytes > file.size_bytes:
-            break
-        digest.update(chunk.data)
-        yield chunk.data
-    if size_bytes != file.size_bytes or digest.hexdigest() != file.sha256:
+    found = await registry.call(ask, timeout_s=timeout_s)
+    listed = (found.manifest, *(variant.manifest for variant in found.variants))
+    manifest = next((each for each in listed if manifest_digest(each) == deployed.digest), None)
+    if manifest is None:
         raise DataLoss(
-            f"What the registry sent as {file.path[:255]!r} is not what was pushed.",
-            reason="FILE_DAMAGED",
-            fix="Push the package again.",
+            f"The registry's version {ref.version} of {ref.name} is not the one that is deployed.",
+            reason="DIGEST_MISMATCH",
+            fix="Look whether this registry is the one that published the deployment.",
         )
+    return manifest
+
+
+def download_file(
+    channel: grpc.aio.Channel, file: registry_pb2.PackageFile, *, timeout_s: float
+) -> AsyncIterable[Content]:
+    """DownloadFile: the content in chunks, without the copies that messages make of them."""
+    call = channel.unary_stream(
+        f"/{_SERVICE}/DownloadFile",
+        request_serializer=registry_pb2.DownloadFileRequest.SerializeToString,
+        response_deserializer=_data_of,
+    )
+    chunks: AsyncIterable[Content] = call(registry_pb2.DownloadFileRequest(sha256=file.sha256), timeout=timeout_s)
+    return chunks
+
+
+def _data_of(response: bytes) -> Content:
+    """The content in an encoded DownloadFileResponse."""
+    content = memoryview(response)
+    found = [content[begin:end] for field, _, begin, end in fields(content) if field == _DATA]
+    return found[-1] if found else b""
+
+
+def _damaged(file: registry_pb2.PackageFile) -> DataLoss:
+    return DataLoss(
+        f"What the registry sent as {file.path[:255]!r} is not what was pushed.",
+        reason="FILE_DAMAGED",
+        fix="Push the package again.",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -39,22 +40,52 @@ _TRANSPOSE_BY_ORIENTATION = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_UPRIGHT, _LYING = 1, (5, 6, 7, 8)
+"""Orientations: of a picture that is as it should be, and those whose width becomes height."""
+_SENT_SIZE = "lepton_sent_size"
 
-def decode(data: bytes, call: Call, *, mode: str, orient: bool, background: Colour) -> Image.Image:
-    """The image as mode RGB or L, upright when `orient`. Raises InvalidInput; never returns part of an image."""
+
+@dataclass(frozen=True)
+class Look:
+    """How a picture is to come out: in mode RGB or L, upright as its EXIF data says, on a colour where transparent."""
+
+    mode: str = "RGB"
+    orient: bool = True
+    background: Colour = (255, 255, 255)
+
+
+def decode(data: bytes, call: Call, look: Look, *, reduce_to: int | None = None) -> Image.Image:
+    """The image as it is to look. Raises InvalidInput; never returns part of an image.
+
+    With `reduce_to`, a JPEG is decoded at the smallest of the scales 1, 1/2, 1/4, 1/8 at which both of its sides have
+    at least so many pixels: fewer DCT coefficients are read into fewer pixels. Other formats come out whole.
+    """
     header = _checked_header(data, call)
     try:
         image = Image.open(BytesIO(data), formats=(header.format,))
         if image.size != (header.width, header.height):
             raise _unreadable(call)
+        if reduce_to is not None:
+            image.draft(None, (reduce_to, reduce_to))
+        was_reduced = image.size != (header.width, header.height)
         image.load()
-        upright = _upright(image, call) if orient else image
-        return _in_mode(upright, header, call, mode=mode, background=background)
+        orientation = _orientation(image, call) if look.orient else _UPRIGHT
+        made = _in_mode(_turned(image, orientation), header, call, look)
+        if was_reduced:
+            is_lying = orientation in _LYING
+            made.info[_SENT_SIZE] = (header.height, header.width) if is_lying else (header.width, header.height)
+        return made
     except InvalidInput:
         raise
     except _DECODER_ERRORS:
         # The reader's own text may quote content, so none of it goes out.
         raise _unreadable(call) from None
+
+
+def sent_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what `decode` made an image of, upright like it: more than its own if it was reduced."""
+    size: tuple[int, int] = image.info.get(_SENT_SIZE, image.size)
+    return size
 
 
 def padded(image: Image.Image, *, size: tuple[int, int], fill: int | Colour) -> Image.Image:
@@ -103,8 +134,8 @@ def _unreadable(call: Call) -> InvalidInput:
     )
 
 
-def _upright(image: Image.Image, call: Call) -> Image.Image:
-    method = _TRANSPOSE_BY_ORIENTATION.get(_orientation(image, call))
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    method = _TRANSPOSE_BY_ORIENTATION.get(orientation)
     return image if method is None else image.transpose(method)
 
 
@@ -113,15 +144,15 @@ def _orientation(image: Image.Image, call: Call) -> int:
         exif = image.getexif()
         # of a JPEG Pillow hides that its EXIF data could not be read: then there are data but no tags
         is_readable = bool(exif) or not image.info.get("exif")
-        orientation: int = exif.get(_EXIF_ORIENTATION, 1)
+        orientation: int = exif.get(_EXIF_ORIENTATION, _UPRIGHT)
     except _DECODER_ERRORS:
-        is_readable, orientation = False, 1
+        is_readable, orientation = False, _UPRIGHT
     if not is_readable:
         call.flag("BAD_EXIF", "The EXIF data cannot be read; the image is taken as upright.")
     return orientation
 
 
-def _in_mode(image: Image.Image, header: ImageHeader, call: Call, *, mode: str, background: Colour) -> Image.Image:
+def _in_mode(image: Image.Image, header: ImageHeader, call: Call, look: Look) -> Image.Image:
     if header.bit_depth > 8:
         call.flag("REDUCED_DEPTH", f"The image has {header.bit_depth} bits a channel; the upper 8 are used.")
     info = image.info
@@ -130,9 +161,9 @@ def _in_mode(image: Image.Image, header: ImageHeader, call: Call, *, mode: str, 
         image = image.convert("LA" if image.mode in ("1", "L", "LA") else "RGBA")
     image = _in_srgb(image, info, header, call)
     if image.mode in ("LA", "RGBA"):
-        image = _flattened(image.convert("RGBA"), call, background=background)
+        image = _flattened(image.convert("RGBA"), call, background=look.background)
     # convert() copies even when there is nothing to do
-    return image if image.mode == mode else image.convert(mode)
+    return image if image.mode == look.mode else image.convert(look.mode)
 
 
 def _at_eight_bits(image: Image.Image, header: ImageHeader) -> Image.Image:

@@ -27,6 +27,7 @@ class MemoryStore:
         self._server = _Server()
         self._publications: set[_MemoryPublication] = set()
         self._watches: set[_MemoryWatch] = set()
+        self._claims: set[_MemoryClaim] = set()
 
     def twin(self) -> MemoryStore:
         """Another process's connection to the same state."""
@@ -71,6 +72,11 @@ class MemoryStore:
         await publication.update(value)
         return publication
 
+    def claim(self, key: str, value: bytes) -> _MemoryClaim:
+        claim = _MemoryClaim(self._server, key, value)
+        self._claims.add(claim)
+        return claim
+
     async def watch(self, prefix: str, *, remembered: Mapping[str, bytes] = _NOTHING) -> _MemoryWatch:
         watch = _MemoryWatch(self._server, prefix, remembered)
         self._watches.add(watch)
@@ -81,6 +87,8 @@ class MemoryStore:
             await publication.withdraw()
         for watch in self._watches:
             await watch.close()
+        for claim in self._claims:
+            claim.give_up()
 
 
 class _Server:
@@ -127,6 +135,27 @@ class _MemoryPublication:
             # Also while the store is down: that stands for the lease running out meanwhile.
             self._server.published.pop(self._key)
             self._server.data.pop(self._key, None)
+            self._server.changed()
+
+
+class _MemoryClaim:
+    """Held until it is given up, or its key is expired."""
+
+    def __init__(self, server: _Server, key: str, value: bytes) -> None:
+        self._server = server
+        self._key = key
+        self._value = value
+
+    async def hold(self) -> bool:
+        data = self._server.answer()
+        if self._key not in data:
+            data[self._key] = self._value
+            self._server.changed()
+        return data[self._key] == self._value
+
+    def give_up(self) -> None:
+        if self._server.data.get(self._key) == self._value:
+            self._server.data.pop(self._key)
             self._server.changed()
 
 

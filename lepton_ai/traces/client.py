@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import OpenerDirector, ProxyHandler, build_opener
 
 from lepton_ai.errors import InternalError, InvalidInput, NotFound, Unavailable
@@ -47,6 +47,17 @@ class TraceClient:
             raise _unknown(key)
         return traces[0]
 
+    def find(self, wanted: Mapping[str, str]) -> list[Json]:
+        """The traces that are wanted, in Jaeger's words (service, operation, tags, limit, start and end in µs).
+
+        Raises InvalidInput for a question that it refuses, Unavailable when nothing answers at the URL.
+        """
+        return self._ask(f"/api/traces?{urlencode(wanted)}")
+
+    def services(self) -> list[str]:
+        """The services that spans are stored of. Raises Unavailable when nothing answers at the URL."""
+        return [str(name) for name in self._ask("/api/services")]
+
     def wait(self, trace_id: str, *, timeout_s: float, is_done: Callable[[TraceTree], bool] = is_complete) -> Json:
         """Fetch until the trace is complete (or `is_done` says so), at most `timeout_s`; then what there is of it.
 
@@ -67,7 +78,7 @@ class TraceClient:
             raise _unknown(trace_id)
         return trace
 
-    def _ask(self, path: str) -> list[Json]:
+    def _ask(self, path: str) -> list[Any]:
         try:
             with self._opener.open(self._url + path, timeout=self._timeout_s) as response:
                 body = response.read(_MAX_ANSWER_BYTES)
@@ -75,6 +86,8 @@ class TraceClient:
             with error:  # it holds the connection
                 if error.code == 404:
                     return []
+                if error.code == 400:
+                    raise InvalidInput.of_field("query", "is refused by the trace store") from error
                 raise InternalError(f"The trace store answered with HTTP {error.code}.") from error
         except (OSError, HTTPException) as error:
             raise Unavailable(

@@ -9,6 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTracePartialSuccess,
     ExportTraceServiceResponse,
 )
+from prometheus_client import CollectorRegistry, Counter
 
 from lepton_ai.errors import InvalidInput, ResourceExhausted, Unavailable, Unsupported
 from lepton_ai.traces.exports import Export, accept_json, accept_protobuf
@@ -57,6 +58,11 @@ class Ingest:
     """The way of spans into the store."""
 
     def __init__(self, writer: SpanWriter, *, max_span_bytes: int, write_timeout_s: float) -> None:
+        self.registry = CollectorRegistry()
+        """What it counts, for Prometheus."""
+        self._spans = Counter(
+            "lepton_trace_spans", "Spans that came, by outcome.", ("outcome",), registry=self.registry
+        )
         self._writer = writer
         self._max_span_bytes = max_span_bytes
         self._write_timeout_s = write_timeout_s
@@ -83,7 +89,9 @@ class Ingest:
             except TimeoutError as error:
                 raise Unavailable("The trace store is too slow to write.", retry_after_s=1.0) from error
             rejected += over_limit
+            self._spans.labels("stored").inc(sum(export.traces.values()) - over_limit)
             reason = reason or ("the trace has too many spans" if over_limit else "")
+        self._spans.labels("rejected").inc(rejected)
         partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=reason)
         # Set only when something was rejected: that is how OTLP tells full from partial success.
         return ExportTraceServiceResponse(partial_success=partial if rejected else None)

@@ -41,6 +41,7 @@ class OtlpEndpoint:
 
     def __init__(self, ingest: Ingest, *, max_request_bytes: int) -> None:
         self._ingest = ingest
+        self.registry = ingest.registry
         self._max_request_bytes = max_request_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

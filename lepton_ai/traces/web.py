@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -123,6 +124,7 @@ def _make_other_routes(reader: TraceReader, otlp: OtlpEndpoint) -> Starlette:
             Route("/api/lepton/recent", _endpoint(api.recent)),
             Route("/api/lepton/waterfall/{trace_id}", _endpoint(api.waterfall)),
             Route("/healthz", _healthz(reader)),
+            Route("/metrics", _metrics(otlp.registry)),
             Route("/", _page("list.html")),
             Route("/search", _page("list.html")),  # where Jaeger has its list
             Route("/trace/{trace_id}", _page("trace.html")),
@@ -173,6 +175,15 @@ def _healthz(reader: TraceReader) -> Callable[[Request], Awaitable[Response]]:
         return Response("ok\n", media_type="text/plain")
 
     return healthz
+
+
+def _metrics(registry: CollectorRegistry) -> Callable[[Request], Awaitable[Response]]:
+    ProcessCollector(registry=registry)
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return metrics
 
 
 def _page(name: str) -> Callable[[Request], Awaitable[Response]]:

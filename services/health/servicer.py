@@ -12,7 +12,7 @@ from lepton_ai.mesh.serving.draining import until_set
 from lepton_ai.mesh.serving.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, Health
 from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import health_pb2_grpc
-from services.health.observer import Observer
+from services.health.observe.observer import Observer
 
 SERVICE = "lepton.v1.HealthService"
 

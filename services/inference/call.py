@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
+import grpc
 from opentelemetry import trace
 from opentelemetry.context import Context
 
 from lepton_ai.errors import DeadlineExceeded
+from lepton_ai.mesh.serving.metadata import text_of
+from lepton_ai.mesh.serving.tenant import tenant_of
 from lepton_ai.v1 import inference_pb2
 
 T = TypeVar("T")
@@ -28,6 +32,28 @@ class Priority(IntEnum):
     BULK = 1
 
 
+def _nothing(_: str) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as far as the metadata of a call or a stream say."""
+
+    tenant: str = ""
+    """On whose behalf."""
+    named: Callable[[str], str] = _nothing
+    """What the metadata say under any other name; empty for nothing."""
+
+    @classmethod
+    def of(cls, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
+        """The caller of an RPC."""
+        return cls(tenant_of(context), partial(text_of, context))
+
+
+NOBODY = Caller()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """What every stage needs to know about the call it works for."""
@@ -37,8 +63,7 @@ class Call:
     context: Context
     arrived_at: float
     priority: Priority = Priority.LIVE
-    tenant: str = ""
-    """On whose behalf it is made, as far as its metadata say."""
+    caller: Caller = NOBODY
     from_stream: bool = False
     """Whether it came in a stream, where it has waited for room instead of being refused."""
 
@@ -49,12 +74,17 @@ class Call:
         timeout_s: float,
         context: Context,
         priority: Priority = Priority.LIVE,
-        tenant: str = "",
+        caller: Caller = NOBODY,
         from_stream: bool = False,
     ) -> Call:
         """A call that came in just now with so much time left."""
         now = time.monotonic()
-        return cls(now + timeout_s, context, now, priority, tenant, from_stream)
+        return cls(now + timeout_s, context, now, priority, caller, from_stream)
+
+    @property
+    def tenant(self) -> str:
+        """On whose behalf it is made."""
+        return self.caller.tenant
 
     def until(self, deadline: float) -> Call:
         """The same call with this deadline."""

@@ -107,6 +107,12 @@ def _cut(tensor: NamedTensor, counts: Sequence[int]) -> list[NamedTensor]:
     return parts
 
 
+def row_of(tensor: NamedTensor, row: int) -> NamedTensor:
+    """One row of a tensor, without the dimension of the batch. Raises InternalError as `split` does."""
+    offsets = _row_offsets(tensor)
+    return NamedTensor(tensor.name, tensor.dtype, tensor.shape[1:], tensor.data[offsets[row] : offsets[row + 1]])
+
+
 def _row_offsets(tensor: NamedTensor) -> Sequence[int]:
     """Where each row begins in the content, and where the last one ends."""
     rows, elements = tensor.shape[0], math.prod(tensor.shape[1:])

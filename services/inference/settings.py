@@ -6,17 +6,20 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from lepton_ai.mesh.settings import MIB, LocalAddress, PublicSettings, Seconds, secret
+from lepton_ai.mesh.settings import MIB, Address, LocalAddress, PublicSettings, Seconds
 from lepton_ai.pipeline.values import LimitSettings
+from lepton_ai.signing.settings import SignatureSettings
 from services.inference.paths.path import Path as ItemPath
 from services.inference.triton.repository import DEFAULT_BACKEND, DEFAULT_DEVICE, TritonBackend, TritonDevice
 
 
-class InferenceSettings(LimitSettings, PublicSettings):
+class InferenceSettings(LimitSettings, SignatureSettings, PublicSettings):
     """Settings of one inference replica and the Triton that it owns."""
 
     triton_address: LocalAddress = "127.0.0.1:8001"
     """gRPC address of this replica's own Triton; `unix:/PATH` for a socket, which must be closed to other users."""
+    triton_metrics_address: Address | None = None
+    """HOST:PORT of its metrics page, told to whoever collects them; unset: it has none, or nobody is told."""
     model_repository: Path = Path("model-repository")
     """Directory that Triton reads models from; this service writes it and both must see the same files."""
     cache_dir: Path = Path("cache")
@@ -54,15 +57,7 @@ class InferenceSettings(LimitSettings, PublicSettings):
     cache_url: SecretStr | None = None
     """Redis or Valkey in which replicas share what they keep: redis://, rediss:// or unix://, with user and password
     where needed."""
-    token: SecretStr | None = None
-    """The platform's token. With it, clearing the cache needs it; without it, whoever may predict may clear."""
-    token_file: Path | None = None
-    """File with the token, in place of `token`."""
+    variant_idle_s: Seconds = 600.0
+    """How long a variant of a version stays loaded that no call has asked for."""
     ready_after_s: Seconds = 10.0
     """How long to wait for all that is deployed to serve; then the service is ready anyway, as etcd may be away."""
-
-    def read_token(self) -> str:
-        """The token; empty when none is set. Raises FailedPrecondition when its file has none."""
-        if self.token is None and self.token_file is None:
-            return ""
-        return secret("LEPTON_TOKEN", self.token, self.token_file)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from lepton_ai.package.description import Caching
+from lepton_ai.package.description import Caching, KeptInputs
 from lepton_ai.v1 import preprocess_pb2
 from services.inference.locks import Lock
 from services.inference.statistics import VersionStatistics
 
 if TYPE_CHECKING:
+    from lepton_ai.inputs.profile import Profile
     from lepton_ai.postprocessing import Postprocess
+
+
+class VersionKey(NamedTuple):
+    """A version of a model, or a variant of one."""
+
+    model: str
+    version: int
+    variant: str = ""
+    """Empty: the version itself."""
 
 
 class TensorDescription(Protocol):
@@ -78,8 +88,16 @@ class LoadedVersion:
     postprocess: Postprocess | None = None
     digest: str = ""
     """Of its package: another package under the same version number is another version."""
+    variant: str = ""
+    """Which variant of the version this is; empty: the version itself."""
     caching: Caching = field(default_factory=Caching)
     """What may be kept of its answers."""
+    feedback: KeptInputs = field(default_factory=KeptInputs)
+    """Which of its inputs are kept for training."""
+    input_kinds: Mapping[str, str] = field(default_factory=dict)
+    """Kind of each input by name ("image", "text", …), "tensor" for ready ones."""
+    profile: Profile | None = None
+    """Of the training data: what its inputs are compared with."""
     on_failure: Callable[[BaseException], None] | None = None
     """Called with errors that may mean a dead process; set by the code that heals the version. See `report_failure`."""
     last_success_s: float = field(default=float("-inf"))
@@ -92,6 +110,11 @@ class LoadedVersion:
     def __post_init__(self) -> None:
         self._hold = _Hold(self)
         self._idle.set()
+
+    @property
+    def key(self) -> VersionKey:
+        """Its name."""
+        return VersionKey(self.model, self.version, self.variant)
 
     @property
     def leased(self) -> bool:

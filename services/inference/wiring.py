@@ -17,8 +17,10 @@ from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.serving import health
 from lepton_ai.mesh.serving.advertised import is_loopback
 from lepton_ai.mesh.serving.server import Server
+from lepton_ai.mesh.serving.tokens import Tokens
 from lepton_ai.mesh.tracing import Tracing, client_interceptors
 from lepton_ai.mesh.tracing.context import context_of, undecided
+from lepton_ai.optimize.measure.cpu import this_cpu
 from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.v1 import inference_pb2
 from services.inference.api import servicer
@@ -43,15 +45,21 @@ from services.inference.oip import servicer as oip
 from services.inference.paths.path import Path as ItemPath
 from services.inference.predict.items import ItemRunner
 from services.inference.predict.layers import LAYERS
-from services.inference.predict.predictor import Predictor
+from services.inference.predict.predictor import Listeners, Predictor
 from services.inference.predict.runtime import Runtimes
 from services.inference.preprocessing.streams import StreamedPreprocessing
+from services.inference.recording.counter import InputCounter
+from services.inference.recording.recorder import Recorder
+from services.inference.requests import RequestCollector
+from services.inference.routing.refusals import Refusals
 from services.inference.routing.routes import Routes
 from services.inference.settings import InferenceSettings
 from services.inference.streaming import Streaming
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.restart import TritonRestart
 from services.inference.triton.slots import SlotNames, SlotPool
+from services.inference.variants.chooser import VariantChooser
+from services.inference.variants.demand import Demand
 from services.inference.version import LoadedVersion
 
 _PROBE_TIMEOUT_S = 30.0
@@ -70,6 +78,8 @@ class Connections:
     """Those of this service, which is not started before it is needed."""
     serving: Watch
     """What each of them says it serves."""
+    health: ServicePool
+    """Which is told what was answered."""
     closers: tuple[Callable[[], Awaitable[None]], ...] = ()
 
     @classmethod
@@ -77,25 +87,25 @@ class Connections:
         cls, state: StateStore, triton: InferenceBackend, settings: InferenceSettings, tracing: Tracing
     ) -> Connections:
         """Find the services that this one calls. Returns in any case, within the store's request timeout."""
-        names, directory = ("preprocess", "registry", "inference"), settings.cache_dir
+        names, directory = ("preprocess", "registry", "inference", "health"), settings.cache_dir
         watching = [watch_endpoints(state, name, memory=directory / f"{name}-endpoints.json") for name in names]
         watches, serving = await asyncio.gather(asyncio.gather(*watching), state.watch(SERVING))
         # The stream to preprocess carries its traces in its messages: interceptors would only cost on each of them.
         traced = client_interceptors(tracing.tracer)
-        interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], traced, traced)
+        interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], traced, traced, [])
         pools = [
             ServicePool(name, watch, interceptors=chosen, max_message_bytes=settings.max_message_bytes)
             for name, watch, chosen in zip(names, watches, interceptors, strict=True)
         ]
-        preprocess, registry, replicas = pools
-        await asyncio.gather(preprocess.start(), registry.start())
+        preprocess, registry, replicas, health_pool = pools
+        await asyncio.gather(preprocess.start(), registry.start(), health_pool.start())
         closers = (
             *(pool.close for pool in pools),
             triton.close,
             *(watch.close for watch in watches),
             serving.close,
         )
-        return cls(state, triton, preprocess, registry, replicas, serving, closers)
+        return cls(state, triton, preprocess, registry, replicas, serving, health_pool, closers)
 
     async def close(self) -> None:
         """Close all but the store."""
@@ -120,9 +130,10 @@ class InferenceReplica:
         self._tracing = tracing
         self._triton = connections.triton
         self._slots = _make_slots(connections.triton, settings)
-        # Replicas do not call one another where their port speaks TLS.
-        self._forwarder = None if settings.tls() is not None else self._make_forwarder(connections)
         self.routes = Routes()
+        refusals = Refusals(self.routes)
+        self._forwarder = self._make_forwarder(connections, refusals)
+        RequestCollector(metrics.registry, self.routes, refusals)
         self._airspace = Airspace()
         self.runtimes = Runtimes(
             self.routes,
@@ -141,12 +152,17 @@ class InferenceReplica:
         self.caches = Caches(max_bytes=settings.cache_max_bytes, store=_make_store(settings))
         self.routes.on_replace(self.caches.follow)
         CacheCollector(metrics.registry, self.caches.partitions)
+        self.recorder = Recorder(connections.health, metrics.registry, token=settings.read_token())
+        self.inputs = InputCounter(connections.health, token=settings.read_token())
+        self._demand = Demand(idle_s=settings.variant_idle_s)
         self.predictor = Predictor(
             self.routes,
             self.runtimes,
             ItemRunner(CachedPreprocessing(self.preprocessing), max_item_bytes=settings.max_item_bytes),
             max_items=settings.max_items,
             layers=(CacheLayer(self.caches.kept, max_rows=settings.max_items), *LAYERS),
+            listeners=Listeners(answered=self.inputs.offer, disagreed=self.recorder.disagreed),
+            choose_variant=VariantChooser(self.routes, self.runtimes, self._demand).choose,
         )
         self.reconciler = self._make_reconciler(connections)
         self._add_services()
@@ -157,6 +173,8 @@ class InferenceReplica:
         `ready_after_s`."""
         await self.preprocessing.start()
         self.caches.start()
+        self.recorder.start()
+        self.inputs.start()
         await self.reconciler.start(self._server.address)
         end_s = time.monotonic() + self._settings.ready_after_s
         while not self.reconciler.settled and time.monotonic() < end_s:  # noqa: ASYNC110 - it has no event for this
@@ -172,9 +190,11 @@ class InferenceReplica:
             airspace=self._airspace,
         )
 
-    def _make_forwarder(self, connections: Connections) -> Forwarder:
+    def _make_forwarder(self, connections: Connections, refusals: Refusals) -> Forwarder:
+        # Replicas do not call one another where their port speaks TLS.
+        replicas = connections.replicas if self._settings.tls() is None else None
         placement = Placement(connections.serving)
-        return Forwarder(connections.replicas, placement, own_address=lambda: self._server.address)
+        return Forwarder(replicas, placement, refusals, own_address=lambda: self._server.address)
 
     def _make_reconciler(self, connections: Connections) -> Reconciler:
         pid_file = self._settings.triton_pid_file
@@ -190,8 +210,11 @@ class InferenceReplica:
                 triton_device=self._settings.triton_device,
                 fuses=self._settings.path is not ItemPath.REMOTE,
                 limits=self._settings.limits,
+                signatures=self._settings.signature_check(),
                 wide_model_bytes=self._settings.wide_model_bytes,
+                cpu=None if self._settings.triton_device == "gpu" else this_cpu(),
             ),
+            demand=self._demand,
             predict=self._probe,
             restart_triton=None
             if pid_file is None
@@ -215,11 +238,15 @@ class InferenceReplica:
             max_in_flight=self._settings.max_stream_messages,
         )
         native = servicer.InferenceServicer(
-            self.predictor, caches=self.caches, streaming=streaming, forwarder=self._forwarder
+            self.predictor,
+            caches=self.caches,
+            streaming=streaming,
+            forwarder=self._forwarder,
+            recorder=self.recorder,
         )
         self._server.add(servicer.InferenceServicer.add_to, native, servicer.SERVICE_NAME)
         if token := self._settings.read_token():
-            self._server.require_token(token, servicer.SERVICE_NAME, open_methods=servicer.OPEN_METHODS)
+            self._server.require_token(Tokens(token), servicer.SERVICE_NAME, open_methods=servicer.OPEN_METHODS)
         open_inference = oip.OpenInferenceServicer(
             self.predictor,
             self.routes,
@@ -233,6 +260,9 @@ class InferenceReplica:
 
     async def _close(self) -> None:
         await self.reconciler.close()
+        await self.predictor.close()
+        await self.recorder.close()
+        await self.inputs.close()
         await self.caches.close()
         await self.runtimes.close()
         await self.preprocessing.close()

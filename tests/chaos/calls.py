@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from examples.efficientnet_lite0 import NAME, photos
 from lepton_ai import AsyncClient
 from lepton_ai.package import Package
+from lepton_ai.tensors import to_proto
+from lepton_ai.v1 import common_pb2, inference_pb2
 from tests.chaos.load import Ask
 from tests.sample_packages import onnx_bytes, onnx_package
 
 PHOTOS = NAME
+LABELLED = "labelled"
 ROWS = "rows"
 """A model that multiplies rows of four numbers; the deployed version's factor tells which version answered."""
 _SCORE_TOLERANCE = 1e-3
@@ -164,3 +167,47 @@ def flaky_package(directory: Path, *, beyond: float = 2.0) -> Package:
     graph = helper.make_graph(nodes, "flaky", sides[:1], sides[1:], [only, limit, *bounds])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return onnx_package(directory, model=model.SerializeToString(), name=ROWS)
+
+
+def labelled_package(directory: Path, *, says: Sequence[int] = (0, 1, 2, 3)) -> Package:
+    """Names the greatest of a row's four numbers; `says` gives what it calls each of them."""
+    matrix = np.zeros((4, 4), dtype=np.float32)
+    for place, called in enumerate(says):
+        matrix[place, called] = 1.0
+    weights = numpy_helper.from_array(matrix, name="weights")
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in ("x", "y")]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weights"], ["y"])], "labelled", sides[:1], sides[1:], [weights]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    answers = [{"op": "softmax", "input": "y"}, {"op": "classify", "labels": "labels.txt", "top_k": 1}]
+    labels = {"labels.txt": "甲\n乙\n丙\n丁\n".encode()}
+    return onnx_package(directory, model=model.SerializeToString(), files=labels, name=LABELLED, postprocess=answers)
+
+
+def labelled_calls(client: AsyncClient) -> Ask:
+    """Asks for the label of one row of numbers after the other."""
+    dice = np.random.default_rng(5)
+
+    async def ask() -> None:
+        row = np.zeros((1, 4), dtype=np.float32)
+        row[0, dice.integers(4)] = 5.0
+        request = inference_pb2.PredictRequest(model=common_pb2.ModelRef(name=LABELLED))
+        request.options.top_k = 1
+        request.tensors.append(to_proto("x", row))
+        answer = await client._predict(request, 10.0, streamed=False)
+        assert answer.predictions[0].labels
+
+    return ask
+
+
+def leaking_calls(client: AsyncClient, factors: Mapping[int, float], *, grows: Callable[[], float]) -> Ask:
+    """Asks with rows whose numbers grow as `grows` says, so that a version that fails on large ones fails ever more."""
+    dice = np.random.default_rng(6)
+
+    async def ask() -> None:
+        row = (dice.normal(size=(1, 4)) * grows()).astype(np.float32)
+        answer = await client.infer(ROWS, {"x": row})
+        np.testing.assert_array_equal(answer.tensors["y"], row * np.float32(factors[answer.version]))
+
+    return ask

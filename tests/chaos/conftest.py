@@ -55,6 +55,7 @@ def shared_platform(
     """One inference replica, two of preprocess; queues are short, so that they can be filled."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LEPTON_MAX_QUEUE_ROWS", str(MAX_QUEUE_ROWS))
+        environment.setenv("LEPTON_DRY_RUN", "off")  # broken versions are wanted
         with running_platform(tmp_path_factory.mktemp("混沌") / ".lepton", preprocess=2) as running:
             asyncio.run(deploy(running, photo_package, row_package))
             yield running
@@ -62,9 +63,11 @@ def shared_platform(
 
 @pytest.fixture(scope="session")
 def shared_pair(photo_package: Path, row_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with running_platform(tmp_path_factory.mktemp("双") / ".lepton", inference=2, preprocess=2) as running:
-        asyncio.run(deploy(running, photo_package, row_package))
-        yield running
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LEPTON_DRY_RUN", "off")
+        with running_platform(tmp_path_factory.mktemp("双") / ".lepton", inference=2, preprocess=2) as running:
+            asyncio.run(deploy(running, photo_package, row_package))
+            yield running
 
 
 @pytest.fixture

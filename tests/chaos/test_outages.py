@@ -25,6 +25,7 @@ from tests.chaos.load import Load, load
 from tests.chaos.recoveries import Recoveries
 from tests.platform import Platform
 
+ALERTS = "/lepton/health/"
 LEASE_TTL_S = 5.0
 REGISTERED_AGAIN_S = LEASE_TTL_S + 2.0
 _REFUSED_S = 5.0
@@ -98,8 +99,9 @@ def _named(outage: Outage) -> str:
 
 
 def meaning(entries: Mapping[str, bytes]) -> dict[str, object]:
-    """What the entries say, without what differs from one publication of the same to the next."""
-    documents = {key: json.loads(value) for key, value in entries.items()}
+    """What is registered, without what differs from one publication of the same to the next. Of the outage itself the
+    alerts tell, which health's processes share."""
+    documents = {key: json.loads(value) for key, value in entries.items() if not key.startswith(ALERTS)}
     for key in documents:
         if key.startswith(DEPLOYMENTS):
             documents[key].pop("generation", None)

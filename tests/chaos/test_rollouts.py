@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import math
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lepton_ai import AsyncClient
-from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2
-from tests.chaos.calls import ROWS, crashing_package, flaky_package, row_calls, rows_package, slow_package
+from tests.chaos.calls import (
+    LABELLED,
+    ROWS,
+    crashing_package,
+    flaky_package,
+    labelled_calls,
+    labelled_package,
+    leaking_calls,
+    row_calls,
+    rows_package,
+    slow_package,
+)
 from tests.chaos.faults import kill, until_ready
 from tests.chaos.load import load
 from tests.chaos.recoveries import Recoveries
+from tests.chaos.rollouts import LONG_S, PROMOTED, ROLLED_BACK, RUNNING, until_answered_by, until_state, versions_of
 from tests.platform import Platform
-
-RUNNING, PROMOTED = registry_pb2.ROLLOUT_STATE_RUNNING, registry_pb2.ROLLOUT_STATE_PROMOTED
-ROLLED_BACK = registry_pb2.ROLLOUT_STATE_ROLLED_BACK
-LONG_S = 3600.0
 
 
 @pytest.fixture
@@ -43,39 +46,6 @@ async def client(platform: Platform) -> AsyncIterator[AsyncClient]:
 async def thrice(client: AsyncClient, tmp_path: Path) -> int:
     """A version that works, and multiplies by 3."""
     return (await client.push(rows_package(tmp_path / "thrice", factor=3.0).directory)).version
-
-
-async def until_state(client: AsyncClient, state: int, *, share: int | None = None) -> registry_pb2.Rollout:
-    """The newest rollout, once it has this state, and this share of the traffic."""
-    newest = registry_pb2.Rollout()
-
-    async def there() -> bool:
-        nonlocal newest
-        newest = (await client.rollouts(ROWS))[0]
-        return newest.state == state and share in (None, newest.share)
-
-    await eventually(there, timeout_s=90.0, description=f"the rollout is in state {state}")
-    return newest
-
-
-async def versions_of(client: AsyncClient, factors: dict[int, float], calls: int) -> Counter[int]:
-    """Who answered so many calls."""
-    rows = np.ones((1, 4), dtype=np.float32)
-    answers = [await client.infer(ROWS, {"x": rows}) for _ in range(calls)]
-    for answer in answers:
-        np.testing.assert_array_equal(answer.tensors["y"], rows * np.float32(factors[answer.version]))
-    return Counter(answer.version for answer in answers)
-
-
-async def until_answered_by(client: AsyncClient, factors: dict[int, float], versions: set[int]) -> float:
-    """How many seconds it takes until only these versions answer, in 50 calls after one another."""
-    began_s = time.monotonic()
-
-    async def there() -> bool:
-        return set(await versions_of(client, factors, 50)) == versions
-
-    await eventually(there, timeout_s=20.0, description=f"{versions} answer")
-    return time.monotonic() - began_s
 
 
 async def test_a_canary_gets_its_share(client: AsyncClient, thrice: int) -> None:
@@ -169,32 +139,39 @@ async def test_a_canary_that_is_slow_is_taken_back_by_the_judge(client: AsyncCli
     assert not running.failures
 
 
-async def test_without_calls_a_step_is_held_and_says_what_is_missing(client: AsyncClient, thrice: int) -> None:
-    await client.start_rollout(f"{ROWS}@{thrice}", [10, 50], step_s=1.0)
-    held = await until_state(client, registry_pb2.ROLLOUT_STATE_HELD)
-    assert held.share == 1000
-    assert "answer" in held.reason
-    await client.control_rollout(ROWS, "abort")
-
-
-async def test_the_command_line_shows_steers_and_takes_back(
-    platform: Platform, client: AsyncClient, thrice: int
+async def test_a_canary_with_wrong_labels_at_normal_speed_is_taken_back(
+    client: AsyncClient, tmp_path: Path, recoveries: Recoveries
 ) -> None:
-    async def lepton(*arguments: str) -> str:
-        done = await asyncio.to_thread(platform.lepton, *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    first = await client.push(labelled_package(tmp_path / "right").directory)
+    await client.deploy(f"{LABELLED}@{first.version}")
+    wrong = (await client.push(labelled_package(tmp_path / "wrong", says=(0, 1, 2, 2)).directory)).version
+    async with load(labelled_calls(client)) as running:
+        began_s = time.monotonic()
+        await client.start_rollout(f"{LABELLED}@{wrong}", [10], step_s=LONG_S)
+        ended = await until_state(client, ROLLED_BACK, model=LABELLED)
+        seconds, answered = time.monotonic() - began_s, running.answers
+        fault = "a canary with a wrong label in four"
+        recoveries.record(fault, "it was rolled back", seconds, failed=0, answered=answered)
+    assert not running.failures
+    assert "labels" in ended.reason
+    assert seconds <= 60.0
 
-    started = await lepton("deploy", f"{ROWS}@{thrice}", "--canary", "5%,50%", "--every", "1h", "--detach")
-    assert f"version {thrice} (from 1) is waiting" in started
-    await until_state(client, RUNNING)
-    assert "5 %" in await lepton("rollout", "status", ROWS)
-    assert "paused" in await lepton("rollout", "pause", ROWS)
-    assert "running" in await lepton("rollout", "resume", ROWS)
-    assert "promoted" in await lepton("rollout", "promote", ROWS)
-    assert "version 1 has the traffic again" in await lepton("rollback", ROWS)
-    (newest, *_) = json.loads(await lepton("rollout", "list", ROWS, "--json"))
-    assert (newest["state"], newest["steps_percent"], newest["share_percent"]) == ("rolled_back", [5.0, 50.0], 0.0)
-    refused = await asyncio.to_thread(platform.lepton, "rollout", "resume", ROWS)
-    assert refused.returncode == 1
-    assert "What to do" in refused.stderr
+
+async def test_a_canary_that_fails_ever_more_is_taken_back(
+    client: AsyncClient, tmp_path: Path, recoveries: Recoveries
+) -> None:
+    leaky = (await client.push(flaky_package(tmp_path / "leaky", beyond=4.0).directory)).version
+    began_s = time.monotonic()
+
+    def grows() -> float:
+        return min(0.5 + (time.monotonic() - began_s) / 20.0, 4.0)
+
+    async with load(leaking_calls(client, {1: 2.0, leaky: 2.0}, grows=grows)) as running:
+        await client.start_rollout(f"{ROWS}@{leaky}", [2], step_s=LONG_S)
+        ended = await until_state(client, ROLLED_BACK)
+        seconds, failed, answered = time.monotonic() - began_s, len(running.failures), running.answers
+        fault = "a canary that fails ever more"
+        recoveries.record(fault, "it was rolled back", seconds, failed=failed, answered=answered)
+    assert "failed" in ended.reason
+    assert seconds <= 60.0
+    assert failed <= 0.005 * answered

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from lepton_ai import AsyncClient
 from lepton_ai.addresses import split_addresses
+from lepton_ai.testing import eventually
 from tests.chaos.calls import ROWS, KnownPhoto, photo_calls, piped_package, row_calls, wide_package
 from tests.chaos.faults import kill, repeated_calls, until_ready
 from tests.chaos.load import CALLERS, Ask, load
@@ -76,7 +77,13 @@ async def test_a_million_rows_never_mix_whatever_is_cancelled_late_hedged_kept_k
                 await hurt()
                 await until_ready(pair)
             await callers.more(MANY_ROWS - callers.tally.rows, timeout_s=200)
-            repeats |= await repeated_calls(pair)
+
+            async def hedged() -> int:
+                nonlocal repeats
+                repeats |= await repeated_calls(pair)
+                return repeats["hedge"]
+
+            await eventually(hedged, timeout_s=120, interval_s=0.5, description="a call was made at both replicas")
         tally = callers.tally
     what = (
         f"{len(faults)} faults in the order of seed {seed}, {tally.cancelled} calls given up, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from examples import ocr, speech
-from lepton_ai.datasets import FashionMNIST
+from lepton_ai.datasets import FashionMNIST, read_table
 from lepton_ai.errors import NotFound
 from tests.platform import Platform, running_platform
 
@@ -75,6 +76,40 @@ def test_an_example_goes_all_the_way(name: str, field: Platform, tmp_path: Path)
     for model in models:
         assert f"Deployed as {model}." in done.stdout
 
+
+@pytest.mark.timeout(300)
+def test_what_users_correct_the_next_version_has_learned(field: Platform, tmp_path: Path) -> None:
+    done = run("feedback_loop", field=field, folder=tmp_path, timeout_s=270)
+    told = [each for line in done.stdout.splitlines() if (each := _SAID.search(line))]
+    (before, before_high, _), (after, _, after_low) = (
+        (float(each["right"]), float(each["high"]), float(each["low"])) for each in told
+    )
+    assert after > before + 5
+    assert after_low > before_high, "the intervals lie apart"
+    name = "digits-from-feedback"
+    mistakes = json.loads(field.lepton("feedback", "quality", name, "--json").stdout)[-1]["confusions"]
+    assert {each["label"] for each in mistakes[:3]} <= {"8", "9"}, "what it had not seen"
+
+    tasks = tmp_path / "tasks.json"
+    exported = field.lepton("feedback", "export", name, "--which", "corrected", "--label-studio", str(tasks), "--json")
+    assert json.loads(exported.stdout)["examples"] > 10
+    task = json.loads(tasks.read_text())[0]
+    assert task["data"]["image"].startswith("data:image/png;base64,")
+    task["annotations"] = [{"result": task["predictions"][0]["result"], "was_cancelled": False, "completed_by": 1}]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps([task]))
+    assert field.lepton("feedback", "import", str(results)).stdout == "Taken: 1 joined.\n"
+
+    folder = tmp_path / "examples"
+    field.lepton("feedback", "export", name, str(folder), "--limit", "7")
+    data = read_table(folder / "examples.csv", target="label")
+    assert (len(data), data.schema["image"].kind) == (7, "image")
+    deleted = re.search(r"(\d+) inputs", field.lepton("feedback", "forget", "user 1").stdout)
+    assert deleted is not None
+    assert int(deleted[1]) >= 30
+
+
+_SAID = re.compile(r"is right in (?P<right>[\d.]+)% \((?P<low>[\d.]+)% to (?P<high>[\d.]+)%\)")
 
 LINES = ("人工智能改变世界", "Hello, World 2026!", "订单号：A-10293")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -65,13 +66,24 @@ def test_no_secret_stands_on_a_command_line_or_in_an_environment(platform: Platf
 
 def test_only_services_listen_on_ports_and_only_on_loopback(platform: Platform) -> None:
     listening = {
-        (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
+        (process.name(), connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
         for process in find_members(platform.state.stack_id)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
-    assert {address for _, address in listening} == {"127.0.0.1"}
-    assert not {name for name, _ in listening if "triton" in name or "etcd" in name}
+    assert {address for _, address, _ in listening} == {"127.0.0.1"}
+    assert not {name for name, _, _ in listening if "etcd" in name}
+    (page,) = {port for name, _, port in listening if "triton" in name}
+    _serves_only_numbers(f"http://127.0.0.1:{page}")
+
+
+def _serves_only_numbers(triton: str) -> None:
+    """Triton's page has its metrics: nothing else can be read there, and nothing done."""
+    with httpx.Client(base_url=triton, trust_env=False, timeout=5) as page:
+        assert "nv_inference_count" in page.get("/metrics").text
+        for path in ("/v2/health/live", "/v2/repository/index", "/v2/models/efficientnet-lite0--v1/config"):
+            assert page.get(path).content == b"", "it answers what it does not know with nothing"
+        assert page.post("/v2/repository/models/efficientnet-lite0--v1/unload", json={}).status_code == 405
 
 
 async def test_who_started_the_platform_needs_to_say_nothing(platform: Platform) -> None:

@@ -21,16 +21,31 @@ SERVICES = ("health", "inference", "preprocess", "registry")
 ONE_HOME = {
     "aetcd": ("lepton_ai/mesh/discovery/etcd",),
     "pyvoy": ("lepton_ai/mesh/serving/transports/pyvoy/",),
-    "tritonclient": ("services/inference/triton/", "services/inference/oip/", "lepton_ai/testing/fake_triton.py"),
+    "tritonclient": (
+        "services/inference/triton/",
+        "services/inference/oip/",
+        "lepton_ai/testing/fake_triton.py",
+        "lepton_ai/interchange/triton_repository.py",  # the message that configurations are
+    ),
     "sqlalchemy": ("services/registry/", "lepton_ai/datasets/sql.py"),
-    "onnx": ("services/registry/",),
+    "alembic": ("services/registry/database/",),
+    "model_signing": ("lepton_ai/signing/bundles.py",),
+    "cryptography": ("lepton_ai/signing/", "lepton_ai/mesh/serving/transports/certificates.py"),
+    "asyncpg": ("services/registry/database/postgresql.py",),
+    "apprise": ("services/health/alerts/notify/messengers.py",),
+    "httpx": ("services/registry/webhooks/sending.py", "services/health/alerts/notify/http.py"),
+    "obstore": ("services/registry/storage/s3.py",),
+    "onnx": ("lepton_ai/inspection/", "lepton_ai/optimize/"),
     "PIL": ("lepton_ai/pipeline/", "lepton_ai/synthetic/drawing/", "lepton_ai/fonts/", "lepton_ai/drawing/"),
-    "starlette": ("lepton_ai/traces/",),
+    "starlette": ("lepton_ai/traces/", "services/health/console/", "services/health/feedback/page.py"),
+    "uvicorn": ("lepton_ai/mesh/serving/http/",),
     "supervisor": ("lepton_ai/local/",),
     "redis": ("services/inference/cache/shared/redis_store.py",),
+    "promql_parser": ("services/health/promql/parsing.py",),
+    "re2": ("services/health/metrics/patterns.py",),
 }
 
-SDK_LAYERS = ("pipeline", "datasets", "training", "models", "reinforcement")
+SDK_LAYERS = ("pipeline", "datasets", "training", "models", "reinforcement", "optimize")
 """Each may import those before it."""
 _BELOW_PREDICT = {"paths", "batching", "preprocessing", "routing", "triton"}
 INFERENCE_ROOMS: dict[str, set[str]] = {
@@ -56,6 +71,7 @@ LARGE_FOLDERS = {
     "lepton_ai/traces": 26,
     "lepton_ai/training": 26,
     "lepton_ai/training/doctor": 17,
+    "services/registry/database": 17,
 }
 
 

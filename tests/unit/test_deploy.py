@@ -22,15 +22,23 @@ OURS = {"registry", "preprocess", "inference", "health"}
 COMPOSE = yaml.safe_load((DEPLOY / "docker-compose.yml").read_text(encoding="utf-8"))
 TRACES = yaml.safe_load((DEPLOY / "compose.traces.yml").read_text(encoding="utf-8"))
 CACHE = yaml.safe_load((DEPLOY / "compose.cache.yml").read_text(encoding="utf-8"))
+DATABASE = yaml.safe_load((DEPLOY / "compose.postgresql.yml").read_text(encoding="utf-8"))
+MONITORING = yaml.safe_load((DEPLOY / "compose.monitoring.yml").read_text(encoding="utf-8"))
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"] | {"cache": CACHE["services"]["cache"]}
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"] | {
+    "cache": CACHE["services"]["cache"],
+    "postgresql": DATABASE["services"]["postgresql"],
+    **MONITORING["services"],
+}
 WITHOUT_HEALTH_CHECK = {"traces"}  # Jaeger's image holds nothing that could ask
 OVERRIDES = [
     (),
     ("compose.traces.yml",),
     ("compose.cache.yml",),
     ("compose.gpu.yml",),
-    ("compose.traces.yml", "compose.cache.yml", "compose.gpu.yml"),
+    ("compose.postgresql.yml",),
+    ("compose.monitoring.yml",),
+    ("compose.traces.yml", "compose.cache.yml", "compose.gpu.yml", "compose.postgresql.yml", "compose.monitoring.yml"),
 ]
 
 
@@ -58,7 +66,7 @@ def test_no_process_gains_privileges(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"traces"}))
 def test_roots_are_read_only(name: str) -> None:
     assert SERVICES[name]["read_only"] is True
-    assert SERVICES[name]["tmpfs"] == ["/tmp"]
+    assert SERVICES[name]["tmpfs"] == (["/tmp", "/var/run/postgresql"] if name == "postgresql" else ["/tmp"])
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -84,6 +92,17 @@ def test_the_shared_cache_is_reached_by_the_inference_service_alone_and_evicts_w
     assert cache["networks"] == ["cache"]
     assert "ports" not in cache
     assert cache["command"][-1] == "allkeys-lfu"
+
+
+def test_the_database_is_reached_by_the_registry_alone_and_keeps_its_data_in_a_volume() -> None:
+    registry, database = DATABASE["services"]["registry"], SERVICES["postgresql"]
+    assert registry["environment"]["LEPTON_DATABASE_URL"].endswith("@postgresql/lepton")
+    assert "LEPTON_DATABASE_PASSWORD" in registry["environment"]["LEPTON_DATABASE_URL"]
+    assert (registry["networks"], database["networks"]) == (["default", "database"], ["database"])
+    assert registry["depends_on"] == {"postgresql": {"condition": "service_healthy"}}
+    assert DATABASE["networks"] == {"database": {"internal": True}}
+    assert "ports" not in database
+    assert [volume.partition(":")[0] for volume in database["volumes"]] == list(DATABASE["volumes"])
 
 
 def test_triton_runs_as_the_user_that_writes_its_models() -> None:
@@ -131,7 +150,8 @@ def test_compose_takes_the_files(overrides: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("missing", sorted(SECRET_VARIABLES.values()))
 def test_compose_starts_nothing_without_a_secret(missing: str) -> None:
-    done = _compose_config(**{variable: "random" for variable in SECRET_VARIABLES.values() if variable != missing})
+    others = {variable: "random" for variable in SECRET_VARIABLES.values() if variable != missing}
+    done = _compose_config("compose.postgresql.yml", **others)
     assert done.returncode != 0
     assert "lepton up" in done.stderr
 

@@ -13,7 +13,7 @@ from torch import nn
 import lepton_ai as la
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.models import MLP
-from lepton_ai.package import Package
+from lepton_ai.package import Package, pack
 
 
 class Platform:
@@ -105,3 +105,12 @@ def test_a_wrapped_model_is_loaded_with_its_module(tmp_path: Path) -> None:
     with pytest.raises(FailedPrecondition, match=r"la\.load\(path, module=…\)"):
         la.load(path)
     assert la.load(path, module=nn.Linear(3, 2)).predict(x[0]).labels == wrapped.predict(x[0]).labels
+
+
+def test_a_packed_package_stands_for_its_folder(model: MLP, platform: Platform, tmp_path: Path) -> None:
+    package = model.package(tmp_path / "signs", name="signs")
+    pack(package, tmp_path / "signs.lepton")
+    assert str(la.deploy(tmp_path / "signs.lepton")) == "signs@7"
+    assert platform.pushed.digest == package.digest
+    again = la.load(tmp_path / "signs.lepton")
+    assert again.config == model.config and not platform.pushed.directory.exists()

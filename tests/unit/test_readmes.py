@@ -54,6 +54,8 @@ def is_said(default: object, said: str) -> bool:
     said = re.sub(r" \(.*\)$", "", said)
     if default is None or default in ((), {}):
         return said == "none"
+    if isinstance(default, bool):
+        return said == str(default).lower()
     if isinstance(default, int | float):
         number, _, unit = said.replace(",", "").partition(" ")
         return float(number) * UNITS.get(unit, 1) == default

@@ -43,6 +43,11 @@ def _print_replica(address: str, document: Document) -> None:
             Column("Chosen"),
         ]
         print_table(columns, [_path_row(path) for path in document["paths"] if _is_telling(path, document["paths"])])
+    if document["variants"]:
+        click.echo(f"Variants, policy {document['variant_policy']}:")
+        columns = [Column("Variant"), Column("Answers"), Column("Why")]
+        rows = [(each["name"], "yes" if each["serving"] else "no", each["message"]) for each in document["variants"]]
+        print_table(columns, rows)
     if document["batches"]:
         columns = [
             Column("Batches of"),

@@ -1,8 +1,7 @@
-"""`lepton registry check`: whether the registry still has every file of every version."""
+"""`lepton registry`: whether every stored file is whole, backups, and their way back."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +9,19 @@ import click
 
 from lepton_ai.cli.output import (
     Column,
-    console,
     format_size_bytes,
     home_option,
     json_option,
     print_json,
     print_note,
     print_table,
+    progress_bar,
     style_state,
 )
 from lepton_ai.cli.platform import client_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Sequence
 
     from lepton_ai.v1 import registry_pb2
 
@@ -42,7 +40,7 @@ def check(*, as_json: bool, home: Path) -> int:
     Names what is damaged or missing, which versions it hits, and what to do. Ends with 1 when something is. Files that
     no version holds are listed, too; they only take room.
     """
-    with client_for(home) as client, _progress(shown=not as_json) as on_progress:
+    with client_for(home) as client, progress_bar("Reading", shown=not as_json) as on_progress:
         faults = client.check_storage(on_progress=on_progress)
     lost = [fault for fault in faults if fault.uses]
     orphans = [fault for fault in faults if not fault.uses]
@@ -52,6 +50,47 @@ def check(*, as_json: bool, home: Path) -> int:
         _print_lost(lost)
         _print_orphans(orphans)
     return 1 if lost else 0
+
+
+@registry.command(
+    epilog="Examples: lepton registry backup /mnt/backups/lepton · lepton registry backup monday.tar --json"
+)
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+@home_option
+def backup(path: Path, *, as_json: bool, home: Path) -> None:
+    """Write all that the registry holds into the folder PATH, while it serves; or into one file, PATH.tar.
+
+    Models, versions with their files, aliases, deployments, rollouts, signatures, webhooks and the audit trail, as they
+    are at one moment. Into a folder with a backup, only new files are fetched, and the backup there stays whole until
+    the new one is. Keep it as secret as the registry: webhooks' secrets are in it.
+    """
+    with client_for(home) as client, progress_bar("Fetching", shown=not as_json) as on_progress:
+        summary = client.back_up(path, on_progress=on_progress)
+    if as_json:
+        sizes = {"files": summary.files, "size_bytes": summary.size_bytes, "new_bytes": summary.new_bytes}
+        print_json({"created_at": summary.header.created_at, "revision": summary.header.revision, **sizes})
+        return
+    size, new = format_size_bytes(summary.size_bytes), format_size_bytes(summary.new_bytes)
+    click.echo(f"The registry is in {path}: {summary.files} files of {size}, {new} of them new.")
+
+
+@registry.command(epilog="Examples: lepton registry restore /mnt/backups/lepton · lepton registry restore monday.tar")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@json_option
+@home_option
+def restore(path: Path, *, as_json: bool, home: Path) -> None:
+    """Fill an empty registry from the backup in PATH, a folder or a .tar file.
+
+    All of the backup is read and hashed first, so that a damaged one is refused before anything is written. Versions
+    have the same numbers and digests again, and what was deployed is published to etcd within seconds.
+    """
+    with client_for(home) as client, progress_bar("Sending", shown=not as_json) as on_progress:
+        restored = client.restore(path, on_progress=on_progress)
+    if as_json:
+        print_json({"models": restored.models, "rows": restored.rows})
+        return
+    click.echo(f"{restored.models} models are back, with {restored.rows} rows in all.")
 
 
 def _print_lost(lost: Sequence[registry_pb2.StorageFault]) -> None:
@@ -100,12 +139,3 @@ def _kind(fault: registry_pb2.StorageFault) -> str:
     from lepton_ai.v1 import registry_pb2
 
     return registry_pb2.StorageFaultKind.Name(fault.kind).removeprefix("STORAGE_FAULT_KIND_").lower()
-
-
-def _progress(*, shown: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:
-    """A progress bar on a terminal; nothing elsewhere."""
-    if not shown or not console(stderr=True).is_terminal:
-        return nullcontext()
-    from lepton_ai.cli.progress import transfer_progress
-
-    return transfer_progress("Reading")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,45 +24,17 @@ from lepton_ai.cli.output import (
 from lepton_ai.cli.platform import client_for
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from lepton_ai.client import Client
     from lepton_ai.client.control.rollouts import Action
     from lepton_ai.v1.registry_pb2 import Rollout as RolloutMessage
 
 _POLL_S = 0.5
 _BAR_WIDTH = 30
-_SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_EVIDENCE_WIDTH = 12
 _UNDER_WAY = ("waiting", "running", "paused", "held")
 _OUTCOME_STYLES = {"harm": "bold red", "fine": "green", "inconclusive": "yellow"}
-
-
-class Duration(click.ParamType[float]):
-    """60s, 5m, 1h, or seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value))
-        if found is None or found[2] not in _SECONDS:
-            self.fail(f"{value!r} is no duration, such as 60s, 5m or 1h.", param, ctx)
-        return float(found[1]) * _SECONDS[found[2]]
-
-
-class Percents(click.ParamType[tuple[float, ...]]):
-    """5%,25%,50%."""
-
-    name = "percents"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """The numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(each.strip().removesuffix("%")) for each in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} are no percents, such as 5%,25%,50%.", param, ctx)
 
 
 @click.group(epilog="Start one: lepton deploy resnet@5 --canary 5%,25%,50% --every 60s")
@@ -118,10 +89,36 @@ def explain(model: str, *, as_json: bool, home: Path) -> None:
         return
     out = console()
     out.print(_view(newest))
-    for gate in newest.verdict.gates:
-        if gate.numbers:
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in sorted(gate.numbers.items()))
-            out.print(f"{gate.gate}: {numbers}", highlight=False)
+    if newest.HasField("verdict"):
+        out.print("\nEvidence of harm; at the right end of its bar a gate takes the version back.", highlight=False)
+        out.print(_evidence(newest))
+
+
+def _evidence(message: RolloutMessage) -> Any:
+    from rich.text import Text
+
+    rows = []
+    for gate in message.verdict.gates:
+        log, threshold = gate.numbers.get("log_evidence"), gate.numbers.get("log_threshold")
+        part = max(log, 0.0) / threshold if log is not None and threshold else 0.0
+        bar = _bar(part, "red" if part >= 1 else "yellow", _EVIDENCE_WIDTH) if threshold else Text("")
+        rows.append((gate.gate, bar, _in_words(gate.numbers)))
+    return make_table([Column("Gate"), Column("Harm"), Column("Numbers")], rows, framed=console().is_terminal)
+
+
+def _in_words(numbers: Mapping[str, float]) -> str:
+    """What a gate's verdict rests on; all digits are in --json."""
+    told = []
+    if "samples" in numbers:
+        told.append(f"{numbers['samples']:,.0f} answers beside {numbers.get('compared_with', 0):,.0f}")
+    if "excess" in numbers:
+        told.append(f"worse by {numbers['excess']:.1%}, of which {numbers['margin']:.0%} are allowed")
+    if "log_threshold" in numbers:
+        log = max(numbers["log_evidence"], 0.0)
+        told.append(f"evidence {log:.1f} of {numbers['log_threshold']:.1f}")
+    if "value" in numbers:
+        told.append(f"{numbers['value']:.4g} beside {numbers['threshold']:.4g}")
+    return "; ".join(told)
 
 
 def _command(action: Action, what: str) -> click.Command:
@@ -145,30 +142,34 @@ abort = _command("abort", "Give all traffic back to the old version, now, in")
 
 @click.command(epilog="Example: lepton rollback resnet")
 @click.argument("model")
+@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait until it answers; 0: do not.")
 @json_option
 @home_option
-def rollback(model: str, *, as_json: bool, home: Path) -> None:
+def rollback(model: str, *, wait_s: float, as_json: bool, home: Path) -> None:
     """Give the traffic of MODEL back to the version that had it before.
 
-    During a rollout, and until its bake time ends, that version is still loaded: it takes effect at once.
+    During a rollout, and until its bake time ends, that version is still loaded: it takes effect at once. Later it is
+    loaded first, and until then calls go on as they did.
     """
     with client_for(home) as client:
-        deployment = client.rollback(model)
+        deployment = client.rollback(model, wait_s=wait_s)
     if as_json:
         print_json({"model": deployment.model, "version": deployment.version, "generation": deployment.generation})
         return
-    click.echo(f"{deployment.model} version {deployment.version} has the traffic again.")
+    verb = "has" if wait_s > 0 else "will have"
+    click.echo(f"{deployment.model} version {deployment.version} {verb} the traffic again.")
 
 
 def follow_rollout(client: Client, model: str) -> RolloutMessage:
-    """Show the rollout of a model until it is decided: live on a terminal, a line for each change elsewhere."""
+    """Show the rollout of a model until it is decided: live on a terminal; elsewhere a line for each change, and only
+    until it is held."""
     from rich.live import Live
 
     out = console(stderr=True)
     if not out.is_terminal:
-        return _each_change(client, model, lambda current: print_note(summary(current)))
+        return _each_change(client, model, lambda current: print_note(summary(current)), is_watched=False)
     with Live(_view(_newest(client, model)), console=out, refresh_per_second=4) as live:
-        return _each_change(client, model, lambda current: live.update(_view(current)), every_look=True)
+        return _each_change(client, model, lambda current: live.update(_view(current)), is_watched=True)
 
 
 def document(message: RolloutMessage) -> dict[str, Any]:
@@ -182,6 +183,10 @@ def document(message: RolloutMessage) -> dict[str, Any]:
         "share_percent": message.share / 100,
         "step": message.step + 1,
         "steps_percent": [share / 100 for share in message.plan.shares],
+        "shadow_percent": message.plan.shadow / 100,
+        "sticky_by": message.plan.sticky_by,
+        "metrics": [f"{each.name}: {each.query} {each.comparison} {each.threshold:g}" for each in message.plan.metrics],
+        "margins": dict(message.plan.margins),
         "step_s": message.plan.step_s,
         "step_passed_s": round(message.step_passed_s, 3),
         "bake_s": message.plan.bake_s,
@@ -225,26 +230,30 @@ def state_of(message: RolloutMessage) -> str:
 
 def summary(message: RolloutMessage) -> str:
     """A rollout in one line."""
-    state, reason = state_of(message).replace("_", " "), f": {message.reason}" if message.reason else ""
+    state, reason = state_of(message).replace("_", " "), f": {message.reason.rstrip('.')}" if message.reason else ""
     return f"{message.model} version {message.version} (from {message.old_version}) is {state}{reason}."
 
 
 def _newest(client: Client, model: str) -> RolloutMessage:
     found = client.rollouts(model)
     if not found:
+        client.version(model)  # says so of a model that there is not
         raise click.ClickException(f"There was no rollout of {model} yet.")
     return found[0]
 
 
 def _each_change(
-    client: Client, model: str, show: Callable[[RolloutMessage], None], *, every_look: bool = False
+    client: Client, model: str, show: Callable[[RolloutMessage], None], *, is_watched: bool
 ) -> RolloutMessage:
-    last = ""
+    last = None
     for current in _looks(client, model):
-        if every_look or summary(current) != last:
+        now = (current.state, current.step)
+        if is_watched or now != last:
             show(current)
-        last = summary(current)
-        if state_of(current) not in _UNDER_WAY:
+        last = now
+        state = state_of(current)
+        # Nobody sees that it is held where nobody watches, and it may be held for ever.
+        if state not in _UNDER_WAY or _waits_for_people(current) or (state == "held" and not is_watched):
             break
     return current
 
@@ -253,6 +262,13 @@ def _looks(client: Client, model: str) -> Iterator[RolloutMessage]:
     while True:
         yield _newest(client, model)
         time.sleep(_POLL_S)
+
+
+def _waits_for_people(message: RolloutMessage) -> bool:
+    """Whether nothing more comes by itself."""
+    plan = message.plan
+    is_decided_by_people = bool(plan.sticky_by) or not plan.shares
+    return is_decided_by_people and state_of(message) == "held"
 
 
 def _row(message: RolloutMessage) -> tuple[object, ...]:
@@ -276,14 +292,15 @@ def _view(message: RolloutMessage) -> Any:
     from lepton_ai.client.control.rollouts import WHOLE
 
     state = state_of(message)
-    filled = round(message.share / WHOLE * _BAR_WIDTH)
-    bar = Text("█" * filled, style="green") + Text("░" * (_BAR_WIDTH - filled), style="dim")
+    bar = _bar(message.share / WHOLE, "green", _BAR_WIDTH)
     rows: list[tuple[object, object]] = [
         ("Version", f"{message.version}, from {message.old_version}"),
         ("State", style_state(state)),
         ("Traffic", bar + Text(f" {message.share / 100:g} %")),
-        ("Steps", " → ".join(f"{share / 100:g} %" for share in (*message.plan.shares, WHOLE))),
+        ("Steps", " → ".join(_steps(message))),
     ]
+    if message.plan.sticky_by:
+        rows.append(("Sticky by", f"routing key, else {message.plan.sticky_by}"))
     if state == "running":
         left_s = max(0.0, message.plan.step_s - message.step_passed_s)
         rows.append(("Next step in", format_duration_s(left_s)))
@@ -296,6 +313,21 @@ def _view(message: RolloutMessage) -> Any:
     if message.HasField("verdict"):
         parts += [Text(""), _gates(message)]
     return Group(*parts)
+
+
+def _steps(message: RolloutMessage) -> Iterator[str]:
+    plan = message.plan
+    if plan.shadow:
+        yield f"copies of {plan.shadow / 100:g} %"
+    yield from (f"{share / 100:g} %" for share in plan.shares)
+    yield "you decide" if plan.sticky_by or not plan.shares else "100 %"
+
+
+def _bar(part: float, style: str, width: int) -> Text:
+    from rich.text import Text
+
+    filled = round(min(max(part, 0.0), 1.0) * width)
+    return Text("█" * filled, style=style) + Text("░" * (width - filled), style="dim")
 
 
 def _gates(message: RolloutMessage) -> Any:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 import grpc
 
 from lepton_ai.client.connections import Connections
-from lepton_ai.errors import DeadlineExceeded, FailedPrecondition
+from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.references import PRODUCTION
 from lepton_ai.v1 import health_pb2, health_pb2_grpc, registry_pb2
+
+VARIANT_POLICIES = ("exact", "auto", "deadline")
+"""Which variants of a version may answer in its place."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ class Deployment:
         production = next(route for route in message.routes if route.alias == PRODUCTION)
         most = max(production.targets, key=lambda target: target.weight)
         return cls(message.model, most.version, message.generation, tuple(message.versions))
+
+
+def variant_policy(name: str) -> registry_pb2.VariantPolicy.ValueType:
+    """ "exact", "auto" or "deadline" as the registry numbers it; empty: as it is. Raises InvalidInput."""
+    if name and name not in VARIANT_POLICIES:
+        raise InvalidInput.of_field(
+            "variants", f"{name[:64]!r} is no policy", fix=f"Use {', '.join(VARIANT_POLICIES)}."
+        )
+    return registry_pb2.VariantPolicy.Value(f"VARIANT_POLICY_{name.upper() or 'UNSPECIFIED'}")
 
 
 def aliases_of(model: registry_pb2.Model) -> dict[str, int]:

@@ -8,12 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from lepton_ai.errors import InvalidInput
+from lepton_ai.inputs.media import light_of, loudness_of
 from lepton_ai.pipeline.operation import Call
 from lepton_ai.pipeline.values import Limits
 from lepton_ai.tensors import Array
 
 _ORIGIN = "file"
-_WHITE = (255, 255, 255)
 _SIDE = 16
 _BANDS, _MOMENTS = 20, 8
 
@@ -61,22 +61,22 @@ class Broken:
 
 def measure_picture(data: bytes) -> Picture | Broken:
     """A decoded picture in figures."""
-    from lepton_ai.pipeline.pixels import decode
+    from lepton_ai.pipeline.pixels import Look, decode
 
     call = _call()
     try:
-        image = decode(data, call, mode="RGB", orient=True, background=_WHITE)
+        image = decode(data, call, Look())
     except InvalidInput as error:
         return Broken(_reason(error))
     grey = image.convert("L")
-    pixels = np.asarray(grey, dtype=np.float32) / 255
+    brightness, contrast = light_of(np.asarray(grey))
     steps = np.asarray(grey.resize((9, 8)), dtype=np.int16)
     bits = (steps[:, 1:] > steps[:, :-1]).ravel()
     return Picture(
         width=image.width,
         height=image.height,
-        brightness=float(pixels.mean()),
-        contrast=float(pixels.std()),
+        brightness=brightness,
+        contrast=contrast,
         grey=np.asarray(grey.resize((_SIDE, _SIDE)), dtype=np.uint8),
         colours=np.asarray(image.resize((4, 4)), dtype=np.uint8),
         fingerprint=int.from_bytes(np.packbits(bits).tobytes(), "big"),
@@ -94,18 +94,18 @@ def measure_sound(data: bytes) -> Clip | Broken:
     except InvalidInput as error:
         return Broken(_reason(error))
     samples = np.asarray(sound.samples, dtype=np.float32)
-    loudness = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
-    return Clip(len(samples) / sound.rate_hz, sound.rate_hz, loudness, _spectrum(samples), _doubts(call))
+    seconds = len(samples) / sound.rate_hz
+    return Clip(seconds, sound.rate_hz, loudness_of(samples), _spectrum(samples), _doubts(call))
 
 
 def thumbnail(data: bytes, side_pixels: int) -> bytes | None:
     """A small picture as a JPEG file; None when it cannot be decoded."""
     from io import BytesIO
 
-    from lepton_ai.pipeline.pixels import decode
+    from lepton_ai.pipeline.pixels import Look, decode
 
     try:
-        image = decode(data, _call(), mode="RGB", orient=True, background=_WHITE)
+        image = decode(data, _call(), Look())
     except InvalidInput:
         return None
     scale = side_pixels / max(image.size)

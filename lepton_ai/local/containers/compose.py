@@ -17,14 +17,19 @@ PORT_VARIABLES: Mapping[str, str] = {
     "inference": "INFERENCE_PORT",
     "registry": "REGISTRY_PORT",
     "health": "HEALTH_PORT",
+    "health-console": "CONSOLE_PORT",
     "traces": "TRACES_PORT",
     "traces-otlp": "OTLP_PORT",
+    "prometheus": "PROMETHEUS_PORT",
+    "alertmanager": "ALERTMANAGER_PORT",
+    "grafana": "GRAFANA_PORT",
 }
 """Names as in local mode → variables in deploy/.env."""
 SECRET_VARIABLES: Mapping[str, str] = {
     TOKEN_NAME: "LEPTON_TOKEN",
     "etcd-password": "LEPTON_ETCD_PASSWORD",
     "etcd-root-password": "LEPTON_ETCD_ROOT_PASSWORD",
+    "database-password": "LEPTON_DATABASE_PASSWORD",
 }
 """Names of secrets in the run directory → variables that the Compose files ask for."""
 _STOP_S = 20
@@ -47,6 +52,8 @@ class ComposeSettings:
         settings._check("TRITON_DEVICE", "cpu", "gpu")
         settings._check("LEPTON_TRACE_STORE", "jaeger", "builtin", "")
         settings._check("LEPTON_SHARED_CACHE", "none", "valkey")
+        settings._check("LEPTON_DATABASE", "sqlite", "postgresql")
+        settings._check("LEPTON_MONITORING", "none", "prometheus")
         for wish in settings.port_wishes():
             if not 1 <= (wish.usual or 0) <= 65_535:
                 raise InvalidInput.of_field(PORT_VARIABLES[wish.name], "must be a port from 1 to 65535")
@@ -69,6 +76,10 @@ class ComposeSettings:
             files.append("compose.traces.yml")
         if self["LEPTON_SHARED_CACHE"] == "valkey":
             files.append("compose.cache.yml")
+        if self["LEPTON_DATABASE"] == "postgresql":
+            files.append("compose.postgresql.yml")
+        if self["LEPTON_MONITORING"] == "prometheus":
+            files.append("compose.monitoring.yml")
         if self["TRITON_DEVICE"] == "gpu":
             files.append("compose.gpu.yml")
         return tuple(files)

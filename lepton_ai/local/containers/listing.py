@@ -66,8 +66,19 @@ class Container:
 
 
 _FAILED_STARTS = 3
-MAIN_PORTS: Mapping[str, int] = {"inference": 8500, "registry": 8500, "health": 8500, "traces": 16686}
+MAIN_PORTS: Mapping[str, int] = {
+    "inference": 8500,
+    "registry": 8500,
+    "health": 8500,
+    "traces": 16686,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "grafana": 3000,
+}
+_PAGES = ("traces", "prometheus", "alertmanager", "grafana")
+"""Parts whose main port is for a browser."""
 OTLP_PORT = 4317
+CONSOLE_PORT = 8080
 _ORDER = ("etcd", "traces", "triton", "registry", "preprocess", "inference", "health")
 
 
@@ -85,10 +96,12 @@ def read_addresses(containers: Iterable[Container]) -> dict[str, str]:
     for container in containers:
         if not container.address:
             continue
-        is_page = container.service == "traces"
+        is_page = container.service in _PAGES
         addresses[container.service] = f"http://{container.address}" if is_page else container.address
         if OTLP_PORT in container.published:
             addresses["otlp"] = container.published[OTLP_PORT]
+        if CONSOLE_PORT in container.published:
+            addresses["console"] = f"http://{container.published[CONSOLE_PORT]}"
     return addresses
 
 

@@ -62,7 +62,8 @@ class Images:
 def fetch_images(settings: ComposeSettings, engine: ImageStore, *, log: Path, report: Listener) -> Images:
     """Pull what is missing of the images that are not built here. Raises Unavailable when one cannot be had."""
     cache = ("VALKEY_IMAGE",) if settings["LEPTON_SHARED_CACHE"] == "valkey" else ()
-    for variable in ("PYTHON_IMAGE", "ETCD_IMAGE", "TRITON_IMAGE", *cache):
+    database = ("POSTGRESQL_IMAGE",) if settings["LEPTON_DATABASE"] == "postgresql" else ()
+    for variable in ("PYTHON_IMAGE", "ETCD_IMAGE", "TRITON_IMAGE", *cache, *database):
         _fetch(settings[variable], engine, log, report)
     trace_store = _choose_trace_store(settings, engine, log, report)
     backend = settings["TRITON_BACKEND"]

@@ -228,6 +228,8 @@ def _addresses(processes: tuple[Process, ...], layout: Layout) -> dict[str, str]
     if "traces" in addresses:
         addresses["otlp"] = layout.address("traces-otlp")
         addresses["traces"] = f"http://{addresses['traces']}"
+    if "health" in addresses:
+        addresses["console"] = f"http://{layout.address('health-console')}"
     return addresses
 
 

@@ -127,6 +127,7 @@ def _triton_command(layout: Layout, name: str) -> tuple[str, ...]:
         *("--model-repository", _model_repository(layout, name)),
         *("--socket", str(layout.directory.socket_of(name))),
         *("--otlp-http-address", layout.address("traces")),
+        *("--metrics-port", str(layout.ports[f"{name}-metrics"])),
     )
 
 
@@ -152,6 +153,7 @@ def _service_environment(layout: Layout, name: str) -> Mapping[str, str]:
         "LEPTON_ETCD_ADDRESS": layout.address("etcd"),
         "LEPTON_OTLP_ENDPOINT": layout.address("traces-otlp"),
         "LEPTON_TRACE_RATIO": str(layout.trace_ratio),
+        "LEPTON_TOKEN_FILE": str((layout.directory.secrets / TOKEN_NAME).absolute()),
     }
 
 
@@ -159,7 +161,6 @@ def _registry_environment(layout: Layout, name: str) -> Mapping[str, str]:
     return {
         **_service_environment(layout, name),
         "LEPTON_DATA_DIR": layout.data(name),
-        "LEPTON_TOKEN_FILE": str((layout.directory.secrets / TOKEN_NAME).absolute()),
     }
 
 
@@ -168,11 +169,18 @@ def _health_environment(layout: Layout, name: str) -> Mapping[str, str]:
         part: len(process_names(BY_NAME[part], layout.replicas)) * layout.workers.get(part, 1)
         for part in ("inference", "preprocess")
     }
+    silent = [each for part in _SILENT for each in process_names(BY_NAME[part], layout.replicas)]
     return {
         **_service_environment(layout, name),
         "LEPTON_EXPECTED_REPLICAS": json.dumps(counts),
+        "LEPTON_LOG_FILES": json.dumps({each: str(layout.directory.log(each).absolute()) for each in silent}),
+        "LEPTON_SCRAPE_TARGETS": json.dumps({"traces": [layout.address("traces")]}),
         "LEPTON_DISK_DIRECTORY": str(layout.directory.home.absolute()),
         "LEPTON_SUPERVISOR_SOCKET": str(layout.directory.socket),
+        "LEPTON_CONSOLE_PORT": str(layout.ports[f"{name}-console"]),
+        "LEPTON_CONSOLE_URL": f"http://{LOOPBACK}:{layout.ports[f'{name}-console']}",
+        "LEPTON_TRACES_URL": f"http://{layout.address('traces')}",
+        "LEPTON_DATA_DIR": layout.data(name),
     }
 
 
@@ -181,13 +189,15 @@ def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:
     return {
         **_service_environment(layout, name),
         "LEPTON_TRITON_ADDRESS": layout.address(triton),
+        "LEPTON_TRITON_METRICS_ADDRESS": layout.address(f"{triton}-metrics"),
         "LEPTON_TRITON_PID_FILE": str(layout.directory.pid_file(triton).absolute()),
         "LEPTON_MODEL_REPOSITORY": _model_repository(layout, triton),
         "LEPTON_CACHE_DIR": str(layout.directory.cache.absolute() / name),
-        "LEPTON_TOKEN_FILE": str((layout.directory.secrets / TOKEN_NAME).absolute()),
     }
 
 
+_SILENT = ("etcd", "traces", "triton")
+"""They tell health nothing of what they log; it reads their log files."""
 _METRICS: Mapping[str, int | None] = {"metrics": None}
 
 # The ports that people and their programs use are the same each time where they are free. They lie below 32768, the
@@ -219,6 +229,7 @@ PARTS: tuple[Part, ...] = (
         _nothing,
         "grpc_health",
         on_socket=True,
+        more_ports=_METRICS,
         needs=("traces",),
         replicas_like="inference",
     ),
@@ -256,7 +267,7 @@ PARTS: tuple[Part, ...] = (
         _health_environment,
         "grpc_health",
         usual_port=8520,
-        more_ports=_METRICS,
+        more_ports={**_METRICS, "console": 8080},
         needs=("etcd", "traces", "registry", "inference"),
     ),
 )

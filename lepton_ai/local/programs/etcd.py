@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import importlib.util
+import os
 import re
 import shutil
 import signal
@@ -116,6 +117,8 @@ class LocalEtcd:
     def pause(self) -> None:
         """Stop it from answering while its connections stay open (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:  # its threads stop one after the other
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let it go on after `pause`."""

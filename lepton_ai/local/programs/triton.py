@@ -23,6 +23,7 @@ import click
 import psutil
 
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.local.programs.ports import LOOPBACK
 from lepton_ai.local.programs.triton_repair import REPAIR_DIGEST, copy_repaired, copy_with_private_memory
 from lepton_ai.mesh.shared_memory import SHARED_MEMORY
 
@@ -56,6 +57,8 @@ class TritonOptions:
     """Where it listens: a Unix socket whose name ends in `:NUMBER`. Whoever may connect may run any code in Triton."""
     otlp_http_address: str | None = None
     """host:port that takes OTLP over HTTP; None turns tracing off. Only requests with a traceparent are traced."""
+    metrics_port: int | None = None
+    """Port of its metrics page on loopback; None: none."""
     threads: int = 1
     """Threads that numeric libraries may use in each model instance."""
 
@@ -141,13 +144,15 @@ def triton_command(installation: TritonInstallation, options: TritonOptions, run
         "model-control-mode": "explicit",
         "strict-readiness": "false",
         "allow-http": "false",
-        "allow-metrics": "false",
+        "allow-metrics": "false" if options.metrics_port is None else "true",
         "allow-grpc": "true",
         "grpc-address": f"unix:{address}",
         "grpc-port": number,
         "exit-timeout-secs": _EXIT_TIMEOUT_S,
         "cuda-memory-pool-byte-size": "0:0",
     }
+    if options.metrics_port is not None:
+        arguments |= {"metrics-address": LOOPBACK, "metrics-port": options.metrics_port}
     if prepared.backend is not None:
         arguments["backend-directory"] = prepared.backend.parent
     command = [str(prepared.binary), *(f"--{name}={value}" for name, value in arguments.items())]
@@ -242,13 +247,19 @@ def _relative_to_common(options: TritonOptions, run_directory: Path) -> tuple[Tr
 @click.option("--model-repository", type=click.Path(path_type=Path), required=True, help="Made if it is not there.")
 @click.option("--socket", type=click.Path(path_type=Path), required=True, help="Unix socket, named NAME:NUMBER.")
 @click.option("--otlp-http-address", default=None, help="host:port for OTLP over HTTP; without it nothing is traced.")
+@click.option("--metrics-port", type=int, default=None, help="Loopback port for Prometheus; without it there is none.")
 @click.option("--pid-file", type=click.Path(path_type=Path), default=None, help="Gets tritonserver's process id.")
 def main(
-    run_directory: Path, model_repository: Path, socket: Path, otlp_http_address: str | None, pid_file: Path | None
+    run_directory: Path,
+    model_repository: Path,
+    socket: Path,
+    otlp_http_address: str | None,
+    metrics_port: int | None,
+    pid_file: Path | None,
 ) -> None:
     """Become tritonserver. A supervisor restarts it when it dies; kill its pid to have it restarted."""
     installation = find_triton()
-    options = TritonOptions(model_repository, socket.absolute(), otlp_http_address)
+    options = TritonOptions(model_repository, socket.absolute(), otlp_http_address, metrics_port)
     os.umask(0o077)  # also closes the shared memory in which its Python backend keeps tensors
     run_directory.mkdir(parents=True, exist_ok=True)
     model_repository.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from aetcd import rpc
 
 from lepton_ai.errors import Unavailable
+from lepton_ai.mesh.discovery.etcd_claim import EtcdClaim
 from lepton_ai.mesh.discovery.etcd_connection import EtcdConnection
 from lepton_ai.mesh.discovery.login import EtcdLogin
 from lepton_ai.mesh.discovery.view import View
@@ -49,6 +50,7 @@ class EtcdStore:
         self._relist_interval_s = relist_interval_s
         self._publications: set[_EtcdPublication] = set()
         self._watches: set[_EtcdWatch] = set()
+        self._claims: set[EtcdClaim] = set()
 
     async def get(self, key: str) -> bytes | None:
         """The value of a key, or None. Raises Unavailable."""
@@ -74,6 +76,12 @@ class EtcdStore:
         self._publications.add(publication)
         return publication
 
+    def claim(self, key: str, value: bytes) -> EtcdClaim:
+        """Stand for a key that one of several holds; closing the store gives it up."""
+        claim = EtcdClaim(self._etcd, key, value, ttl_s=self._lease_ttl_s)
+        self._claims.add(claim)
+        return claim
+
     async def watch(self, prefix: str, *, remembered: Mapping[str, bytes] = _NOTHING) -> _EtcdWatch:
         """Start watching a prefix. Waits for the first view up to the request timeout, then returns in any case."""
         view = View(remembered)
@@ -84,9 +92,11 @@ class EtcdStore:
         return watch
 
     async def close(self) -> None:
-        """Withdraw all publications, end all watches, close the connection."""
+        """Withdraw all publications, give up all claims, end all watches, close the connection."""
         publications, self._publications = self._publications, set()
         watches, self._watches = self._watches, set()
+        claims, self._claims = self._claims, set()
+        await asyncio.gather(*(claim.give_up() for claim in claims))
         await asyncio.gather(*(publication.withdraw() for publication in publications))
         await asyncio.gather(*(watch.close() for watch in watches))
         await self._etcd.close()

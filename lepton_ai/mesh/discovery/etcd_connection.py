@@ -130,6 +130,19 @@ class EtcdConnection:
         )
         await self.kv("Txn", request)
 
+    async def claim(self, key: str, value: bytes, lease: int) -> bool:
+        """Put a leased key unless somebody else's value is there; whether it is there with this value and lease."""
+        name = key.encode()
+        leased = rpc.Compare(key=name, target=rpc.Compare.LEASE, result=rpc.Compare.EQUAL, lease=lease)
+        own = rpc.Compare(key=name, target=rpc.Compare.VALUE, result=rpc.Compare.EQUAL, value=value)
+        free = rpc.Compare(key=name, target=rpc.Compare.CREATE, result=rpc.Compare.EQUAL, create_revision=0)
+        put = rpc.RequestOp(request_put=rpc.PutRequest(key=name, value=value, lease=lease))
+        for conditions, writes in (([leased, own], []), ([own], [put]), ([free], [put])):  # mostly nothing is written
+            answer = await self.kv("Txn", rpc.TxnRequest(compare=conditions, success=writes))
+            if answer.succeeded:
+                return True
+        return False
+
     async def events(self, prefix: str, *, after_revision: int) -> AsyncGenerator[_Batch, None]:
         """Batches of changes under a prefix; ends when etcd has compacted what comes next. Raises Unavailable."""
         start = prefix.encode()

@@ -25,6 +25,8 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 _MAX_JSON_DEPTH = 32
+_MAX_LISTED_BYTES = 512 << 10
+"""As JSON up to twice as much; etcd takes 1.5 MiB."""
 UNREADABLE = (json_format.ParseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What JSON parsers raise for malformed content, wrong encodings included."""
 _log = logging.getLogger(__name__)
@@ -77,8 +79,23 @@ def deployment_key(model: str) -> str:
 
 
 def encode_deployment(deployment: registry_pb2.Deployment) -> bytes:
-    """The value of a deployment's key."""
-    return _encode(deployment)
+    """The value of a deployment's key, of what `published` returns."""
+    return _encode(published(deployment))
+
+
+def published(deployment: registry_pb2.Deployment) -> registry_pb2.Deployment:
+    """A deployment as it is published: without the lists of files where they would make the value too large for etcd.
+
+    Their models' names stay, with which `lepton_ai.package.transfer.fetch_manifest` asks the registry for them.
+    """
+    if deployment.ByteSize() <= _MAX_LISTED_BYTES:
+        return deployment
+    short = registry_pb2.Deployment.FromString(deployment.SerializeToString())
+    for version in short.versions:
+        version.manifest.CopyFrom(registry_pb2.Manifest(model=deployment.model))
+        for variant in version.variants:
+            variant.manifest.CopyFrom(version.manifest)
+    return short
 
 
 def decode_deployment(key: str, value: bytes) -> registry_pb2.Deployment:

@@ -48,6 +48,14 @@ class Watch(Protocol):
         """Stop watching; pending `changes()` end."""
 
 
+class Claim(Protocol):
+    """A key that at most one process holds at a time, by its lease: who holds it leads."""
+
+    async def hold(self) -> bool:
+        """Take the key if nobody holds it, or renew it, and say whether it is held. To be called more often than every
+        lease time. Raises Unavailable when the store cannot be reached, and then it may or may not be held."""
+
+
 class StateStore(Protocol):
     """Shared state of the platform."""
 
@@ -65,6 +73,12 @@ class StateStore(Protocol):
 
     async def publish(self, key: str, value: bytes) -> Publication:
         """Put a leased key and keep it alive. Returns at once; while the store is away, the put waits."""
+
+    def claim(self, key: str, value: bytes) -> Claim:
+        """Stand for a key that one of several holds. Does nothing yet; closing the store gives it up.
+
+        `value` names who holds it. Whoever comes back with the same value, after a kill, takes its own place at once.
+        """
 
     async def watch(self, prefix: str, *, remembered: Mapping[str, bytes] = _NOTHING) -> Watch:
         """Start watching a prefix. Waits for the first view up to the request timeout, then returns in any case.

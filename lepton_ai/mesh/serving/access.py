@@ -1,17 +1,17 @@
-"""Who may call what: anybody may call the methods that are named as open; all others need the token."""
+"""Who may call what: anybody may call the methods that are named as open; all others need a token."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from lepton_ai.credentials import shows_token
 from lepton_ai.errors import Unauthenticated
 from lepton_ai.mesh.serving.handlers import Behavior, Layer, Rpc, ServicerContext
+from lepton_ai.mesh.serving.tokens import Tokens
 
 
-def token_layer(token: str, service: str, *, open_methods: Collection[str]) -> Layer:
-    """Refuses calls of `service` (full, "pkg.Service") that do not show the token, except calls of `open_methods`.
+def token_layer(tokens: Tokens, service: str, *, open_methods: Collection[str]) -> Layer:
+    """Refuses calls of `service` (full, "pkg.Service") that show none of the tokens, except calls of `open_methods`.
 
     A method that is added later needs the token until it is named as open.
     """
@@ -22,7 +22,7 @@ def token_layer(token: str, service: str, *, open_methods: Collection[str]) -> L
             return behavior
 
         async def call(request: Any, context: ServicerContext) -> Any:
-            if not shows_token(context.invocation_metadata(), token):
+            if tokens.identify(context.invocation_metadata()) is None:
                 raise Unauthenticated(
                     "This changes the platform, and the call does not show the platform's token.",
                     reason="NO_TOKEN",

@@ -31,9 +31,12 @@ from lepton_ai.mesh.tracing.context import (
     PER_MESSAGE_STREAMS,
     TRACE_ID_TRAILER,
     context_of,
+    enter_sampled_trace,
     is_infrastructure,
     is_traced,
+    leave_sampled_trace,
     remote_parent,
+    sampled_trace_id,
 )
 from lepton_ai.mesh.tracing.marks import mark_code
 
@@ -112,7 +115,8 @@ def metrics_layer(metrics: Metrics) -> Layer:
             finally:
                 code = final_code(context, failure)
                 left = rpc.response_streaming and code is grpc.StatusCode.CANCELLED
-                metrics.rpc_ended(rpc.method, code, time.perf_counter() - start_s if timed and not left else None)
+                seconds = time.perf_counter() - start_s if timed and not left else None
+                metrics.rpc_ended(rpc.method, code, seconds, sampled_trace_id())
 
         return call
 
@@ -255,6 +259,7 @@ def _without_trace(behavior: Behavior) -> Behavior:
 async def _recorded(span: Span, behavior: Behavior, request: Any, context: ServicerContext) -> Any:
     trailer = (TRACE_ID_TRAILER, f"{span.get_span_context().trace_id:032x}")
     context.set_trailing_metadata((trailer,))
+    token = enter_sampled_trace(trailer[1])
     failure: BaseException | None = None
     try:
         response = await behavior(request, context)
@@ -265,6 +270,7 @@ async def _recorded(span: Span, behavior: Behavior, request: Any, context: Servi
         failure = error
         raise
     finally:
+        leave_sampled_trace(token)
         mark_code(span, final_code(context, failure), _text(context.details()))
         span.end()
 

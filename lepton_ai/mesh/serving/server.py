@@ -23,6 +23,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from lepton_ai.mesh.discovery.endpoints import register
+from lepton_ai.mesh.discovery.process_facts import facts_of
 from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.discovery.state import Publication, StateStore
 from lepton_ai.mesh.metrics import Metrics
@@ -31,12 +32,19 @@ from lepton_ai.mesh.serving.access import token_layer
 from lepton_ai.mesh.serving.advertised import advertised_address
 from lepton_ai.mesh.serving.handlers import Layer
 from lepton_ai.mesh.serving.interceptors import server_layers
+from lepton_ai.mesh.serving.tokens import Tokens
+from lepton_ai.mesh.serving.transports.certificates import tell_expiry
 from lepton_ai.mesh.serving.transports.choice import make_transport
 from lepton_ai.mesh.serving.transports.transport import Transport
-from lepton_ai.mesh.settings import ServiceSettings
+from lepton_ai.mesh.settings import PublicSettings, ServiceSettings
 from lepton_ai.mesh.tracing import Tracing
 
 logger = logging.getLogger(__name__)
+
+METRICS_ADDRESS = "metrics"
+"""In the metadata of an endpoint: where its Prometheus page is, host:port."""
+TRITON_METRICS_ADDRESS = "triton_metrics"
+"""Likewise, where that of its Triton is."""
 
 AddServicer = Callable[[Any, Any], None]
 """add_…Servicer_to_server of generated code: servicer and registry → nothing."""
@@ -63,6 +71,7 @@ class Server:
         """`name` is the service in discovery; without `state` the process is not registered."""
         self.name = name
         self.health = health.Health()
+        self.metrics = metrics
         self.draining = asyncio.Event()
         """Set when streams must end: see `lepton_ai.mesh.serving.draining.until_set`."""
         self.address = ""
@@ -70,7 +79,7 @@ class Server:
         self._settings = settings
         self._state = state
         self._tracing = tracing
-        self._metrics = metrics
+        metrics.count_dropped_spans(lambda: tracing.dropped_spans)
         self._metadata = dict(metadata or {})
         self._services: list[tuple[AddServicer, Any]] = []
         self._service_names: list[str] = []
@@ -88,13 +97,17 @@ class Server:
         self._services.append((add_servicer, servicer))
         self._service_names += service_names
 
-    def require_token(self, token: str, service: str, *, open_methods: Collection[str]) -> None:
-        """Refuse calls of this service that do not show the token, but for the methods that are open to all."""
-        self._guards.append(token_layer(token, service, open_methods=open_methods))
+    def require_token(self, tokens: Tokens, service: str, *, open_methods: Collection[str]) -> None:
+        """Refuse calls of this service that do not show one of the tokens, but for the methods that are open to all."""
+        self._guards.append(token_layer(tokens, service, open_methods=open_methods))
 
     def tell_fullness(self, fullness: Callable[[], float]) -> None:
         """Have callers that ask for this process's load told which part is taken of what the service lets in."""
         self._fullness = fullness
+
+    def advertise(self, key: str, value: str) -> None:
+        """Say something of this process in discovery, from `ready` on: metadata of its endpoint."""
+        self._metadata[key] = value
 
     def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Have `close` awaited when no call is in flight any more, before the last spans are sent; last added first."""
@@ -111,8 +124,13 @@ class Server:
         worker = self._settings.worker
         port = await self._open(self._unopened) if worker is None else worker.port
         self.address = advertised_address(self._settings.host, port, self._settings.advertise_address)
+        tls = self._settings.tls() if isinstance(self._settings, PublicSettings) else None
+        if tls is not None:
+            tell_expiry(self.metrics.registry, tls)
         if self._settings.metrics_port is not None:
-            self.metrics_port = self._metrics.serve(self._settings.host, self._settings.metrics_port)
+            self.metrics_port = self.metrics.serve(self._settings.host, self._settings.metrics_port)
+            host = self.address.rpartition(":")[0]
+            self.advertise(METRICS_ADDRESS, f"{host}:{self.metrics_port}")
         logger.info("listening", extra={"address": self.address, "metrics_port": self.metrics_port})
         return self.address
 
@@ -124,7 +142,8 @@ class Server:
             await self._open(self._unopened)
         await self.health.set_all(health.SERVING)
         if self._state is not None:
-            self._publication = await register(self._state, Endpoint(self.name, self.address, self._metadata))
+            metadata = {**self._metadata, **facts_of(self._settings)}
+            self._publication = await register(self._state, Endpoint(self.name, self.address, metadata))
         logger.info("ready", extra={"address": self.address})
 
     async def drain(self) -> None:
@@ -145,7 +164,7 @@ class Server:
         return port
 
     async def _drain(self) -> None:
-        logger.info("draining", extra={"address": self.address, "in_flight": self._metrics.in_flight})
+        logger.info("draining", extra={"address": self.address, "in_flight": self.metrics.in_flight})
         await self.health.enter_graceful_shutdown()
         await self._leave_discovery()
         if not self.draining.is_set():
@@ -157,7 +176,7 @@ class Server:
         await self._handlers_end()
         for close in reversed(self._closers):
             await self._close(close)
-        await asyncio.to_thread(self._metrics.close)
+        await asyncio.to_thread(self.metrics.close)
         await asyncio.to_thread(self._tracing.flush)
         logger.info("drained", extra={"address": self.address})
 
@@ -173,9 +192,9 @@ class Server:
     async def _handlers_end(self) -> None:
         try:
             async with asyncio.timeout(_CLEAN_UP_TIMEOUT_S):
-                await self._metrics.until_idle()
+                await self.metrics.until_idle()
         except TimeoutError:
-            logger.warning("cancelled calls do not end; going on", extra={"in_flight": self._metrics.in_flight})
+            logger.warning("cancelled calls do not end; going on", extra={"in_flight": self.metrics.in_flight})
 
     async def _close(self, close: Callable[[], Awaitable[None]]) -> None:
         """Close one part. If that fails, the others are still closed and the last spans are still sent."""
@@ -187,7 +206,7 @@ class Server:
     def _make_transport(self) -> Transport:
         layers = server_layers(
             self._tracing,
-            self._metrics,
+            self.metrics,
             max_concurrent_rpcs=self._settings.max_concurrent_rpcs,
             default_timeout_s=self._settings.default_timeout_s,
             fullness=self._fullness,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
+from contextvars import ContextVar, Token
 from typing import Any
 
 from opentelemetry import trace
@@ -36,6 +37,7 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 _MAX_TRACESTATE = 512
 _NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_sampled_trace: ContextVar[str] = ContextVar("sampled_trace", default="")
 
 
 def is_infrastructure(method: str) -> bool:
@@ -122,6 +124,24 @@ def propagation(span: SpanContext) -> tuple[tuple[str, str], ...]:
     if span.trace_state:
         return (TRACEPARENT, format_traceparent(span)), (TRACESTATE, span.trace_state.to_header())
     return ((TRACEPARENT, format_traceparent(span)),)
+
+
+def enter_sampled_trace(trace_id: str) -> Token[str]:
+    """Note, for this task, that its work is recorded in a trace; the token ends it."""
+    return _sampled_trace.set(trace_id)
+
+
+def leave_sampled_trace(token: Token[str]) -> None:
+    """The work is done."""
+    _sampled_trace.reset(token)
+
+
+def sampled_trace_id() -> str:
+    """The trace in which the current work is recorded, in hex; empty where it is not sampled.
+
+    For exemplars of metrics. It costs a tenth of asking the current span, and every call asks.
+    """
+    return _sampled_trace.get()
 
 
 def current_trace_id() -> str | None:

@@ -32,18 +32,19 @@ class OtlpExporter:
         self._stub = TraceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._dropped = 0
 
-    def export(self, spans: Sequence[RecordedSpan], *, timeout_s: float) -> None:
-        """Send one batch, or drop it. Blocks, up to `timeout_s`."""
+    def export(self, spans: Sequence[RecordedSpan], *, timeout_s: float) -> int:
+        """Send one batch, or drop it; returns how many spans were dropped. Blocks, up to `timeout_s`."""
         if timeout_s <= 0:
             self._dropped += len(spans)
-            return
+            return len(spans)
         try:
             # Wait for the connection, so that the first spans of a stack that is just starting arrive.
             self._stub.Export(encode(self._resource, spans), timeout=timeout_s, wait_for_ready=True)
         except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed meanwhile
             self._note_failure(len(spans), error)
-        else:
-            self._note_success()
+            return len(spans)
+        self._note_success()
+        return 0
 
     def close(self) -> None:
         """Close the connection."""

@@ -23,8 +23,11 @@ _EXPORT_TIMEOUT_S = 2.0
 class SpanExporter(Protocol):
     """Where batches of spans go."""
 
-    def export(self, spans: Sequence[RecordedSpan], *, timeout_s: float) -> None:
-        """Send a batch, or drop it when that is not possible in time. Blocks; called by one thread at a time."""
+    def export(self, spans: Sequence[RecordedSpan], *, timeout_s: float) -> int:
+        """Send a batch, or drop it when that is not possible in time, and say how many spans were dropped.
+
+        Blocks; called by one thread at a time.
+        """
 
     def close(self) -> None:
         """Called once, when nothing will be exported any more."""
@@ -41,6 +44,8 @@ class SpanSender:
         self._waiting: deque[RecordedSpan] = deque(maxlen=_MAX_WAITING)
         self.put: Callable[[RecordedSpan], None] = self._waiting.append
         """Take over a span that has ended. Safe in any thread."""
+        self.dropped = 0
+        """Spans that the exporter did not get rid of."""
         self._hurry_until_s = math.inf
         self._exporting = threading.Lock()
         self._closing = threading.Event()
@@ -79,6 +84,7 @@ class SpanSender:
             return  # another thread has sent them meanwhile
         timeout_s = min(_EXPORT_TIMEOUT_S, self._hurry_until_s - time.monotonic())
         try:
-            self._exporter.export(batch, timeout_s=timeout_s)
+            self.dropped += self._exporter.export(batch, timeout_s=timeout_s)
         except Exception:
+            self.dropped += len(batch)
             logger.exception("%d spans could not be exported", len(batch))

@@ -58,6 +58,11 @@ class Tracing:
         tracing._sender = sender
         return tracing
 
+    @property
+    def dropped_spans(self) -> int:
+        """Spans that were recorded and could not be sent."""
+        return 0 if self._sender is None else self._sender.dropped
+
     def begin(
         self,
         name: str,

@@ -54,4 +54,6 @@ class Forwarding:
         if self._forwarder is None:
             raise error
         reference = read_reference(request.model)
-        return await self._forwarder.forward(error, send, reference=reference, call=call, context=context)
+        return await self._forwarder.forward(
+            error, send, reference=reference, call=call, context=context, is_prediction=False
+        )

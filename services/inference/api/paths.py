@@ -7,10 +7,11 @@ from services.inference.batching.latency import LatencyModel
 from services.inference.batching.pace import Pace
 from services.inference.paths.chooser import PathChooser
 from services.inference.predict.runtime import ModelRuntime
+from services.inference.variants.offers import Offer, Policy
 
 
-def write_paths(runtime: ModelRuntime) -> inference_pb2.DescribePathsResponse:
-    """What a version's runtime knows by now."""
+def write_paths(runtime: ModelRuntime, offer: Offer | None = None) -> inference_pb2.DescribePathsResponse:
+    """What a version's runtime knows by now, and which variants may answer in its place."""
     loaded = runtime.loaded
     response = inference_pb2.DescribePathsResponse(
         model_name=loaded.model,
@@ -18,6 +19,9 @@ def write_paths(runtime: ModelRuntime) -> inference_pb2.DescribePathsResponse:
         instances=loaded.instances,
         max_batch_size=loaded.max_batch_size,
     )
+    response.variant_policy = Policy.EXACT if offer is None else offer.policy
+    if offer is not None:
+        response.variants.extend(_variants(offer))
     if loaded.pipeline_proto is not None:
         response.paths.extend(_paths(runtime.paths.small, large=False))
         response.paths.extend(_paths(runtime.paths.large, large=True))
@@ -25,6 +29,13 @@ def write_paths(runtime: ModelRuntime) -> inference_pb2.DescribePathsResponse:
         if pace.latency.batches:
             response.batches.append(_batches(name, pace, loaded.max_batch_size))
     return response
+
+
+def _variants(offer: Offer) -> list[inference_pb2.PathVariant]:
+    return [
+        inference_pb2.PathVariant(name=name, serving=name == offer.name and offer.loaded is not None, message=message)
+        for name, message in offer.states.items()
+    ]
 
 
 def _paths(chooser: PathChooser, *, large: bool) -> list[inference_pb2.MeasuredPath]:

@@ -29,6 +29,7 @@ def read_request(request: Request) -> InferenceRequest:
         top_k=top_k,
         routing_key=request.options.routing_key,
         may_cache=request.options.cache != inference_pb2.CACHE_POLICY_BYPASS,
+        exact=request.options.exact,
     )
 
 

@@ -17,6 +17,7 @@ from services.inference.call import Call, make_id
 from services.inference.predict.answers import anomalies_of
 from services.inference.predict.result import InferenceResult
 from services.inference.predict.runtime import ModelRuntime
+from services.inference.recording.recorder import Recorder
 from services.inference.rows import NamedTensor
 
 _NO_ANSWER = Answered(None)
@@ -36,22 +37,34 @@ def write_description(runtime: ModelRuntime) -> inference_pb2.DescribeModelRespo
     )
 
 
-def write_response(request: Request, result: InferenceResult, call: Call) -> inference_pb2.PredictResponse:
-    """The answer to a request: a prediction for every item, and tensors if asked for or if they are the answer."""
+def write_response(
+    request: Request, result: InferenceResult, call: Call, recorder: Recorder | None = None
+) -> inference_pb2.PredictResponse:
+    """The answer to a request: a prediction for every item, and tensors if asked for or if they are the answer.
+
+    `recorder` remembers it, so that users' feedback can be joined with it.
+    """
     response = inference_pb2.PredictResponse()
-    fill_response(response, request, result, call)
+    fill_response(response, request, result, call, recorder)
     return response
 
 
 def fill_response(
-    response: inference_pb2.PredictResponse, request: Request, result: InferenceResult, call: Call
+    response: inference_pb2.PredictResponse,
+    request: Request,
+    result: InferenceResult,
+    call: Call,
+    recorder: Recorder | None = None,
 ) -> None:
     """The same in place, which spares an answer that is part of a larger message a copy."""
     loaded = result.resolved.loaded
     response.request_id = request.request_id or make_id()
-    response.prediction_id = make_id()
+    response.prediction_id = make_id() if recorder is None else recorder.make_id(loaded)
+    if recorder is not None and result.answers:
+        recorder.record(result.resolved, response.prediction_id, list(result.answered_rows()), call, request)
     response.model_name = loaded.model
     response.model_version = loaded.version
+    response.model_variant = loaded.variant
     response.model_alias = result.resolved.alias
     response.cached_rows = result.cached_rows
     if request.items:

@@ -14,7 +14,6 @@ from lepton_ai.counts.messages import write_counts
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
-from lepton_ai.mesh.serving.tenant import tenant_of
 from lepton_ai.v1 import inference_pb2, inference_pb2_grpc
 from services.inference.api.forwarding import Forwarding
 from services.inference.api.large_requests import Request, decode_request
@@ -24,9 +23,10 @@ from services.inference.api.responses import write_description, write_response
 from services.inference.api.stream import PredictionStream
 from services.inference.cache.caches import Caches
 from services.inference.cache.status import write_status
-from services.inference.call import Call, priority_of
+from services.inference.call import Call, Caller, priority_of
 from services.inference.forwarding.forwarder import Forwarder
 from services.inference.predict.predictor import Predictor
+from services.inference.recording.recorder import Recorder
 from services.inference.streaming import Streaming
 
 SERVICE_NAME = "lepton.v1.InferenceService"
@@ -39,9 +39,16 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Serves predictions."""
 
     def __init__(
-        self, predictor: Predictor, *, caches: Caches, streaming: Streaming, forwarder: Forwarder | None = None
+        self,
+        predictor: Predictor,
+        *,
+        caches: Caches,
+        streaming: Streaming,
+        forwarder: Forwarder | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        """Without a `forwarder` no call is handed on."""
+        """Without a `forwarder` no call is handed on, without a `recorder` no answer is remembered for feedback."""
+        self._recorder = recorder
         self._predictor = predictor
         self._caches = caches
         self._streaming = streaming
@@ -61,13 +68,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.PredictResponse:
         timeout_s = remaining_s(context, default_s=self._streaming.timeout_s)
         priority = priority_of(request.options.priority)
-        context_now, tenant = otel_context.get_current(), tenant_of(context)
-        call = Call.arrive(timeout_s=timeout_s, context=context_now, priority=priority, tenant=tenant)
+        context_now, caller = otel_context.get_current(), Caller.of(context)
+        call = Call.arrive(timeout_s=timeout_s, context=context_now, priority=priority, caller=caller)
         try:
             result = await self._predictor.predict(read_request(request), call)
         except LeptonError as error:
             return await self._forwarding.predict(error, request, call, context)
-        return write_response(request, result, call)
+        return write_response(request, result, call, self._recorder)
 
     async def DescribeModel(  # noqa: N802 - the contract's name
         self, request: inference_pb2.DescribeModelRequest, context: _Context
@@ -81,7 +88,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def DescribePaths(  # noqa: N802 - the contract's name
         self, request: inference_pb2.DescribePathsRequest, context: _Context
     ) -> inference_pb2.DescribePathsResponse:
-        return write_paths(self._predictor.describe(read_reference(request.model)))
+        runtime = self._predictor.describe(read_reference(request.model))
+        return write_paths(runtime, self._predictor.offer(runtime.loaded))
 
     async def GetArmCounts(  # noqa: N802 - the contract's name
         self, request: inference_pb2.GetArmCountsRequest, context: _Context
@@ -93,6 +101,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             candidate=write_counts(trial.candidate),
             baseline=write_counts(trial.baseline),
             rest=write_counts(trial.rest),
+            shadow=trial.is_shadow,
         )
 
     async def GetCacheStatus(  # noqa: N802 - the contract's name
@@ -111,7 +120,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         stream = PredictionStream(
             self._predictor,
             self._streaming,
-            tenant=tenant_of(context),
+            caller=Caller.of(context),
+            recorder=self._recorder,
             forward=partial(self._forwarding.predict, context=context),
         )
         async with aclosing(stream.answers(until_set(request_iterator, self._streaming.draining))) as answers:

@@ -15,13 +15,14 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from lepton_ai.errors import InternalError, InvalidInput, LeptonError
 from lepton_ai.mesh.errors import as_lepton_error, to_status
 from lepton_ai.mesh.tracing import context_from, mark_code
-from lepton_ai.mesh.tracing.context import EMPTY, context_of, undecided
+from lepton_ai.mesh.tracing.context import EMPTY, context_of, enter_sampled_trace, undecided
 from lepton_ai.v1 import inference_pb2
 from services.inference.api.requests import read_request
 from services.inference.api.responses import fill_response, join_answers
 from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox
-from services.inference.call import Call, priority_of
+from services.inference.call import Call, Caller, priority_of
 from services.inference.predict.predictor import Predictor
+from services.inference.recording.recorder import Recorder
 from services.inference.streaming import Streaming
 
 _log = logging.getLogger(__name__)
@@ -37,13 +38,22 @@ class PredictionStream:
     """The state of one stream. It reads no further while all streams together leave no `room`, or while too many of its
     own messages are in work or unread by the client; gRPC's flow control then slows the client down."""
 
-    def __init__(self, predictor: Predictor, streaming: Streaming, *, tenant: str, forward: Forward) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        streaming: Streaming,
+        *,
+        caller: Caller,
+        forward: Forward,
+        recorder: Recorder | None = None,
+    ) -> None:
         """`forward` answers requests that failed here where another replica can, and else raises their error."""
+        self._recorder = recorder
         self._predictor = predictor
         self._tracing = streaming.tracing
         self._timeout_s = streaming.timeout_s
         self._room = streaming.room
-        self._tenant = tenant
+        self._caller = caller
         self._forward = forward
         self._outbox = Outbox(max_messages=streaming.max_in_flight, max_bytes=MAX_UNREAD_BYTES)
         self._unsampled = context_of(undecided())
@@ -94,10 +104,11 @@ class PredictionStream:
         span, context = self._span_of(message)
         if span.is_recording():
             answer.trace_id = f"{span.get_span_context().trace_id:032x}"
+            enter_sampled_trace(answer.trace_id)  # ends with this task
         timeout_s = message.timeout_us / 1e6 or self._timeout_s
         priority = priority_of(request.options.priority)
         call = Call.arrive(
-            timeout_s=timeout_s, context=context, priority=priority, tenant=self._tenant, from_stream=True
+            timeout_s=timeout_s, context=context, priority=priority, caller=self._caller, from_stream=True
         )
         try:
             await self._predict(message, call, answer.response)
@@ -134,7 +145,7 @@ class PredictionStream:
         except LeptonError as error:
             response.CopyFrom(await self._forward(error, request, call))
         else:
-            fill_response(response, request, result, call)
+            fill_response(response, request, result, call, self._recorder)
         finally:
             self._ids.discard(request.request_id)
 

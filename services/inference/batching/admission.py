@@ -60,7 +60,9 @@ class Admission:
 
     A burst may wait, an overload may not: CoDel's good and bad queue (Nichols and Jacobson, 2012). At first the bound
     leaves room for a burst. When calls had to be refused for longer than a burst lasts, waiting helps nobody any more:
-    the bound becomes what the instances need to be busy, and who came last and would wait beyond it is refused, too.
+    the bound becomes what the instances need to be busy, and who came since the queue was full and would wait beyond it
+    is refused, too. Live calls that filled it are answered: what fits in the queue is no excess, and so early nobody
+    knows how fast the model will be.
 
     A call is let in or refused as a whole; requests of streams are let in, as they have waited for room before they
     come here. Belongs to one event loop.
@@ -121,7 +123,7 @@ class Admission:
         rows = min(rows, max(1, int(limit * _CALL_SHARE)))
         if self.rows:
             self._check(rows, size_bytes, limit, call, latency)
-        return _Entry(self, rows, size_bytes, call)
+        return _Entry(self, rows, size_bytes, call, is_late=self._full_since_s is not None)
 
     def enter(self, entry: _Entry) -> None:
         """A call's block begins."""
@@ -165,7 +167,7 @@ class Admission:
     def _shed(self, latency: LatencyModel) -> None:
         """Refuse those who came last and bulk calls before live ones, as far as they are more than the bound."""
         surplus = self.rows - self.limit_rows(latency)
-        newest_first = list(self._entries)[::-1]
+        newest_first = [each for each in reversed(self._entries) if each.is_late or each.priority is Priority.BULK]
         for entry in sorted(newest_first, key=lambda each: each.priority, reverse=True):
             if surplus <= 0:
                 return
@@ -187,9 +189,13 @@ class Admission:
 class _Entry:
     """The block of `admitted`: a call that was let in."""
 
-    __slots__ = ("_admission", "_cancelling", "_refusal", "_task", "priority", "rows", "size_bytes", "tenant")
+    __slots__ = (
+        "_admission", "_cancelling", "_refusal", "_task", "is_late", "priority", "rows", "size_bytes", "tenant"
+    )  # fmt: skip
 
-    def __init__(self, admission: Admission, rows: int, size_bytes: int, call: Call) -> None:
+    def __init__(self, admission: Admission, rows: int, size_bytes: int, call: Call, *, is_late: bool) -> None:
+        self.is_late = is_late
+        """Whether the queue was full already."""
         self.rows = rows
         self.size_bytes = size_bytes
         self.priority = call.priority

@@ -35,6 +35,8 @@ class BatchSpans:
         self._tracer = tracer
         members = flight.members
         model: dict[str, AttributeValue] = {"lepton.model.name": loaded.model, "lepton.model.version": loaded.version}
+        if loaded.variant:
+            model["lepton.model.variant"] = loaded.variant
         self._compute = {
             index: self._open_member(member) for index, member in enumerate(members) if member.context is not None
         }

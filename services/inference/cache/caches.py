@@ -81,7 +81,7 @@ class Caches:
 
         What is kept of a version that is being healed stays, as it is the same version when it serves again.
         """
-        serving = {loaded for model in models.values() for loaded in model.serving.values()}
+        serving = {loaded for model in models.values() for loaded in model.loaded}
         waiting = {loaded for loaded in self._kept if _is_awaited(loaded, models.get(loaded.model))}
         wanted = {loaded for loaded in serving | waiting if loaded.caching.keeps} if self.max_bytes else set()
         gone = self._kept.keys() - wanted

@@ -31,8 +31,9 @@ _release = installed_version("lepton-serving")
 
 
 def answers_seed(loaded: LoadedVersion) -> bytes:
-    """What the keys of a version's answers depend on beside the input."""
-    return _seed("answers", loaded.model, str(loaded.version), loaded.digest)
+    """What the keys of a version's answers depend on beside the input; a variant's answers are not the original's."""
+    of_variant = [loaded.variant] if loaded.variant else []
+    return _seed("answers", loaded.model, str(loaded.version), loaded.digest, *of_variant)
 
 
 def tensors_seed(loaded: LoadedVersion) -> bytes | None:

@@ -17,6 +17,7 @@ from lepton_ai.mesh.retry import REPEAT_KEY, RETRY, is_repeat
 from lepton_ai.mesh.serving.tenant import TENANT
 from services.inference.call import Call
 from services.inference.forwarding.placement import Placement
+from services.inference.routing.refusals import Refusals
 from services.inference.routing.routes import NOT_SERVED_HERE, ModelReference
 
 T = TypeVar("T")
@@ -33,11 +34,14 @@ _RETRY_AFTER_S = 1.0
 class Forwarder:
     """Costs a call nothing that this replica can answer: it is asked only about those that failed."""
 
-    def __init__(self, replicas: ServicePool, placement: Placement, *, own_address: Callable[[], str]) -> None:
+    def __init__(
+        self, replicas: ServicePool | None, placement: Placement, refusals: Refusals, *, own_address: Callable[[], str]
+    ) -> None:
         """`replicas` are those of this service, itself included; it is started with the first call that is handed on,
-        as most replicas never need it."""
+        as most replicas never need it. None: no call is handed on. `refusals` counts what nobody answers."""
         self._replicas = replicas
         self._placement = placement
+        self._refusals = refusals
         self._own_address = own_address
         self._started = False
 
@@ -49,6 +53,7 @@ class Forwarder:
         reference: ModelReference,
         call: Call,
         context: grpc.aio.ServicerContext[Any, Any],
+        is_prediction: bool = True,
     ) -> T:
         """The answer of a replica that serves `reference` to a call that failed here with `error`.
 
@@ -56,6 +61,19 @@ class Forwarder:
         version, when the call was handed on already, and when no other replica is known to serve it; else what the
         other replica raises, and Unavailable with a retry delay when that cannot be reached.
         """
+        if not is_prediction:
+            return await self._forward(error, send, reference, call, context)
+        with self._refusals.counted(reference, error):
+            return await self._forward(error, send, reference, call, context)
+
+    async def _forward(
+        self,
+        error: LeptonError,
+        send: Send[T],
+        reference: ModelReference,
+        call: Call,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> T:
         if error.reason not in NOT_SERVED_HERE or _is_forwarded(context):
             raise error
         pick = await self._pick(reference)
@@ -70,7 +88,7 @@ class Forwarder:
 
     async def _pick(self, reference: ModelReference) -> Pick | None:
         able = self._placement.replicas_with(reference) - {self._own_address()}
-        if not able:
+        if not able or self._replicas is None:
             return None
         if not self._started:
             self._started = True  # before the first await, so that calls made at the same time share it

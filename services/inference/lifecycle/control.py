@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lepton_ai.mesh.discovery.state import StateStore
+from lepton_ai.optimize.measure.cpu import Cpu, this_cpu
 from lepton_ai.package.transfer import RegistryPool
 from lepton_ai.pipeline.values import Limits
+from lepton_ai.signing.policy import SignatureCheck
 from services.inference.lifecycle.deployments import DeploymentView, MemoryFile, still_deployed
 from services.inference.lifecycle.loading import Loader, LoadOptions
 from services.inference.lifecycle.packages import PackageCache
 from services.inference.lifecycle.prober import Predict, Prober
 from services.inference.lifecycle.reconciler import Reconciler
+from services.inference.lifecycle.signatures import Signatures
+from services.inference.lifecycle.variants import Variants
 from services.inference.lifecycle.version_life import PROBE_INTERVAL_S, LifeParts
 from services.inference.locks import Locks
 from services.inference.routing.routes import Routes
 from services.inference.triton.backend import InferenceBackend
 from services.inference.triton.repository import ModelRepository, TritonBackend, TritonDevice
 from services.inference.triton.watch import POLL_INTERVAL_S, TritonWatch
+from services.inference.variants.demand import Demand
 
 
 def usable_cores() -> int:
@@ -44,6 +50,8 @@ class ControlOptions:
     """Whether pipelines may run beside their models."""
     limits: Limits = field(default_factory=Limits)
     """What such a pipeline allows an item."""
+    signatures: SignatureCheck = field(default_factory=SignatureCheck)
+    """How signatures of versions are verified before they are loaded."""
     wide_model_bytes: int = 0
     """Models up to this size get a second copy that runs on all cores."""
     cores: int = 0
@@ -53,20 +61,24 @@ class ControlOptions:
     probe_interval_s: float = PROBE_INTERVAL_S
     """A version that has given no good answer for so long is probed."""
     triton_poll_s: float = POLL_INTERVAL_S
+    cpu: Cpu | None = field(default_factory=this_cpu)
+    """What variants must have been measured on; None where models run on a GPU."""
 
 
-def make_reconciler(
+def make_reconciler(  # noqa: PLR0913 - they are its parts
     state: StateStore,
     registry: RegistryPool,
     *,
     triton: InferenceBackend,
     routes: Routes,
     options: ControlOptions,
+    demand: Demand | None = None,
     predict: Predict | None = None,
     restart_triton: Callable[[], Awaitable[None]] | None = None,
 ) -> Reconciler:
     """The reconciler of a replica and its parts. Construct it inside a running event loop; `start` begins the work.
 
+    `demand` says which variants calls have asked for; without it none is loaded.
     `predict` runs golden samples through the data plane's whole path; without it they are not tested.
     """
     changed, locks = asyncio.Event(), Locks(options.cache / "locks")
@@ -74,6 +86,7 @@ def make_reconciler(
         PackageCache(options.cache / "packages", registry, locks),
         ModelRepository(options.model_repository, backend=options.triton_backend, device=options.triton_device),
         triton,
+        signatures=Signatures(options.cache / "signatures", registry, options.signatures),
         locks=locks,
         options=LoadOptions(
             instances=options.cores or (1 if options.triton_device == "gpu" else usable_cores()),
@@ -97,6 +110,7 @@ def make_reconciler(
         routes,
         view=DeploymentView(state, still_deployed(registry), changed.set),
         parts=parts,
+        variants=Variants(demand or Demand(idle_s=math.inf), options.cpu),
         memory=MemoryFile(options.cache / "deployments.json"),
         changed=changed,
     )

@@ -8,8 +8,9 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
-from lepton_ai.errors import LeptonError
+from lepton_ai.errors import DataLoss, LeptonError
 from lepton_ai.package import Package
 from lepton_ai.package.golden import GoldenItem
 from lepton_ai.pipeline.pipeline import Pipeline
@@ -17,10 +18,11 @@ from lepton_ai.pipeline.values import Limits
 from lepton_ai.postprocessing import Postprocess
 from lepton_ai.v1 import registry_pb2
 from services.inference.lifecycle.packages import PackageCache
+from services.inference.lifecycle.signatures import Signatures
 from services.inference.locks import Lock, Locks
 from services.inference.triton.backend import LOAD_TIMEOUT_S, READY, UNAVAILABLE, InferenceBackend
 from services.inference.triton.repository import ModelRepository, TritonModel, parse_triton_name, triton_name
-from services.inference.version import LoadedVersion
+from services.inference.version import LoadedVersion, VersionKey
 
 _TURN_TIMEOUT_S = 2 * LOAD_TIMEOUT_S
 """Another worker may be in the middle of an attempt that takes as long as one may."""
@@ -65,26 +67,32 @@ class Loader:
         repository: ModelRepository,
         triton: InferenceBackend,
         *,
+        signatures: Signatures,
         locks: Locks,
         options: LoadOptions,
     ) -> None:
         """`locks` are those of all workers."""
+        self._signatures = signatures
         self._locks = locks
         self._packages = packages
         self._repository = repository
         self._triton = triton
         self._options = options
 
-    async def prepare(self, model: str, deployed: registry_pb2.DeployedVersion) -> Prepared:
-        """Fetch and read a version's package. Raises what fetching raises and InvalidInput for a bad package."""
+    async def prepare(self, key: VersionKey, deployed: registry_pb2.DeployedVersion) -> Prepared:
+        """Fetch and read the package of a version or variant, and verify its signature.
+
+        Raises what fetching raises, InvalidInput for a bad package, FailedPrecondition for one that is not signed as
+        this replica asks.
+        """
         package = await self._packages.fetch(deployed)
-        return await asyncio.to_thread(self._read, model, deployed, package)
+        await self._signatures.check(key, package.manifest())
+        return await asyncio.to_thread(self._read, key, deployed, package)
 
     def turn(self, prepared: Prepared) -> AbstractAsyncContextManager[None]:
         """The time in which no other worker loads this version. Raises Unavailable when it does not come."""
-        return self._locks.exclusive(
-            f"{prepared.model.model}--v{prepared.model.version}.load", timeout_s=_TURN_TIMEOUT_S
-        )
+        name = triton_name(prepared.model.model, prepared.model.version, variant=prepared.model.variant)
+        return self._locks.exclusive(f"{name}.load", timeout_s=_TURN_TIMEOUT_S)
 
     async def find(self, prepared: Prepared, states: Mapping[str, str], *, but: Collection[str] = ()) -> bool:
         """Adopt what Triton has loaded of exactly this model, by its `states`; tells whether there is anything.
@@ -120,9 +128,10 @@ class Loader:
     async def load(self, prepared: Prepared, states: Mapping[str, str], *, afresh: bool) -> None:
         """Load a model under a name that Triton has nothing of, by its `states`; `afresh`: after ending what it has.
 
-        What is loaded under an earlier name is for the reconciler to remove. Raises what Triton says, OSError.
+        What is loaded under an earlier name is for the reconciler to remove. Raises what Triton says, OSError, DataLoss
+        when the files that Triton would load are not those of the package.
         """
-        own = (prepared.model.model, prepared.model.version)
+        own = prepared.model.key
         if afresh:
             prepared.loaded.let_go()
             for name in [name for name, state in states.items() if state == READY and parse_triton_name(name) == own]:
@@ -177,14 +186,15 @@ class Loader:
         """Remove what a crash left half-written in Triton's directory. Only at start. Blocks on the disk."""
         self._repository.sweep()
 
-    async def tidy(self, versions: Collection[tuple[str, int]], digests: Collection[str]) -> None:
+    async def tidy(self, versions: Collection[VersionKey], digests: Collection[str]) -> None:
         """Remove the files of all other versions, and packages that were not used for a long time. Never raises."""
         try:
             await asyncio.to_thread(self._tidy, frozenset(versions), digests)
+            await asyncio.to_thread(self._signatures.prune, versions)
         except OSError as error:
             _log.warning("Old files were not removed: %s", type(error).__name__)
 
-    def _tidy(self, versions: Collection[tuple[str, int]], digests: Collection[str]) -> None:
+    def _tidy(self, versions: Collection[VersionKey], digests: Collection[str]) -> None:
         for name in self._repository.names():
             lock = None if parse_triton_name(name) in versions else self._locks.try_exclusive(name)
             if lock is not None:
@@ -193,16 +203,24 @@ class Loader:
         self._packages.prune(digests)
 
     def _write(self, model: TritonModel) -> None:
-        if not self._repository.holds(model):
+        """Put the files where Triton reads them, and hash them there: these bytes are loaded, and no copy of them."""
+        if not (self._repository.holds(model) and self._repository.is_whole(model)):
             self._repository.add(model)
+            if not self._repository.is_whole(model):
+                raise DataLoss(
+                    f"The files of {model.model} version {model.version} changed on this disk after they were checked.",
+                    reason="PACKAGE_DAMAGED",
+                    fix="They are fetched again. If it comes back: find out who writes into the replica's folders.",
+                )
 
-    def _read(self, model: str, deployed: registry_pb2.DeployedVersion, package: Package) -> Prepared:
+    def _read(self, key: VersionKey, deployed: registry_pb2.DeployedVersion, package: Package) -> Prepared:
         description, options = package.description, self._options
         pipeline, postprocess = package.pipeline_document(), package.postprocess_document()
         pipeline_proto = None if pipeline is None else Pipeline.load(pipeline, package.pipeline_files()).to_proto()
         triton_model = TritonModel(
-            model=model,
-            version=deployed.version,
+            model=key.model,
+            version=key.version,
+            variant=key.variant,
             file=package.path(description.model.file),
             format=description.model.format,
             inputs=description.inputs,
@@ -210,15 +228,17 @@ class Loader:
             instances=description.instances or options.instances,
             unbatched=description.unbatched_outputs,
             weights=[package.path(name) for name in description.model.weights],
+            sha256=_hashes(package),
             digest=deployed.digest,
             pipeline=pipeline_proto if options.fuses else None,
             limits=options.limits,
             wide_threads=options.wide_threads if _weighs(package) <= options.wide_model_bytes else 1,
         )
         loaded = LoadedVersion(
-            model=model,
-            version=deployed.version,
-            triton_name=triton_name(model, deployed.version),
+            model=key.model,
+            version=key.version,
+            variant=key.variant,
+            triton_name=triton_model.triton_name,
             description=description,
             max_batch_size=description.max_batch_size,
             instances=triton_model.instances,
@@ -229,8 +249,17 @@ class Loader:
             postprocess=None if postprocess is None else Postprocess.load(postprocess, package.postprocess_files()),
             digest=deployed.digest,
             caching=description.cache,
+            feedback=description.feedback,
+            input_kinds=description.input_kinds,
+            profile=package.input_profile(),
         )
         return Prepared(loaded, triton_model, package.golden_items())
+
+
+def _hashes(package: Package) -> dict[str, str]:
+    """File name → SHA-256 of the model's files, which lie in one directory."""
+    model = package.description.model
+    return {PurePosixPath(path).name: package.files[path].sha256 for path in (model.file, *model.weights)}
 
 
 def _weighs(package: Package) -> int:

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
+from lepton_ai.archive import replacing
 from lepton_ai.errors import DataLoss, InvalidInput
 from lepton_ai.package import (
     DESCRIPTION_FILE,
@@ -19,11 +22,13 @@ from lepton_ai.package import (
     manifest_digest,
     served_files,
 )
-from lepton_ai.package.transfer import RegistryPool, download_to
+from lepton_ai.package.transfer import RegistryPool, download_to, fetch_manifest
 from lepton_ai.v1 import registry_pb2
 from services.inference.locks import Locks
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_MANIFEST = ".manifest"
+_MANIFEST_TIMEOUT_S = 30.0
 _FILE_TIMEOUT_S = 60.0
 # A slow registry still gets a large file through: a fetch may take a second more for every so many bytes.
 _SLOWEST_BYTES_PER_S = 5 << 20
@@ -49,6 +54,7 @@ class PackageCache:
         Raises InvalidInput for a manifest that is unsafe or not the one its digest names, DataLoss when a file is not
         what the manifest says, and what calling the registry raises.
         """
+        deployed = await self._listed(deployed)
         self._check(deployed)
         target = self._directory / deployed.digest
         package = await self._find(target, deployed)
@@ -62,6 +68,17 @@ class PackageCache:
             await self._download(deployed, target)
             return await asyncio.to_thread(self._read, target, deployed)
 
+    async def _listed(self, deployed: registry_pb2.DeployedVersion) -> registry_pb2.DeployedVersion:
+        """The version with its files: as it was published, from the disk, or from the registry."""
+        if deployed.manifest.files or not _DIGEST.fullmatch(deployed.digest):
+            return deployed
+        kept = self._directory / f"{deployed.digest}{_MANIFEST}"
+        manifest = await asyncio.to_thread(_read_manifest, kept, deployed.digest)
+        if manifest is None:
+            manifest = await fetch_manifest(self._registry, deployed, timeout_s=_MANIFEST_TIMEOUT_S)
+            await asyncio.to_thread(_write_manifest, kept, manifest)
+        return registry_pb2.DeployedVersion(version=deployed.version, digest=deployed.digest, manifest=manifest)
+
     async def _find(self, target: Path, deployed: registry_pb2.DeployedVersion) -> Package | None:
         """What is on the disk; None where it is missing or damaged: the registry has it whole."""
         try:
@@ -73,11 +90,12 @@ class PackageCache:
         """Remove all packages but those in `keep` and the few that were fetched last. Blocks on the disk."""
         if not self._directory.is_dir():
             return
-        found = [path for path in self._directory.iterdir() if path.name not in keep]
+        found = [path for path in self._directory.iterdir() if path.name.removesuffix(_MANIFEST) not in keep]
         spare = [path for path in found if _DIGEST.fullmatch(path.name)]
         spare.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in spare[_SPARE_PACKAGES:]:
             shutil.rmtree(path, ignore_errors=True)
+            path.with_name(path.name + _MANIFEST).unlink(missing_ok=True)
 
     def _check(self, deployed: registry_pb2.DeployedVersion) -> None:
         check_manifest(deployed.manifest, limits=self._limits)
@@ -106,3 +124,17 @@ class PackageCache:
     async def _download_file(self, file: registry_pb2.PackageFile, path: Path) -> None:
         timeout_s = _FILE_TIMEOUT_S + file.size_bytes / _SLOWEST_BYTES_PER_S
         await download_to(self._registry, file, path, timeout_s=timeout_s)
+
+
+def _read_manifest(path: Path, digest: str) -> registry_pb2.Manifest | None:
+    """The one on the disk; None when it is missing or damaged."""
+    try:
+        manifest = registry_pb2.Manifest.FromString(path.read_bytes())
+    except (FileNotFoundError, DecodeError):
+        return None
+    return manifest if manifest_digest(manifest) == digest else None
+
+
+def _write_manifest(path: Path, manifest: registry_pb2.Manifest) -> None:
+    with replacing(path) as file:
+        file.write(manifest.SerializeToString())

@@ -12,17 +12,20 @@ from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import backoff_s
 from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.lifecycle.deployments import Deployments, DeploymentView, Memory, MemoryFile
+from services.inference.lifecycle.variants import Variants
 from services.inference.lifecycle.version_life import FAILED, SERVING, LifeParts, VersionLife
 from services.inference.routing.rollout import Aliases, candidates, effective_aliases, routed_versions, wanted_aliases
 from services.inference.routing.routes import ModelRoutes, Routes
 from services.inference.triton.backend import READY
 from services.inference.triton.repository import parse_triton_name
-from services.inference.version import LoadedVersion
+from services.inference.version import LoadedVersion, VersionKey
 
 _NOTHING: Aliases = MappingProxyType({})
 _LONGEST_DISK_PAUSE_S = 10.0
 _BUSY_PAUSE_S = 0.5
 """After which it is tried again to unload what another worker was using."""
+_BUSY_VARIANT_PAUSE_S = 30.0
+"""The same for a variant, which another worker may need for long: each loads what its own calls ask for."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,7 @@ class Reconciler:
         *,
         view: DeploymentView,
         parts: LifeParts,
+        variants: Variants,
         memory: MemoryFile,
         changed: asyncio.Event,
     ) -> None:
@@ -49,10 +53,12 @@ class Reconciler:
         self._parts = parts
         self._memory = memory
         self._replica = ""
-        self._lives: dict[tuple[str, int], VersionLife] = {}
+        self._variants = variants
+        variants.on_change(changed.set)
+        self._lives: dict[VersionKey, VersionLife] = {}
         self._aliases: dict[str, Aliases] = {}
         """Model → where its calls go now."""
-        self._held: dict[tuple[str, int], registry_pb2.DeployedVersion] = {}
+        self._held: dict[VersionKey, registry_pb2.DeployedVersion] = {}
         """Versions that were served when this replica last ran, in case they are still needed."""
         self._changed = changed
         self._publication: Publication | None = None
@@ -60,7 +66,7 @@ class Reconciler:
         self._unkept = asyncio.Event()
         """Set after every change, to have `_keep` bring the disk up to date."""
         self._tidying = False
-        self._tidied_for: set[tuple[str, int]] | None = None
+        self._tidied_for: set[VersionKey] | None = None
         self._removals: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, replica: str) -> None:
@@ -91,8 +97,13 @@ class Reconciler:
 
     def serving_state(self) -> health_pb2.ServingState:
         """What this replica really serves; it publishes the same in etcd."""
-        versions = [self._status(life) for _, life in sorted(self._lives.items())]
-        return health_pb2.ServingState(replica=self._replica, versions=versions, triton_ready=self._parts.watch.ready)
+        lives = [life for _, life in sorted(self._lives.items())]
+        return health_pb2.ServingState(
+            replica=self._replica,
+            versions=[self._status(life) for life in lives if not life.variant],
+            triton_ready=self._parts.watch.ready,
+            variants=[_variant_status(life) for life in lives if life.variant],
+        )
 
     @property
     def settled(self) -> bool:
@@ -101,7 +112,8 @@ class Reconciler:
         if wanted is None or self._changed.is_set():  # a version that came up just now is not in the routes yet
             return False
         return all(
-            (life := self._lives.get((model, version.version))) is not None and life.state in (SERVING, FAILED)
+            (life := self._lives.get(VersionKey(model, version.version))) is not None
+            and life.state in (SERVING, FAILED)
             for model, deployment in wanted.items()
             for version in deployment.versions
         )
@@ -152,19 +164,21 @@ class Reconciler:
     def _start_wanted(self, wanted: Deployments) -> None:
         for model, deployment in wanted.items():
             for deployed in deployment.versions:
-                self._ensure(model, deployed)
-        for (model, _), deployed in self._held.items():
-            if model in wanted:
-                self._ensure(model, deployed)
+                self._ensure(VersionKey(model, deployed.version), deployed)
+        for key, deployed in self._held.items():
+            if key.model in wanted:
+                self._ensure(key, deployed)
         self._held.clear()
+        for key, deployed in self._variants.wanted(wanted).items():
+            self._ensure(key, deployed)
 
-    def _ensure(self, model: str, deployed: registry_pb2.DeployedVersion) -> None:
-        life = self._lives.get((model, deployed.version))
-        is_being_removed = any(parse_triton_name(name) == (model, deployed.version) for name in self._removals)
+    def _ensure(self, key: VersionKey, deployed: registry_pb2.DeployedVersion) -> None:
+        life = self._lives.get(key)
+        is_being_removed = any(parse_triton_name(name) == key for name in self._removals)
         if life is None and (is_being_removed or self._tidying):
             return  # the end of either starts another round
         if life is None:
-            life = self._lives[model, deployed.version] = VersionLife(model, deployed, self._parts)
+            life = self._lives[key] = VersionLife(key, deployed, self._parts)
             life.start()
         elif life.deployed.digest != deployed.digest:
             life.stop(self._ended)  # the registry started over: same number, another package
@@ -179,25 +193,33 @@ class Reconciler:
                 _log.info("Calls of %s go to %s", model, aliases)
             self._aliases[model] = aliases
             needed = routed_versions(aliases) | {version.version for version in deployment.versions}
+            trying = candidates(deployment)  # meanwhile arms are compared as they were pushed: only originals answer
             models[model] = ModelRoutes(
                 name=model,
                 serving={version: loaded for version, loaded in serving.items() if version in needed},
                 aliases=aliases,
                 waiting={version: self._why(model, version) for version in needed - serving.keys()},
-                candidates=candidates(deployment),
+                candidates=trying,
+                offers={} if trying else self._variants.offers(deployment, self._lives),
             )
         self._aliases = {model: self._aliases[model] for model in wanted}
         self._routes.replace(models)
 
     def _stop_unneeded(self, wanted: Deployments) -> None:
-        for (model, version), life in list(self._lives.items()):
+        variants = self._variants.wanted(wanted)
+        for key, life in list(self._lives.items()):
+            model, version, variant = key
+            if variant:
+                if key not in variants:
+                    life.stop(self._ended)
+                continue
             deployment = wanted.get(model)
             is_wanted = deployment is not None and any(each.version == version for each in deployment.versions)
             if not is_wanted and version not in routed_versions(self._aliases.get(model, _NOTHING)):
                 life.stop(self._ended)
 
     def _ended(self, life: VersionLife) -> None:
-        self._lives.pop((life.model, life.version), None)
+        self._lives.pop(life.key, None)
         self._changed.set()
 
     def _remove_strangers(self) -> None:
@@ -207,7 +229,7 @@ class Reconciler:
             if state == READY and parsed and name not in self._removals and not self._may_need(name, parsed):
                 self._removals[name] = asyncio.create_task(self._remove_stranger(name))
 
-    def _may_need(self, name: str, parsed: tuple[str, int]) -> bool:
+    def _may_need(self, name: str, parsed: VersionKey) -> bool:
         """Whether the version is served under this name, or does not serve yet: it may adopt what is there."""
         life = self._lives.get(parsed)
         if life is None or life.loaded is None:
@@ -229,9 +251,12 @@ class Reconciler:
     async def _remove_stranger(self, name: str) -> None:
         try:
             if await self._parts.loader.remove(name):
-                _log.info("%s was unloaded, as nobody wants it", name)
+                why = "its version was loaded anew" if parse_triton_name(name) in self._lives else "nobody wants it"
+                _log.info("%s was unloaded, as %s", name, why)
             else:
-                await asyncio.sleep(_BUSY_PAUSE_S)
+                parsed = parse_triton_name(name)
+                is_variant = parsed is not None and parsed.variant
+                await asyncio.sleep(_BUSY_VARIANT_PAUSE_S if is_variant else _BUSY_PAUSE_S)
             await self._parts.watch.refresh()
         finally:
             del self._removals[name]
@@ -240,12 +265,12 @@ class Reconciler:
     def _serving(self, model: str) -> dict[int, LoadedVersion]:
         return {
             version: life.loaded
-            for (name, version), life in self._lives.items()
-            if name == model and life.state == SERVING and life.loaded is not None and not life.ending
+            for (name, version, variant), life in self._lives.items()
+            if name == model and not variant and life.state == SERVING and life.loaded is not None and not life.ending
         }
 
     def _why(self, model: str, version: int) -> str:
-        life = self._lives.get((model, version))
+        life = self._lives.get(VersionKey(model, version))
         return life.message if life is not None and life.message else "is being loaded"
 
     def _status(self, life: VersionLife) -> health_pb2.VersionStatus:
@@ -265,7 +290,7 @@ class Reconciler:
         for model, deployment in memory.effective.items():
             self._aliases[model] = wanted_aliases(deployment)
             for deployed in deployment.versions:
-                self._held[model, deployed.version] = deployed
+                self._held[VersionKey(model, deployed.version)] = deployed
 
     def _to_remember(self) -> Memory:
         effective = {model: self._effective_deployment(model) for model in self._aliases}
@@ -274,9 +299,16 @@ class Reconciler:
     def _effective_deployment(self, model: str) -> registry_pb2.Deployment:
         deployment = registry_pb2.Deployment(model=model)
         for version in sorted(routed_versions(self._aliases[model])):
-            if (model, version) in self._lives:
-                deployment.versions.append(self._lives[model, version].deployed)
+            key = VersionKey(model, version)
+            if key in self._lives:
+                deployment.versions.append(self._lives[key].deployed)
         for alias, targets in sorted(self._aliases[model].items()):
             weighted = [registry_pb2.WeightedVersion(version=each.version, weight=each.weight) for each in targets]
             deployment.routes.append(registry_pb2.Route(alias=alias, targets=weighted))
         return deployment
+
+
+def _variant_status(life: VersionLife) -> health_pb2.VariantStatus:
+    return health_pb2.VariantStatus(
+        model=life.model, version=life.version, variant=life.variant, state=life.state, message=life.message
+    )

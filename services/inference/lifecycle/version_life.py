@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from lepton_ai.errors import DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
+from lepton_ai.errors import DataLoss, DeadlineExceeded, InternalError, LeptonError, ResourceExhausted, Unavailable
 from lepton_ai.mesh.loops import run_loop
 from lepton_ai.mesh.retry import backoff_s
 from lepton_ai.package.golden import GoldenItem
@@ -21,7 +21,7 @@ from services.inference.lifecycle.prober import Prober, path_is_away
 from services.inference.triton.backend import READY
 from services.inference.triton.errors import MODEL_NOT_LOADED, STUB_DEAD, TRITON_AWAY, smells_dead
 from services.inference.triton.watch import TritonWatch
-from services.inference.version import LoadedVersion
+from services.inference.version import LoadedVersion, VersionKey
 
 State: TypeAlias = health_pb2.VersionState.ValueType
 
@@ -60,12 +60,13 @@ class LifeParts:
 
 
 class VersionLife:
-    """Brings one version up and keeps it up until it is stopped."""
+    """Brings one version, or a variant of one, up and keeps it up until it is stopped."""
 
-    def __init__(self, model: str, deployed: registry_pb2.DeployedVersion, parts: LifeParts) -> None:
-        self.model = model
+    def __init__(self, key: VersionKey, deployed: registry_pb2.DeployedVersion, parts: LifeParts) -> None:
+        """`deployed`: the files, of a variant its own."""
+        self.key = key
+        self.model, self.version, self.variant = key
         self.deployed = deployed
-        self.version: int = deployed.version
         self.state: State = LOADING
         self.message = "is being loaded"
         self.loaded: LoadedVersion | None = None
@@ -76,6 +77,8 @@ class VersionLife:
         self._golden_asked_s = float("-inf")
         self._force = 0
         """How hard to load next time: 0 adopt what is loaded, 1 load, 2 unload and load, 3 restart Triton."""
+        self._death = ""
+        """What its process in Triton said last, or that it says nothing."""
         self._dead: set[str] = set()
         """Names in Triton that were found dead since it served last."""
         self._has_served = False
@@ -88,7 +91,11 @@ class VersionLife:
 
     def start(self) -> None:
         """Begin. Never raises: `state` and `message` say what goes wrong, and it is tried again."""
-        self._task = run_loop(self._run, name=f"life of {self.model} {self.version}")
+        self._task = run_loop(self._run, name=f"life of {self._name}")
+
+    @property
+    def _name(self) -> str:
+        return f"{self.model} {self.version}{self.variant and f'+{self.variant}'}"
 
     @property
     def ending(self) -> bool:
@@ -103,14 +110,14 @@ class VersionLife:
         """The data plane met an error that `smells_dead` recognises: probe the version at once."""
         dead = isinstance(error, LeptonError) and error.reason == STUB_DEAD
         if dead and self.state == SERVING and time.monotonic() - self._serving_since_s > _ECHO_S:
-            self._force = max(self._force, 1)
+            self._force, self._death = max(self._force, 1), str(error)
         self._suspect = True
         self._wake.set()
 
     def stop(self, ended: Callable[[VersionLife], None]) -> None:
         """Drain, unload, remove; then call `ended`. Does nothing when it is being stopped already."""
         if self._ending is None:
-            self._ending = run_loop(partial(self._end, ended), name=f"end of {self.model} {self.version}")
+            self._ending = run_loop(partial(self._end, ended), name=f"end of {self._name}")
 
     async def abandon(self) -> None:
         """Stop looking after the version but leave it loaded, for the process that comes after this one."""
@@ -134,12 +141,12 @@ class VersionLife:
                 attempt += 1
                 self._prepared = None  # the package may be gone from this disk: begin with fetching it
                 self._let_go()
-                _log.warning("Version %s of %s: %s", self.version, self.model, error)
+                _log.warning("%s: %s", self._name, error)
                 self._set(FAILED, f"cannot be loaded: the disk of the replica says {type(error).__name__}")
                 await self._pause(attempt, _LONGEST_PAUSE_S)
             except Exception:  # noqa: BLE001 - a fault of ours; it must not end the version unseen
                 attempt += 1
-                _log.exception("Version %s of %s met a fault of ours", self.version, self.model)
+                _log.exception("%s met a fault of ours", self._name)
                 self._set(FAILED, "cannot be loaded: internal fault, see the log of the inference service")
                 await self._pause(attempt, _LONGEST_PAUSE_S)
 
@@ -161,7 +168,7 @@ class VersionLife:
 
     async def _prepare(self) -> Prepared:
         if self._prepared is None:
-            self._prepared = await self._parts.loader.prepare(self.model, self.deployed)
+            self._prepared = await self._parts.loader.prepare(self.key, self.deployed)
             self._golden = self._prepared.golden
             self.loaded = self._prepared.loaded
             self.loaded.on_failure = self.report
@@ -177,6 +184,11 @@ class VersionLife:
             raise _triton_away()
         if self._force:
             self._dead.add(loaded.triton_name)
+            _log.warning(
+                "Version %s of %s is loaded anew, as its process in Triton does not answer: %s",
+                *(self.version, self.model, self._death),
+                extra={"triton_name": loaded.triton_name},
+            )
         async with parts.loader.turn(prepared):
             await self._load_in_turn(prepared)
 
@@ -262,15 +274,18 @@ class VersionLife:
             await self._pause(1, _FIRST_PAUSE_S)
             return
         if smells_dead(error):
-            self._force = min(3, self._force + 1)
+            self._force, self._death = min(3, self._force + 1), error.message
             if self._has_served and attempt <= _QUICK_ATTEMPTS:
                 self._set_loading(f"is being loaded again: {error.message}")
                 return
+        elif isinstance(error, DataLoss):
+            self._prepared = None  # what is on this disk is not what was pushed: begin with fetching it
+            self._let_go()
         elif isinstance(error, Unavailable | DeadlineExceeded):
             self._set_loading(f"waits: {error.message}")
             await self._pause(attempt, _LONGEST_OUTAGE_PAUSE_S)
             return
-        _log.warning("Version %s of %s cannot be loaded: %s", self.version, self.model, error)
+        _log.warning("%s cannot be loaded: %s", self._name, error)
         self._set(FAILED, f"cannot be loaded: {error.message}")
         await self._pause(attempt, _LONGEST_PAUSE_S)
 

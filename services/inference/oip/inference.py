@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.context import Context
 
 from lepton_ai.errors import LeptonError
-from services.inference.call import Call
+from services.inference.call import Call, Caller
 from services.inference.oip import request as oip_request
 from services.inference.oip.response import LABELS, SCORES, has_labels, infer_response, label_tensors
 from services.inference.predict.predictor import Predictor
@@ -28,7 +28,7 @@ async def infer(
     *,
     timeout_s: float,
     context: Context,
-    tenant: str,
+    caller: Caller,
     forward: Forward,
     from_stream: bool = False,
 ) -> Any:
@@ -41,7 +41,7 @@ async def infer(
     if parameters.timeout_s is not None:
         timeout_s = min(timeout_s, parameters.timeout_s)
     call = Call.arrive(
-        timeout_s=timeout_s, context=context, priority=parameters.priority, tenant=tenant, from_stream=from_stream
+        timeout_s=timeout_s, context=context, priority=parameters.priority, caller=caller, from_stream=from_stream
     )
     wanted = [output.name for output in request.outputs]
     asked = InferenceRequest(
@@ -51,12 +51,16 @@ async def infer(
         top_k=parameters.top_k,
         routing_key=parameters.routing_key,
         may_cache=parameters.may_cache,
+        exact=parameters.exact,
     )
     try:
         result = await predictor.predict(asked, call)
     except LeptonError as error:
         return await forward(error, request, asked.model, call)
-    response = infer_response(request, result.resolved.loaded.version, _tensors(result, wanted))
+    loaded = result.resolved.loaded
+    response = infer_response(request, loaded.version, _tensors(result, wanted))
+    if loaded.variant:
+        response.parameters["variant"].string_param = loaded.variant
     if result.cached_rows:
         response.parameters["cached"].int64_param = result.cached_rows
     return response

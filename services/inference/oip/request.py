@@ -30,11 +30,12 @@ class Parameters:
     top_k: int = 0
     routing_key: str = ""
     may_cache: bool = True
+    exact: bool = False
 
 
 NO_PARAMETERS = Parameters()
 
-_HONOURED = ("timeout", "priority", "top_k", "routing_key", "bypass_cache")
+_HONOURED = ("timeout", "priority", "top_k", "routing_key", "bypass_cache", "exact")
 _WITHOUT_MEANING = frozenset({"triton_enable_empty_final_response", "binary_data_output"})
 """Parameters that clients send along and that mean nothing for a single answer over gRPC."""
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
@@ -45,7 +46,7 @@ _REFUSED_OF_TENSORS = (_CLASSIFICATION, "shared_memory_region", "shared_memory_b
 
 
 def read_parameters(request: Request) -> Parameters:
-    """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k, routing_key and bypass_cache.
+    """Timeout (µs), priority (0 and 1 are live, more is bulk), top_k, routing_key, bypass_cache and exact.
 
     Raises InvalidInput for any other and for a wrong value, and Unsupported for a call that belongs to a sequence: a
     wish that is not fulfilled must not look as if it were.
@@ -58,7 +59,9 @@ def read_parameters(request: Request) -> Parameters:
     top_k = check_top_k(_integer(request, "top_k"), field="parameters[top_k]")
     timeout_s = timeout_us / 1e6 if timeout_us else None
     may_cache = not _boolean(request, "bypass_cache")
-    return Parameters(timeout_s, priority, top_k, _text(request, "routing_key"), may_cache)
+    return Parameters(
+        timeout_s, priority, top_k, _text(request, "routing_key"), may_cache, exact=_boolean(request, "exact")
+    )
 
 
 def _refuse_others(request: Request) -> None:

@@ -14,9 +14,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from lepton_ai.errors import LeptonError, NotFound, Unavailable
 from lepton_ai.mesh.serving.deadline import remaining_s
 from lepton_ai.mesh.serving.draining import until_set
-from lepton_ai.mesh.serving.tenant import tenant_of
 from lepton_ai.mesh.tracing.context import context_of, remote_parent
-from services.inference.call import Call
+from services.inference.call import Call, Caller
 from services.inference.forwarding.forwarder import Forwarder, Metadata
 from services.inference.oip.catalogue import Catalogue
 from services.inference.oip.inference import infer
@@ -101,11 +100,11 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         return self._catalogue.index(request.repository_name, only_ready=request.ready)
 
     async def ModelInfer(self, request: Any, context: _Context) -> Any:  # noqa: N802
-        current, tenant = otel_context.get_current(), tenant_of(context)
+        current, caller = otel_context.get_current(), Caller.of(context)
         forward = partial(self._forward, context=context)
         timeout_s = remaining_s(context)
         return await infer(
-            self._predictor, request, timeout_s=timeout_s, context=current, tenant=tenant, forward=forward
+            self._predictor, request, timeout_s=timeout_s, context=current, caller=caller, forward=forward
         )
 
     async def ModelStreamInfer(  # noqa: N802
@@ -115,7 +114,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
             self._predictor,
             self._streaming,
             parent=context_of(remote_parent(context.invocation_metadata())),
-            tenant=tenant_of(context),
+            caller=Caller.of(context),
             forward=partial(self._forward, context=context),
             ends_with_failure=(_STATUS_WANTED, "true") in (context.invocation_metadata() or ()),
         )

@@ -20,6 +20,7 @@ from lepton_ai.mesh.errors import as_lepton_error
 from lepton_ai.mesh.tracing import mark_code
 from lepton_ai.mesh.tracing.context import EMPTY, context_of, undecided
 from services.inference.backpressure import MAX_UNREAD_BYTES, Outbox
+from services.inference.call import Caller
 from services.inference.oip.inference import Forward, infer
 from services.inference.predict.predictor import Predictor
 from services.inference.streaming import Streaming
@@ -42,7 +43,7 @@ class InferenceStream:
         streaming: Streaming,
         *,
         parent: Context,
-        tenant: str,
+        caller: Caller,
         forward: Forward,
         ends_with_failure: bool,
     ) -> None:
@@ -53,7 +54,7 @@ class InferenceStream:
         self._predictor = predictor
         self._tracing = streaming.tracing
         self._parent = parent
-        self._tenant = tenant
+        self._caller = caller
         self._timeout_s = streaming.timeout_s
         self._room = streaming.room
         self._forward = forward
@@ -111,7 +112,7 @@ class InferenceStream:
                 request,
                 timeout_s=self._timeout_s,
                 context=context,
-                tenant=self._tenant,
+                caller=self._caller,
                 forward=self._forward,
                 from_stream=True,
             )

@@ -14,6 +14,8 @@ _LOAD_WINDOW = 3
 """Turns are long, and what the machine does changes from one to the next."""
 _FIRST_MEASUREMENTS = 3
 """Of the first path before another one is tried."""
+_CLEAR_ALONE_TRIALS, _CLEAR_TURNS = 3, 2
+"""So many trials that all say that a path is clearly slower are believed: a turn is many items."""
 _TURN_ITEMS = 24
 _TURN_S = 0.25
 """A turn lasts at least this long and has at least so many items, without those that shared the machine with the items
@@ -87,7 +89,8 @@ class PathChooser:
             return first, Reason.TRIAL
         best, other = contest.best, self._other(contest.best)
         best_s, other_s = _known(contest, best), _known(contest, other)
-        if self._alone_trials.is_due(best, best_s, other_s / best_s - 1):
+        is_clear = contest.is_clearly_slower(other, trials=_CLEAR_ALONE_TRIALS)
+        if self._alone_trials.is_due(best, best_s, cost=other_s / best_s - 1, is_clear=is_clear):
             self._turns_of_others += 1
             return other, Reason.TRIAL
         return best, Reason.ALONE
@@ -113,8 +116,9 @@ class PathChooser:
             return first, Reason.TRIAL
         other = self._other(best)
         items = _TURN_ITEMS + 2 * self._in_progress  # before those that count, and those that set out in the turn
-        costs_s = items * (_known(contest, other) - best_s)
-        if self._load_trials.is_due(best, best_s, costs_s / max(_TURN_S, _TURN_ITEMS * best_s)):
+        cost = items * (_known(contest, other) - best_s) / max(_TURN_S, _TURN_ITEMS * best_s)
+        is_clear = contest.is_clearly_slower(other, trials=_CLEAR_TURNS)
+        if self._load_trials.is_due(best, best_s, cost=cost, is_clear=is_clear):
             self._turns_of_others += 1
             return other, Reason.TRIAL
         return best, Reason.LOAD

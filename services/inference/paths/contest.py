@@ -13,6 +13,7 @@ _TRIALS = 9
 _CLEARLY = 0.95
 """A path is only better than the first one when it is clearly faster: noise is as large, and the first one is the one
 that sends least around."""
+_CLEARLY_SLOWER = 1.2
 _ENOUGH_TRIALS = 3
 """A single trial may be luck, …"""
 _BEYOND_LUCK = 0.5
@@ -59,6 +60,11 @@ class Contest:
             return None
         best_s = statistics.median(self._recent_s)
         return best_s if path is self.best else best_s * statistics.median(self._ratios[path])
+
+    def is_clearly_slower(self, path: Path, *, trials: int) -> bool:
+        """Whether there were so many trials of the path, and all were clearly slower than the best one."""
+        ratios = self._ratios[path]
+        return len(ratios) >= trials and min(ratios) >= _CLEARLY_SLOWER
 
     def _promote(self, path: Path) -> None:
         trials = self._ratios[path]

@@ -13,6 +13,9 @@ measuring costs about this share, and paths that are close to one another are to
 _MOST_RARITY = 32
 """How much rarer trials become, twice as rare after each one that changed nothing: also a small share of slow items is
 the hundredth of them that somebody's p99 is made of."""
+_CLEAR_RARITY = 8
+"""How rare they are at once where the other path is clearly slower: a turn on it every few seconds would be all that a
+p99 shows."""
 _SOONER = 8
 """How much sooner the first trial comes when the best path is not what it was: nor may the other one be."""
 _SAME = 1.5
@@ -25,25 +28,29 @@ class Trials:
     def __init__(self) -> None:
         self._left = math.inf
         self._rarity = 1
+        self._asked_again = False
         self._best: Path | None = None
         self._best_s = 0.0
 
-    def is_due(self, best: Path, best_s: float, cost: float) -> bool:
+    def is_due(self, best: Path, best_s: float, *, cost: float, is_clear: bool) -> bool:
         """Whether this item, or turn, is one; each call counts as one. It costs `cost` of one more than on the best
-        path. When another path is the best one, or when it is not as fast as it was, trials are as frequent again as
-        at first."""
+        path; `is_clear`: all trials of late say so. When another path is the best one, or when it is not as fast as it
+        was, trials are as frequent again as at first."""
         interval = max(_LEAST_INTERVAL, math.ceil(cost / _MOST_REGRET))
         if best is not self._best or not best_s / _SAME <= self._best_s <= best_s * _SAME:
-            self._best, self._best_s, self._rarity = best, best_s, 1
+            self._best, self._best_s, self._rarity, self._asked_again = best, best_s, 1, False
             self._left = min(self._left, max(_LEAST_INTERVAL, interval // _SOONER))
+        if is_clear and self._asked_again and self._rarity < _CLEAR_RARITY:
+            self._left += interval * (_CLEAR_RARITY - self._rarity)
+            self._rarity = _CLEAR_RARITY
         self._left -= 1
         if self._left > 0:
             return False
-        self._left = interval * self._rarity
+        self._left, self._asked_again = interval * self._rarity, True
         self._rarity = min(2 * self._rarity, _MOST_RARITY)
         return True
 
     def surprise(self) -> None:
         """A trial went better than the best path: look again soon."""
-        self._rarity = 1
+        self._rarity, self._asked_again = 1, False
         self._left = min(self._left, _LEAST_INTERVAL)

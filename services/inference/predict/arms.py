@@ -24,9 +24,13 @@ def count_answer(arm: ArmCounts, result: InferenceResult, seconds: float) -> Non
 
 
 def count_failure(arm: ArmCounts, error: BaseException) -> None:
-    """A call that failed, or whose caller left. What nobody foresaw counts as the internal error that callers see."""
+    """A call that failed, or whose caller left."""
     arm.answers += 1
+    arm.errors[code_of(error)] += 1
+
+
+def code_of(error: BaseException) -> str:
+    """The name of the gRPC code that callers see; what nobody foresaw is an internal error."""
     if isinstance(error, LeptonError):
-        arm.errors[error.code.name] += 1
-    else:
-        arm.errors["CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL"] += 1
+        return error.code.name
+    return "CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL"

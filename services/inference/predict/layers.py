@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from lepton_ai.mesh.tracing.context import sampled_trace_id
 from services.inference.call import Call
-from services.inference.predict.arms import count_answer, count_failure
+from services.inference.predict.arms import code_of, count_answer, count_failure
 from services.inference.predict.request import InferenceRequest
 from services.inference.predict.result import InferenceResult
 from services.inference.predict.runtime import ModelRuntime
@@ -49,7 +50,7 @@ async def counted(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
     try:
         result = await proceed(routed)
     except BaseException as error:
-        statistics.failed(time.monotonic_ns() - begun_ns)
+        statistics.failed(time.monotonic_ns() - begun_ns, code_of(error))
         if arm is not None:
             count_failure(arm, error)
         raise
@@ -62,6 +63,7 @@ async def counted(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
         queue_us=slowest.queue_us,
         infer_us=slowest.compute_us,
         postprocess_us=result.postprocess_us,
+        trace_id=sampled_trace_id(),
     )
     return result
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from opentelemetry import trace
 
@@ -16,13 +18,31 @@ from services.inference.predict.layers import LAYERS, Layer, RoutedCall, counted
 from services.inference.predict.request import InferenceRequest, Inputs
 from services.inference.predict.result import InferenceResult, Outcome
 from services.inference.predict.runtime import ModelRuntime, Runtimes
+from services.inference.predict.shadows import Disagreed, Shadows
 from services.inference.routing.routes import ModelReference, Resolved, Routes
 from services.inference.routing.trial import Trial
+from services.inference.variants.offers import Offer
 from services.inference.version import LoadedVersion
 
 
+class ChooseVariant(Protocol):
+    """Decides whether a version or its variant answers a call."""
+
+    def __call__(self, resolved: Resolved, call: Call, *, exact: bool) -> Resolved: ...
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears of calls."""
+
+    answered: Callable[[RoutedCall], None] | None = None
+    """Of all that were answered."""
+    disagreed: Disagreed | None = None
+    """Of those that a shadowed version labels otherwise."""
+
+
 class Predictor:
-    """Answers requests with the versions that this replica has loaded. Holds no state of its own."""
+    """Answers requests with the versions that this replica has loaded."""
 
     def __init__(
         self,
@@ -32,22 +52,40 @@ class Predictor:
         *,
         max_items: int,
         layers: Sequence[Layer] = LAYERS,
+        listeners: Listeners = Listeners(),
+        choose_variant: ChooseVariant | None = None,
     ) -> None:
+        """Without `choose_variant` only originals answer."""
+        self._choose_variant = choose_variant
         self._routes = routes
         self._runtimes = runtimes
         self._items = items
         self._max_items = max_items
         self._answer = wrap(self._run, layers)
+        self._answered = listeners.answered
+        self._shadows = Shadows(self._answer, runtimes, listeners.disagreed)
 
     async def predict(self, request: InferenceRequest, call: Call) -> InferenceResult:
         """Answer a request. Raises every kind of LeptonError; of several raw items each fails by itself."""
-        resolved = self._routes.resolve(request.model, request.routing_key)
+        resolved = self._routes.resolve(request.model, request.routing_key, call.caller.named)
+        if self._choose_variant is not None:
+            resolved = self._choose_variant(resolved, call, exact=request.exact)
         _note(resolved, call)
-        return await counted(self._answer, RoutedCall(request, resolved, self._runtimes.of(resolved.loaded), call))
+        routed = RoutedCall(request, resolved, self._runtimes.of(resolved.loaded, apart=resolved.is_apart), call)
+        result = await counted(self._answer, routed)
+        if self._answered is not None:
+            self._answered(routed)
+        if resolved.shadow is not None:
+            self._shadows.copy(routed, resolved.shadow, result)
+        return result
 
     def describe(self, reference: ModelReference) -> ModelRuntime:
         """What serves this reference now. Raises NotFound and Unavailable as a prediction does."""
         return self._runtimes.of(self._routes.resolve(reference).loaded)
+
+    def offer(self, loaded: LoadedVersion) -> Offer | None:
+        """The variant that may answer in a version's place; None where only the original may."""
+        return self._routes.offer(loaded)
 
     def trial(self, model: str) -> Trial:
         """What is counted of a model's calls by arm. Raises NotFound while no rollout of it is under way."""
@@ -64,6 +102,10 @@ class Predictor:
         """Answer with this very version, whether calls are routed to it or not: how a new version is probed."""
         resolved = Resolved(loaded, alias="")
         return await self._answer(RoutedCall(request, resolved, self._runtimes.of(loaded), call))
+
+    async def close(self) -> None:
+        """End what is done beside the calls."""
+        await self._shadows.close()
 
     async def _run(self, routed: RoutedCall) -> InferenceResult:
         runtime, request = routed.runtime, routed.request
@@ -129,6 +171,8 @@ def _note(resolved: Resolved, call: Call) -> None:
         span.set_attribute("lepton.model.name", resolved.loaded.model)
         span.set_attribute("lepton.model.version", resolved.loaded.version)
         span.set_attribute("lepton.model.alias", resolved.alias)
+        if resolved.loaded.variant:
+            span.set_attribute("lepton.model.variant", resolved.loaded.variant)
 
 
 def _pipeline(runtime: ModelRuntime, field: str) -> preprocess_pb2.Pipeline:

@@ -38,6 +38,8 @@ class InferenceRequest:
     routing_key: str = ""
     may_cache: bool = True
     """Whether a cache may be read and written."""
+    exact: bool = False
+    """Whether only the original may answer, and no variant of it."""
 
 
 def check_top_k(top_k: int, *, field: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
@@ -56,6 +56,13 @@ class InferenceResult:
     def parts(self) -> Sequence[Rows]:
         """The rows that were answered, outcome by outcome."""
         return [outcome.rows for outcome in self.outcomes if outcome.rows is not None and outcome.error is None]
+
+    def answered_rows(self) -> Iterator[tuple[int, Answered]]:
+        """Every answer with the number of its row, or of its item in the call."""
+        if len(self.outcomes) in (1, len(self.answers)):
+            return enumerate(self.answers)
+        numbers = (index for index, outcome in enumerate(self.outcomes) if outcome.rows is not None)
+        return zip(numbers, self.answers, strict=False)
 
     @property
     def is_ragged(self) -> bool:

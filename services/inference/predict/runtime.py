@@ -95,14 +95,14 @@ class Runtimes:
         self._make_batcher = make_batcher
         self._limits = limits
         self._path = path
-        self._runtimes: dict[LoadedVersion, ModelRuntime] = {}
+        self._runtimes: dict[tuple[LoadedVersion, bool], ModelRuntime] = {}
 
-    def of(self, loaded: LoadedVersion) -> ModelRuntime:
-        """The runtime of a version."""
-        runtime = self._runtimes.get(loaded)
+    def of(self, loaded: LoadedVersion, *, apart: bool = False) -> ModelRuntime:
+        """The runtime of a version; `apart`: the one for calls that wait and are batched by themselves."""
+        runtime = self._runtimes.get((loaded, apart))
         if runtime is None:
             self._forget_unrouted()
-            runtime = self._runtimes[loaded] = ModelRuntime(
+            runtime = self._runtimes[loaded, apart] = ModelRuntime(
                 loaded, self._make_batcher(loaded), limits=self._limits, path=self._path
             )
         return runtime
@@ -125,10 +125,10 @@ class Runtimes:
 
     def _forget_unrouted(self) -> None:
         """Drop versions that get no calls any more; one that still works is dropped next time."""
-        routed = {loaded for model in self._routes.models() for loaded in model.serving.values()}
-        for loaded, runtime in list(self._runtimes.items()):
+        routed = {loaded for model in self._routes.models() for loaded in model.loaded}
+        for (loaded, apart), runtime in list(self._runtimes.items()):
             if loaded not in routed and not runtime.batcher.busy:
-                del self._runtimes[loaded]
+                del self._runtimes[loaded, apart]
 
 
 def _kinds(declared: Mapping[str, Any]) -> Mapping[str, str]:

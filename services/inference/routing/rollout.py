@@ -8,6 +8,8 @@ from lepton_ai.v1 import registry_pb2
 from services.inference.routing.routes import Target
 from services.inference.routing.trial import Candidate
 
+WHOLE = 10_000
+"""All calls of a route, in the parts in which a shadow's share is counted."""
 Aliases = Mapping[str, tuple[Target, ...]]
 
 
@@ -21,7 +23,11 @@ def wanted_aliases(deployment: registry_pb2.Deployment) -> dict[str, tuple[Targe
 
 def candidates(deployment: registry_pb2.Deployment) -> dict[str, Candidate]:
     """Alias → the version that a rollout brings in through it."""
-    return {route.alias: Candidate(route.candidate, route.rollout) for route in deployment.routes if route.candidate}
+    return {
+        route.alias: Candidate(route.candidate, route.rollout, route.shadow / WHOLE, route.sticky_by)
+        for route in deployment.routes
+        if route.candidate
+    }
 
 
 def effective_aliases(wanted: Aliases, current: Aliases, serving: Collection[int]) -> dict[str, tuple[Target, ...]]:

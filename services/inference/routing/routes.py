@@ -12,6 +12,7 @@ from typing import NamedTuple
 from lepton_ai.counts import ArmCounts
 from lepton_ai.errors import NotFound, Unavailable
 from services.inference.routing.trial import Candidate, Trial
+from services.inference.variants.offers import Offer
 from services.inference.version import LoadedVersion
 
 PRODUCTION = "production"
@@ -29,6 +30,14 @@ class ModelReference(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A version that gets copies of calls, and where it is counted what becomes of them."""
+
+    loaded: LoadedVersion
+    trial: Trial
+
+
+@dataclass(frozen=True)
 class Resolved:
     """The version that a call goes to, and the alias it came through ("" when the call named a version)."""
 
@@ -36,6 +45,11 @@ class Resolved:
     alias: str
     arm: ArmCounts | None = None
     """Where to count what becomes of the call, while a rollout is under way."""
+    shadow: Shadow | None = None
+    """Who gets a copy of the call."""
+    is_apart: bool = False
+    """Whether it waits and is batched with the calls of its arm alone, as those of a candidate are: in batches with all
+    others a baseline would be faster than an equal candidate."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,14 @@ class ModelRoutes:
     """Versions that are wanted and do not serve → why ("is being loaded", "cannot be loaded: …")."""
     candidates: Mapping[str, Candidate] = field(default_factory=dict)
     """Alias → the version that a rollout brings in through it."""
+    offers: Mapping[int, Offer] = field(default_factory=dict)
+    """Version → the variant of it that may answer in its place."""
+
+    @property
+    def loaded(self) -> Sequence[LoadedVersion]:
+        """Everything that answers now, variants too."""
+        variants = (offer.loaded for version, offer in self.offers.items() if version in self.serving)
+        return [*self.serving.values(), *(loaded for loaded in variants if loaded is not None)]
 
 
 class Routes:
@@ -84,12 +106,21 @@ class Routes:
         """What is counted of a model while a rollout of it is under way."""
         return self._trials.get(model)
 
+    def offer(self, loaded: LoadedVersion) -> Offer | None:
+        """The variant of a version that may answer in its place; None where only the original may."""
+        routes = (self._models or {}).get(loaded.model)
+        return None if routes is None else routes.offers.get(loaded.version)
+
     def models(self) -> Sequence[ModelRoutes]:
         """Every deployed model, by name."""
         return [routes for _, routes in sorted((self._models or {}).items())]
 
-    def resolve(self, ref: ModelReference, routing_key: str = "") -> Resolved:
+    def resolve(
+        self, ref: ModelReference, routing_key: str = "", named: Callable[[str], str] = lambda _: ""
+    ) -> Resolved:
         """The version that a call for `ref` goes to; calls with the same routing key stay on one version.
+
+        `named` gives what the call says under a name, for routes that take their keys from there.
 
         Raises NotFound for what is not deployed and Unavailable (with a retry delay) for what is, but does not serve.
         """
@@ -110,17 +141,34 @@ class Routes:
         if ref.version is not None:
             return Resolved(_exact(routes, ref.version), alias="")
         alias = ref.alias or PRODUCTION
-        loaded = _by_alias(routes, alias, routing_key)
         candidate = routes.candidates.get(alias)
         if candidate is None:
-            return Resolved(loaded, alias=alias)
-        return Resolved(loaded, alias, self._arm(routes, alias, candidate, loaded, routing_key))
+            return Resolved(_by_alias(routes, alias, routing_key), alias=alias)
+        if candidate.sticky_by:
+            routing_key = routing_key or named(candidate.sticky_by)
+            if not routing_key:
+                return Resolved(_by_alias(routes, alias, "", apart_from=candidate.version), alias=alias)
+        loaded = _by_alias(routes, alias, routing_key)
+        if candidate.shadow:
+            return Resolved(loaded, alias, shadow=self._shadow(routes, candidate, loaded))
+        trial = self._trials[routes.name]
+        arm = self._arm(routes, alias, candidate, loaded, routing_key)
+        return Resolved(loaded, alias, arm, is_apart=arm is trial.baseline)
 
     def _trial(self, name: str, routes: ModelRoutes) -> Trial | None:
         known = self._trials.get(name)
         for candidate in routes.candidates.values():
-            return known if known is not None and known.rollout == candidate.rollout else Trial(candidate.rollout)
+            is_shadow = candidate.shadow > 0
+            if known is not None and (known.rollout, known.is_shadow) == (candidate.rollout, is_shadow):
+                return known
+            return Trial(candidate.rollout, is_shadow)
         return None
+
+    def _shadow(self, routes: ModelRoutes, candidate: Candidate, loaded: LoadedVersion) -> Shadow | None:
+        shadow = routes.serving.get(candidate.version)
+        if shadow is None or shadow is loaded or random.random() >= candidate.shadow:  # noqa: S311
+            return None
+        return Shadow(shadow, self._trials[routes.name])
 
     def _arm(
         self, routes: ModelRoutes, alias: str, candidate: Candidate, loaded: LoadedVersion, routing_key: str
@@ -145,7 +193,7 @@ def _exact(routes: ModelRoutes, version: int) -> LoadedVersion:
     )
 
 
-def _by_alias(routes: ModelRoutes, alias: str, routing_key: str) -> LoadedVersion:
+def _by_alias(routes: ModelRoutes, alias: str, routing_key: str, *, apart_from: int = 0) -> LoadedVersion:
     targets = routes.aliases.get(alias)
     if targets is None:
         raise NotFound(
@@ -154,6 +202,7 @@ def _by_alias(routes: ModelRoutes, alias: str, routing_key: str) -> LoadedVersio
             fix=f"Deployed aliases: {', '.join(sorted(routes.aliases))}.",
         )
     able = [target for target in targets if target.version in routes.serving]
+    able = [target for target in able if target.version != apart_from] or able
     if not able:
         raise _not_serving(routes, [target.version for target in targets])
     if len(able) == 1:

@@ -14,6 +14,10 @@ class Candidate:
 
     version: int
     rollout: int
+    shadow: float = 0.0
+    """The share of the calls that it gets a copy of, while it answers none itself."""
+    sticky_by: str = ""
+    """Where the routing key of calls comes from that have none; those without either go to the other versions."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Trial:
     """The arms of a rollout on this replica, since it heard of it."""
 
     rollout: int
+    is_shadow: bool = False
+    """Then `candidate` has the copies of calls, `baseline` the same calls as they were answered, `rest` nothing."""
     epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     candidate: ArmCounts = field(default_factory=ArmCounts)
     baseline: ArmCounts = field(default_factory=ArmCounts)

@@ -1,6 +1,7 @@
 """Triton's model repository: one immutable directory for every version, with a configuration made by us.
 
 NAME--vN-K is the same version, loaded while Triton still had it under its other names: see `triton_name`.
+NAME--vN+VARIANT is a variant of it.
 
 NAME--vN/config.pbtxt          generated, never the user's
 NAME--vN/1/model.onnx|.pt2     the package's model file (hard link where possible)
@@ -25,10 +26,11 @@ from pathlib import Path
 from typing import Literal
 
 from lepton_ai.errors import InvalidInput, Unsupported
+from lepton_ai.interchange.pbtxt import parameter, quoted, triton_type
 from lepton_ai.pipeline.values import Limits
 from lepton_ai.references import check_name
 from lepton_ai.v1 import preprocess_pb2
-from services.inference.version import TensorDescription
+from services.inference.version import TensorDescription, VersionKey
 
 TritonBackend = Literal["python", "native"]
 TritonDevice = Literal["cpu", "gpu"]
@@ -40,16 +42,19 @@ ITEMS = "lepton.items"
 RESULTS = "lepton.results"
 """The output that says what became of each of them (serialised ItemResult messages, BYTES [n])."""
 
-_TRITON_NAME = re.compile(r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})(-[1-9][0-9]{0,8})?")
+_TRITON_NAME = re.compile(
+    r"(?P<model>[a-z0-9][a-z0-9._-]{0,63})--v(?P<version>[1-9][0-9]{0,18})(-[1-9][0-9]{0,8})?"
+    r"(\+(?P<variant>[a-z0-9][a-z0-9._-]{0,63}))?"
+)
+"""No name has a '+'."""
 _FILE_NAMES: Mapping[str, str] = {"onnx": "model.onnx", "torch_export": "model.pt2"}
-# Triton calls Open Inference's BYTES a string; all the others keep their name.
-_TRITON_TYPES = {"BYTES": "TYPE_STRING"}
 _PIPELINE_FILE = "pipeline.binpb"
-_PRINTABLE = frozenset(range(0x20, 0x7F)) - frozenset(b"\"\\'")
 
 
-def triton_name(model: str, version: int, load: int = 1) -> str:
-    """The name of a version in Triton. Raises InvalidInput for names that must never reach a path.
+def triton_name(model: str, version: int, load: int = 1, variant: str = "") -> str:
+    """The name of a version, or of a variant of it, in Triton.
+
+    Raises InvalidInput for names that must never reach a path.
 
     A further `load` has a name of its own: Triton 2.51 can die when a name is loaded whose old instance is still being
     taken apart, which takes seconds where a process was killed.
@@ -57,13 +62,14 @@ def triton_name(model: str, version: int, load: int = 1) -> str:
     check_name(model, field="model")
     if version < 1:
         raise InvalidInput.of_field("version", f"{version} is not a version", fix="Versions count from 1.")
-    return f"{model}--v{version}" if load == 1 else f"{model}--v{version}-{load}"
+    name = f"{model}--v{version}" if load == 1 else f"{model}--v{version}-{load}"
+    return f"{name}+{check_name(variant, field='variant')}" if variant else name
 
 
-def parse_triton_name(name: str) -> tuple[str, int] | None:
-    """(model, version) of a name that `triton_name` made; None for any other."""
+def parse_triton_name(name: str) -> VersionKey | None:
+    """Of what a name is that `triton_name` made; None for any other."""
     match = _TRITON_NAME.fullmatch(name)
-    return (match["model"], int(match["version"])) if match else None
+    return VersionKey(match["model"], int(match["version"]), match["variant"] or "") if match else None
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class TritonModel:
     """Names of outputs that the model gives without the batch dimension."""
     weights: Sequence[Path] = ()
     """Files that must lie next to the model's."""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of these files by their names; a file without one is not compared with its own."""
     digest: str = ""
     """Digest of the package; the same name with another digest is another model."""
     pipeline: preprocess_pb2.Pipeline | None = None
@@ -92,10 +100,17 @@ class TritonModel:
     """Threads for a batch that has the machine to itself; ≥ 1. More cost the memory of a second copy."""
     load: int = 1
     """Tells the loads of a version apart that Triton has at the same time."""
+    variant: str = ""
+    """Which variant of the version it is; empty: the version itself."""
 
     @property
     def triton_name(self) -> str:
-        return triton_name(self.model, self.version, self.load)
+        return triton_name(self.model, self.version, self.load, self.variant)
+
+    @property
+    def key(self) -> VersionKey:
+        """What this is."""
+        return VersionKey(self.model, self.version, self.variant)
 
 
 class ModelRepository:
@@ -116,10 +131,10 @@ class ModelRepository:
         A reader sees the old directory, none or the new one, never a part. Raises InvalidInput, Unsupported.
         """
         name = model.triton_name
-        config = self._config(model)
+        made = self._made(model)
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._scratch(".new-") as temporary:
-            self._fill(temporary, model, config)
+            _fill(temporary, made, _linked(model))
             self.remove(name)
             temporary.rename(self._directory / name)
         return name
@@ -151,6 +166,24 @@ class ModelRepository:
             return config == self._config(model)
         return False
 
+    def is_whole(self, model: TritonModel) -> bool:
+        """Whether the files that Triton would load are these, byte for byte, and no others lie among them.
+
+        Only whoever may write here, which is this user and root, can change them between this and Triton's reading.
+        """
+        directory = self._directory / model.triton_name
+        made, linked = self._made(model), _linked(model)
+        try:
+            paths = list(directory.rglob("*"))
+            found = {path.relative_to(directory).as_posix() for path in paths if not path.is_dir()}
+            if found != made.keys() | linked.keys() or any(path.is_symlink() for path in paths):
+                return False
+            return all((directory / name).read_bytes() == content for name, content in made.items()) and all(
+                _has_content(directory / name, model.sha256.get(source.name)) for name, source in linked.items()
+            )
+        except OSError:
+            return False
+
     def remove(self, name: str) -> None:
         """Remove a model's directory. Raises InvalidInput for a name that is not ours; a missing one is fine."""
         if parse_triton_name(name) is None:
@@ -180,20 +213,36 @@ class ModelRepository:
     def _config(self, model: TritonModel) -> str:
         return model_config(model, backend=self._backend, device=self._device)
 
-    def _fill(self, directory: Path, model: TritonModel, config: str) -> None:
-        files = directory / "1"
-        files.mkdir()
-        (directory / "config.pbtxt").write_text(config, encoding="utf-8")
-        _link_or_copy(model.file, files / _FILE_NAMES[model.format])
-        for path in model.weights:
-            _link_or_copy(path, files / path.name)
+    def _made(self, model: TritonModel) -> dict[str, bytes]:
+        """The files of a model that are made here, by their paths in its directory."""
+        made = {"config.pbtxt": self._config(model).encode()}
         if _backend_of(model, self._backend) == "python":
-            (files / "model.py").write_bytes(_runner())
+            made["1/model.py"] = _runner()
             if model.pipeline is not None and runs_items(model, self._backend):
-                (files / _PIPELINE_FILE).write_bytes(model.pipeline.SerializeToString(deterministic=True))
-        # Triton may run as another user; mkdtemp lets only ours in.
-        for path in (directory, files):
-            path.chmod(0o755)
+                made[f"1/{_PIPELINE_FILE}"] = model.pipeline.SerializeToString(deterministic=True)
+        return made
+
+
+def _linked(model: TritonModel) -> dict[str, Path]:
+    """The files of a model that come from its package, by their paths in its directory."""
+    return {f"1/{_FILE_NAMES[model.format]}": model.file} | {f"1/{path.name}": path for path in model.weights}
+
+
+def _fill(directory: Path, made: Mapping[str, bytes], linked: Mapping[str, Path]) -> None:
+    files = directory / "1"
+    files.mkdir()
+    for name, content in made.items():
+        (directory / name).write_bytes(content)
+    for name, source in linked.items():
+        _link_or_copy(source, directory / name)
+    # Triton may run as another user; mkdtemp lets only ours in.
+    for path in (directory, files):
+        path.chmod(0o755)
+
+
+def _has_content(path: Path, sha256: str | None) -> bool:
+    with path.open("rb") as file:
+        return sha256 is None or hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def _runner() -> bytes:
@@ -223,13 +272,13 @@ def model_config(model: TritonModel, *, backend: TritonBackend, device: TritonDe
     kind = "KIND_GPU" if device == "gpu" and chosen != "python" else "KIND_CPU"
     lines = [
         f"# package {model.digest} runner {hashlib.sha256(_runner()).hexdigest()}",
-        f"name: {_quoted(model.triton_name)}",
-        f"backend: {_quoted(chosen)}",
+        f"name: {quoted(model.triton_name)}",
+        f"backend: {quoted(chosen)}",
         "max_batch_size: 0",
-        f"default_model_filename: {_quoted(_FILE_NAMES[model.format] if chosen != 'python' else 'model.py')}",
+        f"default_model_filename: {quoted(_FILE_NAMES[model.format] if chosen != 'python' else 'model.py')}",
         f"instance_group [{{ count: {model.instances} kind: {kind} }}]",
         *_tensors(model, chosen, items=items),
-        *(_parameter(key, value) for key, value in _parameters(model, chosen, items=items).items()),
+        *(parameter(key, value) for key, value in _parameters(model, chosen, items=items).items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -257,15 +306,11 @@ def _tensors(model: TritonModel, backend: str, *, items: bool) -> Iterator[str]:
     for tensor in model.inputs:
         yield _tensor("input", tensor, backend, optional=items)
     if items:
-        yield f"input [{{ name: {_quoted(ITEMS)} data_type: TYPE_STRING dims: [-1] optional: true }}]"
+        yield f"input [{{ name: {quoted(ITEMS)} data_type: TYPE_STRING dims: [-1] optional: true }}]"
     for tensor in model.outputs:
         yield _tensor("output", tensor, backend, batched=tensor.name not in model.unbatched)
     if items:
-        yield f"output [{{ name: {_quoted(RESULTS)} data_type: TYPE_STRING dims: [-1] }}]"
-
-
-def _parameter(key: str, value: str) -> str:
-    return f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
+        yield f"output [{{ name: {quoted(RESULTS)} data_type: TYPE_STRING dims: [-1] }}]"
 
 
 def _tensor(kind: str, tensor: TensorDescription, backend: str, *, batched: bool = True, optional: bool = False) -> str:
@@ -274,13 +319,7 @@ def _tensor(kind: str, tensor: TensorDescription, backend: str, *, batched: bool
             f"{kind.capitalize()} {tensor.name!r} is BF16, which this Triton set-up does not run.",
             fix="Give the model FP32 or FP16 inputs and outputs.",
         )
-    data_type = _TRITON_TYPES.get(tensor.dtype, f"TYPE_{tensor.dtype}")
     shape = tensor.shape if batched else tensor.shape[1:]
     dims = ", ".join(str(int(dimension)) for dimension in shape)
     suffix = " optional: true" if optional else ""
-    return f"{kind} [{{ name: {_quoted(tensor.name)} data_type: {data_type} dims: [{dims}]{suffix} }}]"
-
-
-def _quoted(text: str) -> str:
-    """A string of protobuf's text form; everything unusual as octal, so that no name can end the string."""
-    return '"' + "".join(chr(byte) if byte in _PRINTABLE else f"\\{byte:03o}" for byte in text.encode()) + '"'
+    return f"{kind} [{{ name: {quoted(tensor.name)} data_type: {triton_type(tensor.dtype)} dims: [{dims}]{suffix} }}]"

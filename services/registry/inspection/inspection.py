@@ -11,18 +11,23 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 
 from lepton_ai.errors import ERROR_BY_CODE, FieldViolation, InternalError, InvalidInput, LeptonError
+from lepton_ai.inspection.signature import TritonBackend
 from lepton_ai.package import PackageLimits
+from lepton_ai.v1 import registry_pb2
 from services.registry.inspection.inspector import OUT_OF_MEMORY
-from services.registry.inspection.signature import TritonBackend
 
 _LOG = logging.getLogger(__name__)
 _MAX_VERDICT_BYTES = 64 << 10
 _SPARE_S = 2.0  # the process ends itself only when we are no longer there to do it
+
+
+DryRunPolicy = Literal["required", "when_possible", "off"]
+"""Whether models are run with their golden samples before they become versions."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,14 @@ class Verdict:
 
     digest: str
     description: str
+    dry_run: str
+    """What became of the dry run, in a few words."""
+    is_isolated: bool
+    """Whether the process could not have changed anything."""
+    lineage: dict[str, Any] | None = None
+    """Where the version comes from, as the package says."""
+    optimised: dict[str, Any] | None = None
+    """How the variant was made that the package is, and what was measured of it, as it says."""
 
 
 class Inspection:
@@ -51,19 +64,26 @@ class Inspection:
         limits: InspectionLimits | None = None,
         *,
         triton_backend: TritonBackend = "python",
+        dry_run: DryRunPolicy = "when_possible",
     ) -> None:
         """`triton_backend`: how the replicas run models, which decides what they cannot load."""
         self._package_limits = package_limits
+        self._dry_run = dry_run
         self._triton_backend = triton_backend
         self._limits = limits or InspectionLimits()
         self._turns = asyncio.Semaphore(self._limits.concurrent)
 
-    async def inspect(self, directory: Path) -> Verdict:
-        """Check a package. Raises InvalidInput, also when its model makes the inspector run out of time or memory."""
+    async def inspect(self, directory: Path, manifest: registry_pb2.Manifest | None = None) -> Verdict:
+        """Check a package. Raises InvalidInput, also when its model makes the inspector run out of time or memory, and
+        FailedPrecondition where a dry run is required and cannot be made.
+
+        `manifest`: the package's, if its files were hashed as they were written.
+        """
+        given = (manifest or registry_pb2.Manifest()).SerializeToString()
         async with self._turns:
             process = await self._start(directory)
             try:
-                output, log = await asyncio.wait_for(process.communicate(), self._limits.timeout_s)
+                output, log = await asyncio.wait_for(process.communicate(given), self._limits.timeout_s)
             except TimeoutError as error:
                 raise _not_inspected("takes too long to check") from error
             finally:
@@ -79,6 +99,7 @@ class Inspection:
             "memory_bytes": self._limits.memory_bytes,
             "package": asdict(self._package_limits),
             "triton_backend": self._triton_backend,
+            "dry_run": self._dry_run,
         }
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -87,7 +108,7 @@ class Inspection:
             str(directory),
             json.dumps(limits),
             env=_environment(),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -135,7 +156,7 @@ def _read_verdict(output: bytes) -> Verdict:
         raise _checker_failed() from error
     if "error" in verdict:
         raise _error(verdict["error"])
-    return Verdict(digest=verdict["digest"], description=verdict["description"])
+    return Verdict(**verdict)
 
 
 def _error(document: dict[str, Any]) -> LeptonError:

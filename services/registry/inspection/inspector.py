@@ -1,7 +1,7 @@
 """The process that looks into one uploaded package: `python -m services.registry.inspection.inspector DIR LIMITS`.
 
 Models come from strangers and their parsers are written in C++, so they are read in a process of their own: it may use
-little, writes nothing, and a bad file crashes it alone. It answers with one JSON document on stdout.
+little, changes nothing, and a bad file crashes it alone. It answers with one JSON document on stdout.
 """
 
 from __future__ import annotations
@@ -10,74 +10,112 @@ import errno
 import json
 import os
 import resource
-import signal
 import sys
-from dataclasses import asdict
+import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lepton_ai.errors import LeptonError
-from lepton_ai.package import Package, PackageLimits
-from services.registry.inspection.signature import TritonBackend, check_dtypes
+from lepton_ai.errors import FailedPrecondition, LeptonError
+from lepton_ai.inspection.dry_run import check_answers
+from lepton_ai.inspection.signature import TritonBackend
+from lepton_ai.inspection.structure import inspect_package
+from lepton_ai.package import Description, Package, PackageLimits
+from lepton_ai.v1 import registry_pb2
+from services.registry.inspection.confinement import isolate, limit
 
 OUT_OF_MEMORY = 3
 """Exit status when the package needs more memory than there is to check it."""
+_SPACE = 3
+"""How many times its size a model needs to be opened."""
 
 
-def inspect_package(directory: Path, limits: PackageLimits, *, triton_backend: TritonBackend) -> Package:
-    """Check everything about a package that can be checked without running it. Raises InvalidInput."""
-    # Only one of the two is needed, and each pulls libraries of its own.
-    package = Package.read(directory, limits=limits)
-    package.check()
-    check_dtypes(package.description, triton_backend=triton_backend)
-    if package.description.model.format == "onnx":
-        from services.registry.inspection.onnx_model import check_onnx
+@dataclass(frozen=True)
+class Inspected:
+    """What was found in a good package; see `inspection.Verdict`."""
 
-        check_onnx(package)
-        if (
-            triton_backend == "python"
-        ):  # the runner has the ONNX Runtime that is installed here, "native" one of its own
-            from services.registry.inspection.onnx_trial import check_opens
-
-            check_opens(package)
-    else:
-        from services.registry.inspection.torch_archive import check_torch_export
-
-        check_torch_export(package)
-    return package
+    digest: str
+    description: str
+    dry_run: str
+    is_isolated: bool
+    lineage: dict[str, Any]
+    optimised: dict[str, Any] | None
 
 
-def confine(*, timeout_s: int, memory_bytes: int) -> None:
-    """Limit what this process may use from now on. Going over a limit ends it."""
-    for limit, value in (
-        (resource.RLIMIT_CPU, timeout_s),
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-    ):
-        resource.setrlimit(limit, (value, value))
-    signal.alarm(timeout_s)  # also when whoever started us is gone
+def inspect(directory: Path, hashed: registry_pb2.Manifest, limits: dict[str, Any], *, not_isolated: str) -> Inspected:
+    """Check a package and try it. Raises LeptonError."""
+    package = inspect_package(
+        directory, PackageLimits(**limits["package"]), triton_backend=limits["triton_backend"], hashed=hashed
+    )
+    tried = try_out(package, limits["dry_run"], triton_backend=limits["triton_backend"])
+    if not_isolated:
+        tried = f"{tried}; not isolated: {not_isolated}"
+    described = package.description
+    optimised = None if described.optimised is None else described.optimised.model_dump(mode="json")
+    return Inspected(package.digest, described.description, tried, not not_isolated, _lineage(described), optimised)
+
+
+def _lineage(description: Description) -> dict[str, Any]:
+    """What is kept beside the version, to be searched."""
+    origin = description.lineage.model_dump(mode="json", exclude_defaults=True)
+    return {**origin, "metrics": dict(description.metrics)} if origin or description.metrics else {}
+
+
+def try_out(package: Package, policy: str, *, triton_backend: TritonBackend) -> str:
+    """Run the model with its golden samples, as far as the policy wants it; returns what became of it.
+
+    Raises InvalidInput for a wrong answer, FailedPrecondition where a dry run is required and cannot be made.
+    """
+    if policy == "off":
+        return "skipped (LEPTON_DRY_RUN is off)"
+    try:
+        _check_possible(package, triton_backend)
+        with package.positions.told():
+            tried = check_answers(package)
+    except FailedPrecondition as error:
+        if policy == "required":
+            raise
+        return f"skipped ({error.message})"
+    samples = len(package.description.golden)
+    what = f"{samples} golden sample{'s' if samples > 1 else ''}" if samples else "zeros, as there is no golden sample"
+    return f"passed: {what} in {sum(each.duration_s for each in tried) * 1000:.0f} ms"
+
+
+def _check_possible(package: Package, triton_backend: TritonBackend) -> None:
+    model, (memory_bytes, _) = package.description.model, resource.getrlimit(resource.RLIMIT_AS)
+    size_bytes = sum(package.files[name].size_bytes for name in (model.file, *model.weights))
+    if memory_bytes != resource.RLIM_INFINITY and _SPACE * size_bytes > memory_bytes:
+        raise FailedPrecondition(
+            f"a model of {size_bytes >> 20} MiB needs more memory than the check may use",
+            reason="DRY_RUN_IMPOSSIBLE",
+            fix="Raise LEPTON_INSPECTION_MEMORY_BYTES of the registry.",
+        )
+    if triton_backend == "native" and model.format == "onnx":
+        raise FailedPrecondition(
+            "the replicas run ONNX in Triton's own back end, which is not here",
+            reason="DRY_RUN_IMPOSSIBLE",
+            fix="Set LEPTON_DRY_RUN=when_possible for the registry.",
+        )
 
 
 def main(arguments: list[str]) -> None:
-    """Inspect the package that the arguments name and write down the verdict."""
+    """Inspect the package that the arguments name, its manifest on stdin, and write down the verdict."""
     directory, limits = Path(arguments[0]), json.loads(arguments[1])
-    confine(timeout_s=limits["timeout_s"], memory_bytes=limits["memory_bytes"])
+    hashed = registry_pb2.Manifest.FromString(sys.stdin.buffer.read())
+    limit(timeout_s=limits["timeout_s"], memory_bytes=limits["memory_bytes"])
+    # Libraries want to know such places, and would try whether they may write there; they put nothing into them.
+    tempfile.tempdir = os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(directory)
+    not_isolated = isolate()
     try:
-        package = inspect_package(
-            directory, PackageLimits(**limits["package"]), triton_backend=limits["triton_backend"]
-        )
+        verdict: dict[str, Any] = asdict(inspect(directory, hashed, limits, not_isolated=not_isolated))
     except LeptonError as error:
-        verdict: dict[str, Any] = {"error": _document(error)}
+        verdict = {"error": _document(error)}
     except MemoryError:
         sys.exit(OUT_OF_MEMORY)
     except OSError as error:
         if error.errno != errno.ENOMEM:
             raise
         sys.exit(OUT_OF_MEMORY)
-    else:
-        verdict = {"digest": package.digest, "description": package.description.description}
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as out:
         json.dump(verdict, out)
 

@@ -13,10 +13,12 @@ from lepton_ai.mesh.discovery.records import Records, decode_serving_state
 from lepton_ai.mesh.discovery.state import SERVING, StateStore
 from lepton_ai.mesh.loops import run_loop
 from lepton_ai.v1 import health_pb2
-from services.registry.rollouts.judging.watch import Arms
 from services.registry.rollouts.observation import Observation
+from services.registry.rollouts.opinions import Opinions, with_opinions
+from services.registry.rollouts.prometheus import Prometheus
 from services.registry.rollouts.record import RolloutRecord
-from services.registry.rollouts.rollouts import Rollouts
+from services.registry.rollouts.rollouts import Rollouts, Seen
+from services.registry.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +31,20 @@ class RolloutDriver:
     While it does not, time stands still for rollouts: no version gets more traffic that nobody watches.
     """
 
-    def __init__(self, rollouts: Rollouts, state: StateStore, *, interval_s: float, judge_interval_s: float) -> None:
+    def __init__(
+        self,
+        rollouts: Rollouts,
+        state: StateStore,
+        *,
+        interval_s: float,
+        judge_interval_s: float,
+        prometheus: Prometheus | None = None,
+        opinions: Opinions | None = None,
+    ) -> None:
+        """`prometheus` is asked for metrics, `opinions` for what users say; without them nobody is."""
+        self._opinions = opinions
         self._rollouts = rollouts
+        self._prometheus = prometheus
         self._state = state
         self._interval_s = interval_s
         self._judge_interval_s = max(interval_s, judge_interval_s)
@@ -39,8 +53,23 @@ class RolloutDriver:
         self._watched_at: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
 
+    @classmethod
+    def with_settings(
+        cls, settings: RegistrySettings, rollouts: Rollouts, state: StateStore, opinions: Opinions | None
+    ) -> RolloutDriver:
+        """The driver that a registry's settings ask for."""
+        return cls(
+            rollouts,
+            state,
+            interval_s=settings.rollout_interval_s,
+            judge_interval_s=settings.judge_interval_s,
+            prometheus=settings.prometheus(),
+            opinions=opinions,
+        )
+
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look. What somebody else watched meanwhile is not counted."""
+        self._watched_at = {}
         self._task = run_loop(self._run, name="look after rollouts")
 
     async def close(self) -> None:
@@ -56,6 +85,8 @@ class RolloutDriver:
         live = await self._rollouts.live()
         self._watched_at = {each.id: self._watched_at.get(each.id, time.monotonic()) for each in live}
         await self._observation.forget(self._watched_at)
+        if self._opinions is not None:
+            self._opinions.forget(self._watched_at)
         if not live:
             return
         replicas = list(self._records.read(await self._state.list(SERVING)).values())
@@ -64,15 +95,21 @@ class RolloutDriver:
             interval_s = self._judge_interval_s if is_judged else self._interval_s
             if is_judged and time.monotonic() - self._watched_at[rollout.id] < interval_s:
                 continue
-            counted = await self._counted(rollout, replicas) if is_judged else None
+            seen = await self._seen(rollout, replicas) if is_judged else None
             now_s = time.monotonic()
             seconds = min(now_s - self._watched_at[rollout.id], 2 * interval_s)
             self._watched_at[rollout.id] = now_s
-            await self._rollouts.watch(rollout, seconds, replicas, counted)
+            await self._rollouts.watch(rollout, seconds, replicas, seen)
 
-    async def _counted(self, rollout: RolloutRecord, replicas: Sequence[health_pb2.ServingState]) -> Arms:
+    async def _seen(self, rollout: RolloutRecord, replicas: Sequence[health_pb2.ServingState]) -> Seen:
         addresses, is_first = [replica.replica for replica in replicas], rollout.judge is None
-        return await self._observation.look(rollout.id, rollout.model, addresses, is_first=is_first)
+        arms = await self._observation.look(
+            rollout.id, rollout.model, addresses, is_first=is_first, is_shadow=rollout.is_shadowing
+        )
+        if self._opinions is not None and not rollout.is_shadowing:
+            arms = with_opinions(arms, await self._opinions.look(rollout, is_first=is_first))
+        metrics = await self._prometheus.ask(rollout) if self._prometheus and rollout.plan.metrics else {}
+        return Seen(arms, metrics)
 
     async def _run(self) -> None:
         while True:

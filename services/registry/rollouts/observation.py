@@ -47,19 +47,22 @@ class Observation:
             channels, self._channels = self._channels, {}
             await asyncio.gather(*(channel.close() for channel in channels.values()))
 
-    async def look(self, rollout: int, model: str, replicas: Iterable[str], *, is_first: bool) -> Arms:
+    async def look(
+        self, rollout: int, model: str, replicas: Iterable[str], *, is_first: bool, is_shadow: bool = False
+    ) -> Arms:
         """What was counted on all replicas since the last look. A replica that does not answer adds nothing now.
 
         `is_first`: nobody looked before, not even an earlier process; else what a replica had counted before it is seen
         for the first time may have been taken in already, and adds nothing.
         """
-        added = await asyncio.gather(*(self._ask(rollout, model, address, is_first) for address in replicas))
+        wanted = (rollout, is_shadow)
+        added = await asyncio.gather(*(self._ask(wanted, model, address, is_first) for address in replicas))
         together = Arms()
         for arms in added:
             together = together + arms
         return together
 
-    async def _ask(self, rollout: int, model: str, address: str, is_first: bool) -> Arms:
+    async def _ask(self, wanted: tuple[int, bool], model: str, address: str, is_first: bool) -> Arms:
         if address not in self._channels:
             self._channels[address] = grpc.aio.insecure_channel(address)
         stub = inference_pb2_grpc.InferenceServiceStub(self._channels[address])
@@ -68,8 +71,9 @@ class Observation:
         except grpc.aio.AioRpcError as error:
             _log.info("a replica does not tell what it counted", extra={"address": address, "why": error.code().name})
             return Arms()
-        if found.rollout != rollout:
-            return Arms()  # it has not heard of this one yet
+        if (found.rollout, found.shadow) != wanted:
+            return Arms()  # it has not heard of this one yet, or not of this step
+        rollout = found.rollout
         now = _Seen(found.epoch, *map(read_counts, (found.candidate, found.baseline, found.rest)))
         before = self._seen.get((rollout, address))
         self._seen[rollout, address] = now

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput
 from lepton_ai.v1 import health_pb2
+from services.registry.rollouts.conditions import check_margins, check_metrics
 from services.registry.rollouts.judging.verdicts import Outcome, Verdict
 from services.registry.rollouts.record import WHOLE, Plan, RolloutRecord, State
 
 _MAX_STEPS = 50
 _MAX_STEP_S = 30 * 86400.0
+_METADATA_KEY = re.compile(r"(?!grpc-)[a-z0-9_.-]{1,64}(?<!-bin)")
+"""Of a text: gRPC keeps some for itself, and others for bytes."""
 
 
 class Action(StrEnum):
@@ -36,12 +40,17 @@ class Readiness:
 def check_plan(plan: Plan) -> Plan:
     """Raises InvalidInput for a plan that is none."""
     rising = all(low < high for low, high in zip((0, *plan.shares), (*plan.shares, WHOLE + 1), strict=True))
-    if not plan.shares or len(plan.shares) > _MAX_STEPS or not rising:
+    if not plan.steps or len(plan.steps) > _MAX_STEPS or not rising:
         raise InvalidInput.of_field(
             "plan.shares",
             f"must be 1 to {_MAX_STEPS} shares of at most 100 %, each larger than the one before",
             fix="For instance 5%,25%,50%.",
         )
+    if plan.shadow > WHOLE:
+        raise InvalidInput.of_field("plan.shadow", "is more than 100 %")
+    _check_sticky(plan)
+    check_metrics(plan.metrics)
+    check_margins(plan.margins)
     for name, seconds in (("step_s", plan.step_s), ("bake_s", plan.bake_s)):
         if not 0 <= seconds <= _MAX_STEP_S:
             raise InvalidInput.of_field(f"plan.{name}", f"must be 0 to {_MAX_STEP_S:.0f} seconds")
@@ -73,7 +82,7 @@ def advance(record: RolloutRecord, seconds: float, version: Readiness, verdict: 
         case State.WAITING | State.RUNNING | State.PAUSED | State.HELD if version.failure:
             return _back(record, State.ROLLED_BACK, f"version {record.version} cannot be served: {version.failure}")
         case State.WAITING if version.is_ready:
-            return replace(record, state=State.RUNNING, step=0, passed_s=0.0, reason=_says_share(record, 0))
+            return replace(record, state=State.RUNNING, step=0, passed_s=0.0, reason=_says_step(record, 0))
         case State.RUNNING | State.PAUSED | State.HELD if verdict is not None and verdict.outcome is Outcome.HARM:
             return _back(record, State.ROLLED_BACK, verdict.sentence)
         case State.RUNNING | State.HELD:
@@ -115,9 +124,10 @@ def end(record: RolloutRecord, reason: str) -> RolloutRecord:
 
 
 def weights(record: RolloutRecord) -> Mapping[int, int]:
-    """The weight of each version in the production route; those without weight are left out."""
+    """The weight of each version in the production route; those without weight are left out, but a shadow."""
     shares = {record.version: record.share, record.old_version: WHOLE - record.share}
-    return {version: share for version, share in shares.items() if share}
+    shadow = record.version if record.is_shadowing else 0
+    return {version: share for version, share in shares.items() if share or version == shadow}
 
 
 def _run(record: RolloutRecord, verdict: Verdict | None) -> RolloutRecord:
@@ -125,10 +135,14 @@ def _run(record: RolloutRecord, verdict: Verdict | None) -> RolloutRecord:
         return record
     if verdict is not None and verdict.outcome is not Outcome.FINE:
         return replace(record, state=State.HELD, passed_s=0.0, reason=verdict.sentence[:2000])
-    record = replace(record, state=State.RUNNING)
     step = record.step + 1
-    if step < len(record.plan.shares):
-        return replace(record, step=step, passed_s=0.0, reason=_says_share(record, step))
+    if step < len(record.plan.steps):
+        # A shadow and a candidate that answers are judged by other counts: the judge of the latter begins with nothing.
+        judge = None if record.is_shadowing else record.judge
+        running = replace(record, state=State.RUNNING, step=step, passed_s=0.0, judge=judge)
+        return replace(running, reason=_says_step(record, step))
+    if record.plan.is_decided_by_people:
+        return replace(record, state=State.HELD, passed_s=0.0, reason=_says_end(record, verdict))
     return _promote(record, "every step went well")
 
 
@@ -141,8 +155,34 @@ def _back(record: RolloutRecord, state: State, reason: str) -> RolloutRecord:
     return replace(record, state=state, passed_s=0.0, is_live=False, reason=reason[:2000], judge=None)
 
 
-def _says_share(record: RolloutRecord, step: int) -> str:
-    return f"step {step + 1} of {len(record.plan.shares)}: {record.plan.shares[step] / WHOLE:.2%} of the traffic"
+def _says_step(record: RolloutRecord, step: int) -> str:
+    plan = record.plan
+    if plan.shadow and step == 0:
+        gets = f"copies of {plan.shadow / WHOLE:.2%} of the calls, whose answers nobody gets"
+    else:
+        gets = f"{plan.steps[step] / WHOLE:.2%} of the traffic"
+    return f"step {step + 1} of {len(plan.steps)}: {gets}"
+
+
+def _says_end(record: RolloutRecord, verdict: Verdict | None) -> str:
+    what = "A/B test" if record.plan.sticky_by else "shadow step"
+    found = f" {verdict.sentence}" if verdict is not None else ""
+    return f"The {what} is over, promote or abort.{found}"[:2000]
+
+
+def _check_sticky(plan: Plan) -> None:
+    if not plan.sticky_by:
+        return
+    if not _METADATA_KEY.fullmatch(plan.sticky_by):
+        raise InvalidInput.of_field(
+            "plan.sticky_by",
+            f"{plan.sticky_by[:64]!r} is not a metadata key of a text",
+            fix="Lower-case letters, digits, '-', '_' and '.', for instance user-id.",
+        )
+    if len(plan.shares) != 1:
+        raise InvalidInput.of_field(
+            "plan.shares", "an A/B test has one share", fix="Give one, for instance 50%, or no key."
+        )
 
 
 def _state_on(replica: health_pb2.ServingState, model: str, version: int) -> health_pb2.VersionStatus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -33,8 +33,20 @@ class State(StrEnum):
 
     @property
     def has_shares(self) -> bool:
-        """Whether both versions get traffic."""
+        """Whether both versions get calls, or copies of them."""
         return self in (State.RUNNING, State.PAUSED, State.HELD)
+
+
+@dataclass(frozen=True)
+class MetricGate:
+    """A condition on a Prometheus expression whose result is one number."""
+
+    name: str
+    query: str
+    """With $model, $version and $old_version in it."""
+    comparison: str
+    """"<", "<=", ">" or ">="."""
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,23 @@ class Plan:
     """How long the old version is kept warm after that."""
     is_judged: bool = True
     """Else steps follow one another by time alone."""
+    shadow: int = 0
+    """The share of the calls that it gets a copy of in a step before those, in parts of WHOLE; 0: there is none."""
+    sticky_by: str = ""
+    """The metadata key that keeps a caller on one version, of an A/B test."""
+    metrics: tuple[MetricGate, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """Other margins than the default ones, by gate; 0: it is not judged."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The share at every step, with that of the shadow, which answers nobody."""
+        return (0, *self.shares) if self.shadow else self.shares
+
+    @property
+    def is_decided_by_people(self) -> bool:
+        """Whether nothing follows from the end of the last step."""
+        return bool(self.sticky_by) or not self.shares
 
 
 @dataclass(frozen=True)
@@ -87,11 +116,16 @@ class RolloutRecord:
     """What it said last."""
 
     @property
+    def is_shadowing(self) -> bool:
+        """Whether the new version only gets copies of calls now."""
+        return self.plan.shadow > 0 and self.step == 0 and self.state.has_shares
+
+    @property
     def share(self) -> int:
         """The new version's share now, in parts of WHOLE."""
         match self.state:
             case State.RUNNING | State.PAUSED | State.HELD:
-                return self.plan.shares[self.step]
+                return self.plan.steps[self.step]
             case State.PROMOTED:
                 return WHOLE
             case _:

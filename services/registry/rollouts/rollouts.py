@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from lepton_ai.errors import FailedPrecondition, NotFound
 from lepton_ai.references import PRODUCTION, check_name
 from lepton_ai.v1 import common_pb2, health_pb2, registry_pb2
-from services.registry.catalogue import resolve
+from services.registry.catalogue.catalogue import resolve_ready
 from services.registry.completion import Completion
-from services.registry.deployments import Deployments, record_change, under_way
+from services.registry.database.store import Store, Writing
+from services.registry.deployments.deployments import Deployments, record_change, under_way
+from services.registry.deployments.settlement import Settlement
 from services.registry.messages import read_deployment
+from services.registry.rollouts.conditions import MetricValue, gates_of, judge_metrics
 from services.registry.rollouts.judging import Judge
+from services.registry.rollouts.judging.verdicts import overall
 from services.registry.rollouts.judging.watch import Arms
 from services.registry.rollouts.progress import (
     Action,
@@ -26,16 +30,33 @@ from services.registry.rollouts.progress import (
     readiness,
 )
 from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
-from services.registry.settlement import Settlement
-from services.registry.store import Store, Writing
+
+_BREACHES = "breaches"
+"""Beside what the judge knows: at how many looks in a row a metric was out of bounds."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a rollout since the last look."""
+
+    arms: Arms
+    metrics: Mapping[str, MetricValue] = field(default_factory=dict)
 
 
 class Rollouts:
     """The rollouts of all models."""
 
     def __init__(
-        self, *, store: Store, settlement: Settlement, deployments: Deployments, completion: Completion
+        self,
+        *,
+        store: Store,
+        settlement: Settlement,
+        deployments: Deployments,
+        completion: Completion,
+        has_metrics: bool = False,
     ) -> None:
+        """`has_metrics`: whether there is a Prometheus to ask."""
+        self._has_metrics = has_metrics
         self._store = store
         self._settlement = settlement
         self._deployments = deployments
@@ -43,7 +64,13 @@ class Rollouts:
 
     async def start(self, ref: common_pb2.ModelRef, plan: Plan, *, actor: str) -> RolloutRecord:
         """Bring a version into production by a plan. Raises InvalidInput, NotFound, FailedPrecondition, Unavailable."""
-        return await self._completion.finish(self._start(ref, check_plan(plan), actor))
+        if check_plan(plan).metrics and not self._has_metrics:
+            raise FailedPrecondition(
+                "This registry knows no Prometheus to ask.",
+                reason="NO_PROMETHEUS",
+                fix="Set LEPTON_PROMETHEUS_URL for the registry, or leave out the conditions on metrics.",
+            )
+        return await self._completion.finish(self._start(ref, plan, actor))
 
     async def find(self, model: str = "", *, limit: int) -> list[RolloutRecord]:
         """Those of a model, or of all, the newest first."""
@@ -68,17 +95,18 @@ class Rollouts:
         rollout: RolloutRecord,
         seconds: float,
         replicas: Iterable[health_pb2.ServingState],
-        counted: Arms | None = None,
+        seen: Seen | None = None,
     ) -> None:
         """Go on with a rollout, which was watched for so many seconds. Raises Unavailable.
 
-        `counted`: what became of the calls in this time.
+        `seen`: what became of the calls in this time; None where nobody looked.
         """
-        await self._completion.finish(self._watch(rollout, seconds, list(replicas), counted))
+        await self._completion.finish(self._watch(rollout, seconds, list(replicas), seen))
 
     async def _start(self, ref: common_pb2.ModelRef, plan: Plan, actor: str) -> RolloutRecord:
         async with self._store.writing() as writing:
-            version = await resolve(writing, ref)
+            version = await resolve_ready(writing, ref)
+            await self._deployments.check_servable(writing, version)
             live = await writing.live_rollout(version.model)
             if live is not None and live.state.is_under_way:
                 raise under_way(live)
@@ -115,17 +143,17 @@ class Rollouts:
         return await self._deployments.deploy(common_pb2.ModelRef(name=model, version=old), actor=actor)
 
     async def _watch(
-        self, seen: RolloutRecord, seconds: float, replicas: list[health_pb2.ServingState], counted: Arms | None
+        self, rollout: RolloutRecord, seconds: float, replicas: list[health_pb2.ServingState], seen: Seen | None
     ) -> None:
         async with self._store.writing() as writing:
-            live = await writing.live_rollout(seen.model)
-            if live is None or live.id != seen.id:
+            live = await writing.live_rollout(rollout.model)
+            if live is None or live.id != rollout.id:
                 return  # it has ended meanwhile, and perhaps another one began
             ready = readiness(live, replicas)
-            if counted is None:
+            if seen is None:
                 after = advance(live, seconds, ready)
             else:
-                after = _judged(live, seconds, ready, counted)
+                after = _judged(live, seconds, ready, seen)
             if after != live:
                 is_news = (after.state, after.step, after.is_live) != (live.state, live.step, live.is_live)
                 await self._change(writing, after, "registry", f"rollout_{after.state.value}" if is_news else "")
@@ -147,16 +175,20 @@ class Rollouts:
             await self._settlement.publish(after)
 
 
-def _judged(record: RolloutRecord, seconds: float, ready: Readiness, counted: Arms) -> RolloutRecord:
+def _judged(record: RolloutRecord, seconds: float, ready: Readiness, seen: Seen) -> RolloutRecord:
     """The record after a look at what became of the calls."""
-    judge = Judge(candidate=f"version {record.version}")
+    judge = Judge(gates_of(record), candidate=f"version {record.version}")
     if record.judge is not None:
         judge.restore(record.judge)
-    verdict = judge.look(counted.candidate, counted.baseline, counted.others)
-    after = advance(record, seconds, ready, verdict)
+    verdict = judge.look(seen.arms.candidate, seen.arms.baseline, seen.arms.others)
+    breaches = {} if record.judge is None else record.judge.get(_BREACHES, {})
+    conditions, breaches = judge_metrics(record.plan.metrics, seen.metrics, breaches)
+    after = advance(record, seconds, ready, overall((*verdict.gates, *conditions)) if conditions else verdict)
+    if not after.state.has_shares or after.is_shadowing != record.is_shadowing:
+        return after
     if after.step != record.step:
         judge.begin_step()
-    return replace(after, judge=judge.as_json()) if after.state.has_shares else after
+    return replace(after, judge={**judge.as_json(), _BREACHES: breaches})
 
 
 async def _version_before(writing: Writing, model: str) -> int:

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from lepton_ai.v1 import registry_pb2 as pb
+from services.registry.database.store import Reading, Store
 from services.registry.storage.blobs import Blobs
-from services.registry.store import Reading, Store
 
 _REPORT_INTERVAL_S = 1.0
 
@@ -53,7 +53,10 @@ async def _read_uses(reading: Reading) -> tuple[Mapping[str, int], Uses]:
     uses: dict[str, list[pb.FileUse]] = defaultdict(list)
     for model in await reading.models():
         for version in await reading.versions(model):
-            for file in version.files:
-                sizes[file.sha256] = file.size_bytes
-                uses[file.sha256].append(pb.FileUse(model=model, version=version.version, path=file.path))
+            held = [("", version.files), *((variant.name, variant.files) for variant in version.variants)]
+            for variant, files in held:
+                for file in files:
+                    sizes[file.sha256] = file.size_bytes
+                    use = pb.FileUse(model=model, version=version.version, path=file.path, variant=variant)
+                    uses[file.sha256].append(use)
     return sizes, uses

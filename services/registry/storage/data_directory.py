@@ -9,13 +9,16 @@ import tempfile
 from pathlib import Path
 
 from lepton_ai.errors import FailedPrecondition
+from services.registry.storage.kept_uploads import KeepLimits, KeptUploads
 
 
 class DataDirectory:
-    """`registry.sqlite`, `blobs/` and `staging/` in one directory, locked while it is open."""
+    """`registry.sqlite`, `blobs/`, `staging/` and `uploads/` in one directory, locked while it is open."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, keep: KeepLimits | None = None) -> None:
+        """`keep`: what is kept of uploads that broke off."""
         self._root = root
+        self.kept = KeptUploads(root / "uploads", keep)
         self._lock: int | None = None
 
     @property
@@ -29,7 +32,7 @@ class DataDirectory:
         return self._root / "blobs"
 
     def open(self) -> None:
-        """Make and lock the directory and throw away unfinished uploads.
+        """Make and lock the directory; keep what has arrived of unfinished uploads, and throw away the rest of them.
 
         Raises FailedPrecondition when another registry uses it or it cannot be written.
         """
@@ -37,6 +40,9 @@ class DataDirectory:
             self.blobs.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.kept.open()
+            for incoming in self._staging.glob("*/incoming"):
+                self.kept.keep(incoming)
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging.mkdir(mode=0o700)
         except BlockingIOError as error:

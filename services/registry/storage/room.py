@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from lepton_ai.disk import is_full
 from lepton_ai.errors import ResourceExhausted
 
+DISK_FULL = "DISK_FULL"
+"""The reason of the refusal."""
+
 
 def disk_full() -> ResourceExhausted:
     """The refusal of a change for which there is no room."""
     return ResourceExhausted(
-        "The registry's disk is full; nothing was changed.", reason="DISK_FULL", fix="Make room, then try again."
+        "The registry's disk is full; nothing was changed.", reason=DISK_FULL, fix="Make room, then try again."
     )
 
 

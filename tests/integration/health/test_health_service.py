@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import pytest
@@ -39,10 +40,16 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     state = MemoryStore()
     settings = HealthSettings(
-        port=0, check_interval_s=0.05, check_timeout_s=0.5, probe_interval_s=0.1, probe_timeout_s=0.5, propagation_s=0
+        data_dir=tmp_path,
+        port=0,
+        check_interval_s=0.05,
+        check_timeout_s=0.5,
+        probe_interval_s=0.1,
+        probe_timeout_s=0.5,
+        propagation_s=0,
     )
     server = await build(settings, state, Tracing.create("health", settings))
     address = await server.start()

@@ -13,8 +13,8 @@ from lepton_ai.errors import DeadlineExceeded
 from lepton_ai.testing import running
 from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import health_pb2_grpc, registry_pb2, registry_pb2_grpc
-from services.health.assessment import assess, mark_stale
-from services.health.view import ReplicaCheck, View
+from services.health.observe.assessment import assess, mark_stale
+from services.health.observe.view import ReplicaCheck, View
 
 TARGET = registry_pb2.WeightedVersion(version=1, weight=1)
 DEPLOYMENT = registry_pb2.Deployment(model="m", routes=[registry_pb2.Route(alias="production", targets=[TARGET])])

@@ -144,10 +144,12 @@ class _Patient(Echo):
         super().__init__()
         self.server: Server | None = None
         self.hold = asyncio.Event()
+        self.has_read = asyncio.Event()
 
     async def stream_stream(self, requests, context):  # type: ignore[no-untyped-def]
         assert self.server is not None
         async for request in until_set(requests, self.server.draining):
+            self.has_read.set()
             await self.hold.wait()
             yield request
 
@@ -161,6 +163,7 @@ async def test_long_lived_streams_end_cleanly_at_drain_after_what_is_in_flight()
         await busy.write(StringValue(value="in flight"))
         await idle.wait_for_connection()
         await eventually(lambda: served.metrics.in_flight == 2, description="both streams are open")
+        await asyncio.wait_for(servicer.has_read.wait(), 5)
         draining = asyncio.ensure_future(served.server.drain())
         assert await asyncio.wait_for(idle.read(), 5) is grpc.aio.EOF
         assert await idle.code() is grpc.StatusCode.OK

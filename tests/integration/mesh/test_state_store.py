@@ -246,3 +246,27 @@ async def test_withdrawing_without_the_store_does_not_raise(ground: Ground) -> N
     await publication.withdraw()
     await ground.come_up()
     await _holds(ground.theirs, timeout_s=10)  # nothing, as the lease has run out
+
+
+async def test_one_holds_what_several_claim_and_the_next_one_when_it_goes(ground: Ground) -> None:
+    mine, theirs = ground.mine.claim("/lepton/lead", b"me"), ground.theirs.claim("/lepton/lead", b"them")
+    assert await mine.hold()
+    assert not await theirs.hold()
+    assert await mine.hold()
+    await ground.mine.close()
+    await eventually(theirs.hold, description="the other one holds it")
+
+
+async def test_who_comes_back_takes_its_own_place_at_once(ground: Ground) -> None:
+    assert await ground.mine.claim("/lepton/lead", b"me").hold()
+    assert await ground.theirs.claim("/lepton/lead", b"me").hold()  # as after a kill, whose lease still runs
+
+
+async def test_without_the_store_nobody_knows_who_holds_a_claim(ground: Ground) -> None:
+    claim = ground.mine.claim("/lepton/lead", b"me")
+    assert await claim.hold()
+    await ground.go_down()
+    with pytest.raises(Unavailable):
+        await claim.hold()
+    await ground.come_up()
+    await eventually(claim.hold, timeout_s=10, description="it is held again")

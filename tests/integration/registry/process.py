@@ -30,6 +30,7 @@ class RegistryProcess:
     process: asyncio.subprocess.Process
     stub: RegistryServiceAsyncStub
     log: Path
+    address: str
 
     async def kill(self) -> None:
         self.process.kill()
@@ -63,17 +64,21 @@ async def registry_process(data_dir: Path, **settings: str) -> AsyncIterator[Reg
     process = await start(log, environment(data_dir, **settings))
     try:
         address = await eventually(
-            lambda: _address(log), timeout_s=START_TIMEOUT_S, interval_s=0.05, description="the registry listens"
+            lambda: listening_address(log),
+            timeout_s=START_TIMEOUT_S,
+            interval_s=0.05,
+            description="the registry listens",
         )
         async with grpc.aio.insecure_channel(address) as channel:
-            yield RegistryProcess(process, RegistryServiceStub(channel), log)
+            yield RegistryProcess(process, RegistryServiceStub(channel), log, address)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
 
 
-def _address(log: Path) -> str:
+def listening_address(log: Path) -> str:
+    """Where the registry of this log listens; empty until it does."""
     for line in log.read_text(encoding="utf-8").splitlines():
         record = json.loads(line) if line.startswith("{") else {}
         if record.get("message") == "listening":

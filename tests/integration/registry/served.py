@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
+
+from lepton_ai.credentials import Metadata
 from lepton_ai.mesh.discovery.state import StateStore
+from lepton_ai.mesh.errors import WRITE_TOO_LATE
 from lepton_ai.package import Package
 from lepton_ai.testing import running
 from lepton_ai.v1 import registry_pb2 as pb
-from lepton_ai.v1.registry_pb2_grpc import RegistryServiceStub, add_RegistryServiceServicer_to_server
+from lepton_ai.v1.registry_pb2_grpc import RegistryServiceStub
 from services.registry.registry import Registry
-from services.registry.servicer import SERVICE_NAME
+from services.registry.servicer import SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ class Served:
     stub: RegistryServiceAsyncStub
     data_dir: Path
     registry: Registry
+    channel: grpc.aio.Channel
+    address: str = ""
 
     def leftovers(self) -> list[str]:
         """Everything below staging and blobs, and the hashes of the blobs."""
@@ -46,9 +52,9 @@ async def serving(data_dir: Path, state: StateStore, **changes: Any) -> AsyncIte
     settings = RegistrySettings.model_construct(data_dir=data_dir, **{"republish_interval_s": 60.0, **changes})
     registry = await Registry.open(settings, state)
     try:
-        service = (add_RegistryServiceServicer_to_server, registry.servicer, SERVICE_NAME)
+        service = (RegistryServicer.add_to, registry.servicer, SERVICE_NAME)
         async with running(service, name="registry") as served:
-            yield Served(RegistryServiceStub(served.channel), data_dir, registry)
+            yield Served(RegistryServiceStub(served.channel), data_dir, registry, served.channel, served.address)
     finally:
         await registry.close()
 
@@ -72,16 +78,27 @@ def requests(manifest: pb.Manifest, uploads: Mapping[str, bytes]) -> list[pb.Pus
     return messages
 
 
-async def send(stub: RegistryServiceAsyncStub, messages: Iterable[pb.PushVersionRequest]) -> pb.PushVersionResponse:
-    response: pb.PushVersionResponse = await stub.PushVersion(iter(messages), timeout=TIMEOUT_S)
-    return response
+async def send(
+    stub: RegistryServiceAsyncStub, messages: Iterable[pb.PushVersionRequest], metadata: Metadata = ()
+) -> pb.PushVersionResponse:
+    sent = list(messages)
+    while True:
+        try:
+            response: pb.PushVersionResponse = await stub.PushVersion(iter(sent), timeout=TIMEOUT_S, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            if error.details() != WRITE_TOO_LATE:  # which hides why it was refused: it is asked again
+                raise
+        else:
+            return response
 
 
-async def push(stub: RegistryServiceAsyncStub, package: Package) -> pb.PushVersionResponse:
+async def push(stub: RegistryServiceAsyncStub, package: Package, *, metadata: Metadata = ()) -> pb.PushVersionResponse:
     """Push as a client does: only what is missing."""
     files = contents(package)
     missing = await stub.FindMissingFiles(pb.FindMissingFilesRequest(sha256=files), timeout=TIMEOUT_S)
-    return await send(stub, requests(package.manifest(), {sha256: files[sha256] for sha256 in missing.sha256}))
+    return await send(
+        stub, requests(package.manifest(), {sha256: files[sha256] for sha256 in missing.sha256}), metadata
+    )
 
 
 async def download(stub: RegistryServiceAsyncStub, sha256: str) -> bytes:

@@ -13,10 +13,12 @@ import pytest
 from lepton_ai.credentials import Metadata, token_metadata
 from lepton_ai.errors import Unauthenticated
 from lepton_ai.mesh.errors import from_rpc_error
+from lepton_ai.mesh.serving.tokens import create_token, delete_token
 from lepton_ai.v1 import registry_pb2 as pb
 from services.registry.servicer import OPEN_METHODS
 from tests.integration.registry.process import NOBODY, environment, registry_process, start
-from tests.integration.registry.served import TIMEOUT_S
+from tests.integration.registry.served import TIMEOUT_S, push
+from tests.sample_packages import onnx_package
 
 TOKEN = "t0ken-of-this-test"
 METHODS = {method.name: method for method in pb.DESCRIPTOR.services_by_name["RegistryService"].methods}
@@ -65,6 +67,28 @@ async def test_everybody_may_read(stub: Any) -> None:
     for name in OPEN_METHODS:
         assert await _call(stub, name, ()) != grpc.StatusCode.UNAUTHENTICATED, name
     assert await _call(stub, "ListModels", ()) == grpc.StatusCode.OK
+
+
+async def test_whoever_shows_a_token_of_its_own_stands_by_name_in_the_audit_trail(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    alice = create_token(tokens, "alice")
+    async with registry_process(tmp_path / "data", tokens_file=str(tokens)) as process:
+        with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
+            await process.stub.ListAudit(pb.ListAuditRequest(), timeout=TIMEOUT_S)
+        proof = (*token_metadata(alice), ("lepton-actor", "token:mallory"))
+        await push(process.stub, onnx_package(tmp_path / "p"), metadata=proof)
+        audit = await process.stub.ListAudit(pb.ListAuditRequest(), timeout=TIMEOUT_S, metadata=proof)
+        (entry,) = audit.entries
+        assert (entry.action, entry.actor.split()[0]) == ("push", "token:alice")
+        delete_token(tokens, "alice")
+        assert await _call(process.stub, "Undeploy", proof) == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_nobody_can_say_of_itself_that_it_has_a_token(tmp_path: Path) -> None:
+    async with registry_process(tmp_path / "data") as process:
+        await push(process.stub, onnx_package(tmp_path / "p"), metadata=(("lepton-actor", "token:alice"),))
+        (entry,) = (await process.stub.ListAudit(pb.ListAuditRequest(), timeout=TIMEOUT_S)).entries
+        assert entry.actor.split()[0] == "alice"
 
 
 async def test_who_is_refused_is_told_where_the_token_is(stub: Any) -> None:

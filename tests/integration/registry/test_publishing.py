@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import pytest
@@ -15,12 +16,17 @@ from lepton_ai.mesh.discovery.etcd import EtcdStore
 from lepton_ai.mesh.discovery.records import decode_deployment, deployment_key
 from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.mesh.errors import from_rpc_error
+from lepton_ai.package import manifest_digest
+from lepton_ai.package.transfer import fetch_manifest
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2 as pb
 from lepton_ai.v1.common_pb2 import ModelRef
+from services.registry.database.store import NewVersion
+from services.registry.messages import file_records
 from tests.integration.registry.served import TIMEOUT_S, Served, push, serving
 from tests.sample_packages import onnx_package
 
+T = TypeVar("T")
 CAT = ModelRef(name="doubler")
 
 
@@ -112,3 +118,31 @@ async def test_what_others_write_there_is_put_right(served: Served, state: EtcdS
         return await published(state) == deployment and list(await state.list(DEPLOYMENTS)) == [DEPLOYMENTS + "doubler"]
 
     await eventually(is_right, description="etcd holds what the registry wants")
+
+
+class OneRegistry:
+    """A replica's way to the only registry."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    async def call(
+        self, invoke: Callable[[grpc.aio.Channel, float], Awaitable[T]], *, timeout_s: float, idempotent: bool = True
+    ) -> T:
+        return await invoke(self._channel, timeout_s)
+
+
+async def test_the_list_of_twenty_thousand_files_comes_from_the_registry_as_etcd_has_no_room_for_it(
+    state: EtcdStore, etcd: LocalEtcd, tmp_path: Path
+) -> None:
+    files = [pb.PackageFile(path=f"weights/{n:06d}.bin", size_bytes=1, sha256=f"{n:064x}") for n in range(20_000)]
+    manifest = pb.Manifest(model="doubler", files=files)
+    new = NewVersion("doubler", manifest_digest(manifest), "", file_records(manifest))
+    async with serving(tmp_path / "data", state, etcd_address=etcd.address) as served:
+        async with served.registry._store.writing() as writing:
+            await writing.add_version(new)
+        await deploy(served)
+        (version,) = (await published(state) or pb.Deployment()).versions
+        assert (version.digest, len(version.manifest.files)) == (new.digest, 0)
+        fetched = await fetch_manifest(OneRegistry(served.channel), version, timeout_s=TIMEOUT_S)
+        assert len(fetched.files) == 20_000

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from rich.cells import cell_len
+from rich.console import Console
 
+from lepton_ai.cli import output
 from lepton_ai.cli.output import (
     Column,
     format_duration_s,
@@ -54,6 +58,41 @@ def test_a_table_for_a_file_is_plain_and_never_cut(capsys: pytest.CaptureFixture
     assert label in lines[1]
     assert "[bold]b" in lines[2]
     assert not {"\x1b", "─", "│"}.intersection("".join(lines))
+
+
+ALERT = (
+    "ticket",
+    style_state("firing"),
+    "Model 图像分类 fails too often: 2.10% of its requests.",
+    "28 min",
+    "081bebae",
+)
+TITLES = tuple(map(Column, ("Severity", "State", "What", "Since", "Id")))
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> list[str]:
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, color_system=None, width=width)
+    monkeypatch.setattr(output, "console", lambda: terminal)
+    print_table(TITLES, [ALERT, ALERT])
+    lines = out.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    return lines
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 200])
+def test_only_long_texts_are_wrapped_on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    lines = on_a_terminal(monkeypatch, width)
+    assert all(title.title in lines[0] for title in TITLES)
+    assert sum("ticket" in line and "firing" in line and "081bebae" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("width", [20, 30, 45, 55])
+def test_a_terminal_too_narrow_for_a_table_gets_a_list(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    lines = on_a_terminal(monkeypatch, width)
+    assert lines[:2] == ["Severity: ticket", "State: firing"]
+    assert lines.count("Id: 081bebae") == 2
+    assert lines.count("") == 1, "between two rows"
 
 
 def test_a_cell_may_bring_its_own_look(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NoReturn, cast
@@ -10,7 +11,7 @@ import pytest
 
 from lepton_ai.addresses import Addresses
 from lepton_ai.client import AsyncClient
-from lepton_ai.credentials import token_metadata
+from lepton_ai.credentials import actor_metadata, token_metadata
 from lepton_ai.errors import FailedPrecondition
 from lepton_ai.mesh.calling.pool import ServicePool
 from services.registry.servicer import OPEN_METHODS
@@ -61,7 +62,7 @@ async def test_what_the_registry_does_not_do_for_everybody_shows_the_token(metho
             await CHANGES[method](client)
     assert registry.method == method
     assert method not in OPEN_METHODS
-    assert registry.metadata == token_metadata("secret")
+    assert registry.metadata == token_metadata("secret") + actor_metadata(os.environ)
 
 
 @pytest.mark.parametrize("token", ["schlüssel", "two\nlines"])

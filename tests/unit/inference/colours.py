@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,14 @@ from services.inference.cache.caches import Caches
 from services.inference.cache.layer import CacheLayer
 from services.inference.cache.shared.store import SharedStore
 from services.inference.cache.tensors import CachedPreprocessing
-from services.inference.call import Call
+from services.inference.call import Call, Caller
 from services.inference.item import Item
 from services.inference.paths.path import Path
 from services.inference.predict.items import ItemRunner
-from services.inference.predict.layers import LAYERS, Layer
-from services.inference.predict.predictor import Predictor
+from services.inference.predict.layers import LAYERS, Layer, RoutedCall
+from services.inference.predict.predictor import Listeners, Predictor
 from services.inference.predict.runtime import Runtimes
+from services.inference.predict.shadows import Disagreed
 from services.inference.preprocessing.made import Made
 from services.inference.preprocessing.streams import Preprocessing
 from services.inference.routing.routes import ModelRoutes, Routes, Target
@@ -164,7 +165,7 @@ class DataPlane:
         return write_response(request, await self.predictor.predict_with(loaded, asked, call), call)
 
     def call(self, *, timeout_s: float = 5.0, context: Context = EMPTY, tenant: str = "") -> Call:
-        return Call.arrive(timeout_s=timeout_s, context=context, tenant=tenant)
+        return Call.arrive(timeout_s=timeout_s, context=context, caller=Caller(tenant))
 
 
 async def data_plane(
@@ -174,6 +175,8 @@ async def data_plane(
     path: Path | None = None,
     limits: QueueLimits | None = None,
     store: SharedStore | None = None,
+    disagreed: Disagreed | None = None,
+    answered: Callable[[RoutedCall], None] | None = None,
 ) -> DataPlane:
     serving = {each.version: each for each in versions or (colours_version(version=1), colours_version(version=2))}
     triton, routes, reports = ColoursTriton(mean_colour), Routes(), Reports()
@@ -195,7 +198,8 @@ async def data_plane(
     runtimes = Runtimes(routes, make_batcher, limits=limits, path=path)
     items = ItemRunner(CachedPreprocessing(preprocessing or InlinePreprocessing()), max_item_bytes=1 << 20)
     layers: tuple[Layer, ...] = (CacheLayer(caches.kept, max_rows=64), *LAYERS)
-    predictor = Predictor(routes, runtimes, items, max_items=64, layers=layers)
+    listeners = Listeners(answered, disagreed)
+    predictor = Predictor(routes, runtimes, items, max_items=64, layers=layers, listeners=listeners)
     return DataPlane(predictor, routes, runtimes, triton, reports, caches)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics import exposition
 
 from lepton_ai.mesh.metrics import Metrics
 
@@ -29,6 +30,24 @@ def test_calls_in_flight_are_shown() -> None:
     metrics.rpc_ended("pkg.S/M", grpc.StatusCode.OK, None)
     assert "lepton_rpc_server_in_flight 0.0" in page(metrics)
     assert "lepton_rpc_server_seconds_count" not in page(metrics)
+
+
+def test_a_sampled_call_is_the_exemplar_of_its_bucket_and_others_cost_none() -> None:
+    metrics = Metrics("test")
+    for trace_id in ("", "0af7651916cd43dd8448eb211c80319c"):
+        metrics.rpc_started()
+        metrics.rpc_ended("pkg.S/M", grpc.StatusCode.OK, 0.02, trace_id)
+    lines = exposition.generate_latest(metrics.registry).decode().splitlines()  # type: ignore[no-untyped-call]
+    told = [line for line in lines if "# {" in line]
+    assert len(told) == 1
+    assert 'le="0.025"' in told[0]
+    assert '# {trace_id="0af7651916cd43dd8448eb211c80319c"} 0.02 ' in told[0]
+
+
+def test_when_counters_began_is_not_told() -> None:
+    metrics = Metrics("test")
+    metrics.rpc_ended("pkg.S/M", grpc.StatusCode.OK, 0.02)
+    assert "_created" not in page(metrics)
 
 
 def test_two_processes_worth_of_metrics_live_side_by_side() -> None:

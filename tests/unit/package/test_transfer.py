@@ -17,9 +17,9 @@ CONTENT = b"weights" * 100
 FILE = registry_pb2.PackageFile(path="trained.pth", size_bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
 
 
-async def sent(*chunks: bytes) -> AsyncIterator[registry_pb2.DownloadFileResponse]:
+async def sent(*chunks: bytes) -> AsyncIterator[bytes]:
     for chunk in chunks:
-        yield registry_pb2.DownloadFileResponse(data=chunk)
+        yield chunk
 
 
 async def test_what_was_pushed_is_written(tmp_path: Path) -> None:

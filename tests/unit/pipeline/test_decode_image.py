@@ -240,3 +240,49 @@ def test_pixels_in_an_array_are_refused_with_how_to_make_a_picture_of_them() -> 
     with pytest.raises(InvalidInput, match="is a tensor, expected the bytes of an encoded image") as raised:
         pipeline.run({"photo": np.zeros((8, 8, 3), np.uint8)})
     assert "PIL.Image.fromarray" in raised.value.fix
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    """A picture without detail, which looks the same at every scale."""
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([across, down, (across + down) / 2], axis=-1).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("size", "reduce_to", "decoded"),
+    [
+        ((640, 480), 240, (320, 240)),
+        ((640, 480), 241, (640, 480)),
+        ((640, 480), 60, (80, 60)),
+        ((99, 99), 40, (50, 50)),
+    ],
+    ids=str,
+)
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_keeps_the_pixels_asked_for(
+    size: tuple[int, int], reduce_to: int, decoded: tuple[int, int]
+) -> None:
+    made = decode(encoded(smooth(*size), "JPEG", quality=95), reduce_to=reduce_to)
+    image = made.tensors["image"]
+    assert image.shape == (decoded[1], decoded[0], 3)
+    wanted = np.asarray(smooth(*size).resize(decoded, Image.Resampling.BOX))
+    assert np.abs(image.astype(int) - wanted).mean() < 2
+    frame = made.frames["image"]
+    assert (frame.width, frame.height) == size and frame.scale_x == pytest.approx(decoded[0] / size[0])
+
+
+def test_a_reduced_picture_that_lies_on_its_side_is_put_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = decode(encoded(smooth(640, 480), "JPEG", exif=exif), reduce_to=100)
+    assert made.tensors["image"].shape == (160, 120, 3)
+    assert (made.frames["image"].width, made.frames["image"].height) == (480, 640)
+
+
+def test_only_jpegs_are_reduced_and_a_truncated_one_is_still_refused() -> None:
+    exact = decode(encoded(gradient(64, 48), "PNG"))
+    assert np.array_equal(
+        exact.tensors["image"], decode(encoded(gradient(64, 48), "PNG"), reduce_to=8).tensors["image"]
+    )
+    whole = encoded(gradient(640, 480), "JPEG")
+    with pytest.raises(InvalidInput):
+        decode(whole[: len(whole) // 2], reduce_to=60)

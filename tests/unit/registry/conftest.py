@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.registry.sql_store import SqlStore, open_sqlite
+from services.registry.database.sql_store import SqlStore, open_sqlite
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from services.registry.store import FileRecord, NewVersion, Store, VersionRecord
+from services.registry.database.store import FileRecord, NewVersion, Store, VersionRecord
 
 
 def new_version(model: str = "cat", content: str = "1") -> NewVersion:

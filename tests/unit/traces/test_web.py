@@ -54,6 +54,13 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     reader.close()
 
 
+async def test_what_came_is_told_to_prometheus(http: httpx.AsyncClient) -> None:
+    await post(http, *PREDICTION)
+    page = (await http.get("/metrics")).text
+    assert 'lepton_trace_spans_total{outcome="stored"} ' in page
+    assert "process_resident_memory_bytes" in page
+
+
 async def post(http: httpx.AsyncClient, *samples: Sample, trace: str = "trace", start_us: int = START_US) -> None:
     body = otlp(samples, trace=trace, start_us=start_us).SerializeToString()
     assert (await http.post("/v1/traces", content=body, headers=PROTOBUF)).status_code == 200

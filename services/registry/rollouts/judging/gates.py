@@ -38,6 +38,8 @@ class Gate:
     """Its part of the false alarms that are allowed in all."""
     quantile: float = 0.0
     """Of latency."""
+    negligible_s: float = 0.001
+    """Of latency: so many seconds more are never harm, and good enough, whatever share of the baseline's they are."""
     tolerance: float = 0.0
     """Of distance: what is too far off."""
     ignored_codes: tuple[str, ...] = ("CANCELLED",)
@@ -57,8 +59,9 @@ DEFAULT_GATES = (
 )
 """For a candidate that answers callers."""
 SHADOW_GATES = (
-    *(gate for gate in DEFAULT_GATES if gate.measure is not Measure.FEEDBACK),
-    Gate("distance", Measure.DISTANCE, 0.05, 0.05, min_samples=200, tolerance=0.1),
-    Gate("disagreement", Measure.DISAGREEMENT, 0.10, 0.10, min_samples=200),
+    *(gate for gate in DEFAULT_GATES if gate.measure not in (Measure.FEEDBACK, Measure.LATENCY)),
+    Gate("distance", Measure.DISTANCE, 0.05, 0.05, min_samples=200, tolerance=0.1, critical=False),
+    Gate("disagreement", Measure.DISAGREEMENT, 0.10, 0.10, min_samples=200, critical=False),
 )
-"""For one whose answers are compared with those that are returned."""
+"""For one whose answers are compared with those that are returned. It works when callers leave it room, so its latency
+tells nothing; and another answer may be a better one, so that it holds the rollout for people to look at."""

@@ -124,9 +124,16 @@ class LatencyWatch(Watch):
         ours, theirs = self._quantiles(arms)
         return ours / theirs - 1 if theirs else 0.0
 
+    def matters(self, arms: Arms) -> bool:
+        """Whether the difference is neither a small share nor a short time."""
+        ours, theirs = self._quantiles(arms)
+        return super().matters(arms) and ours - theirs > self.gate.negligible_s
+
     def proof(self, arms: Arms) -> Callable[[float], bool]:
         """Above the quantile of the candidate and of the baseline times the margin there is more of the latter."""
-        allowed = arms.baseline.latency_s.scaled(1 + self.gate.margin)
+        theirs = self._quantiles(arms)[1]
+        margin = max(self.gate.margin, self.gate.negligible_s / theirs if theirs else 0.0)
+        allowed = arms.baseline.latency_s.scaled(1 + margin)
         candidate = arms.candidate.latency_s
         bucket = (candidate + allowed).quantile_bucket(self.gate.quantile)
         if bucket is None:

@@ -72,6 +72,10 @@ class Watch(ABC):
     def excess(self, arms: Arms) -> float:
         """How much worse the candidate looks, in the units of the gate's margin."""
 
+    def matters(self, arms: Arms) -> bool:
+        """Whether the candidate looks worse by more than what is negligible."""
+        return self.excess(arms) > self.gate.negligible
+
     @abstractmethod
     def proof(self, arms: Arms) -> Callable[[float], bool]:
         """Says whether it is good enough for sure, given how many independent answers each answer counts for."""
@@ -91,7 +95,7 @@ class Watch(ABC):
         numbers["excess"] = self.excess(step)
         if log >= log_threshold:
             telling = max((recent, step), key=self.excess)
-            if self.excess(telling) > self.gate.negligible:
+            if self.matters(telling):
                 numbers["excess"] = self.excess(telling)
                 sentence = f"{self.describe(telling)}: 1 chance in {_in_words(log)} that this is luck."
                 return self._say(Outcome.HARM, sentence, numbers)

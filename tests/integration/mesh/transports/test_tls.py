@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from lepton_ai.errors import FailedPrecondition
+from lepton_ai.mesh.metrics import Metrics
+from lepton_ai.mesh.serving.server import Server
+from lepton_ai.mesh.serving.transports.certificates import first_expiry
+from lepton_ai.mesh.settings import PublicSettings
+from lepton_ai.mesh.tracing import Tracing
 from tests.integration.mesh.transports.conftest import ProbeClient, ProbeProcess, probe_process
 
 
@@ -25,7 +32,7 @@ class Identity:
     key: Path
 
     @classmethod
-    def make(cls, folder: Path, name: str) -> Identity:
+    def make(cls, folder: Path, name: str, *, days: float = 1 / 24) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.datetime.now(datetime.UTC)
@@ -36,7 +43,7 @@ class Identity:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
             .sign(key, hashes.SHA256())
@@ -80,3 +87,27 @@ async def test_clients_must_show_a_certificate_of_the_named_authority(transport:
         for client in (None, stranger):
             with pytest.raises(grpc.aio.AioRpcError):
                 await answer(probe, server, client)
+
+
+async def test_the_metrics_page_tells_when_the_first_certificate_expires(tmp_path: Path) -> None:
+    first = Identity.make(tmp_path, "first", days=3)
+    others = [Identity.make(tmp_path, name, days=days) for name, days in (("second", 30), ("third", 20))]
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_bytes(b"".join(each.cert.read_bytes() for each in others))
+    files = {"tls_cert_file": first.cert, "tls_key_file": first.key, "tls_client_ca_file": authorities}
+    settings = PublicSettings(transport="grpc", propagation_s=0, **files)  # type: ignore[arg-type]
+    metrics = Metrics("probe")
+    server = Server("probe", settings, state=None, tracing=Tracing.create("probe", settings), metrics=metrics)
+    await server.start()
+    await server.drain()
+    for use, days in (("server", 3), ("client_ca", 20)):
+        name = "lepton_tls_certificate_expiry_timestamp_seconds"
+        expiry = metrics.registry.get_sample_value(name, {"use": use})
+        assert expiry is not None
+        assert expiry - time.time() == pytest.approx(days * 86400, abs=60)
+
+
+def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("no certificate")
+    with pytest.raises(FailedPrecondition, match="LEPTON_TLS_CERT_FILE holds no certificate"):
+        first_expiry(tmp_path / "key.pem", "LEPTON_TLS_CERT_FILE")

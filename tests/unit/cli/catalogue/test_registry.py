@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from lepton_ai.backup.dump import Header
 from lepton_ai.cli import main
 from lepton_ai.cli.catalogue import registry as command
+from lepton_ai.client.control.backups import BackupSummary
 from lepton_ai.v1 import registry_pb2 as pb
 
 DAMAGED = pb.StorageFault(
@@ -78,3 +80,48 @@ def test_json_holds_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert (fault["state"], fault["uses"][1]) == ("damaged", {"model": "dog", "version": 1, "path": "model.onnx"})
     assert fault["fix"] == "Push the package of cat@2 again."
     assert document["orphans"] == [{"sha256": ORPHAN.sha256, "size_bytes": 1024}]
+
+
+class _Backups:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Path]] = []
+
+    def back_up(self, directory: Path, *, on_progress: object) -> BackupSummary:
+        self.asked.append(("back_up", directory))
+        return BackupSummary(Header("webhooks", "2026-01-02T03:04:05+00:00"), 3, 4096, 1024)
+
+    def restore(self, directory: Path, *, on_progress: object) -> pb.RestoreResponse:
+        self.asked.append(("restore", directory))
+        return pb.RestoreResponse(rows=40, models=2)
+
+
+def run_backups(monkeypatch: pytest.MonkeyPatch, *words: str) -> _Backups:
+    client = _Backups()
+
+    @contextmanager
+    def client_for(_home: Path) -> Iterator[_Backups]:
+        yield client
+
+    monkeypatch.setattr(command, "client_for", client_for)
+    with pytest.raises(SystemExit) as caught:
+        main(["registry", *words])
+    assert caught.value.code == 0
+    return client
+
+
+def test_a_backup_says_what_was_new(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    client = run_backups(monkeypatch, "backup", str(tmp_path / "backup"))
+    assert client.asked == [("back_up", tmp_path / "backup")]
+    assert "3 files of 4.0 KiB, 1.0 KiB of them new" in capsys.readouterr().out
+    run_backups(monkeypatch, "backup", str(tmp_path / "backup"), "--json")
+    assert json.loads(capsys.readouterr().out)["new_bytes"] == 1024
+
+
+def test_a_restore_says_what_is_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    client = run_backups(monkeypatch, "restore", str(tmp_path))
+    assert client.asked == [("restore", tmp_path)]
+    assert capsys.readouterr().out == "2 models are back, with 40 rows in all.\n"

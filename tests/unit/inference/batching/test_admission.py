@@ -13,7 +13,7 @@ from lepton_ai.errors import ResourceExhausted
 from lepton_ai.mesh.tracing.context import EMPTY
 from services.inference.batching.admission import Admission, Limits
 from services.inference.batching.latency import LatencyModel
-from services.inference.call import Call, Priority
+from services.inference.call import Call, Caller, Priority
 
 LIVE = Call(deadline=1e9, context=EMPTY, arrived_at=0.0)
 BULK = Call(deadline=1e9, context=EMPTY, arrived_at=0.0, priority=Priority.BULK)
@@ -21,7 +21,7 @@ STREAMED = Call(deadline=1e9, context=EMPTY, arrived_at=0.0, from_stream=True)
 
 
 def of_tenant(name: str) -> Call:
-    return Call(deadline=1e9, context=EMPTY, arrived_at=0.0, tenant=name)
+    return Call(deadline=1e9, context=EMPTY, arrived_at=0.0, caller=Caller(name))
 
 
 def latency(fixed_s: float, per_row_s: float) -> LatencyModel:
@@ -187,10 +187,11 @@ def test_bulk_calls_that_find_no_room_are_no_overload_of_live_ones() -> None:
         assert not gate.overloaded
 
 
-async def test_an_overload_refuses_those_who_came_last_and_bulk_calls_before_live_ones() -> None:
+async def test_an_overload_refuses_bulk_calls_and_who_came_since_the_queue_was_full_the_last_first() -> None:
     clock = Clock()
     gate = Admission("m", instances=1, max_batch_rows=64, limits=Limits(rows=6), clock=clock)
     ended: list[str] = []
+    tasks: dict[str, asyncio.Task[None]] = {}
 
     async def wait(name: str, call: Call) -> None:
         try:
@@ -202,19 +203,39 @@ async def test_an_overload_refuses_those_who_came_last_and_bulk_calls_before_liv
             assert task is not None
             assert task.cancelling() == 0, "it may go on and answer"
 
-    tasks = [asyncio.create_task(wait("bulk", BULK))]
-    tasks += [asyncio.create_task(wait(f"live {number}", LIVE)) for number in range(5)]
-    await asyncio.sleep(0)
+    async def come(name: str, call: Call = LIVE) -> None:
+        tasks[name] = asyncio.create_task(wait(name, call))
+        await asyncio.sleep(0)
+
+    await come("bulk", BULK)
+    for number in range(5):
+        await come(f"live {number}")
     refuse(gate)
+    for number in range(2):
+        tasks[f"live {number}"].cancel()
+        await asyncio.wait([tasks[f"live {number}"]])
+        await come(f"late {number}")
     clock.now_s += 0.3
     refuse(gate)
-    await asyncio.wait(tasks, timeout=1, return_when=asyncio.FIRST_COMPLETED)
-    assert ended == ["bulk", "live 4", "live 3"]
+    await asyncio.wait([tasks[name] for name in ("bulk", "late 0", "late 1")], timeout=10)
+    assert ended == ["bulk", "late 1", "late 0"]
     assert gate.rows == gate.limit_rows(SLOW) == 3
-    for task in tasks:
+    for task in tasks.values():
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
     assert gate.rows == 0, "calls that are cancelled by others leave, too"
+
+
+async def test_what_filled_the_queue_is_answered_however_long_the_model_takes() -> None:
+    clock = Clock()
+    with ExitStack() as stack:
+        gate = full(clock, stack)
+        for _ in range(20):
+            refuse(gate)
+            clock.now_s += 0.3
+        assert gate.overloaded
+        await asyncio.sleep(0)
+        assert gate.rows == 128
 
 
 def test_how_full_it_is_follows_the_bound() -> None:

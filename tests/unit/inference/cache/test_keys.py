@@ -88,6 +88,8 @@ def test_another_package_under_the_same_version_number_has_other_keys() -> None:
     other = colours_version(digest="b" * 64)
     assert answers_seed(one) == answers_seed(again) != answers_seed(other)
     assert answers_seed(colours_version(version=2, digest="a" * 64)) != answers_seed(one)
+    again.variant = "int8"
+    assert answers_seed(again) != answers_seed(one)
 
 
 def test_versions_with_the_same_pipeline_share_its_tensors_unless_one_keeps_tenants_apart() -> None:

@@ -118,3 +118,49 @@ async def test_only_what_is_used_and_the_latest_others_are_kept(
     cache.prune({used})
     kept = {path.name for path in (tmp_path / "cache").iterdir()}
     assert kept == {used, *(f"{number:064x}" for number in range(5, 15))}
+
+
+def unlisted(deployed: registry_pb2.DeployedVersion) -> registry_pb2.DeployedVersion:
+    """As it is published where its list of files is long."""
+    manifest = registry_pb2.Manifest(model=deployed.manifest.model)
+    return registry_pb2.DeployedVersion(version=deployed.version, digest=deployed.digest, manifest=manifest)
+
+
+async def test_a_list_of_files_that_was_too_long_to_be_published_is_asked_of_the_registry_once(
+    cache: PackageCache, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    deployed = unlisted(registry.deployed_version("doubler", 1))
+    package = await cache.fetch(deployed)
+    assert package.digest == deployed.digest
+    registry.up = False
+    later = PackageCache(tmp_path / "cache", registry, Locks(tmp_path / "locks"))  # another process, without a registry
+    assert (await later.fetch(deployed)).digest == deployed.digest
+
+
+async def test_a_damaged_list_on_the_disk_is_asked_for_again(
+    cache: PackageCache, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    deployed = unlisted(registry.deployed_version("doubler", 1))
+    await cache.fetch(deployed)
+    (tmp_path / "cache" / f"{deployed.digest}.manifest").write_bytes(b"\xff nonsense")
+    assert (await cache.fetch(deployed)).digest == deployed.digest
+
+
+async def test_a_list_of_another_version_is_refused(cache: PackageCache, registry: FakeRegistry) -> None:
+    deployed = unlisted(registry.deployed_version("doubler", 1))
+    registry.versions["doubler", 1] = registry.versions["doubler", 2]
+    with pytest.raises(DataLoss, match="not the one that is deployed"):
+        await cache.fetch(deployed)
+
+
+async def test_lists_go_with_their_packages(cache: PackageCache, registry: FakeRegistry, tmp_path: Path) -> None:
+    push_versions(registry, tmp_path / "many", 14, name="many")
+    digests = []
+    for version in range(1, 15):
+        deployed = unlisted(registry.deployed_version("many", version))
+        digests.append((await cache.fetch(deployed)).digest)
+    cache.prune({digests[0]})
+    left = {path.name for path in (tmp_path / "cache").iterdir()}
+    lists = {name.removesuffix(".manifest") for name in left if name.endswith(".manifest")}
+    assert lists == left - {f"{digest}.manifest" for digest in lists}
+    assert digests[0] in lists

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from functools import partial
 from pathlib import Path
@@ -195,7 +196,7 @@ class TestHealing:
         await serves(replica, 1)
 
     async def test_a_dead_stub_is_found_by_probes_though_triton_says_ready(
-        self, world: World, replica: Replica
+        self, world: World, replica: Replica, caplog: pytest.LogCaptureFixture
     ) -> None:
         await world.registry.deploy("doubler", 1)
         await serves(replica, 1)
@@ -205,6 +206,8 @@ class TestHealing:
         await serves(replica, 1)
         assert await replica.ask() == [[1, 3, 5, 7]]
         assert world.restarts == 0
+        (warning,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+        assert "Version 1 of doubler is loaded anew, as its process in Triton does not answer" in warning.getMessage()
 
     async def test_a_version_whose_file_the_registry_has_damaged_comes_up_once_that_is_mended(
         self, world: World, replica: Replica

@@ -146,7 +146,7 @@ def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(InvalidInput, match=r"parameters\[temperature\]: is not known here") as error:
         read_parameters(with_parameters({"temperature": 3}))
     assert error.value.reason == "UNKNOWN_PARAMETER"
-    assert error.value.fix == "Known are timeout, priority, top_k, routing_key, bypass_cache."
+    assert error.value.fix == "Known are timeout, priority, top_k, routing_key, bypass_cache, exact."
 
 
 @pytest.mark.parametrize("side", ["inputs", "outputs"])

@@ -83,6 +83,14 @@ def test_trials_that_change_nothing_become_rare_so_that_no_hundredth_item_is_one
     assert world.share(REMOTE, last=3000) < 0.01
 
 
+def test_a_path_that_is_clearly_slower_is_no_part_of_the_p99_after_the_first_seconds() -> None:
+    world = World()
+    world.busy(1000, lambda path: 0.008 if path is FUSED else 0.012, callers=16)
+    assert Counter(taken for taken, _ in world.taken)[REMOTE] >= 48, "it was measured twice"
+    world.busy(9000, lambda path: 0.008 if path is FUSED else 0.012, callers=16)
+    assert world.share(REMOTE, last=9000) == 0
+
+
 def test_they_become_frequent_again_when_the_best_path_is_no_longer_what_it_was() -> None:
     world = World()
     world.busy(40_000, lambda path: 0.008 if path is FUSED else 0.010, callers=16)

@@ -83,3 +83,59 @@ def test_while_only_one_version_serves_here_all_calls_are_its_own(routes: Routes
 
 def test_a_call_by_version_is_in_no_arm(routes: Routes) -> None:
     assert routes.resolve(ModelReference(name="m", version=2)).arm is None
+
+
+def put_shadow(routes: Routes, share: float, *, rollout: int = 1) -> None:
+    versions = {version: loaded(version) for version in (1, 2)}
+    candidates = {"production": Candidate(2, rollout, shadow=share)}
+    routes.replace({"m": ModelRoutes("m", versions, {"production": (Target(1, 100),)}, candidates=candidates)})
+
+
+def test_a_shadow_gets_copies_and_no_calls(routes: Routes) -> None:
+    put_shadow(routes, 0.3)
+    resolved = [routes.resolve(REFERENCE) for _ in range(CALLS)]
+    assert {each.loaded.version for each in resolved} == {1}
+    assert {each.arm for each in resolved} == {None}
+    copied = [each.shadow for each in resolved if each.shadow is not None]
+    assert {shadow.loaded.version for shadow in copied} == {2}
+    assert len(copied) == pytest.approx(0.3 * CALLS, rel=0.15)
+
+
+def test_a_candidate_that_begins_to_answer_is_counted_anew(routes: Routes) -> None:
+    put_shadow(routes, 1.0)
+    as_shadow = routes.trial("m")
+    put_shadow(routes, 1.0)
+    assert routes.trial("m") is as_shadow
+    put(routes, 10)
+    assert routes.trial("m") is not as_shadow
+
+
+def sticky(routes: Routes, share: int) -> None:
+    versions = {version: loaded(version) for version in (1, 2)}
+    targets = (Target(1, 100 - share), Target(2, share))
+    candidates = {"production": Candidate(2, 1, sticky_by="user-id")}
+    routes.replace({"m": ModelRoutes("m", versions, {"production": targets}, candidates=candidates)})
+
+
+def test_an_ab_test_takes_its_keys_from_the_metadata(routes: Routes) -> None:
+    sticky(routes, 50)
+
+    def version_of(said: dict[str, str]) -> int:
+        return routes.resolve(REFERENCE, named=lambda name: said.get(name, "")).loaded.version
+
+    versions = {user: version_of({"user-id": user, "other": "x"}) for user in KEYS}
+    assert versions == {user: routes.resolve(REFERENCE, routing_key=user).loaded.version for user in KEYS}
+    assert set(versions.values()) == {1, 2}
+
+
+def test_in_an_ab_test_calls_without_a_key_go_to_the_old_version_and_are_in_no_arm(routes: Routes) -> None:
+    sticky(routes, 90)
+    resolved = [routes.resolve(REFERENCE) for _ in range(100)]
+    assert {(each.loaded.version, each.arm) for each in resolved} == {(1, None)}
+
+
+def test_the_baseline_is_batched_apart_as_the_candidate_is(routes: Routes) -> None:
+    resolved = [routes.resolve(REFERENCE) for _ in range(CALLS)]
+    trial = routes.trial("m")
+    assert trial is not None
+    assert all(each.is_apart == (each.arm is trial.baseline) for each in resolved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ class TestNames:
 
     @pytest.mark.parametrize(("name", "version"), [("m", 1), ("a--v2", 30), ("efficientnet-lite0", 7), ("0_.-", 1)])
     def test_names_can_be_read_back(self, name: str, version: int) -> None:
-        assert parse_triton_name(triton_name(name, version)) == (name, version)
-        assert parse_triton_name(triton_name(name, version, load=12)) == (name, version)
+        assert parse_triton_name(triton_name(name, version)) == (name, version, "")
+        assert parse_triton_name(triton_name(name, version, load=12)) == (name, version, "")
+        assert parse_triton_name(triton_name(name, version, 12, "int8-2")) == (name, version, "int8-2")
 
     @pytest.mark.parametrize(
         "name", ["m", "m--v0", "m--v01", "m--vx", "m--v1-0", "m--v1-", "../m--v1", "m--v1/x", "--v1"]
@@ -140,3 +142,46 @@ class TestFiles:
             repository.remove("mine")
         with pytest.raises(InvalidInput):
             repository.remove("../mine--v1")
+
+
+class TestWholeness:
+    """Triton reads what lies there, so that is what is compared."""
+
+    @pytest.fixture
+    def added(self, tmp_path: Path) -> tuple[ModelRepository, TritonModel, Path]:
+        source, weights = tmp_path / "model.onnx", tmp_path / "model.data"
+        source.write_bytes(b"model")
+        weights.write_bytes(b"weights")
+        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (source, weights)}
+        described = model(source, weights=[weights], sha256=hashes)
+        repository = ModelRepository(tmp_path / "models")
+        return repository, described, tmp_path / "models" / repository.add(described)
+
+    def test_what_was_just_added_is_whole(self, added: tuple[ModelRepository, TritonModel, Path]) -> None:
+        repository, described, _ = added
+        assert repository.is_whole(described)
+
+    @pytest.mark.parametrize("name", ["config.pbtxt", "1/model.py", "1/model.onnx", "1/model.data"])
+    @pytest.mark.parametrize("change", ["flip", "remove", "link"])
+    def test_a_changed_file_is_found(
+        self, added: tuple[ModelRepository, TritonModel, Path], tmp_path: Path, name: str, change: str
+    ) -> None:
+        repository, described, directory = added
+        path = directory / name
+        content = path.read_bytes()
+        path.unlink()
+        if change == "flip":
+            path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        elif change == "link":
+            (tmp_path / "elsewhere").write_bytes(content)
+            path.symlink_to(tmp_path / "elsewhere")
+        assert not repository.is_whole(described)
+
+    @pytest.mark.parametrize("name", ["1/added.py", "2/model.onnx", "1/__pycache__/model.cpython-311.pyc", ".hidden"])
+    def test_a_file_too_many_is_found(self, added: tuple[ModelRepository, TritonModel, Path], name: str) -> None:
+        repository, described, directory = added
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_bytes(b"")
+        assert not repository.is_whole(described)
+        repository.add(described)
+        assert repository.is_whole(described)

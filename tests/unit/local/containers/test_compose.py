@@ -78,6 +78,8 @@ def test_the_environment_wins_over_the_file() -> None:
         ("TRITON_DEVICE", "tpu"),
         ("LEPTON_TRACE_STORE", "zipkin"),
         ("LEPTON_SHARED_CACHE", "memcached"),
+        ("LEPTON_DATABASE", "mysql"),
+        ("LEPTON_MONITORING", "zabbix"),
         ("INFERENCE_PORT", "http"),
         ("OTLP_PORT", "70000"),
     ],
@@ -93,6 +95,14 @@ def test_files_follow_the_choices() -> None:
     assert settings(LEPTON_SHARED_CACHE="valkey").files(trace_store="jaeger") == (
         "docker-compose.yml",
         "compose.cache.yml",
+    )
+    assert settings(LEPTON_DATABASE="postgresql").files(trace_store="jaeger") == (
+        "docker-compose.yml",
+        "compose.postgresql.yml",
+    )
+    assert settings(LEPTON_MONITORING="prometheus").files(trace_store="jaeger") == (
+        "docker-compose.yml",
+        "compose.monitoring.yml",
     )
     assert settings(TRITON_DEVICE="gpu").files(trace_store="jaeger") == ("docker-compose.yml", "compose.gpu.yml")
 
@@ -147,7 +157,7 @@ def test_the_plan_becomes_variables() -> None:
     assert variables["INFERENCE_PORT"] == "28701"
     assert variables["OTLP_PORT"] == str(ports["traces-otlp"])
     assert (variables["TRITON_BACKEND"], variables["TRACE_RATIO"]) == ("python", "0.25")
-    assert len(set(ports.values())) == 5
+    assert len(set(ports.values())) == len(ports)
 
 
 def test_the_file_s_trace_ratio_stays_when_none_is_asked_for() -> None:
@@ -196,8 +206,9 @@ def test_secrets_reach_compose_but_neither_the_run_state_file_nor_a_command_line
     assert "hush" not in repr(project)
 
 
-def test_the_compose_file_asks_for_every_secret_and_names_none_of_its_own() -> None:
-    text = (DEPLOY / "docker-compose.yml").read_text(encoding="utf-8")
+def test_the_compose_files_ask_for_every_secret_and_name_none_of_their_own() -> None:
+    files = ("docker-compose.yml", "compose.postgresql.yml")
+    text = "".join((DEPLOY / file).read_text(encoding="utf-8") for file in files)
     for variable in SECRET_VARIABLES.values():
         uses = re.findall(rf"\$\{{{variable}(.)", text)
         assert uses, variable

@@ -50,6 +50,22 @@ def test_every_inference_replica_has_a_triton_of_its_own(tmp_path: Path) -> None
         assert environment["LEPTON_TRITON_PID_FILE"].endswith(f"triton-{number}.pid")
 
 
+def test_whoever_tells_health_anything_has_the_token_to_show(tmp_path: Path) -> None:
+    processes = {process.name: process for process in build_processes(PARTS, _layout(tmp_path))}
+    files = {
+        processes[name].environment["LEPTON_TOKEN_FILE"] for name in ("inference", "preprocess", "registry", "health")
+    }
+    assert files == {str(tmp_path / "secrets" / "token")}
+
+
+def test_health_reads_the_log_files_of_those_that_tell_it_nothing(tmp_path: Path) -> None:
+    processes = {process.name: process for process in build_processes(PARTS, _layout(tmp_path, inference=2))}
+    files = json.loads(processes["health"].environment["LEPTON_LOG_FILES"])
+    assert files == {
+        name: str(tmp_path / "logs" / f"{name}.log") for name in ("etcd", "traces", "triton-1", "triton-2")
+    }
+
+
 def test_workers_have_ports_in_a_row_and_count_as_replicas(tmp_path: Path) -> None:
     wishes = port_wishes(PARTS, {}, {"inference": 3})
     assert {wish.name: wish.count for wish in wishes if wish.count > 1} == {
@@ -131,7 +147,8 @@ def test_who_reaches_etcd_or_triton_may_do_anything_so_they_listen_where_only_th
     tmp_path: Path,
 ) -> None:
     layout = _layout(tmp_path, inference=2)
-    assert not [name for name in layout.ports if name.startswith(("etcd", "triton"))]
+    ports = [name for name in layout.ports if name.startswith(("etcd", "triton"))]
+    assert ports == ["triton-1-metrics", "triton-2-metrics"], "pages that can only be read"
     for process in build_processes(PARTS, layout):
         if process.part in ("etcd", "triton"):
             assert Path(process.address.removeprefix("unix:")).parent == layout.directory.sockets

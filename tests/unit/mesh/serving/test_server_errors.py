@@ -112,6 +112,22 @@ def test_connection_failures_say_what_to_do_and_not_where() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "details", "kind"),
+    [
+        (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2", Unavailable),
+        (grpc.StatusCode.UNKNOWN, "Stream removed", Unavailable),
+        (grpc.StatusCode.INTERNAL, "Internal error from Core", Unavailable),
+        (grpc.StatusCode.UNKNOWN, "Unexpected <class 'KeyError'>", InternalError),
+        (grpc.StatusCode.INTERNAL, "boom", InternalError),
+    ],
+)
+def test_a_connection_that_ends_under_a_call_is_no_fault_of_the_other_side(
+    code: grpc.StatusCode, details: str, kind: type[LeptonError]
+) -> None:
+    assert type(from_rpc_error(rpc_error(code, details))) is kind
+
+
+@pytest.mark.parametrize(
     ("code", "details"),
     [
         (grpc.StatusCode.UNAVAILABLE, "Stream removed (Received RST_STREAM with error code 7 (RST_STREAM))"),

@@ -33,7 +33,7 @@ class _Exporter:
         self.failure: Exception | None = None
         self.closed = 0
 
-    def export(self, spans: Sequence[RecordedSpan], *, timeout_s: float) -> None:
+    def export(self, spans: Sequence[RecordedSpan], *, timeout_s: float) -> int:
         self.waiting.set()
         assert self.open.wait(10)
         self.threads.add(threading.get_ident())
@@ -41,6 +41,7 @@ class _Exporter:
         if self.failure is not None:
             raise self.failure
         self.batches.append([span.name for span in spans])
+        return 0
 
     def close(self) -> None:
         self.closed += 1
@@ -107,6 +108,7 @@ async def test_an_exporter_that_fails_is_logged_and_tried_again(caplog: pytest.L
         exporter.failure = None
         sender.put(make_span("next"))
         await eventually(lambda: exporter.batches == [["next"]], description="the thread goes on")
+        assert sender.dropped == 1
 
 
 def test_closing_sends_the_rest_and_ends_the_thread() -> None:

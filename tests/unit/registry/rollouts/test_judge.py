@@ -101,6 +101,12 @@ def test_a_difference_that_does_not_matter_is_never_harm() -> None:
     assert gate(verdict, "latency p50").outcome is Outcome.FINE
 
 
+@pytest.mark.parametrize(("ms", "outcome"), [(1.8, Outcome.FINE), (2.6, Outcome.HARM)])
+def test_a_fraction_of_a_millisecond_is_neither_harm_nor_doubt(ms: float, outcome: Outcome) -> None:
+    verdict = judged([(answers(500, ms=ms), answers(500, ms=1.0), answers(500, ms=1.0))] * 10)
+    assert gate(verdict, "latency p50").outcome is outcome
+
+
 def test_worse_by_more_than_the_margin_needs_no_more_answers() -> None:
     gates = (Gate("errors", Measure.ERRORS, 0.001, 1.0, min_samples=100),)
     verdict = judged([(answers(100, errors=2), answers(100), answers(1000))] * 10, Judge(gates))

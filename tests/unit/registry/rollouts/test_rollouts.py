@@ -12,16 +12,16 @@ from lepton_ai.mesh.discovery.state import DEPLOYMENTS
 from lepton_ai.testing import MemoryStore
 from lepton_ai.v1 import health_pb2
 from lepton_ai.v1.common_pb2 import ModelRef
-from lepton_ai.v1.registry_pb2 import Deployment
+from lepton_ai.v1.registry_pb2 import Deployment, Route
 from services.registry.completion import Completion
-from services.registry.deployments import Deployments
+from services.registry.database.schema import audit
+from services.registry.database.sql_store import SqlStore
+from services.registry.deployments.deployments import Deployments
+from services.registry.deployments.settlement import Settlement
 from services.registry.rollouts.driver import RolloutDriver
 from services.registry.rollouts.progress import Action
 from services.registry.rollouts.record import Plan, RolloutRecord, State
 from services.registry.rollouts.rollouts import Rollouts
-from services.registry.schema import audit
-from services.registry.settlement import Settlement
-from services.registry.sql_store import SqlStore
 from tests.unit.registry.records import add_versions
 
 PLAN = Plan(shares=(500, 2500), step_s=60.0, bake_s=300.0)
@@ -36,7 +36,11 @@ class Bench:
         settlement, completion = Settlement(state, state_address="etcd"), Completion()
         self.deployments = Deployments(store=store, settlement=settlement, completion=completion)
         self.rollouts = Rollouts(
-            store=store, settlement=settlement, deployments=self.deployments, completion=completion
+            store=store,
+            settlement=settlement,
+            deployments=self.deployments,
+            completion=completion,
+            has_metrics=True,
         )
 
     async def deploy(self, version: int) -> None:
@@ -45,9 +49,9 @@ class Bench:
     async def start(self, version: int = 2, plan: Plan = PLAN) -> RolloutRecord:
         return await self.rollouts.start(ModelRef(name="cat", version=version), plan, actor="Anna")
 
-    async def run(self, version: int = 2) -> None:
+    async def run(self, version: int = 2, plan: Plan = PLAN) -> None:
         """A rollout that has begun."""
-        await self.start(version)
+        await self.start(version, plan)
         await self.watch(1.0)
 
     async def watch(self, seconds: float, state: int = health_pb2.VERSION_STATE_SERVING) -> None:
@@ -60,12 +64,17 @@ class Bench:
 
     async def published(self) -> tuple[list[int], dict[int, int]]:
         """The versions that replicas are told to serve, and the weights of the production route."""
-        deployment = json_format.Parse(await self.state.get(DEPLOYMENTS + "cat") or b"", Deployment())
-        production = next(route for route in deployment.routes if route.alias == "production")
         return (
-            [each.version for each in deployment.versions],
-            {target.version: target.weight for target in production.targets},
+            [each.version for each in (await self._deployment()).versions],
+            {target.version: target.weight for target in (await self.production()).targets},
         )
+
+    async def production(self) -> Route:
+        """What replicas are told of the production route."""
+        return next(route for route in (await self._deployment()).routes if route.alias == "production")
+
+    async def _deployment(self) -> Deployment:
+        return json_format.Parse(await self.state.get(DEPLOYMENTS + "cat") or b"", Deployment())
 
 
 @pytest.fixture

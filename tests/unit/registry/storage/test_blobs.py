@@ -1,30 +1,19 @@
-"""Content-addressed files: whole or absent, and never something else. The same on a disk and in another file system."""
+"""Content-addressed files: whole or absent, and never something else. What a disk can do to them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from lepton_ai.errors import DataLoss
-from services.registry.storage.blobs import FileBlobs
-
-CONTENT = bytes(range(256)) * 10_000
-SHA = hashlib.sha256(CONTENT).hexdigest()
+from services.registry.storage.blobs import FileBlobs, open_blobs
+from tests.unit.registry.storage.contract import CONTENT, SHA, BlobsContract, read
 
 
-@pytest.fixture(params=["disk", "memory"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileBlobs]:
-    if request.param == "disk":
-        (tmp_path / "blobs").mkdir()
-        yield FileBlobs.in_directory(tmp_path / "blobs")
-        return
-    memory = fsspec.filesystem("memory")
-    yield FileBlobs(memory, f"{tmp_path}/blobs")
-    memory.store.clear()
+@pytest.fixture
+def blobs(tmp_path: Path) -> FileBlobs:
+    return open_blobs(str(tmp_path / "blobs"))
 
 
 @pytest.fixture
@@ -34,43 +23,8 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-async def read(blobs: FileBlobs, sha256: str) -> bytes:
-    return b"".join([chunk async for chunk in blobs.read(sha256)])
-
-
-async def test_what_is_put_can_be_read_and_fetched(blobs: FileBlobs, source: Path, tmp_path: Path) -> None:
-    await blobs.put(SHA, source)
-    await blobs.put(SHA, source)
-    assert await read(blobs, SHA) == CONTENT
-    await blobs.fetch(SHA, tmp_path / "target")
-    assert (tmp_path / "target").read_bytes() == CONTENT
-
-
-async def test_chunks_are_bounded(blobs: FileBlobs, source: Path) -> None:
-    await blobs.put(SHA, source)
-    assert max([len(chunk) async for chunk in blobs.read(SHA)]) == 1 << 20
-
-
-async def test_content_under_a_wrong_name_is_not_kept(blobs: FileBlobs, source: Path) -> None:
-    with pytest.raises(DataLoss):
-        await blobs.put("0" * 64, source)
-    assert await blobs.keep_only([]) == 0, "something was left behind"
-
-
-async def test_a_missing_blob_is_data_loss(blobs: FileBlobs, tmp_path: Path) -> None:
-    with pytest.raises(DataLoss):
-        await read(blobs, SHA)
-    with pytest.raises(DataLoss):
-        await blobs.fetch(SHA, tmp_path / "target")
-
-
-async def test_unwanted_blobs_are_deleted(blobs: FileBlobs, source: Path) -> None:
-    await blobs.put(SHA, source)
-    assert await blobs.keep_only([SHA]) == 0
-    assert await blobs.keep_only([]) == 1
-    await blobs.delete(SHA)
-    with pytest.raises(DataLoss):
-        await read(blobs, SHA)
+class TestDirectory(BlobsContract):
+    pass
 
 
 async def test_a_damaged_blob_is_noticed(source: Path, tmp_path: Path) -> None:
@@ -94,15 +48,6 @@ def stored(directory: Path) -> Path:
 def on_disk(tmp_path: Path) -> FileBlobs:
     (tmp_path / "blobs").mkdir()
     return FileBlobs.in_directory(tmp_path / "blobs")
-
-
-async def test_what_is_missing_is_not_sound(blobs: FileBlobs, source: Path) -> None:
-    assert await blobs.find_unsound([SHA]) == {SHA}
-    await blobs.put(SHA, source)
-    assert await blobs.find_unsound([SHA]) == frozenset()
-    assert await blobs.sizes() == {SHA: len(CONTENT)}
-    await blobs.delete(SHA)
-    assert await blobs.find_unsound([SHA]) == {SHA}
 
 
 async def test_a_changed_blob_is_found_and_put_again(on_disk: FileBlobs, source: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The Numenta Anomaly Benchmark: how well the detector that judges metrics finds what people have labelled."""

@@ -1,0 +1,1 @@
+"""Backups of a registry, as they lie in a folder."""

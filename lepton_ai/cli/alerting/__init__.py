@@ -1,0 +1,1 @@
+"""Commands for alerts and for what is promised of models."""

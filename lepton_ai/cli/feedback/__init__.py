@@ -1,0 +1,1 @@
+"""`lepton feedback` and `lepton questionnaire`."""

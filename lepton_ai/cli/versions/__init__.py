@@ -1,0 +1,1 @@
+"""Versions on the command line: which there are, their states and tags."""

@@ -1,0 +1,1 @@
+"""Users' feedback outside the platform: as rows, as folders, as Label Studio's tasks; and what questionnaires are."""

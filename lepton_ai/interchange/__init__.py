@@ -1,0 +1,1 @@
+"""Packages from what other tools write, and what other tools read from packages."""

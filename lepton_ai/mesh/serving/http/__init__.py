@@ -1,0 +1,1 @@
+"""HTTP beside gRPC in one process: pages for people."""

@@ -1,0 +1,1 @@
+"""Networks whose layers are no longer those that their model's class builds: narrower ones, and layers in parts."""

@@ -1,0 +1,1 @@
+"""The same arithmetic in fewer operations."""

@@ -1,0 +1,1 @@
+"""Packages as single files, and the safe reading of zips from strangers."""

@@ -1,0 +1,1 @@
+"""Alerts: what is wrong now, told to the right person, once."""

@@ -1,0 +1,1 @@
+"""The first judges: the observer's conditions, notifications that do not arrive, what users say."""

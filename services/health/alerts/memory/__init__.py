@@ -1,0 +1,1 @@
+"""What is remembered of alerts: records, the file they are in, and what replicas share of them."""

@@ -1,0 +1,1 @@
+"""What is promised of models, and how fast the budget of failures burns."""

@@ -1,0 +1,1 @@
+"""Whether a version answers as it did at first."""

@@ -1,0 +1,1 @@
+"""Changes to the platform, found in the shared state and in the registry's audit trail."""

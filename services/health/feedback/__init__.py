@@ -1,0 +1,1 @@
+"""What users say of predictions: taken, joined with what was predicted, and counted for each version."""

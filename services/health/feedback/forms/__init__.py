@@ -1,0 +1,1 @@
+"""Questionnaires as forms, and what was answered to them."""

@@ -1,0 +1,1 @@
+"""Measurements of all processes: scraped, kept, and asked for in PromQL."""

@@ -1,0 +1,1 @@
+"""Finds who is to be measured, and takes measurements."""

@@ -1,0 +1,1 @@
+"""Keeps measurements: hours in memory and on disk, weeks on disk."""

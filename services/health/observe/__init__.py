@@ -1,0 +1,1 @@
+"""What is up: replicas, what they serve, whether predictions work."""

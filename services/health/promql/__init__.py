@@ -1,0 +1,1 @@
+"""PromQL over our own series, and the rules that are written in it."""

@@ -1,0 +1,1 @@
+"""How an upload becomes an immutable version."""

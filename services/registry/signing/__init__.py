@@ -1,0 +1,1 @@
+"""Signatures of versions: taken in, verified and given out."""

@@ -1,0 +1,1 @@
+"""What PromQL is judged by: series, expressions, a real Prometheus, and what it answered."""

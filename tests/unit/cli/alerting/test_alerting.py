@@ -1,0 +1,92 @@
+"""`lepton alerts` and `lepton slo`: what they say to somebody who was woken, and to somebody who mistyped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from lepton_ai.cli import main
+from lepton_ai.cli.alerting import alerts, slo
+from lepton_ai.v1 import alerts_pb2, health_pb2
+
+
+def ago(seconds: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromMilliseconds(round((time.time() - seconds) * 1000))
+    return stamp
+
+
+def alert(**more: Any) -> alerts_pb2.Alert:
+    labels = {"alertname": "ModelDown", "severity": "page", "model": "猫"}
+    return alerts_pb2.Alert(fingerprint="3f2a9c0d11", labels=labels, began_at=ago(200), **more)
+
+
+class _Client:
+    """Knows one model, 猫, and one alert."""
+
+    def __init__(self, found: Sequence[alerts_pb2.Alert]) -> None:
+        self._found = found
+
+    def alerts(self, **_: Any) -> Sequence[alerts_pb2.Alert]:
+        return self._found
+
+    def create_silence(self, matchers: Sequence[str], *_: Any) -> alerts_pb2.Silence:
+        return alerts_pb2.Silence(id="1", matchers=matchers, alerts=len(self._found))
+
+    def set_slo(self, model: str, **_: Any) -> alerts_pb2.Slo:
+        return alerts_pb2.Slo(model=model, availability=0.999)
+
+    def status(self) -> health_pb2.PlatformStatus:
+        return health_pb2.PlatformStatus(models=[health_pb2.ModelStatus(name="猫")])
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str, found: Sequence[alerts_pb2.Alert] = ()) -> None:
+    @contextmanager
+    def client_for(_home: Path) -> Iterator[_Client]:
+        yield _Client(found)
+
+    monkeypatch.setattr(alerts, "client_for", client_for)
+    monkeypatch.setattr(slo, "client_for", client_for)
+    with pytest.raises(SystemExit):
+        main(list(words))
+
+
+def test_an_alert_that_fires_says_for_how_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "alerts", found=[alert(state=alerts_pb2.ALERT_STATE_FIRING)])
+    assert "3 min 20 s" in capsys.readouterr().out
+
+
+def test_an_alert_that_is_over_says_how_long_it_was_and_since_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = alert(state=alerts_pb2.ALERT_STATE_RESOLVED, resolved_at=ago(120))
+    run(monkeypatch, "alerts", "--state", "resolved", found=[over])
+    assert "1 min 20 s, over for 2 min 0 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("found", "says"), [([], True), ([alert()], False)])
+def test_a_silence_that_means_nothing_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: list[alerts_pb2.Alert], says: bool
+) -> None:
+    run(monkeypatch, "alerts", "silence", 'model="狗"', "--for", "2h", found=found)
+    shown = capsys.readouterr()
+    assert f"it means {'0 alerts' if says else '1 alert'} now." in shown.out
+    assert ("No alert that there is now has such labels." in shown.err) == says
+
+
+@pytest.mark.parametrize(("model", "says"), [("猫", False), ("狗", True)])
+def test_a_promise_of_a_model_that_there_is_not_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str, says: bool
+) -> None:
+    run(monkeypatch, "slo", "set", model, "--availability", "99.9")
+    shown = capsys.readouterr()
+    assert f"Promised of {model}: 99.9 % answered" in shown.out
+    assert ("No model of this name is deployed." in shown.err) == says

@@ -1,0 +1,1 @@
+"""Feedback outside the platform."""

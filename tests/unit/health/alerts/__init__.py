@@ -1,0 +1,1 @@
+"""Alerts: their life, who is told, and what is promised of models."""

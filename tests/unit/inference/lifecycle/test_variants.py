@@ -1,0 +1,116 @@
+"""Variants on a fake Triton: loaded when asked for, offered while they serve, unloaded when nobody asks."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lepton_ai.testing import eventually
+from lepton_ai.v1 import registry_pb2 as pb
+from services.inference.variants.demand import Demand
+from services.inference.version import VersionKey
+from tests.replica import Replica
+from tests.sample_packages import variant_package
+from tests.unit.inference.lifecycle.world import World, serves
+
+KEY = VersionKey("doubler", 1, "int8")
+
+
+@pytest.fixture
+def demand() -> Demand:
+    return Demand(idle_s=60.0)
+
+
+async def deploy(world: World, policy: pb.VariantPolicy.ValueType, **measured: Any) -> None:
+    """Version 1 with a variant."""
+    original = world.registry.versions["doubler", 1]
+    place = Path(world.directory / f"int8-{len(list(world.directory.iterdir()))}")
+    world.registry.push_variant(1, "int8", variant_package(place, original, **measured))
+    world.registry.policy = policy
+    await world.registry.deploy("doubler", 1)
+
+
+def offered(replica: Replica) -> str:
+    """Where the variant is in Triton; empty while it is not offered."""
+    offer = replica.routes.offer(replica.loaded())
+    return "" if offer is None or offer.loaded is None else offer.loaded.triton_name
+
+
+async def test_a_variant_is_loaded_only_when_it_is_asked_for(world: World, demand: Demand) -> None:
+    async with world.replica(demand=demand) as replica:
+        await deploy(world, pb.VARIANT_POLICY_AUTO)
+        await serves(replica, 1)
+        offer = replica.routes.offer(replica.loaded())
+        assert offer is not None
+        assert (offer.name, offer.loaded, offer.states["int8"]) == ("int8", None, "no call has asked for it")
+        assert world.triton.loaded == {"doubler--v1"}
+        demand.ask(KEY)
+        await eventually(lambda: offered(replica) == "doubler--v1+int8", description="the variant serves")
+        (status,) = replica.reconciler.serving_state().variants
+        assert (status.version, status.variant) == (1, "int8")
+        assert [each.version for each in replica.reconciler.serving_state().versions] == [1]
+
+
+async def test_a_variant_that_nobody_asks_for_any_more_is_unloaded(world: World) -> None:
+    demand = Demand(idle_s=0.2)
+    async with world.replica(demand=demand) as replica:
+        await deploy(world, pb.VARIANT_POLICY_AUTO)
+        await serves(replica, 1)
+        demand.ask(KEY)
+        await eventually(lambda: ("load", "doubler--v1+int8") in world.triton.calls, description="it was loaded")
+        await eventually(lambda: world.triton.loaded == {"doubler--v1"}, description="it is unloaded again")
+
+
+@pytest.mark.parametrize("policy", [pb.VARIANT_POLICY_UNSPECIFIED, pb.VARIANT_POLICY_EXACT])
+async def test_under_exact_no_variant_is_offered(
+    world: World, demand: Demand, policy: pb.VariantPolicy.ValueType
+) -> None:
+    async with world.replica(demand=demand) as replica:
+        demand.ask(KEY)
+        await deploy(world, policy)
+        await serves(replica, 1)
+        assert replica.routes.offer(replica.loaded()) is None
+        assert world.triton.loaded == {"doubler--v1"}
+
+
+async def test_a_variant_of_another_processor_is_refused_and_the_log_says_so(
+    world: World, demand: Demand, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world.replica(demand=demand) as replica:
+        demand.ask(KEY)
+        with caplog.at_level(logging.WARNING):
+            await deploy(world, pb.VARIANT_POLICY_AUTO, flags=["sve"])
+            await serves(replica, 1)
+        offer = replica.routes.offer(replica.loaded())
+        assert offer is not None
+        assert offer.name == ""
+        assert "measured on another processor" in offer.states["int8"]
+        assert "Variant int8 of doubler@1 does not answer here" in caplog.text
+        assert world.triton.loaded == {"doubler--v1"}
+
+
+async def test_when_the_policy_is_exact_again_the_variant_goes(world: World, demand: Demand) -> None:
+    async with world.replica(demand=demand) as replica:
+        await deploy(world, pb.VARIANT_POLICY_AUTO)
+        await serves(replica, 1)
+        demand.ask(KEY)
+        await eventually(lambda: bool(offered(replica)), description="the variant serves")
+        world.registry.policy = pb.VARIANT_POLICY_EXACT
+        await world.registry.deploy("doubler", 1)
+        await eventually(lambda: world.triton.loaded == {"doubler--v1"}, description="it is unloaded")
+
+
+async def test_while_a_rollout_is_under_way_only_originals_answer(world: World, demand: Demand) -> None:
+    async with world.replica(demand=demand) as replica:
+        await deploy(world, pb.VARIANT_POLICY_AUTO)
+        await serves(replica, 1)
+        deployment = world.registry.deployments["doubler"]
+        deployment.versions.append(world.registry.deployed_version("doubler", 2))
+        deployment.routes[0].targets.add(version=2, weight=1)
+        deployment.routes[0].candidate, deployment.routes[0].rollout = 2, 7
+        await world.registry.publish("doubler")
+        await eventually(lambda: replica.routes.trial("doubler"), description="the rollout is under way")
+        assert replica.routes.offer(replica.loaded(version=1)) is None
