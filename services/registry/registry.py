@@ -55,6 +55,7 @@ class Registry:
         self._store = store
         self._blobs = open_blobs(settings.blobs_url or str(directory.blobs))
         self._completion = Completion()
+        self._inspection = _inspection(settings)
         pins = Pins()
         signatures = Signatures(store=store, completion=self._completion, check=settings.signature_check())
         settlement = Settlement(state, state_address=settings.etcd_address)
@@ -102,7 +103,7 @@ class Registry:
             store=self._store,
             blobs=self._blobs,
             directory=self._directory,
-            inspection=_inspection(settings),
+            inspection=self._inspection,
             completion=self._completion,
             pins=pins,
             limits=PushLimits(settings.package_limits, settings.max_concurrent_pushes, is_alone=is_alone),
@@ -146,6 +147,7 @@ class Registry:
         await self._leader.close()
         await self._webhook_client.close()
         await self._completion.close()
+        await self._inspection.close()
         await self._store.close()
         self._directory.close()
 

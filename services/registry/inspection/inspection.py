@@ -1,14 +1,11 @@
-"""Has a separate process inspect each uploaded package, and brings back its verdict."""
+"""Has a process of its own inspect each uploaded package, and brings back its verdict."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
-import os
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +17,10 @@ from lepton_ai.inspection.signature import TritonBackend
 from lepton_ai.package import PackageLimits
 from lepton_ai.v1 import registry_pb2
 from services.registry.inspection.inspector import OUT_OF_MEMORY
+from services.registry.inspection.processes import InspectorProcesses
 
 _LOG = logging.getLogger(__name__)
-_MAX_VERDICT_BYTES = 64 << 10
+_MAX_LOGGED_BYTES = 4000
 _SPARE_S = 2.0  # the process ends itself only when we are no longer there to do it
 
 
@@ -71,6 +69,7 @@ class Inspection:
         self._dry_run = dry_run
         self._triton_backend = triton_backend
         self._limits = limits or InspectionLimits()
+        self._processes = InspectorProcesses()
         self._turns = asyncio.Semaphore(self._limits.concurrent)
 
     async def inspect(self, directory: Path, manifest: registry_pb2.Manifest | None = None) -> Verdict:
@@ -81,19 +80,23 @@ class Inspection:
         """
         given = (manifest or registry_pb2.Manifest()).SerializeToString()
         async with self._turns:
-            process = await self._start(directory)
             try:
-                output, log = await asyncio.wait_for(process.communicate(given), self._limits.timeout_s)
+                ended = await asyncio.wait_for(
+                    self._processes.run(self._arguments(directory), given), self._limits.timeout_s
+                )
             except TimeoutError as error:
                 raise _not_inspected("takes too long to check") from error
-            finally:
-                await _end(process)
-        if process.returncode != 0:
-            _LOG.warning("inspector ended with %s: %s", process.returncode, log[-4000:].decode(errors="replace"))
-            raise _explain(process.returncode)
-        return _read_verdict(output)
+        if ended.returncode != 0:
+            log = ended.log[-_MAX_LOGGED_BYTES:].decode(errors="replace")
+            _LOG.warning("inspector ended with %s: %s", ended.returncode, log)
+            raise _explain(ended.returncode)
+        return _read_verdict(ended.output)
 
-    async def _start(self, directory: Path) -> asyncio.subprocess.Process:
+    async def close(self) -> None:
+        """End the processes."""
+        await self._processes.close()
+
+    def _arguments(self, directory: Path) -> list[str]:
         limits = {
             "timeout_s": math.ceil(self._limits.timeout_s + _SPARE_S),
             "memory_bytes": self._limits.memory_bytes,
@@ -101,18 +104,7 @@ class Inspection:
             "triton_backend": self._triton_backend,
             "dry_run": self._dry_run,
         }
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services.registry.inspection.inspector",
-            str(directory),
-            json.dumps(limits),
-            env=_environment(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        return [str(directory), json.dumps(limits)]
 
 
 def _explain(returncode: int | None) -> LeptonError:
@@ -131,27 +123,9 @@ def _checker_failed() -> InternalError:
     )
 
 
-def _environment() -> dict[str, str]:
-    """Only this of our own environment, which may hold secrets. One thread per library: the inspector has one job."""
-    return {
-        "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUTF8": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
 def _read_verdict(output: bytes) -> Verdict:
     try:
-        verdict: dict[str, Any] = json.loads(output[:_MAX_VERDICT_BYTES])
+        verdict: dict[str, Any] = json.loads(output)
     except ValueError as error:
         raise _checker_failed() from error
     if "error" in verdict:

@@ -12,7 +12,7 @@ import pytest
 from lepton_ai.errors import InvalidInput
 from lepton_ai.optimize.candidate import Value
 from lepton_ai.optimize.measure.accuracy import Numeric
-from lepton_ai.optimize.measure.cpu import Cpu
+from lepton_ai.optimize.measure.cpu import Cpu, this_cpu
 from lepton_ai.optimize.measure.engines import open_onnx
 from lepton_ai.optimize.methods import Workpiece
 from lepton_ai.optimize.quantize import dynamic, static
@@ -47,7 +47,7 @@ def test_a_network_of_bytes_is_a_third_as_large_and_answers_the_same(
     package: Package, rows: Rows, tmp_path: Path, parameters: Mapping[str, Value]
 ) -> None:
     source, target = package.path("model.onnx"), tmp_path / "int8.onnx"
-    static.quantize(source, target, Workpiece(rows, VNNI, 0.005), parameters)
+    static.quantize(source, target, Workpiece(rows, this_cpu(), 0.005), parameters)
     assert target.stat().st_size < 0.5 * source.stat().st_size
     before, after = answers(source, rows), answers(target, rows)
     assert (before.argmax(axis=1) == after.argmax(axis=1)).mean() >= 0.95
@@ -82,7 +82,7 @@ def test_a_bound_that_is_met_leaves_all_layers_in_bytes(package: Package, rows: 
 
 def test_dynamic_ranges_need_no_rows(package: Package, rows: Rows, tmp_path: Path) -> None:
     source, target = package.path("model.onnx"), tmp_path / "dynamic.onnx"
-    dynamic.quantize(source, target, Workpiece(rows.take(slice(0)), VNNI, 0.005), {})
+    dynamic.quantize(source, target, Workpiece(rows.take(slice(0)), this_cpu(), 0.005), {})
     assert "MatMulInteger" in {node.op_type for node in onnx.load(str(target)).graph.node}
     before, after = answers(source, rows), answers(target, rows)
     assert 0 < np.abs(before - after).max() < 0.05 * np.ptp(before)
