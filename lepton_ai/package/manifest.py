@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from itertools import accumulate
 
 from lepton_ai.errors import InvalidInput, ResourceExhausted
 from lepton_ai.package.description import DESCRIPTION_FILE
@@ -62,12 +62,16 @@ def _part_problem(part: str) -> str:
         return "must be relative, without empty parts"
     if len(part.encode()) > _MAX_PART_BYTES:
         return f"has a part of more than {_MAX_PART_BYTES} bytes"
-    normal = unicodedata.normalize("NFKC", part)
+    normal = part if part.isascii() else unicodedata.normalize("NFKC", part)
     if part.startswith(".") or normal.startswith("..") or normal == ".":
         return "has a part that begins with a dot"
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in part) or {"/", "\\"} & set(normal):
+    if "/" in normal or "\\" in normal or (not part.isprintable() and any(map(_is_control, part))):
         return "has a control character or a backslash"
     return ""
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cs"}
 
 
 def check_manifest(manifest: registry_pb2.Manifest, *, limits: PackageLimits) -> None:
@@ -123,7 +127,7 @@ def check_distinct(paths: Collection[str], *, field: str) -> None:
             raise InvalidInput.of_field(field.format(index), "is listed twice")
         seen.add(path)
     for index, path in enumerate(paths):
-        if any(str(parent) in seen for parent in PurePosixPath(path).parents):
+        if any(folder in seen for folder in accumulate(path.split("/")[:-1], "{}/{}".format)):
             raise InvalidInput.of_field(field.format(index), "lies below another file")
 
 
