@@ -191,7 +191,8 @@ def _told(scene: Scene, group: Group, news: News) -> Group:
 
 
 def _delivery(scene: Scene, told: Group, news: News, write: Write) -> Delivery:
-    """Its id says why it is sent: another replica that goes on from the same group makes the same."""
+    """Its id says why it is sent: another replica that goes on from the same group makes the same. It brings along what
+    its receiver then knows: a leader may be killed when the delivery is shared and the group not yet."""
     firing, resolved = (sorted(each.episode for each in some) for some in (news.firing, news.resolved))
     return Delivery(
         id=digest([told.id, news.reason, firing, resolved, told.count, told.opened.wall_s], 32),
@@ -200,6 +201,7 @@ def _delivery(scene: Scene, told: Group, news: News, write: Write) -> Delivery:
         reason=news.reason,
         document=write(news),
         alerts=tuple(sorted({each.id for each in (*news.firing, *news.resolved)})),
+        told=told,
         created=scene.now,
         due=scene.now,
     )

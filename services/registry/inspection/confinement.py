@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+OUT_OF_MEMORY = 3
+"""Exit status of a process that needs more memory than it may use."""
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_FILTER_FLAG_TSYNC = 1

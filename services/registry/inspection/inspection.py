@@ -16,7 +16,7 @@ from lepton_ai.errors import ERROR_BY_CODE, FieldViolation, InternalError, Inval
 from lepton_ai.inspection.signature import TritonBackend
 from lepton_ai.package import PackageLimits
 from lepton_ai.v1 import registry_pb2
-from services.registry.inspection.inspector import OUT_OF_MEMORY
+from services.registry.inspection.confinement import OUT_OF_MEMORY
 from services.registry.inspection.processes import InspectorProcesses
 
 _LOG = logging.getLogger(__name__)

@@ -22,10 +22,8 @@ from lepton_ai.inspection.signature import TritonBackend
 from lepton_ai.inspection.structure import inspect_package
 from lepton_ai.package import Description, Package, PackageLimits
 from lepton_ai.v1 import registry_pb2
-from services.registry.inspection.confinement import isolate, limit
+from services.registry.inspection.confinement import OUT_OF_MEMORY, isolate, limit
 
-OUT_OF_MEMORY = 3
-"""Exit status when the package needs more memory than there is to check it."""
 _SPACE = 3
 """How many times its size a model needs to be opened."""
 

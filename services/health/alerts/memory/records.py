@@ -155,6 +155,8 @@ class Delivery(Record):
     """What is sent; see `notify.message`."""
     alerts: tuple[Words, ...] = ()
     """Fingerprints."""
+    told: Group | None = None
+    """What the receiver knows once it has this."""
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
     created: Stamp
@@ -183,8 +185,9 @@ class Slo(Record):
 
 
 KINDS: Mapping[str, type[Record]] = {
-    record.kind: record for record in (Alert, Acknowledgement, Silence, Group, Delivery, Slo)
+    record.kind: record for record in (Alert, Acknowledgement, Silence, Delivery, Group, Slo)
 }
+"""In the order in which they are shared: whoever knows that a receiver was told knows the delivery that tells it."""
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

@@ -16,13 +16,14 @@ from lepton_ai.mesh.discovery.records import Records
 from lepton_ai.mesh.discovery.state import StateStore, Watch
 from lepton_ai.mesh.loops import run_loop
 from services.health.alerts.memory.ledger import Ledger, read_record
-from services.health.alerts.memory.records import KINDS, Delivery, DeliveryState, Record
+from services.health.alerts.memory.records import KINDS, Delivery, DeliveryState, Group, Record
 
 PREFIX = "/lepton/health/alerts/"
 _LAST_LEADER = f"{PREFIX}last-leader"
 """→ the node that led last: to all others, what is shared of the leader's records is the truth."""
 _MAX_VALUE_BYTES = 512 << 10
 _RECONCILE_EVERY_S = 30.0
+_ORDER = {kind: place for place, kind in enumerate(KINDS)}
 _RETRY_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class SharedLedger:
             shared = await self._state.list(PREFIX)
             if self._another_led(shared):
                 await self._mirror(self._read(shared))
+                await self._ledger.save(_told_by_deliveries(self._ledger))
             await self._state.put(_LAST_LEADER, self._node)
         except Unavailable as error:
             _log.warning("alerts are led without etcd: %s", error.message)
@@ -93,12 +95,16 @@ class SharedLedger:
 
     def _note(self, put: Sequence[Record], drop: Sequence[Record]) -> None:
         """Records that the next leader does not need are not shared: deliveries that are done."""
-        self._send({_key(each): _encode(each) if _is_shared(each) else None for each in put})
+        ordered = sorted(put, key=lambda record: _ORDER[record.kind])
+        self._send({_key(each): _encode(each) if _is_shared(each) else None for each in ordered})
         self._send({_key(each): None for each in drop})
 
     def _send(self, values: Mapping[str, bytes | None]) -> None:
+        """One after the other in this order: a kill between two of them loses nothing, if the order is right."""
         if values:
-            self._outgoing.update(values)
+            for key, value in values.items():
+                self._outgoing.pop(key, None)
+                self._outgoing[key] = value
             self._settled.clear()
             self._changed.set()
 
@@ -171,6 +177,18 @@ class SharedLedger:
 
     def _read(self, entries: Mapping[str, bytes]) -> Mapping[str, Record]:
         return self._records.read({key: value for key, value in entries.items() if key != _LAST_LEADER})
+
+
+def _told_by_deliveries(ledger: Ledger) -> list[Group]:
+    """What receivers know by deliveries that were shared, when their leader was killed before it shared the groups."""
+    groups = ledger.of(Group)
+    deliveries = sorted(ledger.of(Delivery).values(), key=lambda each: each.told.count if each.told else 0)
+    told = {each.told.id: each.told for each in deliveries if each.told is not None}
+    return [each for each in told.values() if each.firing and _is_older(groups.get(each.id), each)]
+
+
+def _is_older(known: Group | None, told: Group) -> bool:
+    return known is None or (known.opened == told.opened and known.count < told.count)
 
 
 def _is_shared(record: Record) -> bool:

@@ -13,7 +13,7 @@ from lepton_ai.testing import MemoryStore, eventually
 from services.health.alerts.memory import lead as leading
 from services.health.alerts.memory.lead import HealthLead
 from services.health.alerts.memory.ledger import Ledger
-from services.health.alerts.memory.records import Alert, Delivery, DeliveryState, Silence
+from services.health.alerts.memory.records import Alert, Delivery, DeliveryState, Group, Silence
 from services.health.alerts.memory.shared import PREFIX, SharedLedger
 from tests.unit.health.alerts.making import alert, at
 from tests.unit.health.alerts.test_muting import silence
@@ -58,6 +58,54 @@ async def test_the_next_leader_goes_on_with_what_is_shared(tmp_path: Path) -> No
         await second.take_over()
         assert theirs.of(Alert).keys() == {alert().id}
         assert theirs.of(Delivery)["d"].state is DeliveryState.PENDING
+
+
+class Recording(MemoryStore):
+    """Keeps the order of what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    async def put(self, key: str, value: bytes) -> None:
+        self.written.append(key.removeprefix(PREFIX).partition("/")[0])
+        await super().put(key, value)
+
+
+async def test_nobody_counts_as_told_before_the_delivery_that_tells_is_shared(tmp_path: Path) -> None:
+    """A leader may be killed between any two writes: then the next one makes the same delivery again."""
+    state = Recording()
+    group = Group(id="g", receiver="ops", group="g", opened=at(0))
+    async with replica(tmp_path / "a", state) as (mine, first):
+        await first.take_over()
+        await mine.save([group])
+        await mine.save([group.model_copy(update={"told": at(1), "firing": ("e",)}), delivery(), alert()])
+        assert await first.flush(5)
+    assert state.written[-3:] == ["alerts", "deliveries", "groups"]
+    state.up(wiped=True)
+    async with replica(tmp_path / "a", state) as (_, first):
+        await first.take_over()  # which shares all of it again
+        assert await first.flush(5)
+    assert [each for each in state.written[-4:] if each != "last-leader"] == ["alerts", "deliveries", "groups"]
+
+
+async def test_who_goes_on_knows_what_a_delivery_tells_also_when_its_group_was_not_shared(tmp_path: Path) -> None:
+    state = MemoryStore()
+    told = Group(id="g", receiver="ops", group="g", opened=at(0), told=at(1), firing=("e",), count=1)
+    async with replica(tmp_path / "a", state) as (mine, first):
+        await first.take_over()
+        await mine.save([alert(), delivery(told=told)])
+        assert await first.flush(5)
+    async with replica(tmp_path / "b", state) as (theirs, second):
+        await second.take_over()
+        (known,) = theirs.of(Group).values()
+        assert (known.told, known.firing, known.count) == (told.told, told.firing, told.count)
+        newer = known.model_copy(update={"firing": ("e", "f"), "count": 2})
+        await theirs.save([newer])
+        assert await second.flush(5)
+    async with replica(tmp_path / "a", state) as (mine, first):
+        await first.take_over()
+        assert mine.of(Group)["g"].count == 2
 
 
 async def test_who_was_away_forgets_what_the_other_has_finished(tmp_path: Path) -> None:
