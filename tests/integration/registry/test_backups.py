@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 from lepton_ai.addresses import Addresses
@@ -170,15 +171,21 @@ async def test_a_backup_can_be_one_file(tmp_path: Path) -> None:
         assert await state_of(client) == before
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made")
+    async with registry(directory / "data", MemoryStore()) as (_, client):
+        await fill(client, directory)
+        await client.back_up(directory / "backup")
+    return directory / "backup"
+
+
 class TestRefusals:
     """Nothing is written, and the next attempt can succeed."""
 
     @pytest.fixture
-    async def backup(self, tmp_path: Path) -> Path:
-        async with registry(tmp_path / "data", MemoryStore()) as (_, client):
-            await fill(client, tmp_path)
-            await client.back_up(tmp_path / "backup")
-        return tmp_path / "backup"
+    def backup(self, tmp_path: Path, made: Path) -> Path:
+        return Path(shutil.copytree(made, tmp_path / "backup"))
 
     async def refused(self, tmp_path: Path, backup: Path) -> LeptonError:
         async with registry(tmp_path / "target", MemoryStore()) as (served, client):

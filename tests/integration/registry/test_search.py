@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 
 from lepton_ai.errors import InvalidInput, NotFound
 from lepton_ai.mesh.errors import from_rpc_error
@@ -18,8 +20,8 @@ from tests.integration.registry.served import TIMEOUT_S, Served, push, serving
 from tests.sample_packages import onnx_package
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+@asynccontextmanager
+async def filled(tmp_path: Path) -> AsyncIterator[Served]:
     """Versions 1 to 3 of effi, of which 2 is archived, and version 1 of 'other'."""
     async with serving(tmp_path / "data", MemoryStore(), dry_run="off") as running:
         for number in (1, 2, 3):
@@ -31,6 +33,23 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         await running.stub.ArchiveVersion(
             pb.ChangeVersionRequest(model=ModelRef(name="effi", version=2)), timeout=TIMEOUT_S
         )
+        yield running
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """For one test, which may change it."""
+    async with filled(tmp_path) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tagged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """For tests that only read, with tags and an alias."""
+    async with filled(tmp_path_factory.mktemp("tagged")) as running:
+        await tag(running, "team", "vision")
+        await tag(running, "stage", "final", version=3)
+        await call(running.stub.SetAlias, pb.SetAliasRequest(model="effi", alias="best", version=1))
         yield running
 
 
@@ -52,6 +71,7 @@ async def found(served: Served, text: str) -> list[str]:
     return [f"{each.model}@{each.version}" for each in answer.versions]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -72,11 +92,8 @@ async def found(served: Served, text: str) -> list[str]:
         ("tag.team!=vision", ["other@1"]),
     ],
 )
-async def test_a_filter_lets_through_what_it_says(served: Served, text: str, wanted: list[str]) -> None:
-    await tag(served, "team", "vision")
-    await tag(served, "stage", "final", version=3)
-    await call(served.stub.SetAlias, pb.SetAliasRequest(model="effi", alias="best", version=1))
-    assert await found(served, text) == wanted
+async def test_a_filter_lets_through_what_it_says(tagged: Served, text: str, wanted: list[str]) -> None:
+    assert await found(tagged, text) == wanted
 
 
 async def test_pages_follow_one_another(served: Served) -> None:
