@@ -20,13 +20,22 @@ _KINDS = {"unit", "integration", "e2e", "chaos"}
 _LONG = (
     "e2e/test_examples.py",
     "integration/registry/test_kills.py",
-    "e2e/test_feedback.py",
+    "e2e/test_rollouts.py",
+    "integration/training/test_processes.py",
     "integration/optimize/test_optimise.py",
+    "integration/registry/test_rollout_crashes.py",
+    "integration/registry/test_crashes.py",
+    "integration/training/test_kill.py",
+    "integration/health/alerts/test_kills.py",
+    "e2e/test_variants.py",
+    "e2e/test_first_hour.py",
     "integration/health/test_promql.py",
-    "integration/health/test_anomalies.py",
     "e2e/test_console.py",
+    "e2e/test_readme.py",
+    "integration/training/test_training_document.py",
 )
-"""Files that take minutes. They come first, so that the end of a run is not one process working and another waiting."""
+"""Files that take a minute and more. They come first, so that the end of a run is not one process working and another
+waiting."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

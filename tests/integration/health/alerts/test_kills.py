@@ -19,7 +19,7 @@ import pytest
 from lepton_ai.testing import eventually
 from tests.receiver import Received, receiving
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 KILLS = 200
 FAULTS, LIVES = 90, 16
@@ -64,7 +64,7 @@ class Engines:
 @asynccontextmanager
 async def engines(directory: Path, url: str) -> AsyncIterator[Engines]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chaos.alert_process", str(directory), url,
+        sys.executable, "-m", "tests.integration.health.alerts.alert_process", str(directory), url,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     made = Engines(process)
