@@ -1,7 +1,8 @@
 """Processes that are nothing but the alert engine, for tests that kill them: forked off one that has imported it.
 
 `python -m tests.integration.health.alerts.alert_process DIRECTORY URL` forks one for each line on standard input, which
-lists the numbers of what is wrong. It writes "started PID", the fork writes "up PID" when it judges, and the next one waits for its end.
+lists the numbers of what is wrong. It writes "started PID", the fork writes "up PID" when it judges, and the next one
+waits for its end.
 """
 
 from __future__ import annotations
