@@ -45,7 +45,7 @@ class HealthSettings(ServiceSettings):
     feedback_per_minute: int = Field(default=600, ge=1)
     """What one source may say in a minute without the token; more counts nowhere, ten times as much is refused."""
     log_files: Mapping[str, Path] = Field(default_factory=dict)
-    """Process → its log file, as JSON, of those that tell health nothing themselves: triton, etcd, traces."""
+    """Process → its log file, as JSON, of those that tell health nothing themselves, such as triton."""
     max_events: int = Field(default=100_000, ge=100)
     """Events on the time line; the oldest go first."""
     max_log_records: int = Field(default=100_000, ge=100)
