@@ -108,7 +108,7 @@ async def _add_observer(server: Server, settings: HealthSettings, state: StateSt
 
 
 async def _add_metrics(server: Server, settings: HealthSettings, state: StateStore, metrics: Metrics) -> Measurements:
-    measurements = await Measurements.start(settings, state, metrics.registry)
+    measurements = await Measurements.start(settings, state, metrics, lambda: server.address)
     server.on_close(measurements.close)
     servicer = MetricsServicer(measurements.store, measurements.scraper)
     server.add(metrics_pb2_grpc.add_MetricsServiceServicer_to_server, servicer, measured.SERVICE)

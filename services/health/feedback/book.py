@@ -180,10 +180,11 @@ class FeedbackBook:
         return read_spans(self._connection, recent)
 
     def complaint_times(self, since: float) -> list[tuple[str, float]]:
-        """(model, when) of texts submitted since then, one for each prediction."""
+        """(model, when) of texts submitted since then, one for each prediction that nobody calls good."""
         query = (
-            "SELECT model, MIN(submitted_at) FROM entries WHERE counts AND kind = 'text' AND version > 0 "
-            "AND submitted_at >= ? GROUP BY model, prediction"
+            "SELECT model, MIN(submitted_at) FROM entries AS texts WHERE kind = 'text' AND counts AND version > 0 "
+            "AND submitted_at >= ? AND COALESCE((SELECT MIN(good) FROM entries "
+            "WHERE prediction = texts.prediction AND counts), 0) = 0 GROUP BY model, prediction"
         )
         return list(self._connection.execute(query, (since,)))
 

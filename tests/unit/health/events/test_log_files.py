@@ -71,8 +71,8 @@ def test_warnings_of_the_trace_store_are_read() -> None:
     [
         pytest.param(
             'ts=2026-11-30T11:05:32.456Z caller=main.go:512 level=info msg="Loading"\n'
-            'ts=2026-11-30T11:05:33.456Z caller=scrape.go:12 level=warn component="rule manager" msg="slow \\"disk\\""\n',
-            "scrape.go", 'slow "disk"', {"component": "rule manager"}, id="prometheus 2",
+            'ts=2026-11-30T11:05:33.456Z caller=scrape.go:12 level=warn component="my rules" msg="slow \\"disk\\""\n',
+            "scrape.go", 'slow "disk"', {"component": "my rules"}, id="prometheus 2",
         ),
         pytest.param(
             "time=2026-11-30T11:05:32.456Z level=INFO source=main.go:640 msg=\"Starting\"\n"
