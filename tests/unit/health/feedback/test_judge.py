@@ -145,4 +145,4 @@ async def test_praise_is_no_complaint(desk: FeedbackDesk) -> None:
     assert await QualityJudge(desk).judge(now) == []
     for made in ids:
         await desk.submit([Feedback(prediction_id=made, thumb_up=False)], source="shop", trusted=True)
-    assert names(await QualityJudge(desk).judge(now)) == ["ComplaintBurst"]
+    assert names(list(await QualityJudge(desk).judge(now))) == ["ComplaintBurst"]
