@@ -17,7 +17,9 @@ AT_S = 1_700_000_000
 HELD, RUNNING, BACK = pb.ROLLOUT_STATE_HELD, pb.ROLLOUT_STATE_RUNNING, pb.ROLLOUT_STATE_ROLLED_BACK
 
 
-def rollout(state: pb.RolloutState.ValueType, *, model: str = "churn", version: int = 5, reason: str = "why") -> pb.Rollout:
+def rollout(
+    state: pb.RolloutState.ValueType, *, model: str = "churn", version: int = 5, reason: str = "why"
+) -> pb.Rollout:
     made = pb.Rollout(model=model, version=version, old_version=4, share=2500, state=state, reason=reason)
     made.changed_at.FromSeconds(AT_S)
     return made
