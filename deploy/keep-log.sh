@@ -9,14 +9,20 @@ kept=${TMPDIR:-/tmp}/kept
 shift
 rm -f "$said" "$kept"
 mkfifo -m 600 "$said" "$kept"
+
+# Reads 1024 blocks as they come, writes them to FILE, and succeeds unless they ended before or cannot be written.
+fill() {
+  told=$(LC_ALL=C dd bs=4096 count=1024 of="$file" 2>&1) || return 1
+  # Perhaps warnings; then a line as "1000+24 records in": whole blocks and parts of blocks.
+  blocks=$(printf '%s\n' "$told" | sed -n 's/^\([0-9]*\)+\([0-9]*\) records in$/\1 + \2/p')
+  [ "$((${blocks:-0}))" -eq 1024 ]
+}
+
 {
-  [ ! -s "$file" ] || mv -f "$file" "$file.1" || :
-  # dd writes what comes when it comes, and says at the end how many blocks came: "1000+24 records in".
-  while read=$(LC_ALL=C dd bs=4096 count=1024 of="$file" 2>&1) && [ "$((${read%% records*}))" = 1024 ]; do
-    mv -f "$file" "$file.1"
-  done
-  # Nothing can be written, or nothing will come.
-  cat >/dev/null
+  set +e
+  [ ! -s "$file" ] || mv -f "$file" "$file.1"
+  while fill; do mv -f "$file" "$file.1"; done
+  cat >/dev/null # so that the program is not held up
 } <"$kept" &
 tee "$kept" <"$said" &
 exec "$@" >"$said" 2>&1

@@ -66,6 +66,18 @@ async def test_as_much_is_kept_as_there_is_room_for(tmp_path: Path) -> None:
     assert 0 < file.stat().st_size <= 4 << 20
 
 
+async def test_lines_that_come_one_by_one_are_kept_over_many_files(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    line = "y" * 2990
+    loop = f"i=1000; while [ $i -lt 5000 ]; do echo $i {line}; i=$((i + 1)); done"
+    process = start(file, loop, directory=tmp_path)
+    said = process.communicate(timeout=40)[0].decode()
+    assert (said.count("\n"), process.returncode) == (4000, 0)
+    await eventually(lambda: said.endswith(kept(file)), description="the last is kept")
+    assert len(kept(file)) > 1 << 20
+    assert file.stat().st_size <= 4 << 20
+
+
 @pytest.mark.parametrize("file", ["/dev/full", "nowhere/x.log"])
 async def test_a_file_that_cannot_be_written_stops_nothing(file: str, tmp_path: Path) -> None:
     process = start(tmp_path / file, "yes | head -n 200000; echo done", directory=tmp_path)
