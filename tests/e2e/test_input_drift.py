@@ -31,7 +31,7 @@ class Visitors:
     def __init__(self) -> None:
         self._chance = np.random.default_rng(11)
 
-    def draw(self, count: int, *, older_by: float = 0.0) -> list[dict[str, object]]:
+    def draw(self, count: int, *, older_by: float = 0.0) -> list[dict[str, float | str]]:
         """Rows without labels."""
         ages = self._chance.normal(40, 10, count) + older_by
         visits = self._chance.poisson(4, count)
@@ -44,7 +44,7 @@ class Visitors:
 
 def trained(visitors: Visitors) -> MLP:
     """A small model that has seen 1,800 rows; 200 were to validate it."""
-    rows = [{**row, "label": "old" if row["age"] > 45 else "young"} for row in visitors.draw(2000)]  # type: ignore[operator]
+    rows = [{**row, "label": "old" if float(row["age"]) > 45 else "young"} for row in visitors.draw(2000)]
     model = MLP((8,))
     model.fit(from_rows(rows, target="label"), epochs=1, progress=False)
     return model
