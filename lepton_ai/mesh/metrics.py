@@ -18,6 +18,7 @@ from prometheus_client import (
     start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from lepton_ai.errors import FailedPrecondition
@@ -100,6 +101,11 @@ class Metrics:
         if child is None:  # labels() formats and locks; methods × codes are few
             child = self._children[method, code] = self._rpc_seconds.labels(method, code.name)
         child.observe(seconds, {TRACE_ID: trace_id} if trace_id else None)
+
+    def page(self) -> bytes:
+        """What the page says now, in OpenMetrics' format. May be called from any thread."""
+        page: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return page
 
     def serve(self, host: str, port: int) -> int:
         """Serve the page on http://host:port/metrics and return the port (0 takes a free one).

@@ -25,6 +25,7 @@ from lepton_ai.v1 import (
 )
 from services.health.alerts import servicer as alerts
 from services.health.alerts.judges.platform import PlatformJudge
+from services.health.alerts.judges.rollouts import RolloutJudge
 from services.health.alerts.servicer import AlertServicer
 from services.health.alerts.station import AlertStation, Sources
 from services.health.console.console import add_console
@@ -70,10 +71,11 @@ async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -
     rules = RuleJudge(rules_for_health(), measurements.store, KeptRecords(measurements.store))
     judges = (
         PlatformJudge(observer),
+        RolloutJudge(pools["registry"]),
         rules,
         events.judge,
         QualityJudge(desk),
-        DriftJudge(drift),
+        DriftJudge(drift, interval_s=settings.drift_interval_s, pending_s=settings.drift_pending_s),
         AnomalyJudge(rules.reader),
     )
     sources = Sources(
@@ -106,7 +108,7 @@ async def _add_observer(server: Server, settings: HealthSettings, state: StateSt
 
 
 async def _add_metrics(server: Server, settings: HealthSettings, state: StateStore, metrics: Metrics) -> Measurements:
-    measurements = await Measurements.start(settings, state, metrics.registry)
+    measurements = await Measurements.start(settings, state, metrics, lambda: server.address)
     server.on_close(measurements.close)
     servicer = MetricsServicer(measurements.store, measurements.scraper)
     server.add(metrics_pb2_grpc.add_MetricsServiceServicer_to_server, servicer, measured.SERVICE)

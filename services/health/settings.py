@@ -45,7 +45,7 @@ class HealthSettings(ServiceSettings):
     feedback_per_minute: int = Field(default=600, ge=1)
     """What one source may say in a minute without the token; more counts nowhere, ten times as much is refused."""
     log_files: Mapping[str, Path] = Field(default_factory=dict)
-    """Process → its log file, as JSON, of those that tell health nothing themselves: triton, etcd, traces."""
+    """Process → its log file, as JSON, of those that tell health nothing themselves, such as triton."""
     max_events: int = Field(default=100_000, ge=100)
     """Events on the time line; the oldest go first."""
     max_log_records: int = Field(default=100_000, ge=100)
@@ -83,6 +83,10 @@ class HealthSettings(ServiceSettings):
     """How often all judges are asked what is wrong."""
     judge_timeout_s: float = Field(default=10.0, gt=0, le=120)
     """What one judge may take; one that takes longer is an alert itself."""
+    drift_interval_s: float = Field(default=60.0, gt=0, le=3600)
+    """How often inputs and answers of all versions are compared with what they were like before."""
+    drift_pending_s: float = Field(default=300.0, ge=0, le=86_400)
+    """How long drift must last before it is an alert."""
     receivers_file: Path | None = None
     """YAML file of who is told of alerts; see docs/alerts.md."""
     notify_timeout_s: float = Field(default=10.0, gt=0, le=60)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 import psutil
 import pytest
 
@@ -36,6 +39,21 @@ async def test_predictions_come_back_by_themselves(
         f"kill -9: {name}", "predictions", seconds, failed=len(running.failures), answered=running.answers
     )
     assert seconds <= RECOVERY_S
+
+
+async def test_a_triton_that_died_is_on_the_time_line(platform: Platform) -> None:
+    async with platform.client() as client:
+        replica = platform.addresses.inference
+
+        async def told() -> Sequence[str]:
+            events = await client.events(labels={"service": "triton", "instance": replica}, kinds=["restart"])
+            return [event.title for event in events if event.at.ToSeconds() >= killed_s]
+
+        killed_s = int(time.time())
+        await kill(platform.process("triton"))
+        titles = await eventually(told, timeout_s=RECOVERY_S, description="the restart is told")
+    assert titles == [f"the Triton of {replica} was started anew"]
+    await until_ready(platform)
 
 
 async def test_a_triton_that_hangs_is_ended_and_predictions_come_back(

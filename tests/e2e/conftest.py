@@ -20,10 +20,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def platform(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A running stack that serves EfficientNet-lite0."""
-    with running_platform(tmp_path_factory.mktemp("平台") / ".lepton") as running:
-        asyncio.run(_deploy(running, package))
-        yield running
+    """A running stack that serves EfficientNet-lite0, and tells of drift at once."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LEPTON_DRIFT_INTERVAL_S", "1")
+        environment.setenv("LEPTON_DRIFT_PENDING_S", "1")
+        with running_platform(tmp_path_factory.mktemp("平台") / ".lepton") as running:
+            asyncio.run(_deploy(running, package))
+            yield running
 
 
 async def _deploy(running: Platform, package: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -102,7 +103,23 @@ def test_the_database_is_reached_by_the_registry_alone_and_keeps_its_data_in_a_v
     assert registry["depends_on"] == {"postgresql": {"condition": "service_healthy"}}
     assert DATABASE["networks"] == {"database": {"internal": True}}
     assert "ports" not in database
-    assert [volume.partition(":")[0] for volume in database["volumes"]] == list(DATABASE["volumes"])
+    kept = [volume.partition(":")[0] for volume in database["volumes"]]
+    assert kept == [*DATABASE["volumes"], "logs", "./keep-log.sh"]
+
+
+def test_health_reads_the_logs_of_all_containers_that_tell_it_nothing() -> None:
+    health = SERVICES["health"]
+    files = json.loads(health["environment"]["LEPTON_LOG_FILES"])
+    assert files.keys() == SERVICES.keys() - OURS
+    assert "logs:/var/log/lepton:ro" in health["volumes"]
+    assert files.pop("etcd") == "/var/log/etcd/etcd.log"
+    assert "etcd-log:/var/log/etcd:ro" in health["volumes"]
+    assert "etcd-log:/var/log/lepton" in SERVICES["etcd"]["volumes"]
+    assert "--log-outputs=stderr,/var/log/lepton/etcd.log" in SERVICES["etcd"]["command"]
+    for name, file in files.items():
+        service = TRACES["services"]["traces"] if name == "traces" else SERVICES[name]
+        assert service["entrypoint"][:3] == ["sh", "/etc/lepton/keep-log.sh", file]
+        assert {"logs:/var/log/lepton", "./keep-log.sh:/etc/lepton/keep-log.sh:ro"} <= set(service["volumes"])
 
 
 def test_triton_runs_as_the_user_that_writes_its_models() -> None:

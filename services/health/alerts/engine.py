@@ -11,7 +11,7 @@ from typing import Protocol
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.loops import run_loop
 from services.health.alerts.grouping import Pace, Plan, Scene, plan
-from services.health.alerts.lifecycle import Outcome, advance, is_news
+from services.health.alerts.lifecycle import Outcome, advance, is_given_up, is_news
 from services.health.alerts.memory.book import Happening
 from services.health.alerts.memory.clock import Clock, Stamp, elapsed_s
 from services.health.alerts.memory.ledger import Ledger
@@ -169,7 +169,7 @@ class AlertEngine:
             for after in advance(alerts, outcome, now, max_alerts=self._manner.max_alerts, untold=untold):
                 before = self._ledger.of(Alert).get(after.id)
                 alerts[after.id] = changed[after.id] = after
-                if is_news(before, after) and (after.fired is not None or after.state is AlertState.PENDING):
+                if is_news(before, after) and not is_given_up(before, after):
                     history.append(
                         Happening(after.id, now.wall_s, after.state.value, after.annotations.get("summary", ""))
                     )

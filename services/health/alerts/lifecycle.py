@@ -46,7 +46,7 @@ def advance(
         elif known is None or known.state is AlertState.RESOLVED:
             room -= 1
             if room >= 0:
-                changed.append(_begin(identity, firing, outcome.judge, now))
+                changed.append(_begin(identity, firing, outcome.judge, now, known))
         else:
             changed.append(_go_on(known, firing, outcome.judge, now))
     missing = (each for each in alerts.values() if each.judge == outcome.judge and each.id not in found)
@@ -71,9 +71,17 @@ def _identified(firings: Iterable[Firing]) -> Iterator[tuple[str, Firing]]:
         yield fingerprint(labels), Firing(labels, annotations, value, float(firing.pending_s))
 
 
-def _begin(identity: str, firing: Firing, judge: str, now: Stamp) -> Alert:
+def is_given_up(before: Alert | None, after: Alert) -> bool:
+    """Whether it was pending and came to nothing: what it is after that it was before, or it was nothing."""
+    return before is not None and before.state is AlertState.PENDING and after.state is AlertState.RESOLVED
+
+
+def _begin(identity: str, firing: Firing, judge: str, now: Stamp, known: Alert | None) -> Alert:
+    """`known`: the same, over. It is an older record of the same id."""
     new = Alert(
         id=identity,
+        revision=known.revision if known is not None else 0,
+        before=known if known is not None and known.fired is not None else None,
         labels=firing.labels,
         annotations=firing.annotations,
         value=firing.value,
@@ -92,7 +100,7 @@ def _go_on(known: Alert, firing: Firing, judge: str, now: Stamp) -> Alert:
 
 def _fire_in_time(alert: Alert, now: Stamp) -> Alert:
     if alert.state is AlertState.PENDING and elapsed_s(alert.began, now) >= alert.pending_s:
-        return alert.model_copy(update={"state": AlertState.FIRING, "fired": now})
+        return alert.model_copy(update={"state": AlertState.FIRING, "fired": now, "before": None})
     return alert
 
 
@@ -100,4 +108,6 @@ def _miss(known: Alert, now: Stamp) -> Alert:
     missed = known.missed + 1
     if known.state is AlertState.FIRING and missed <= _KEPT_ROUNDS:
         return known.model_copy(update={"missed": missed})
+    if known.state is AlertState.PENDING and known.before is not None:
+        return known.before.model_copy(update={"revision": known.revision})
     return known.model_copy(update={"missed": missed, "state": AlertState.RESOLVED, "resolved": now})

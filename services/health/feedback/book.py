@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lepton_ai.errors import FailedPrecondition
 from services.health.feedback.complaints import Complaint
-from services.health.feedback.figures import Figures, Span, read_figures, read_spans
+from services.health.feedback.figures import SCORE_BIN, Figures, Span, read_figures, read_spans
 from services.health.feedback.transactions import transaction
 
 _SCHEMAS = (
@@ -40,6 +40,10 @@ CREATE TABLE questionnaires (name TEXT PRIMARY KEY, document TEXT NOT NULL, chan
 """,
     """
 ALTER TABLE entries ADD COLUMN variant TEXT NOT NULL DEFAULT '';
+""",
+    f"""
+CREATE INDEX entries_labels ON entries (model, version, predicted, said, {SCORE_BIN}, good, value, submitted_at)
+  WHERE counts AND kind = 'label' AND state = 'joined';
 """,
 )
 """What each version of the schema adds to the one before."""
@@ -180,10 +184,11 @@ class FeedbackBook:
         return read_spans(self._connection, recent)
 
     def complaint_times(self, since: float) -> list[tuple[str, float]]:
-        """(model, when) of texts submitted since then, one for each prediction."""
+        """(model, when) of texts submitted since then, one for each prediction that nobody calls good."""
         query = (
-            "SELECT model, MIN(submitted_at) FROM entries WHERE counts AND kind = 'text' AND version > 0 "
-            "AND submitted_at >= ? GROUP BY model, prediction"
+            "SELECT model, MIN(submitted_at) FROM entries AS texts WHERE kind = 'text' AND counts AND version > 0 "
+            "AND submitted_at >= ? AND COALESCE((SELECT MIN(good) FROM entries "
+            "WHERE prediction = texts.prediction AND counts), 0) = 0 GROUP BY model, prediction"
         )
         return list(self._connection.execute(query, (since,)))
 

@@ -130,7 +130,7 @@ class FeedbackDesk:
         return await self._run(partial(self._book.spans, recent=recent))
 
     async def complaint_times(self, *, since: float) -> list[tuple[str, float]]:
-        """(model, when) of texts submitted since then."""
+        """(model, when) of texts submitted since then about predictions that nobody calls good."""
         return await self._run(partial(self._book.complaint_times, since))
 
     async def tallies(self, model: str, *, since: float) -> Mapping[int, tuple[int, int]]:

@@ -22,6 +22,8 @@ _Z99 = 2.576
 _LEAST_RATING_DROP, _RATING_Z = 0.3, 3.0
 _BURST_S, _USUAL_S = 3600.0, 7 * 86_400.0
 _LEAST_BURST = 10
+_OVER_BUSY = 1.5
+"""Times as many as in the second-busiest hour; the busiest may have been a burst itself."""
 _BURST_CHANCE = 1e-5
 """Of as many complaints in an hour, where they come as before."""
 _MUCH = 500.0
@@ -109,17 +111,22 @@ def find_rating_drops(spans: Iterable[Span]) -> list[Firing]:
 
 
 def find_bursts(times: Iterable[tuple[str, float]], now_s: float) -> list[Firing]:
-    """Models of which far more is complained in the last hour than usually, in the week before (Poisson)."""
-    counts: dict[str, Counter[bool]] = defaultdict(Counter)
+    """Models of which far more is complained in the last hour than usually, in the week before (Poisson).
+
+    People write by day and sleep by night: it must also be half as much again as in the second-busiest hour.
+    """
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
     first: dict[str, float] = {}
     for model, at in times:
-        counts[model][at >= now_s - _BURST_S] += 1
+        counts[model][max(0, int((now_s - at) // _BURST_S))] += 1
         first[model] = min(first.get(model, at), at)
     found: list[Firing] = []
     for model, counted in counts.items():
+        now = counted.pop(0, 0)
         hours = max(1.0, (now_s - _BURST_S - first[model]) / 3600)
-        usual, now = max(1.0, counted[False] / hours), counted[True]
-        if now >= _LEAST_BURST and _poisson_tail(now, usual) < _BURST_CHANCE:
+        usual, busy = max(1.0, counted.total() / hours), sorted((0, 0, *counted.values()))[-2]
+        is_odd = now >= _LEAST_BURST and now > _OVER_BUSY * busy
+        if is_odd and _poisson_tail(now, usual) < _BURST_CHANCE:
             summary = f"{now} texts about {model} were written in the last hour; usually it is {usual:.2g} an hour."
             found.append(_firing("ComplaintBurst", {"model": model}, summary, float(now)))
     return found

@@ -206,3 +206,8 @@ _MACHINES = (
     ),
 )
 KPIS: tuple[Kpi, ...] = (*_MODELS, *_SERVICES, *_PROCESSES, *_MACHINES)
+
+
+def kpi_of(scope: pb.KpiScope.ValueType, name: str) -> Kpi:
+    """The definition of a number. Raises StopIteration when there is none."""
+    return next(kpi for kpi in KPIS if (kpi.scope, kpi.name) == (scope, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from lepton_ai.mesh.discovery.state import StateStore
-from services.health.metrics.scraping.measuring import ScrapeOptions
+from lepton_ai.mesh.metrics import Metrics
+from services.health.metrics.scraping.measuring import OwnPage, ScrapeOptions
 from services.health.metrics.scraping.scraper import Scraper
 from services.health.metrics.scraping.targets import HOST, Target, of_etcd, of_settings
 from services.health.metrics.storage.store import Bounds, MetricStore
@@ -26,8 +27,13 @@ class Measurements:
     scraper: Scraper
 
     @classmethod
-    async def start(cls, settings: HealthSettings, state: StateStore, registry: CollectorRegistry) -> Measurements:
-        """Begin. Raises FailedPrecondition when the folder of measurements cannot be used."""
+    async def start(
+        cls, settings: HealthSettings, state: StateStore, metrics: Metrics, address: Callable[[], str]
+    ) -> Measurements:
+        """Begin. `address` is that of this process, once it has one.
+
+        Raises FailedPrecondition when the folder of measurements cannot be used.
+        """
         bounds = Bounds(
             hours=settings.metrics_hours,
             weeks=settings.metrics_weeks,
@@ -43,9 +49,10 @@ class Measurements:
         store = MetricStore(settings.data_dir / "metrics", bounds)
         await store.start()
         fixed = {of_etcd(settings.etcd_address), Target(HOST, socket.gethostname(), HOST)}
-        scraper = Scraper(state, store, fixed | of_settings(settings.scrape_targets), options)
+        own = OwnPage(address, metrics.page)
+        scraper = Scraper(state, store, fixed | of_settings(settings.scrape_targets), options, own=own)
         await scraper.start()
-        _StoreCollector(registry, store)
+        _StoreCollector(metrics.registry, store)
         return cls(store, scraper)
 
     async def close(self) -> None:

@@ -103,6 +103,7 @@ class Reconciler:
             versions=[self._status(life) for life in lives if not life.variant],
             triton_ready=self._parts.watch.ready,
             variants=[_variant_status(life) for life in lives if life.variant],
+            triton_restarts=self._parts.watch.restarts,
         )
 
     @property

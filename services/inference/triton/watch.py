@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from lepton_ai.errors import FailedPrecondition, LeptonError
 from lepton_ai.mesh.loops import run_loop
-from services.inference.triton.backend import InferenceBackend
+from services.inference.triton.backend import READY, InferenceBackend
 from services.inference.triton.errors import TRITON_AWAY
 
 POLL_INTERVAL_S = 0.5
@@ -42,6 +42,11 @@ class TritonWatch:
         self._answers = asyncio.Event()
         self._late = 0
         self._states: Mapping[str, str] = {}
+        self._loaded: frozenset[str] = frozenset()
+        """Models that were ready at the last answered poll."""
+        self._went_away = False
+        """Whether nobody was there for any poll since then."""
+        self._restarts = 0
         self._seen_at_s = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
@@ -59,6 +64,11 @@ class TritonWatch:
     def seen_at_s(self) -> float:
         """Monotonic time at which the last answered poll began."""
         return self._seen_at_s
+
+    @property
+    def restarts(self) -> int:
+        """How often Triton was started anew since it answered first."""
+        return self._restarts
 
     async def start(self) -> None:
         """Poll once, then go on in the background."""
@@ -81,17 +91,28 @@ class TritonWatch:
         began_at_s = time.monotonic()
         try:
             async with asyncio.timeout(self._answer_timeout_s):
-                self._states = dict(await self._triton.index())
+                states = dict(await self._triton.index())
         except (LeptonError, TimeoutError) as error:
             self._miss(error)
         else:
+            self._note(states)
             self._late, self._seen_at_s = 0, began_at_s
             self._answers.set()
         if before != (self.ready, self._states):
             self._changed()
 
+    def _note(self, states: Mapping[str, str]) -> None:
+        """Take over what Triton says. One that was away and has lost all its models has been started anew."""
+        loaded = frozenset(name for name, state in states.items() if state == READY)
+        if self._went_away and self._seen_at_s > float("-inf") and not loaded & self._loaded:
+            self._restarts += 1
+            _log.warning("Triton was started anew; %d models are to be loaded again", len(self._loaded))
+        self._states, self._loaded = states, loaded
+        self._went_away = False
+
     def _miss(self, error: BaseException) -> None:
         away = isinstance(error, LeptonError) and error.reason == TRITON_AWAY
+        self._went_away = self._went_away or away
         self._late = 0 if away else self._late + 1  # a Triton that is away does not hang; its supervisor starts it
         if away or self._late >= _LATE_POLLS:
             if self.ready:

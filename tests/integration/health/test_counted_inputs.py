@@ -17,7 +17,6 @@ from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.tensors import Array
 from lepton_ai.testing import MemoryStore, eventually
 from lepton_ai.v1 import drift_pb2
-from services.health.detect.drift import judge
 from services.health.service import build
 from services.health.settings import HealthSettings
 from services.inference.recording import counter
@@ -68,14 +67,19 @@ async def test_a_shift_is_told_by_the_name_of_its_feature_and_clean_rows_are_not
 ) -> None:
     monkeypatch.setattr(counter, "_EVERY_S", 0.1)
     monkeypatch.setattr(counter, "SHARE_OF_A_CORE", 100.0)
-    monkeypatch.setattr(judge, "_EVERY_S", 0.1)
-    monkeypatch.setattr(judge, "_PENDING_S", 0.0)
     profile = profile_of(rows(3000, seed=0)).to_json()
     state = MemoryStore()
     registry = FakeRegistry(state)
     registry.push(onnx_package(tmp_path / "package", files={"profile.json": profile}, profile="profile.json"))
     await registry.deploy("doubler", 1)
-    settings = HealthSettings(port=0, data_dir=tmp_path / "health", propagation_s=0, alert_interval_s=0.2)
+    settings = HealthSettings(
+        port=0,
+        data_dir=tmp_path / "health",
+        propagation_s=0,
+        alert_interval_s=0.2,
+        drift_interval_s=0.1,
+        drift_pending_s=0,
+    )
     server = await build(settings, state, Tracing.create("health", settings))
     health = await server.start()
     await server.ready()

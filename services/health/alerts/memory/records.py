@@ -56,6 +56,8 @@ class Alert(Record):
     began: Stamp
     fired: Stamp | None = None
     resolved: Stamp | None = None
+    before: Alert | None = None
+    """While it is pending: the alert that it was before, which it is again if it comes to nothing."""
 
     @property
     def name(self) -> str:

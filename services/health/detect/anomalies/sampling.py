@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.health.detect.anomalies.watched import COMBINED, RATE_WINDOW_S, STEP_S, WATCHED, Watched
-from services.health.metrics.kpis import MODEL, PROCESS, SUBJECTS
+from services.health.metrics.kpis import MODEL, PROCESS, SERVICE, SUBJECTS, kpi_of
 from services.health.metrics.series import SeriesReader
 from services.health.promql.evaluation import evaluate_range
 
@@ -26,7 +26,7 @@ class Samples:
     combined: Mapping[Subject, Mapping[str, Values]]
     """Process → name of a number → its values."""
     rates: Mapping[Subject, Values]
-    """Model and version → requests a second."""
+    """Requests a second, of a model's version and of a service."""
 
     def of(self, what: Watched, subject: Subject) -> Iterator[tuple[float, float]]:
         """Every step with its value; NaN for gaps, and where there are too few requests to say anything."""
@@ -59,7 +59,9 @@ async def read_samples(reader: SeriesReader, first_s: float, last_s: float) -> S
         for subject, values in (await _read(reader, expression, SUBJECTS[PROCESS], first_s, last_s)).items():
             combined.setdefault(subject, {})[name] = values
     times = [round(first_s + index * STEP_S, 3) for index in range(steps)]
-    rates = {subject: values for (what, subject), values in numbers.items() if (what.scope, what.name) == _RATE}
+    rates: dict[Subject, Values] = {}
+    for scope in (MODEL, SERVICE):
+        rates.update(await _read(reader, kpi_of(scope, "rate").expression, SUBJECTS[scope], first_s, last_s))
     return Samples(times, numbers, combined, rates)
 
 
@@ -69,7 +71,6 @@ async def read_past(reader: SeriesReader, what: Watched, first_s: float, last_s:
 
 
 Past = Mapping[Subject, Values]
-_RATE = (MODEL, "rate")
 
 
 async def _read(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lepton_ai.v1 import metrics_pb2 as pb
-from services.health.metrics.kpis import KPIS, MACHINE, MODEL, PROCESS, SERVICE, SUBJECTS, Kpi
+from services.health.metrics.kpis import MACHINE, MODEL, PROCESS, SERVICE, SUBJECTS, Kpi, kpi_of
 
 STEP_S = 10.0
 """Between two values of a number."""
@@ -47,7 +47,7 @@ class Watched:
     @property
     def kpi(self) -> Kpi:
         """Its definition. Raises StopIteration when the table of KPIs has none."""
-        return next(kpi for kpi in KPIS if (kpi.scope, kpi.name) == (self.scope, self.name))
+        return kpi_of(self.scope, self.name)
 
     @property
     def subject(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ WATCHED = (
     Watched(MODEL, "error_ratio", "ErrorsUnusual", "ticket", 0.5, 0.03, is_log=False, noise=0.004, least_events=10),
     Watched(MODEL, "p95", "LatencyUnusual", "ticket", share=0.5, floor=0.005, least_rate=1.0, has_season=True),
     Watched(MODEL, "queue", "QueueUnusual", "ticket", share=1.0, floor=0.01, least_rate=1.0),
-    Watched(SERVICE, "error_ratio", "ErrorsUnusual", "ticket", 0.5, 0.05, is_log=False, noise=0.01),
+    Watched(SERVICE, "error_ratio", "ErrorsUnusual", "ticket", 0.5, 0.05, is_log=False, noise=0.01, least_events=10),
     Watched(SERVICE, "p99", "LatencyUnusual", "ticket", share=1.5, floor=0.05),
     Watched(PROCESS, "cpu", "CpuUnusual", "info", share=1.0, floor=0.5, creeps=False, has_season=True),
     Watched(PROCESS, "memory", "MemoryUnusual", "ticket", share=0.3, floor=float(64 << 20), is_leak=True),
@@ -88,7 +88,7 @@ COMBINED: dict[str, str] = {
     "rate": _BY_PROCESS.format("count"),
     "mean time": f"{_BY_PROCESS.format('sum')} / ({_BY_PROCESS.format('count')} > 0)",
     "calls in flight": "max by (service, instance) (lepton_rpc_server_in_flight)",
-    "cpu": next(kpi.expression for kpi in KPIS if (kpi.scope, kpi.name) == (PROCESS, "cpu")),
-    "memory": next(kpi.expression for kpi in KPIS if (kpi.scope, kpi.name) == (PROCESS, "memory")),
+    "cpu": kpi_of(PROCESS, "cpu").expression,
+    "memory": kpi_of(PROCESS, "memory").expression,
 }
 """The numbers of one process that go together, by what people call them."""

@@ -11,8 +11,6 @@ from services.health.detect.drift.book import DriftBook
 from services.health.detect.drift.statistics import Statistic, Verdict
 from services.health.detect.drift.tally import Finding, Source
 
-_EVERY_S = 60.0
-_PENDING_S = 300.0
 _MOST_NAMED = 5
 _THEN = {Source.TRAINING: "in training", Source.FIRST: "after its deployment"}
 _WHAT = {"label": "labels", "score": "scores", "number": "predictions"}
@@ -23,14 +21,17 @@ class DriftJudge:
 
     name = "drift"
 
-    def __init__(self, book: DriftBook) -> None:
+    def __init__(self, book: DriftBook, *, interval_s: float = 60.0, pending_s: float = 300.0) -> None:
+        """All are compared again every `interval_s`; drift that has lasted for `pending_s` fires."""
         self._book = book
+        self._interval_s = interval_s
+        self._pending_s = pending_s
         self._judged_s = float("-inf")
         self._found: list[Firing] = []
 
     async def judge(self, now_s: float) -> Sequence[Firing]:
-        """All versions that have drifted; looked at again once a minute."""
-        if abs(now_s - self._judged_s) >= _EVERY_S:
+        """All versions that have drifted, as of the last comparison."""
+        if abs(now_s - self._judged_s) >= self._interval_s:
             self._judged_s = now_s
             found: list[Firing] = []
             for model in sorted(self._book.models):
@@ -42,15 +43,18 @@ class DriftJudge:
     def _drifted(self, model: str) -> Iterator[Firing]:
         for version, findings in self._book.findings(model).items():
             yield from (
-                _firing(model, version, each) for each in findings if each.comparison.verdict is Verdict.DRIFTED
+                _firing(model, version, each, self._pending_s)
+                for each in findings
+                if each.comparison.verdict is Verdict.DRIFTED
             )
         for version, findings in self._book.input_findings(model).items():
             drifted = [each for each in findings if each.comparison.verdict is Verdict.DRIFTED]
             if drifted:
-                yield _firing_of_inputs(model, version, sorted(drifted, key=_excess, reverse=True), len(findings))
+                farthest_first = sorted(drifted, key=_excess, reverse=True)
+                yield _firing_of_inputs(model, version, farthest_first, len(findings), self._pending_s)
 
 
-def _firing(model: str, version: int, found: Finding) -> Firing:
+def _firing(model: str, version: int, found: Finding, pending_s: float) -> Firing:
     worst = _worst(found)
     labels = {
         ALERT_NAME: "OutputDrift",
@@ -66,10 +70,10 @@ def _firing(model: str, version: int, found: Finding) -> Firing:
         f"{found.comparison.golden:,} predictions then, {found.comparison.latest:,} of late.",
         "runbook": "docs/anomalies.md#outputdrift",
     }
-    return Firing(labels, annotations, value=worst.value, pending_s=_PENDING_S)
+    return Firing(labels, annotations, value=worst.value, pending_s=pending_s)
 
 
-def _firing_of_inputs(model: str, version: int, drifted: Sequence[Finding], features: int) -> Firing:
+def _firing_of_inputs(model: str, version: int, drifted: Sequence[Finding], features: int, pending_s: float) -> Firing:
     """`drifted`, of all `features`: the farthest first."""
     farthest = drifted[0]
     labels = {ALERT_NAME: "InputDrift", SEVERITY: "ticket", "model": model, "version": str(version)}
@@ -80,7 +84,7 @@ def _firing_of_inputs(model: str, version: int, drifted: Sequence[Finding], feat
         "description": "\n".join(_told(each) for each in drifted[:_MOST_NAMED]),
         "runbook": "docs/anomalies.md#inputdrift",
     }
-    return Firing(labels, annotations, value=_worst(farthest).value, pending_s=_PENDING_S)
+    return Firing(labels, annotations, value=_worst(farthest).value, pending_s=pending_s)
 
 
 def _told(found: Finding) -> str:

@@ -25,7 +25,7 @@ from services.health.events.changes.audit import AuditReader, event_of, newest
 from services.health.events.changes.deployments import describe
 from services.health.events.changes.processes import compare_processes, compare_replicas, is_pending
 from services.health.events.changes.seen import Seen
-from services.health.events.changes.serving import compare_serving
+from services.health.events.changes.serving import compare_serving, compare_tritons
 from services.health.events.database import EventsDatabase, recall
 from services.health.events.event import Event
 from services.health.events.timeline import Timeline
@@ -97,9 +97,10 @@ class ChangeFollower:
         scaled, replicas = compare_replicas(seen.replicas, endpoints, now_s)
         states = self._serving.read(self._watches[SERVING].entries).values()
         served, failed = compare_serving(seen.failed, states, now_s)
-        seen = replace(seen, processes=processes, replicas=replicas, failed=failed)
+        restarted, tritons = compare_tritons(seen.tritons, states, now_s)
+        seen = replace(seen, processes=processes, replicas=replicas, failed=failed, tritons=tritons)
         seen, deployed = self._compare_deployments(seen, now_s, is_first=is_first, answers=entries is not None)
-        events += [*told, *scaled, *served, *deployed]
+        events += [*told, *scaled, *served, *restarted, *deployed]
         if seen != self._seen:
             await self._write(events, instead, seen)
 

@@ -20,6 +20,8 @@ class Seen:
     processes: Mapping[str, Known] = field(default_factory=dict)
     replicas: Mapping[str, Replicas] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    tritons: Mapping[str, int] = field(default_factory=dict)
+    """Replica → how often its Triton was started anew since the replica began."""
     deployments: Mapping[str, registry_pb2.Deployment] = field(default_factory=dict)
     """By model, without manifests."""
     audit_id: int = 0
@@ -43,7 +45,7 @@ class Seen:
             "replicas": {key: asdict(each) for key, each in self.replicas.items()},
             "deployments": deployments,
         }
-        names = ("failed", "audit_id", "audit_hash", "newest", "explained", "untold")
+        names = ("failed", "tritons", "audit_id", "audit_hash", "newest", "explained", "untold")
         return json.dumps(plain | {name: getattr(self, name) for name in names})
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Versions that a replica cannot serve, and serves again. Pure."""
+"""Versions that a replica cannot serve, and serves again, and Tritons that were started anew. Pure."""
 
 from __future__ import annotations
 
@@ -31,4 +31,19 @@ def compare_serving(
                 events.append(Event(now_s, "serving", f"{state.replica} serves {name} again", labels))
             elif key in failed:
                 found[key] = failed[key]  # it is being tried again
+    return events, found
+
+
+def compare_tritons(
+    known: Mapping[str, int], states: Iterable[health_pb2.ServingState], now_s: float
+) -> tuple[list[Event], dict[str, int]]:
+    """Tritons that were started anew since, and how often each was by now: replica → times since the replica began."""
+    events: list[Event] = []
+    found: dict[str, int] = {}
+    for state in states:
+        found[state.replica] = state.triton_restarts
+        if state.triton_restarts > known.get(state.replica, state.triton_restarts):
+            labels = {"service": "triton", "instance": state.replica}
+            key = f"restart/triton/{state.replica}/{state.triton_restarts}/{now_s:.0f}"
+            events.append(Event(now_s, "restart", f"the Triton of {state.replica} was started anew", labels, key=key))
     return events, found

@@ -1,4 +1,4 @@
-"""Follows log files of processes that tell health nothing themselves: those of Triton, etcd and the trace store."""
+"""Follows log files of processes that tell health nothing themselves, such as Triton and etcd."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,6 +42,8 @@ class LogJudge:
 
     def __init__(self, database: EventsDatabase) -> None:
         self._database = database
+        self._bursts: dict[int, tuple[float, Firing]] = {}
+        """Template → when its records came in a burst last, and what was said then."""
 
     async def judge(self, now_s: float) -> Sequence[Firing]:
         """All that is new or too frequent at `now_s`. Raises Unavailable."""
@@ -50,13 +52,26 @@ class LogJudge:
         for each in found:
             if now_s - NEW_FOR_S < each.first_s <= now_s and each.first_s > began_s + NEW_FOR_S:
                 firings.append(_new(each))
-            count = _last_minute(each, now_s)
-            if count >= FEWEST:
-                history = _minutes_before(each, began_s, now_s)
-                if count > usual_limit(history):
-                    firings.append(_burst(each, count, history))
+            firings += self._burst_of(each, began_s, now_s)
+        self._bursts = {each: known for each, known in self._bursts.items() if _is_recent(known[0], now_s)}
         firings.sort(key=lambda firing: -firing.value)
         return firings[:_MOST_FIRINGS]
+
+    def _burst_of(self, template: TemplateCounts, began_s: float, now_s: float) -> Iterator[Firing]:
+        """A burst, for a minute after the last look that found it: at the limit it would end with every breath."""
+        count = _last_minute(template, now_s)
+        if count >= FEWEST:
+            history = _minutes_before(template, began_s, now_s)
+            if count > usual_limit(history):
+                self._bursts[template.number] = now_s, _burst(template, count, history)
+        if template.number in self._bursts:
+            seen_s, firing = self._bursts[template.number]
+            if _is_recent(seen_s, now_s):
+                yield firing
+
+
+def _is_recent(seen_s: float, now_s: float) -> bool:
+    return 0 <= now_s - seen_s < MINUTE_S
 
 
 def _last_minute(template: TemplateCounts, now_s: float) -> int:

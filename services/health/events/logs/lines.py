@@ -1,4 +1,4 @@
-"""Reads lines that Triton, etcd and the trace store write: what is a WARNING and up becomes a record."""
+"""Reads lines that programs write who tell health nothing: what is a WARNING and up becomes a record."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ _TRITON = re.compile(r"([IWEF])(\d{4} \d{2}:\d{2}:\d{2}\.\d{1,6})\s+\d+ ([^\s:]+
 """`W1130 11:05:32.954838 24495 metrics.cc:798] "DCGM unable to start"`, as glog has them, in local time."""
 _PYTHON = re.compile(r"(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}),(\d{3}) ([A-Z]+) (\S+) (.*)", re.DOTALL)
 """`2026-11-30 11:05:34,692 ERROR lepton_ai.traces the disk is full`, in local time."""
+_LOGFMT = re.compile(r"(?:logger=\S+ )?(?:ts|time|t)=\d{4}-")
+"""`ts=2026-11-30T11:05:32.456Z caller=main.go:5 level=warn msg="slow disk"`: Prometheus, Alertmanager, Grafana; of what
+it begins with, they differ."""
+_PAIR = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|\S*)')
+_POSTGRESQL = re.compile(r"(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\.\d{3}) (?:UTC|GMT) \[\d+\] ([A-Z]+):  (.*)", re.DOTALL)
+"""`2026-11-30 11:05:32.456 UTC [42] ERROR:  the disk is full`."""
+_VALKEY = re.compile(r"\d+:[A-Z] (\d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2}\.\d{3}) (\S) (.*)", re.DOTALL)
+"""`1:M 30 Nov 2026 11:05:32.456 # the disk is full`, in local time; `#` is a warning."""
 _LEVELS: dict[str, pb.LogLevel.ValueType] = {
     "W": pb.LOG_LEVEL_WARNING,
     "E": pb.LOG_LEVEL_ERROR,
@@ -26,9 +34,14 @@ _LEVELS: dict[str, pb.LogLevel.ValueType] = {
     "WARNING": pb.LOG_LEVEL_WARNING,
     "ERROR": pb.LOG_LEVEL_ERROR,
     "CRITICAL": pb.LOG_LEVEL_CRITICAL,
+    "WARN": pb.LOG_LEVEL_WARNING,
+    "FATAL": pb.LOG_LEVEL_CRITICAL,
+    "PANIC": pb.LOG_LEVEL_CRITICAL,
+    "#": pb.LOG_LEVEL_WARNING,
 }
-"""Of glog, of etcd's zap, of Python."""
+"""Of glog, of etcd's zap and Grafana, of Python, of Prometheus, of PostgreSQL, of Valkey."""
 _ETCD_OWN = frozenset({"level", "ts", "caller", "msg", "logger", "stacktrace"})
+_LOGFMT_OWN = frozenset({"level", "ts", "time", "t", "caller", "source", "msg", "logger"})
 
 
 class LineReader:
@@ -41,7 +54,7 @@ class LineReader:
     def read(self, line: str) -> pb.LogRecord | None:
         """The record before this line, when the line has ended one."""
         try:
-            begun = _triton(line, self._now_s()) or _etcd(line) or _python(line)
+            begun = _triton(line, self._now_s()) or next(filter(None, (read(line) for read in _READERS)), None)
         except (ValueError, OverflowError):  # a date that is none, for instance
             begun = None
         if begun is None:
@@ -96,6 +109,39 @@ def _python(line: str) -> pb.LogRecord | None:
     return _record(level, at, logger, message)
 
 
+def _logfmt(line: str) -> pb.LogRecord | None:
+    if not _LOGFMT.match(line):
+        return None
+    said = {name: _unquoted(value) for name, value in _PAIR.findall(line)}
+    moment = said.get("ts") or said.get("time") or said["t"]
+    where = said.get("caller") or said.get("source") or said.get("logger", "")
+    record = _record(
+        said.get("level", ""), datetime.fromisoformat(moment), where.partition(":")[0], said.get("msg", "")
+    )
+    for name in [name for name in said if name not in _LOGFMT_OWN][:MAX_FIELDS]:
+        record.fields[name[:MAX_FIELD]] = said[name][:MAX_FIELD]
+    return record
+
+
+def _postgresql(line: str) -> pb.LogRecord | None:
+    found = _POSTGRESQL.match(line)
+    if found is None:
+        return None
+    moment, level, message = found.groups()
+    return _record(level, datetime.fromisoformat(f"{moment}+00:00"), "postgresql", message)
+
+
+def _valkey(line: str) -> pb.LogRecord | None:
+    found = _VALKEY.match(line)
+    if found is None:
+        return None
+    moment, level, message = found.groups()
+    return _record(level, datetime.strptime(moment, "%d %b %Y %H:%M:%S.%f"), "valkey", message)
+
+
+_READERS = (_etcd, _python, _logfmt, _postgresql, _valkey)
+
+
 def _record(level: str, at: datetime, logger: str, message: str) -> pb.LogRecord:
     """With no level, where it is below WARNING; `at` is local time where it does not say."""
     known = _LEVELS.get(level, pb.LOG_LEVEL_UNSPECIFIED)
@@ -105,7 +151,7 @@ def _record(level: str, at: datetime, logger: str, message: str) -> pb.LogRecord
 
 
 def _unquoted(message: str) -> str:
-    """Triton puts messages into quotation marks: all would look alike to whoever groups them."""
+    """Of a message in quotation marks what stands between them: else all would look alike to whoever groups them."""
     if len(message) > 1 and message[0] == message[-1] == '"':
         return message[1:-1].replace('\\"', '"')
     return message

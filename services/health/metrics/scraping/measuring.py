@@ -13,7 +13,7 @@ from lepton_ai.errors import DeadlineExceeded, LeptonError, Unavailable
 from services.health.metrics.scraping.fetch import fetch_page
 from services.health.metrics.scraping.host import host_page
 from services.health.metrics.scraping.page import GONE, Family, PageReader, Reading
-from services.health.metrics.scraping.targets import HOST, Target
+from services.health.metrics.scraping.targets import HOST, OWN, Target
 from services.health.metrics.series import NAME
 from services.health.metrics.storage.columns import Columns
 from services.health.metrics.storage.store import TOO_MANY, MetricStore
@@ -40,6 +40,16 @@ class ScrapeOptions:
 
 
 @dataclass(frozen=True)
+class OwnPage:
+    """The page of this process, read without a connection: one that is busy would be too late for itself."""
+
+    address: Callable[[], str]
+    """Of its gRPC endpoint; empty while it has none."""
+    read: Callable[[], bytes]
+    """Called from another thread."""
+
+
+@dataclass(frozen=True)
 class Look:
     """How the last look at a target went."""
 
@@ -58,9 +68,15 @@ class Measuring:
     """Looks at one target, again and again."""
 
     def __init__(
-        self, target: Target, store: MetricStore, options: ScrapeOptions, now: Callable[[], float] = time.time
+        self,
+        target: Target,
+        store: MetricStore,
+        options: ScrapeOptions,
+        now: Callable[[], float] = time.time,
+        own: OwnPage | None = None,
     ) -> None:
         self.target = target
+        self._own = own
         self.last = Look()
         self._store = store
         self._options = options
@@ -95,6 +111,8 @@ class Measuring:
     async def _read(self) -> Reading:
         if self.target.service == HOST:
             return self._reader.read(await self._host_page())
+        if self._own is not None and (self.target.service, self.target.instance) == (OWN, self._own.address()):
+            return self._reader.read(await asyncio.to_thread(self._own.read))
         page = await fetch_page(
             self.target.address, timeout_s=self._options.timeout_s, max_bytes=self._options.max_page_bytes
         )

@@ -11,7 +11,7 @@ from functools import partial
 from lepton_ai.mesh.discovery.records import Records, decode_endpoint
 from lepton_ai.mesh.discovery.state import ENDPOINTS, StateStore, Watch
 from lepton_ai.mesh.loops import run_loop
-from services.health.metrics.scraping.measuring import FAMILIES, Measuring, ScrapeOptions
+from services.health.metrics.scraping.measuring import FAMILIES, Measuring, OwnPage, ScrapeOptions
 from services.health.metrics.scraping.page import Family
 from services.health.metrics.scraping.targets import Target, of_endpoints
 from services.health.metrics.storage.store import MetricStore
@@ -27,8 +27,10 @@ class Scraper:
         fixed: Iterable[Target],
         options: ScrapeOptions,
         now: Callable[[], float] = time.time,
+        own: OwnPage | None = None,
     ) -> None:
         """`fixed` are targets besides those that are registered."""
+        self._own = own
         self._state = state
         self._store = store
         self._fixed = frozenset(fixed)
@@ -74,7 +76,7 @@ class Scraper:
                 await asyncio.wait([task])
                 measuring.end()
             for new in wanted - self._measured.keys():
-                measuring = Measuring(new, self._store, self._options, self._now)
+                measuring = Measuring(new, self._store, self._options, self._now, self._own)
                 self._measured[new] = measuring, run_loop(partial(self._measure, measuring), name="measure a target")
 
     async def _measure(self, measuring: Measuring) -> None:

@@ -14,6 +14,10 @@ HOST = "host"
 """The service that this machine counts as; it is read without a page."""
 
 
+OWN = "health"
+"""The service that measures."""
+
+
 @dataclass(frozen=True)
 class Target:
     """One process."""

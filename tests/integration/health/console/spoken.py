@@ -13,8 +13,10 @@ from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import registry_pb2
 from services.health.alerts.judges.platform import PlatformJudge
+from services.health.alerts.judges.rollouts import find_waiting
 from services.health.events.changes.audit import event_of
 from services.health.events.changes.processes import compare_processes
+from services.health.events.changes.serving import compare_tritons
 from services.health.observe.assessment import assess, mark_stale
 from services.health.observe.view import ReplicaCheck, View
 from services.health.promql.rules.file import read_rules
@@ -65,7 +67,10 @@ def of_faults() -> Iterator[str]:
 
 
 def of_rollouts() -> Iterator[str]:
-    """Verdicts: harm, fine, not settled, nothing there."""
+    """Verdicts: harm, fine, not settled, nothing there; alerts of rollouts that wait."""
+    for state in (registry_pb2.ROLLOUT_STATE_HELD, registry_pb2.ROLLOUT_STATE_ROLLED_BACK):
+        rollout = registry_pb2.Rollout(model=MODEL, version=7, old_version=6, share=500, state=state)
+        yield from (firing.annotations["summary"] for firing in find_waiting([rollout], 0.0))
     for verdict in (_judged(), _judged((500, 0)), _judged((40, 2)), _judged((900, 0), looks=9)):
         yield verdict.sentence
         yield from (gate.sentence for gate in verdict.gates)
@@ -80,6 +85,8 @@ def of_changes() -> Iterator[str]:
     left, gone = compare_processes(gone, [], 1020.0)
     back, _ = compare_processes(gone, [endpoint], 1030.0)
     yield from (each.title for each in (*left, *back))
+    restarted = pb.ServingState(replica="10.0.0.1:8500", triton_restarts=1)
+    yield from (each.title for each in compare_tritons({restarted.replica: 0}, [restarted], 1000.0)[0])
 
 
 def everything() -> list[str]:

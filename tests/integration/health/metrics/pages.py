@@ -13,8 +13,10 @@ HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[str]:
     """The address of a server that answers every request like this, and then hangs up."""
+    handling: set[asyncio.Task[None] | None] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.add(asyncio.current_task())  # one that waits for ever must not be taken for garbage
         try:
             await reader.readuntil(b"\r\n\r\n")
             await answer(writer)
@@ -29,6 +31,9 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in filter(None, handling):
+            task.cancel()
+        await asyncio.gather(*filter(None, handling), return_exceptions=True)
 
 
 def saying(*parts: bytes) -> Answer:

@@ -15,7 +15,7 @@ from lepton_ai.mesh.discovery.endpoints import register
 from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.testing import MemoryStore, eventually
-from services.health.metrics.scraping.measuring import Look, Measuring, ScrapeOptions
+from services.health.metrics.scraping.measuring import Look, Measuring, OwnPage, ScrapeOptions
 from services.health.metrics.scraping.scraper import Scraper
 from services.health.metrics.scraping.targets import HOST, Target
 from services.health.metrics.series import NAME, Matcher, Series, is_stale
@@ -70,6 +70,18 @@ async def test_what_hangs_or_lies_is_down_and_says_why(store: MetricStore, answe
     assert await newest(store, "up", service="liar") == 0
     assert await newest(store, "scrape_samples_scraped") == 0
     assert 0 <= (await newest(store, "scrape_duration_seconds") or -1) < 1
+
+
+async def test_the_process_that_measures_is_not_too_late_for_itself(store: MetricStore) -> None:
+    metrics = Metrics("health")
+    Gauge("own", "…", registry=metrics.registry).set(7)
+    own = OwnPage(lambda: "h:1", metrics.page)
+    async with serving(hang) as address:
+        for instance, is_up in (("h:1", 1), ("h:2", 0)):
+            measuring = Measuring(Target("health", instance, address), store, OPTIONS, own=own)
+            await measuring.look()
+            assert await newest(store, "up", service="health", instance=instance) == is_up
+    assert await newest(store, "own", service="health", instance="h:1") == 7
 
 
 async def test_where_nothing_listens_is_down(store: MetricStore) -> None:

@@ -76,6 +76,23 @@ def test_what_comes_back_before_anybody_was_told_that_it_is_over_never_ended() -
     assert back.resolved is None
 
 
+def test_a_doubt_that_comes_to_nothing_leaves_the_alert_that_was_before() -> None:
+    rounds = [(at(0), found(firing())), (at(2), found()), (at(4), found())]
+    over = live(*rounds)
+    doubt = live(*rounds, (at(60), found(firing(pending_s=10))))
+    assert (doubt.state, doubt.fired) == (AlertState.PENDING, None)
+    assert live(*rounds, (at(60), found(firing(pending_s=10))), (at(62), found())) == over
+    fires = live(*rounds, (at(60), found(firing(pending_s=10))), (at(70), found(firing(pending_s=10))))
+    assert (fires.state, fires.began, fires.before) == (AlertState.FIRING, at(60), None)
+
+
+def test_another_episode_is_a_newer_record() -> None:
+    over = live((at(0), found(firing())), (at(2), found()), (at(4), found())).model_copy(update={"revision": 7})
+    for pending_s in (0.0, 10.0):
+        (again,) = advance({over.id: over}, found(firing(pending_s=pending_s)), at(60), max_alerts=10)
+        assert again.revision == 7
+
+
 def test_clocks_that_jump_by_an_hour_change_nothing() -> None:
     for jump_s in (3600.0, -3600.0):
         waiting = firing(pending_s=600)

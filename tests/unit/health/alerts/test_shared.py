@@ -10,12 +10,13 @@ import pytest
 
 from lepton_ai.errors import Unavailable
 from lepton_ai.testing import MemoryStore, eventually
+from services.health.alerts.lifecycle import advance
 from services.health.alerts.memory import lead as leading
 from services.health.alerts.memory.lead import HealthLead
 from services.health.alerts.memory.ledger import Ledger
 from services.health.alerts.memory.records import Alert, Delivery, DeliveryState, Group, Silence
 from services.health.alerts.memory.shared import PREFIX, SharedLedger
-from tests.unit.health.alerts.making import alert, at
+from tests.unit.health.alerts.making import alert, at, firing, found
 from tests.unit.health.alerts.test_muting import silence
 
 
@@ -46,6 +47,18 @@ async def test_a_follower_knows_what_the_leader_knows_and_a_silence_of_his_reach
         await eventually(lambda: len(mine.of(Silence)) == 1, description="the leader knows")
         await mine.save([delivery(revision=1, state=DeliveryState.DELIVERED)])
         await eventually(lambda: not theirs.of(Delivery), description="what is done is not shared")
+
+
+async def test_a_follower_hears_that_what_was_over_is_wrong_again(tmp_path: Path) -> None:
+    state = MemoryStore()
+    async with replica(tmp_path / "a", state) as (mine, leader), replica(tmp_path / "b", state.twin()) as (theirs, _):
+        await leader.take_over()
+        for moment, outcome in ((0, found(firing())), (2, found()), (4, found()), (60, found(firing()))):
+            changed = advance(mine.of(Alert), outcome, at(moment), max_alerts=10)
+            await mine.save(changed)
+        (again,) = mine.of(Alert).values()
+        assert again.is_firing
+        await eventually(lambda: theirs.of(Alert)[again.id].episode == again.episode, description="the follower knows")
 
 
 async def test_the_next_leader_goes_on_with_what_is_shared(tmp_path: Path) -> None:

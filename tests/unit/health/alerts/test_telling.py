@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.health.alerts.desk import AlertDesk
 from services.health.alerts.grouping import Pace
-from services.health.alerts.memory.records import Acknowledgement, Delivery, DeliveryState, Group
+from services.health.alerts.memory.records import Acknowledgement, Alert, Delivery, DeliveryState, Group
 from tests.unit.health.alerts.conftest import MakeWorld
 from tests.unit.health.alerts.making import World, firing, receiver
 
@@ -71,6 +71,25 @@ async def test_what_flaps_is_told_once(make_world: MakeWorld) -> None:
     for each in range(0, 600, 2):
         told += await world.round(float(each), *([CATS] if each % 20 < 10 else []))
     assert told == ["ops firing [page] ModelDown it is"]
+
+
+async def test_what_flaps_too_shortly_to_be_told_costs_no_record_of_what_was(make_world: MakeWorld) -> None:
+    world = make_world()
+    told = [*await world.round(0, CATS), *await world.round(2, CATS), *await world.round(10), *await world.round(12)]
+    told += await world.round(302)
+    assert told == ["ops firing [page] ModelDown it is", "ops resolved [over] ModelDown it is"]
+    (over,) = world.ledger.of(Alert).values()
+    for each in range(400, 500, 20):
+        assert await world.round(each, firing(model="cats", pending_s=30)) == []
+        assert world.states == {"ModelDown": "pending"}
+        assert await world.round(each + 10) == []
+        (left,) = world.ledger.of(Alert).values()
+        assert left == over.model_copy(update={"revision": left.revision})
+    await world.close()
+    world.open()
+    assert world.states == {"ModelDown": "resolved"}, "also after a restart"
+    happened = [each.what for each in await world.ledger.history(over.id, limit=100)]
+    assert (happened.count("firing"), happened.count("resolved")) == (1, 1)
 
 
 async def test_what_lasts_is_told_again_after_hours(make_world: MakeWorld) -> None:

@@ -174,6 +174,30 @@ async def test_a_version_that_cannot_be_served_is_told_and_when_it_is_served_aga
         assert found[-1].title == "a:1 cannot serve version 2 of resnet: no memory"
 
 
+async def test_a_triton_that_was_started_anew_is_told_once_also_over_restarts(world: World) -> None:
+    async def say(restarts: int) -> None:
+        serving = health_pb2.ServingState(replica="a:1", triton_ready=True, triton_restarts=restarts)
+        await world.state.put(serving_key("a:1"), encode_serving_state(serving))
+
+    await say(3)
+    async with world.health() as (follower, timeline):
+        await follower.look(NOW)
+        assert await timeline.find() == [], "what was before health is no news"
+        await say(4)
+        await follower.look(NOW + 1)
+        await follower.look(NOW + 2)
+    async with world.health() as (follower, timeline):
+        await follower.look(NOW + 3)
+        await say(0)  # the replica began again
+        await follower.look(NOW + 4)
+        await say(1)
+        await follower.look(NOW + 5)
+        found = await timeline.find(labels={"service": "triton", "instance": "a:1"}, kinds=["restart"])
+        assert [(event.time_s - NOW, event.title) for event in found] == [
+            (5, "the Triton of a:1 was started anew"), (1, "the Triton of a:1 was started anew"),
+        ]  # fmt: skip
+
+
 async def test_a_trail_with_a_long_past_is_told_with_its_own_times(world: World) -> None:
     world.trail.entries += [entry(number, "push", after={"version": number}) for number in range(1, 6)]
     async with world.health() as (follower, timeline):

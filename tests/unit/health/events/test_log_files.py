@@ -66,13 +66,61 @@ def test_warnings_of_the_trace_store_are_read() -> None:
     assert seconds_of(found.at) == datetime(2026, 11, 30, 11, 5, 35, 250000).timestamp()
 
 
+@pytest.mark.parametrize(
+    ("lines", "logger", "message", "fields"),
+    [
+        pytest.param(
+            'ts=2026-11-30T11:05:32.456Z caller=main.go:512 level=info msg="Loading"\n'
+            'ts=2026-11-30T11:05:33.456Z caller=scrape.go:12 level=warn component="my rules" msg="slow \\"disk\\""\n',
+            "scrape.go", 'slow "disk"', {"component": "my rules"}, id="prometheus 2",
+        ),
+        pytest.param(
+            "time=2026-11-30T11:05:32.456Z level=INFO source=main.go:640 msg=\"Starting\"\n"
+            "time=2026-11-30T11:05:33.456Z level=WARN source=db.go:77 msg=truncated segments=3\n",
+            "db.go", "truncated", {"segments": "3"}, id="prometheus 3",
+        ),
+        pytest.param(
+            'logger=settings t=2026-11-30T11:05:32.4Z level=info msg="Starting Grafana"\n'
+            'logger=sqlstore t=2026-11-30T11:05:33.456Z level=warn msg="database is locked" tries=2\n',
+            "sqlstore", "database is locked", {"tries": "2"}, id="grafana",
+        ),
+        pytest.param(
+            "2026-11-30 11:05:32.456 UTC [1] LOG:  starting PostgreSQL 18\n"
+            "2026-11-30 11:05:33.456 UTC [42] WARNING:  there is no transaction in progress\n",
+            "postgresql", "there is no transaction in progress", {}, id="postgresql",
+        ),
+    ],
+)  # fmt: skip
+def test_warnings_of_what_stands_beside_the_platform_are_read(
+    lines: str, logger: str, message: str, fields: dict[str, str]
+) -> None:
+    (found,) = read(lines)
+    assert (found.level, found.logger, found.message) == (pb.LOG_LEVEL_WARNING, logger, message)
+    assert dict(found.fields) == fields
+    assert seconds_of(found.at) == datetime(2026, 11, 30, 11, 5, 33, 456000, tzinfo=UTC).timestamp()
+
+
+def test_warnings_of_the_shared_cache_are_read() -> None:
+    lines = "1:M 30 Nov 2026 11:05:32.456 * Ready to accept connections\n1:M 30 Nov 2026 11:05:33.456 # Out of memory\n"
+    (found,) = read(lines)
+    assert (found.level, found.message) == (pb.LOG_LEVEL_WARNING, "Out of memory")
+    assert seconds_of(found.at) == datetime(2026, 11, 30, 11, 5, 33, 456000).timestamp()
+
+
 def test_a_line_of_triton_of_last_december_is_of_last_year() -> None:
     (found,) = read("W1231 23:59:59.000000 1 a.cc:1] late")
     assert seconds_of(found.at) < NOW_S
 
 
 @pytest.mark.parametrize(
-    "line", ["W9999 99:99:99.000000 1 a.cc:1] x", '{"level":"warn"', '{"level":"warn","ts":7}', "\0"]
+    "line",
+    [
+        "W9999 99:99:99.000000 1 a.cc:1] x",
+        '{"level":"warn"',
+        '{"level":"warn","ts":7}',
+        "\0",
+        "ts=2026-99-30T11:05:32Z level=warn msg=x",
+    ],
 )
 def test_lines_that_are_damaged_are_no_records(line: str) -> None:
     assert read(line) == []

@@ -82,6 +82,16 @@ async def test_a_burst_against_its_own_history_is_found_and_ends(world: World) -
     assert await world.names(NOW + 120) == []
 
 
+async def test_what_is_at_the_limit_is_one_burst_and_not_many(world: World) -> None:
+    found = []
+    for second in range(150):  # 10 to 12 in the last minute
+        if second % 5 == 2:
+            await world.log("collector failed", [NOW + second])
+        found.append("LogBurst" in await world.names(NOW + second))
+    assert all(found[found.index(True) :]), "it does not end and begin again"
+    assert "LogBurst" not in await world.names(NOW + 150 + 121)
+
+
 async def test_the_same_burst_of_what_always_comes_so_often_is_none(world: World) -> None:
     await world.log("chatty", [NOW - 7200 + index * 3.0 for index in range(2400)])
     assert await world.names(NOW) == []

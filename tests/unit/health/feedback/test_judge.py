@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_a_burst_of_complaints_is_told_against_what_is_usual() -> None:
     assert find_bursts([*busy, *((MODEL, NOW - number) for number in range(2000))], NOW) == []
 
 
+def test_the_busy_hours_of_every_day_are_no_burst() -> None:
+    days = [(MODEL, NOW - HOUR_S * (24 * day + hour) - 60.0 * number) for day in range(1, 7) for hour in (0, 1)
+            for number in range(12)]  # fmt: skip
+    today = [(MODEL, NOW - 60.0 * number) for number in range(30)]
+    assert find_bursts([*days, *today[:14]], NOW) == []
+    assert names(find_bursts([*days, *today], NOW)) == ["ComplaintBurst"]
+
+
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[FeedbackDesk]:
     made = open_desk(tmp_path)
@@ -123,3 +132,17 @@ async def test_what_users_say_reaches_the_judge_and_what_is_quarantined_does_not
     assert [each.value for each in await judge.judge(NOW + 60)] == [0.0]
     said = await desk.spans(recent=NOW - 10)
     assert sum(span.said for span in said if span.version == 2) == 50, "the others were quarantined"
+
+
+async def test_praise_is_no_complaint(desk: FeedbackDesk) -> None:
+    ids, batch = told(["cat"] * 40)
+    await desk.remember([batch])
+    for made in ids:
+        said = [Feedback(prediction_id=made, text="很好"), Feedback(prediction_id=made, thumb_up=True)]
+        await desk.submit(said, source="shop", trusted=True)
+    now = time.time()
+    assert await desk.complaint_times(since=now - HOUR_S) == []
+    assert await QualityJudge(desk).judge(now) == []
+    for made in ids:
+        await desk.submit([Feedback(prediction_id=made, thumb_up=False)], source="shop", trusted=True)
+    assert names(list(await QualityJudge(desk).judge(now))) == ["ComplaintBurst"]

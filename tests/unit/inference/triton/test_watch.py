@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from lepton_ai.errors import FailedPrecondition
+from lepton_ai.errors import FailedPrecondition, Unavailable
 from lepton_ai.testing import eventually
 from lepton_ai.testing.fake_triton import FakeTriton
+from services.inference.triton.errors import TRITON_AWAY
 from services.inference.triton.watch import TritonWatch
 
 
@@ -65,7 +66,35 @@ async def test_a_triton_that_is_away_is_left_to_its_supervisor() -> None:
             await watch.refresh()
         triton.restart()
         await eventually(lambda: watch.ready, description="it answers again")
-        assert restart.count == 0
+        assert (restart.count, watch.restarts) == (0, 1)
+
+
+async def test_only_a_triton_that_has_lost_its_models_was_started_anew() -> None:
+    triton = Unreachable()
+    async with watching(triton, None) as watch:
+        assert watch.restarts == 0, "it was there from the beginning"
+        await triton.load("model")
+        await eventually(lambda: "model" in watch.states, description="it is loaded")
+        triton.is_cut_off = True
+        await eventually(lambda: not watch.ready, description="nobody is there")
+        triton.is_cut_off = False
+        await eventually(lambda: watch.ready, description="it answers again")
+        assert watch.restarts == 0
+        for count in (1, 2):
+            triton.kill()
+            await eventually(lambda: not watch.ready, description="it died")
+            triton.restart()
+            await eventually(lambda: watch.ready, description="it answers again")
+            assert watch.restarts == count
+
+
+async def test_one_that_comes_up_late_was_not_started_anew() -> None:
+    triton = FakeTriton()
+    triton.kill()
+    async with watching(triton, None) as watch:
+        triton.restart()
+        await eventually(lambda: watch.ready, description="it answers")
+        assert watch.restarts == 0
 
 
 async def test_without_a_way_to_end_it_a_hanging_triton_is_waited_for() -> None:
@@ -76,6 +105,17 @@ async def test_without_a_way_to_end_it_a_hanging_triton_is_waited_for() -> None:
         await asyncio.gather(*(watch.refresh() for _ in range(30)))
         triton.restart()
         await eventually(lambda: watch.ready, description="it answers again")
+
+
+class Unreachable(FakeTriton):
+    """It lives, but nobody gets through to it while told so."""
+
+    is_cut_off = False
+
+    async def index(self) -> Mapping[str, str]:
+        if self.is_cut_off:
+            raise Unavailable("Triton does not answer.", reason=TRITON_AWAY)
+        return await super().index()
 
 
 class Poisoned(FakeTriton):

@@ -293,6 +293,7 @@ export const zh = {
   "{service} {address} is back after {n} s": "{service} {address} 在 {n} 秒后恢复",
   "{service} {address} was restarted": "{service} {address} 已重启",
   "{service} {address} was restarted after {n} s": "{service} {address} 在 {n} 秒后重启",
+  "the Triton of {replica} was started anew": "{replica} 的 Triton 已重新启动",
   "{service} {address} is set differently: {*changes}": "{service} {address} 的设置不同：{changes}",
   "{service} has {n} replica, it had {before}": "{service} 有 {n} 个副本，原有 {before} 个",
   "{service} has {n} replicas, it had {before}": "{service} 有 {n} 个副本，原有 {before} 个",
@@ -331,7 +332,9 @@ export const zh = {
   "went a step further": "前进一步",
   "is held": "保持不动",
 
-  // Rollouts: services/registry/rollouts.
+  // Rollouts: services/registry/rollouts, services/health/alerts/judges/rollouts.py.
+  "The rollout of {model} to version {version} is held at {*share} of the calls.": "{model} 到版本 {version} 的发布停在 {share} 的调用，等待处理。",
+  "The rollout of {model} to version {version} was rolled back: version {before} has the calls again.": "{model} 到版本 {version} 的发布已回滚：调用重新由版本 {before} 应答。",
   "waits until it serves": "等待其提供服务",
   "every step went well": "每一步都顺利",
   "a replica cannot load it": "有副本无法加载它",
