@@ -235,15 +235,19 @@ async def test_a_variant_comes_in_step_by_step_is_promoted_and_goes_back_and_no_
 ) -> None:
     seen = Counter[str]()
     async with load(caller(client, seen), callers=4) as running:
-        started = await client.start_rollout(f"{MODEL}@1+int8", [20, 60], step_s=6.0, bake_s=LONG_S, judged=False)
+        started = await client.start_rollout(f"{MODEL}@1+int8", [10, 30, 60], step_s=3.0, bake_s=LONG_S, judged=False)
         assert (started.version, started.old_version, started.variant) == (1, 1, "int8")
-        for percent in (20, 60):
-            await until_state(client, RUNNING, share=100 * percent, model=MODEL)
-            seen.clear()
-            await running.more(300)
-            assert (await client.rollouts(MODEL))[0].share == 100 * percent, "all of them were asked within the step"
-            assert seen["int8"] / seen.total() == pytest.approx(percent / 100, abs=0.12)
         await until_state(client, PROMOTED, model=MODEL)
+        assert seen[""] and seen["int8"]
+        await client.rollback(MODEL)
+        await answered_by(client, "", 300)
+        await client.start_rollout(f"{MODEL}@1+int8", [30], step_s=LONG_S, bake_s=LONG_S, judged=False)
+        await until_state(client, RUNNING, share=3000, model=MODEL)
+        await answered_by(client, "int8", 350)
+        seen.clear()
+        await running.more(400, timeout_s=120)
+        assert seen["int8"] / seen.total() == pytest.approx(0.3, abs=0.12)
+        await client.control_rollout(MODEL, "promote")
         await answered_by(client, "int8", 400)
         assert {(await ask(client, 500 + number)).variant for number in range(20)} == {"int8"}
         assert paths(platform)["variant_policy"] == "pinned"
@@ -275,7 +279,7 @@ async def test_a_variant_that_is_slower_than_its_original_is_taken_back_by_the_j
 async def test_of_a_variant_that_was_measured_elsewhere_the_rollout_ends_and_says_why(
     client: AsyncClient, original: Package, tmp_path: Path
 ) -> None:
-    elsewhere = variant_package(tmp_path / "elsewhere", original, flags=["sve"], cpu="Another")
+    elsewhere = variant_package(tmp_path / "other", original, model=network(detours=1), flags=["sve"], cpu="Another")
     await client.push(elsewhere.directory, variant_of=f"{MODEL}@1", variant="other-cpu")
     await client.start_rollout(f"{MODEL}@1+other-cpu", [50], step_s=LONG_S)
     ended = await until_state(client, ROLLED_BACK, model=MODEL)
