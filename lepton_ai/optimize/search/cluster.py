@@ -41,7 +41,7 @@ class Machines(AbstractContextManager["Machines"]):
         need("ray", "Trying candidates on other machines")
         import ray
 
-        self._ray = ray
+        self._ray: Any = ray
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             _connect(ray, address)
@@ -93,7 +93,7 @@ class Machines(AbstractContextManager["Machines"]):
     def _alike(self, cpu: Cpu) -> list[str]:
         """Ids of the machines with this processor."""
         alive = [each["NodeID"] for each in self._ray.nodes() if each["Alive"]]
-        asked = {machine: self._on(machine, this_cpu).remote() for machine in alive}
+        asked = {machine: self._on(machine, _its_cpu).remote() for machine in alive}
         told = {machine: self._ray.get(answer, timeout=_ASKING_S) for machine, answer in asked.items()}
         found = [machine for machine, its in told.items() if (its.model, its.flags) == (cpu.model, cpu.flags)]
         if not found:
@@ -126,6 +126,10 @@ def _connect(ray: Any, address: str) -> None:
         raise Unavailable(
             f"No Ray cluster answers at {address}.", fix="Start one: ray start --head; then --ray auto."
         ) from error
+
+
+def _its_cpu() -> Cpu:
+    return this_cpu()
 
 
 def _do_part(

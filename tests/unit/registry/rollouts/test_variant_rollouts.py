@@ -61,7 +61,7 @@ class Bench:
         newest = await self.now()
         replica = health_pb2.ServingState(replica="127.0.0.1:9000")
         replica.versions.add(model="cat", version=1, state=health_pb2.VERSION_STATE_SERVING)
-        replica.variants.add(model="cat", version=1, variant=newest.variant, state=state, message="why")  # type: ignore[arg-type]
+        replica.variants.add(model="cat", version=1, variant=newest.variant, state=state, message="why")
         await self.rollouts.watch(newest, seconds, [replica], seen)
 
     async def now(self) -> RolloutRecord:
