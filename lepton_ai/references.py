@@ -43,6 +43,17 @@ def parse_model_ref(text: str) -> pb.ModelRef:
     return reference
 
 
+def parse_form(text: str) -> tuple[pb.ModelRef, str]:
+    """ "resnet@3+int8" → version 3 and its variant int8; without "+" an empty name. Raises InvalidInput."""
+    reference, plus, variant = text.partition("+")
+    return parse_model_ref(reference), check_name(variant, field="variant") if plus else ""
+
+
+def format_form(version: int, variant: str) -> str:
+    """A version, or a variant of it, without the model's name: "3", "3+int8"."""
+    return f"{version}+{variant}" if variant else str(version)
+
+
 def format_model_ref(reference: pb.ModelRef) -> str:
     """The reverse of `parse_model_ref`."""
     selector = reference.WhichOneof("selector")

@@ -45,7 +45,7 @@ from lepton_ai.client.streams import predictions_of
 from lepton_ai.credentials import actor_metadata, token_metadata
 from lepton_ai.errors import LeptonError
 from lepton_ai.prediction import Answer, Input, Prediction, takes_only_a_file, to_item
-from lepton_ai.references import check_name, parse_model_ref
+from lepton_ai.references import check_name, parse_form, parse_model_ref
 from lepton_ai.tensors import checked_text, to_proto
 from lepton_ai.v1 import (
     common_pb2,
@@ -236,11 +236,13 @@ class AsyncClient(
     async def deploy(self, model: str, *, wait_s: float = 60.0, variants: str = "") -> Deployment:
         """Serve a version (NAME: the newest) and wait until predictions work; `wait_s` 0 only asks for it.
 
+        "NAME@VERSION+VARIANT": the variant answers in place of the version, which does until the variant is loaded.
         `variants`: which of its versions' variants may answer from now on, "exact" (none), "auto" or "deadline"; empty:
         as it is. Raises InvalidInput for another policy, FailedPrecondition when the version cannot be served,
         DeadlineExceeded when it takes longer.
         """
-        request = registry_pb2.DeployRequest(model=parse_model_ref(model), variants=variant_policy(variants))
+        reference, variant = parse_form(model)
+        request = registry_pb2.DeployRequest(model=reference, variants=variant_policy(variants), variant=variant)
         asked = await self._registry(
             lambda stub, left_s: stub.Deploy(request, timeout=left_s, metadata=self._proof),
             self._timeout_s,

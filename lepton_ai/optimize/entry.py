@@ -35,6 +35,7 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     budget_s: float = 600.0,
     methods: Sequence[str] = (),
     out: Path | str | None = None,
+    ray: str = "",
     on_progress: OnProgress | None = None,
 ) -> Optimisation:
     """Make variants of a model that are lighter, and measure each for speed, accuracy, size and memory here.
@@ -44,11 +45,14 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     calibrates and trains, the rest judges; with `train`, rows of their own, all of `data` judges, which is right where
     the model has seen some of the rows. Without any, the golden samples must do. `max_loss`: what a variant may lose of
     the metric (0.005: half a point). `methods`: only these, of `lepton_ai.optimize.methods`. `out`: folder of the
-    search, which goes on where it was when the same is asked again; a new one of the system's by default.
+    search, which goes on where it was when the same is asked again; a new one of the system's by default. `ray`:
+    address of a Ray cluster ("auto": this machine's), whose machines with this processor then try the candidates, one
+    each at a time.
 
     Each candidate is made and measured in a process of its own, at low priority; the original is only read. Raises
-    InvalidInput for data that the model does not take, FailedPrecondition when `out` is another search's,
-    ResourceExhausted for a full disk. That no variant meets the bound is no error: `best` is None.
+    InvalidInput for data that the model does not take, FailedPrecondition when `out` is another search's or no machine
+    of the cluster has this processor, Unavailable without it, ResourceExhausted for a full disk. That no variant meets
+    the bound is no error: `best` is None.
     """
     check_target(target)
     for name in methods:
@@ -62,7 +66,7 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
         original = _opened(model, stack)
         portions = portion(original, data, train)
         task = Task(original.digest, portions.digest, target, max_loss, this_cpu())
-        search = Search(folder, task, on_progress=on_progress)
+        search = _search(folder, task, on_progress, ray, stack)
         lay_out(folder, original, portions)
         trainable = portions.are_trainable and TRAINED_FILE in original.files
         pictures = portions.sent is not None
@@ -74,6 +78,15 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     found = Optimisation(original.description.name, task, tuple(trials), folder, tuple(notes))
     found.save_report()
     return found
+
+
+def _search(folder: Folder, task: Task, on_progress: OnProgress | None, ray: str, stack: ExitStack) -> Search:
+    if not ray:
+        return Search(folder, task, on_progress=on_progress)
+    from lepton_ai.optimize.search.cluster import Machines
+
+    machines = stack.enter_context(Machines(ray, task.cpu))
+    return Search(folder, task, on_progress=on_progress, worker=machines.work, at_once=machines.count)
 
 
 def _opened(model: Any, stack: ExitStack) -> Package:

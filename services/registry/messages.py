@@ -74,6 +74,7 @@ def variant_message(record: VariantRecord) -> registry_pb2.Variant:
         measured=measured_message(record.optimised),
         lineage=lineage_message(record.lineage or {}),
         signer=record.signer,
+        pinned=record.is_pinned,
     )
     message.lineage.parent = f"{record.model}@{record.version}"
     message.created_at.FromDatetime(record.created_at)
@@ -137,19 +138,31 @@ def file_records(manifest: registry_pb2.Manifest) -> tuple[FileRecord, ...]:
 
 
 def deployment_message(
-    record: DeploymentRecord, versions: Sequence[VersionRecord], policy: str = ORIGINALS
+    record: DeploymentRecord,
+    versions: Sequence[VersionRecord],
+    policy: str = ORIGINALS,
+    candidate: tuple[int, str] | None = None,
 ) -> registry_pb2.Deployment:
-    """A deployment with all that a replica needs to fetch and route its versions, and the variants that it may use."""
+    """A deployment with all that a replica needs to fetch and route its versions, and the variants that it may use.
+
+    `candidate`: version and name of the variant that a rollout brings in.
+    """
     message = registry_pb2.Deployment(model=record.model, generation=record.generation)
     for version in versions:
         deployed = message.versions.add(
             version=version.version, digest=version.digest, manifest=manifest_message(version)
         )
-        for variant in version.variants if policy != ORIGINALS else ():
-            measured = measured_message(variant.optimised)
-            deployed.variants.add(
-                name=variant.name, digest=variant.digest, manifest=manifest_message(variant), measured=measured
-            )
+        for variant in version.variants:
+            is_candidate = (version.version, variant.name) == candidate
+            if policy != ORIGINALS or variant.is_pinned or is_candidate:
+                deployed.variants.add(
+                    name=variant.name,
+                    digest=variant.digest,
+                    manifest=manifest_message(variant),
+                    measured=measured_message(variant.optimised),
+                    pinned=variant.is_pinned,
+                    candidate=is_candidate,
+                )
     if policy != ORIGINALS:
         message.variant_policy = registry_pb2.VariantPolicy.Value(f"VARIANT_POLICY_{policy.upper()}")
     routes: dict[str, registry_pb2.Route] = {}
@@ -212,6 +225,8 @@ def rollout_message(record: RolloutRecord) -> registry_pb2.Rollout:
         baking=record.is_live and record.state is State.PROMOTED,
         reason=record.reason,
         actor=record.actor,
+        variant=record.variant,
+        old_variant=record.old_variant,
     )
     if record.verdict is not None:
         _write_verdict(record.verdict, message.verdict)
@@ -237,12 +252,15 @@ async def read_deployment(reading: Reading, model: str) -> registry_pb2.Deployme
         return None
     versions = [await reading.version(model, number) for number in record.versions]
     found = [version for version in versions if version is not None]
-    message = deployment_message(record, found, await reading.variant_policy(model))
-    rollout = await reading.live_rollout(model)
-    if rollout is not None and rollout.state.has_shares:
-        for route in message.routes:
-            if route.alias == PRODUCTION and rollout.version in {target.version for target in route.targets}:
-                route.candidate, route.rollout = rollout.version, rollout.id
-                route.shadow = rollout.plan.shadow if rollout.is_shadowing else 0
-                route.sticky_by = "" if rollout.is_shadowing else rollout.plan.sticky_by
+    policy, rollout = await reading.variant_policy(model), await reading.live_rollout(model)
+    if rollout is None or not rollout.state.is_under_way:
+        return deployment_message(record, found, policy)
+    message = deployment_message(record, found, policy, (rollout.version, rollout.variant))
+    for route in message.routes if rollout.state.has_shares else ():
+        if route.alias == PRODUCTION and rollout.version in {target.version for target in route.targets}:
+            route.candidate, route.rollout = rollout.version, rollout.id
+            route.shadow = rollout.plan.shadow if rollout.is_shadowing else 0
+            route.sticky_by = "" if rollout.is_shadowing else rollout.plan.sticky_by
+            if rollout.variant:
+                route.candidate_variant, route.candidate_share = rollout.variant, rollout.share
     return message

@@ -236,7 +236,9 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         self, request: registry_pb2.DeployRequest, context: Context
     ) -> registry_pb2.Deployment:
         policy = read_variant_policy(request.variants)
-        return await self._parts.deployments.deploy(request.model, actor=self._actor(context), variants=policy)
+        return await self._parts.deployments.deploy(
+            request.model, actor=self._actor(context), variants=policy, variant=request.variant or None
+        )
 
     async def Undeploy(  # noqa: N802
         self, request: registry_pb2.UndeployRequest, context: Context
@@ -253,7 +255,10 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         self, request: registry_pb2.StartRolloutRequest, context: Context
     ) -> registry_pb2.Rollout:
         plan = read_plan(request.plan)
-        return rollout_message(await self._parts.rollouts.start(request.model, plan, actor=self._actor(context)))
+        started = await self._parts.rollouts.start(
+            request.model, plan, actor=self._actor(context), variant=request.variant
+        )
+        return rollout_message(started)
 
     async def ListRollouts(  # noqa: N802
         self, request: registry_pb2.ListRolloutsRequest, context: Context

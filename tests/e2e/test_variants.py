@@ -1,10 +1,13 @@
-"""A trained network and its int8 variant on the whole platform: which of both answers, and that everybody says so."""
+"""A trained network and its int8 variant on the whole platform: which of both answers, and that everybody says so; and
+how the variant comes in step by step."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,11 @@ from lepton_ai.package import Package, copy_package, write_package
 from lepton_ai.prediction import Answer
 from lepton_ai.tensors import Array
 from lepton_ai.testing import eventually
+from lepton_ai.v1 import registry_pb2
+from tests.chaos.load import load
+from tests.chaos.rollouts import LONG_S, PROMOTED, ROLLED_BACK, RUNNING, until_state
 from tests.platform import Platform, running_platform
+from tests.sample_packages import variant_package
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 MODEL = "patterns"
@@ -43,22 +50,30 @@ def rows(count: int, seed: int) -> Array:
     return patterns
 
 
-def network() -> bytes:
-    """Three dense layers, wide enough that 8 bits pay, which answer what pattern a row is most like."""
+def network(*, detours: int = 0) -> bytes:
+    """Three dense layers, wide enough that 8 bits pay, which answer what pattern a row is most like.
+
+    `detours`: further layers that cost time and change nothing.
+    """
     first, second = (
         (_generator.normal(size=(width, HIDDEN)) / np.sqrt(width)).astype(np.float32) for width in (WIDTH, HIDDEN)
     )
     features = np.maximum(np.maximum(PATTERNS @ first, 0) @ second, 0)
     last = (features / np.linalg.norm(features, axis=1, keepdims=True)).T
     names = ("first", "second", "last")
-    nodes = [
-        helper.make_node("MatMul", ["x", "first"], ["a"]),
-        helper.make_node("Relu", ["a"], ["b"]),
+    nodes = [helper.make_node("MatMul", ["x", "first"], ["a0"])]
+    for number in range(detours):
+        nodes.append(helper.make_node("MatMul", [f"a{number}", "second"], [f"long{number}"]))
+        nodes.append(helper.make_node("Mul", [f"long{number}", "nothing"], [f"zero{number}"]))
+        nodes.append(helper.make_node("Add", [f"a{number}", f"zero{number}"], [f"a{number + 1}"]))
+    nodes += [
+        helper.make_node("Relu", [f"a{detours}"], ["b"]),
         helper.make_node("MatMul", ["b", "second"], ["c"]),
         helper.make_node("Relu", ["c"], ["d"]),
         helper.make_node("MatMul", ["d", "last"], ["y"]),
     ]
     weights = [numpy_helper.from_array(array, name) for name, array in zip(names, (first, second, last), strict=True)]
+    weights.append(numpy_helper.from_array(np.zeros((), np.float32), "nothing"))
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", WIDTH])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", CLASSES])]
     graph = helper.make_graph(nodes, "patterns", inputs, outputs, weights)
@@ -110,6 +125,9 @@ async def client(original: Package, variant: Package, platform: Platform) -> Asy
         await client.push(variant.directory, variant_of=f"{MODEL}@1", variant="int8")
         await client.deploy(f"{MODEL}@1", variants="exact", wait_s=180)
         yield client
+        newest = (await client.rollouts(MODEL))[:1]
+        if newest and newest[0].state in (registry_pb2.ROLLOUT_STATE_WAITING, RUNNING, registry_pb2.ROLLOUT_STATE_HELD):
+            await client.control_rollout(MODEL, "abort")
 
 
 async def ask(client: AsyncClient, seed: int) -> Answer:
@@ -198,3 +216,71 @@ async def test_the_registry_shows_where_a_variant_comes_from_and_what_was_measur
     assert shown["method"].startswith("int8")
     assert shown["measured"]["speed_up"] > 1.0
     assert "int8" in platform.lepton("models", f"{MODEL}@1").stdout
+
+
+def caller(client: AsyncClient, seen: Counter[str]) -> Callable[[], Awaitable[None]]:
+    """Asks other rows each time, and counts who answers."""
+    seeds = itertools.count(10_000)
+
+    async def call() -> None:
+        answer = await ask(client, next(seeds))
+        assert answer.version == 1
+        seen[answer.variant] += 1
+
+    return call
+
+
+async def test_a_variant_comes_in_step_by_step_is_promoted_and_goes_back_and_no_call_fails(
+    platform: Platform, client: AsyncClient, original: Package
+) -> None:
+    seen = Counter[str]()
+    async with load(caller(client, seen), callers=4) as running:
+        started = await client.start_rollout(f"{MODEL}@1+int8", [10, 30, 60], step_s=3.0, bake_s=LONG_S, judged=False)
+        assert (started.version, started.old_version, started.variant) == (1, 1, "int8")
+        await until_state(client, PROMOTED, model=MODEL)
+        assert seen[""] and seen["int8"]
+        await client.rollback(MODEL)
+        await answered_by(client, "", 300)
+        await client.start_rollout(f"{MODEL}@1+int8", [30], step_s=LONG_S, bake_s=LONG_S, judged=False)
+        await until_state(client, RUNNING, share=3000, model=MODEL)
+        await answered_by(client, "int8", 350)
+        seen.clear()
+        await running.more(400, timeout_s=120)
+        assert seen["int8"] / seen.total() == pytest.approx(0.3, abs=0.12)
+        await client.control_rollout(MODEL, "promote")
+        await answered_by(client, "int8", 400)
+        assert {(await ask(client, 500 + number)).variant for number in range(20)} == {"int8"}
+        assert paths(platform)["variant_policy"] == "pinned"
+        assert "int8 (answers)" in platform.lepton("models", f"{MODEL}@1").stdout
+        await client.rollback(MODEL)
+        await answered_by(client, "", 600)
+        assert {(await ask(client, 700 + number)).variant for number in range(20)} == {""}
+    assert not running.failures
+
+
+async def test_a_variant_that_is_slower_than_its_original_is_taken_back_by_the_judge(
+    platform: Platform, client: AsyncClient, original: Package, tmp_path: Path
+) -> None:
+    slow = variant_package(tmp_path / "slow", original, model=network(detours=12))
+    await client.push(slow.directory, variant_of=f"{MODEL}@1", variant="slow")
+    seen = Counter[str]()
+    async with load(caller(client, seen), callers=2) as running:
+        run = platform.lepton("deploy", f"{MODEL}@1+slow", "--canary", "50%", "--every", "1h", "--detach", "--json")
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout)["variant"] == "slow"
+        ended = await until_state(client, ROLLED_BACK, model=MODEL)
+    assert "latency" in ended.reason
+    assert "of variant slow" in ended.reason
+    assert seen["slow"]
+    assert not running.failures
+    await answered_by(client, "", 800)
+
+
+async def test_of_a_variant_that_was_measured_elsewhere_the_rollout_ends_and_says_why(
+    client: AsyncClient, original: Package, tmp_path: Path
+) -> None:
+    elsewhere = variant_package(tmp_path / "other", original, model=network(detours=1), flags=["sve"], cpu="Another")
+    await client.push(elsewhere.directory, variant_of=f"{MODEL}@1", variant="other-cpu")
+    await client.start_rollout(f"{MODEL}@1+other-cpu", [50], step_s=LONG_S)
+    ended = await until_state(client, ROLLED_BACK, model=MODEL)
+    assert "measured on another processor" in ended.reason

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_ai.errors import InvalidInput
-from lepton_ai.references import NAME_PATTERN, format_model_ref, parse_model_ref
+from lepton_ai.references import NAME_PATTERN, format_form, format_model_ref, parse_form, parse_model_ref
 
 names = st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: ".." not in name)
 
@@ -21,6 +21,16 @@ def test_a_reference_survives_formatting(name: str, selector: str) -> None:
         return
     reference = parse_model_ref(f"{name}@{selector}")
     assert parse_model_ref(format_model_ref(reference)) == reference
+
+
+def test_a_variant_stands_after_its_version() -> None:
+    reference, variant = parse_form("m@3+int8")
+    assert (reference, variant, format_form(3, variant)) == (parse_model_ref("m@3"), "int8", "3+int8")
+    assert parse_form("m@3") == (parse_model_ref("m@3"), "")
+    assert format_form(3, "") == "3"
+    for text in ("m@3+", "m@3+A", "m@3+a+b"):
+        with pytest.raises(InvalidInput, match="variant"):
+            parse_form(text)
 
 
 BAD_NAMES = ["", "a..b", "../x", "A", "a\0", "é", "a" * 65, "x" * 300]

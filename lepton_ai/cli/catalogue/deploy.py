@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lepton_ai.cli.catalogue.plan_options import Duration, Margin, Percent, Percents
-from lepton_ai.cli.catalogue.rollout import document, follow_rollout, state_of, summary
+from lepton_ai.cli.catalogue.rollout import deployment_document, document, follow_rollout, state_of, summary
 from lepton_ai.cli.output import console, home_option, json_option, print_json, print_note
 from lepton_ai.cli.platform import client_for
 
@@ -25,7 +25,7 @@ _STATUS = {"rolled_back": 1, "aborted": 1, "held": 2}
 @click.command(
     epilog="Examples: lepton deploy resnet · lepton deploy resnet@3 · lepton deploy resnet --wait 0 · "
     "lepton deploy resnet@5 --canary 5%,25%,50% --every 60s · lepton deploy resnet@5 --shadow 100% --every 10m · "
-    "lepton deploy resnet@5 --ab user-id --every 1d"
+    "lepton deploy resnet@5 --ab user-id --every 1d · lepton deploy resnet@5+int8 --canary 5%,25%"
 )
 @click.argument("model")
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait until it answers; 0: do not.")
@@ -66,7 +66,8 @@ _STATUS = {"rolled_back": 1, "aborted": 1, "held": 2}
     "metrics",
     multiple=True,
     metavar="'NAME: EXPRESSION < NUMBER'",
-    help="A further condition, asked of Prometheus; $model, $version and $old_version stand for the rollout's.",
+    help="A further condition, asked of Prometheus; $model, $version, $old_version and $variant stand for the "
+    "rollout's.",
 )
 @click.option("--detach", is_flag=True, help="Of a rollout: start it and return at once.")
 @json_option
@@ -88,10 +89,11 @@ def deploy(
     as_json: bool,
     home: Path,
 ) -> int:
-    """Serve MODEL: NAME (its newest version), NAME@VERSION or NAME@ALIAS.
+    """Serve MODEL: NAME (its newest version), NAME@VERSION, NAME@ALIAS or NAME@VERSION+VARIANT.
 
     What was served before goes on until the new version has been loaded, warmed and tested. With --canary, --shadow
-    and --ab the new version takes over step by step; `lepton rollout` steers that, `lepton rollback` takes it back.
+    and --ab the new version takes over step by step; `lepton rollout` steers that, `lepton rollback` takes it back. A
+    variant answers in place of its version; step by step only while that is the one that is served.
     Such a command ends with 1 when the version was taken back, and where nobody watches with 2 when it is held.
     """
     if canary is None and shadow is None and sticky_by is None:
@@ -99,7 +101,7 @@ def deploy(
         _deploy_directly(model, wait_s=wait_s, variants=variants or "", as_json=as_json, home=home)
         return 0
     if variants is not None:
-        raise click.UsageError("--variants is for a deployment at once: a rollout compares the originals.")
+        raise click.UsageError("--variants is for a deployment at once: a rollout compares what you name.")
     if sticky_by == "":
         raise click.BadParameter("is empty: name a metadata key, such as user-id.", param_hint="--ab")
     options: PlanOptions = {
@@ -120,12 +122,11 @@ def _deploy_directly(model: str, *, wait_s: float, variants: str, as_json: bool,
     spinner = console(stderr=True).status(f"Loading, warming and testing {model}") if show else nullcontext()
     with client_for(home) as client, spinner:
         deployment = client.deploy(model, wait_s=wait_s, variants=variants)
-    version = deployment.version
     if as_json:
-        print_json({"model": deployment.model, "version": version, "generation": deployment.generation})
+        print_json(deployment_document(deployment))
         return
     verb = "is served" if wait_s > 0 else "will be served"
-    click.echo(f"{deployment.model} version {version} {verb}.")
+    click.echo(f"{deployment.model} version {deployment.form} {verb}.")
 
 
 def _refuse_plan_options() -> None:

@@ -22,11 +22,13 @@ from lepton_ai.cli.output import (
     style_state,
 )
 from lepton_ai.cli.platform import client_for
+from lepton_ai.references import format_form
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from lepton_ai.client import Client
+    from lepton_ai.client.control.deployments import Deployment
     from lepton_ai.client.control.rollouts import Action
     from lepton_ai.v1.registry_pb2 import Rollout as RolloutMessage
 
@@ -154,10 +156,16 @@ def rollback(model: str, *, wait_s: float, as_json: bool, home: Path) -> None:
     with client_for(home) as client:
         deployment = client.rollback(model, wait_s=wait_s)
     if as_json:
-        print_json({"model": deployment.model, "version": deployment.version, "generation": deployment.generation})
+        print_json(deployment_document(deployment))
         return
     verb = "has" if wait_s > 0 else "will have"
-    click.echo(f"{deployment.model} version {deployment.version} {verb} the traffic again.")
+    click.echo(f"{deployment.model} version {deployment.form} {verb} the traffic again.")
+
+
+def deployment_document(deployment: Deployment) -> dict[str, Any]:
+    """What is asked to be served, for programs."""
+    document = {"model": deployment.model, "version": deployment.version, "generation": deployment.generation}
+    return {**document, "variant": deployment.variant}
 
 
 def follow_rollout(client: Client, model: str) -> RolloutMessage:
@@ -179,6 +187,8 @@ def document(message: RolloutMessage) -> dict[str, Any]:
         "model": message.model,
         "version": message.version,
         "old_version": message.old_version,
+        "variant": message.variant,
+        "old_variant": message.old_variant,
         "state": state_of(message),
         "share_percent": message.share / 100,
         "step": message.step + 1,
@@ -231,7 +241,14 @@ def state_of(message: RolloutMessage) -> str:
 def summary(message: RolloutMessage) -> str:
     """A rollout in one line."""
     state, reason = state_of(message).replace("_", " "), f": {message.reason.rstrip('.')}" if message.reason else ""
-    return f"{message.model} version {message.version} (from {message.old_version}) is {state}{reason}."
+    new, old = _forms(message)
+    return f"{message.model} version {new} (from {old}) is {state}{reason}."
+
+
+def _forms(message: RolloutMessage) -> tuple[str, str]:
+    """What it goes to and where it comes from: "3+int8", "3"."""
+    new = format_form(message.version, message.variant)
+    return new, format_form(message.old_version, message.old_variant)
 
 
 def _newest(client: Client, model: str) -> RolloutMessage:
@@ -276,8 +293,7 @@ def _row(message: RolloutMessage) -> tuple[object, ...]:
     state = state_of(message)
     return (
         message.model,
-        message.version,
-        message.old_version,
+        *_forms(message),
         style_state(state),
         f"{message.share / 100:g} %",
         started,
@@ -294,7 +310,7 @@ def _view(message: RolloutMessage) -> Any:
     state = state_of(message)
     bar = _bar(message.share / WHOLE, "green", _BAR_WIDTH)
     rows: list[tuple[object, object]] = [
-        ("Version", f"{message.version}, from {message.old_version}"),
+        ("Version", ", from ".join(_forms(message))),
         ("State", style_state(state)),
         ("Traffic", bar + Text(f" {message.share / 100:g} %")),
         ("Steps", " → ".join(_steps(message))),

@@ -71,6 +71,8 @@ class Loss(click.ParamType[float]):
               help="Only measure this variant of MODEL again, which was measured on another processor.")  # fmt: skip
 @click.option("--push", "push_as", type=click.Choice(["variant", "version"]),
               help="Push the best one: as a variant of the version that it was made of, or as the next.")  # fmt: skip
+@click.option("--ray", default="", metavar="ADDRESS", help="Try candidates on the machines of this Ray cluster that "
+              "have this machine's processor, one each at a time; auto: the one that this machine is in.")  # fmt: skip
 @click.option("--ladder", is_flag=True, help="Only measure MODEL itself, by rows a call, threads and calls at once.")
 @json_option
 @named_home_option
@@ -86,6 +88,7 @@ def optimise(
     out: Path | None,
     variant: Path | None,
     push_as: str | None,
+    ray: str,
     ladder: bool,
     as_json: bool,
     home: Path | None,
@@ -117,6 +120,7 @@ def optimise(
             budget_s=budget_s,
             methods=methods,
             out=folder,
+            ray=ray,
             on_progress=on_progress,
         )
     if as_json:

@@ -49,13 +49,14 @@ def variant_document(variant: registry_pb2.Variant) -> dict[str, Any]:
         "parameters": {name: json.loads(value) for name, value in lineage.parameters.items()},
         "measured": {**measured, **numbers},
         "signer": variant.signer,
+        "pinned": variant.pinned,
     }
 
 
 def _row(variant: registry_pb2.Variant) -> tuple[object, ...]:
     measured = variant.measured
     return (
-        variant.name,
+        f"{variant.name} (answers)" if variant.pinned else variant.name,
         variant.method,
         f"{measured.speed_up:.2f} [{measured.speed_up_low:.2f}, {measured.speed_up_high:.2f}]",
         f"{measured.loss:.2%} [{measured.loss_low:.2%}, {measured.loss_high:.2%}] of {measured.metric}",

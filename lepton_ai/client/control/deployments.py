@@ -10,7 +10,7 @@ import grpc
 from lepton_ai.client.connections import Connections
 from lepton_ai.errors import DeadlineExceeded, FailedPrecondition, InvalidInput
 from lepton_ai.mesh.errors import from_rpc_error
-from lepton_ai.references import PRODUCTION
+from lepton_ai.references import PRODUCTION, format_form
 from lepton_ai.v1 import health_pb2, health_pb2_grpc, registry_pb2
 
 VARIANT_POLICIES = ("exact", "auto", "deadline")
@@ -29,8 +29,19 @@ class Deployment:
     versions: Sequence[registry_pb2.DeployedVersion] = field(repr=False)
     """All versions that are asked to be served."""
 
+    @property
+    def variant(self) -> str:
+        """The variant that answers in place of `version`, if it was deployed with one."""
+        own = (each for each in self.versions if each.version == self.version)
+        return next((variant.name for each in own for variant in each.variants if variant.pinned), "")
+
+    @property
+    def form(self) -> str:
+        """The version, with its variant: "3+int8"."""
+        return format_form(self.version, self.variant)
+
     def __str__(self) -> str:
-        return f"{self.model} version {self.version} is deployed."
+        return f"{self.model} version {self.form} is deployed."
 
     @classmethod
     def of(cls, message: registry_pb2.Deployment) -> Deployment:

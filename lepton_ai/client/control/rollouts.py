@@ -10,7 +10,7 @@ from lepton_ai.client.connections import Connections
 from lepton_ai.client.control.deployments import Deployment, wait_until_served
 from lepton_ai.client.control.registry_calls import RegistryClient
 from lepton_ai.errors import InvalidInput
-from lepton_ai.references import check_name, parse_model_ref
+from lepton_ai.references import check_name, parse_form
 from lepton_ai.v1 import registry_pb2
 
 Action = Literal["pause", "resume", "promote", "abort"]
@@ -36,8 +36,8 @@ class PlanOptions(TypedDict, total=False):
     """For an A/B test with one share: the metadata key that keeps a caller on one version, beside the routing key.
     People decide after it."""
     metrics: Sequence[str]
-    """Further conditions, asked of Prometheus: "NAME: EXPRESSION < NUMBER", also <=, > and >=. In it $model, $version
-    and $old_version stand for those of the rollout."""
+    """Further conditions, asked of Prometheus: "NAME: EXPRESSION < NUMBER", also <=, > and >=. In it $model, $version,
+    $old_version and $variant stand for those of the rollout."""
     margins: Mapping[str, float]
     """How much worse is good enough, by gate, in place of the default (0.02: 2 % or 2 points); 0: it is not judged."""
 
@@ -54,17 +54,19 @@ class Rollouts:
     async def start_rollout(
         self: _Platform, model: str, percents: Sequence[float] = (), **options: Unpack[PlanOptions]
     ) -> registry_pb2.Rollout:
-        """Bring a version ("NAME@VERSION"; NAME: the newest) into production step by step, beside what is served.
+        """Bring a version ("NAME@VERSION"; NAME: the newest) into production step by step, beside what is served, or
+        ("NAME@VERSION+VARIANT") a variant of the version that is served.
 
         It gets these percents of the traffic for `step_s` seconds each, then all of it; the old version is kept warm
         for another `bake_s` seconds. Its answers are judged beside those of the old one: harm takes it back at any
         time, and a step is over when it is good enough; not `judged`: when its time is over. See PlanOptions for all
         that can be asked. Returns at once.
 
-        Raises InvalidInput for a plan that is none, FailedPrecondition when no version is served or another rollout of
-        the model is under way.
+        Raises InvalidInput for a plan that is none, NotFound, FailedPrecondition when no version, or of a variant not
+        its own, is served or another rollout of the model is under way.
         """
-        request = registry_pb2.StartRolloutRequest(model=parse_model_ref(model), plan=_plan(percents, options))
+        reference, variant = parse_form(model)
+        request = registry_pb2.StartRolloutRequest(model=reference, plan=_plan(percents, options), variant=variant)
         return await self._registry(
             lambda stub, left_s: stub.StartRollout(request, timeout=left_s, metadata=self._proof),
             self._timeout_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,12 +13,14 @@ import numpy as np
 
 from lepton_ai.errors import InvalidInput, Unsupported
 from lepton_ai.inspection.runner import open_model
+from lepton_ai.optimize.measure.speed import Load, Speed, batch_of, compare_speed
 from lepton_ai.optimize.rows import Rows, golden_rows
 from lepton_ai.package import Package
 from lepton_ai.package.directory import new_directory
 from lepton_ai.tensors import Array, numpy_dtype
 
 _RANDOM_ROWS = 8
+_TIMING_S = 5.0
 _FREE_SIZE = 8
 """Of a free dimension in random inputs."""
 
@@ -33,7 +36,7 @@ FORMATS: Mapping[str, str] = {
     "aot-inductor": "lepton_ai.optimize.convert.exported_program:to_aot_inductor",
 }
 _NOT_HERE: Mapping[str, str] = {
-    "tflite": "Its converters need TensorFlow or JAX, and none of them installs beside what Lepton needs.",
+    "tflite": "Its converters need TensorFlow, or an older PyTorch than Lepton.",
     "tensorrt": "It needs an NVIDIA GPU and TensorRT: Triton's images have both, and make engines of ONNX there.",
 }
 
@@ -50,10 +53,13 @@ class Conversion:
     """The greatest magnitude of the original's, to hold the difference against."""
     rows: int
     size_bytes: int
+    speed: Speed
+    """Of one row on one thread, in processor time, beside the original in the runtime that serves it."""
 
 
 def convert(package: Package, wanted: str, directory: Path | str) -> Conversion:
-    """Write the package's model in the format `wanted` into a new folder and compare it with the original.
+    """Write the package's model in the format `wanted` into a new folder and compare it with the original: how far its
+    answers are from the original's, and how much faster it is.
 
     Raises InvalidInput for an unknown format or a model that it cannot express, Unsupported for one that has no
     converter here, FailedPrecondition where its tool is not installed.
@@ -67,10 +73,12 @@ def convert(package: Package, wanted: str, directory: Path | str) -> Conversion:
     module, _, name = FORMATS[wanted].partition(":")
     converter: Converter = getattr(import_module(module), name)
     path, answer = converter(package, root)
-    rows = _rows(package)
-    difference, value = compare(_original(package), answer, rows)
+    original, rows = _original(package), _rows(package)
+    difference, value = compare(original, answer, rows)
+    one = batch_of(rows.inputs, 1)
+    speed = compare_speed(original, answer, one, Load(1, 1), budget_s=_TIMING_S, clock=time.process_time)
     size = sum(file.stat().st_size for file in root.iterdir())
-    return Conversion(wanted, path, difference, value, len(rows), size)
+    return Conversion(wanted, path, difference, value, len(rows), size, speed)
 
 
 def compare(original: Answer, converted: Answer, rows: Rows) -> tuple[float, float]:

@@ -41,6 +41,7 @@ def to_aot_inductor(package: Package, directory: Path) -> tuple[Path, Answer]:
             "AOTInductor needs a C++ compiler, and there is none.", reason="NOT_INSTALLED", fix="Install g++."
         )
     path = directory / "model.aoti.pt2"
+    torch.set_num_threads(1)  # as models are served; how many it uses is compiled in
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch._inductor.aoti_compile_and_package(exported(package), package_path=str(path))

@@ -12,6 +12,8 @@ from lepton_ai.optimize.convert.conversion import Answer
 from lepton_ai.package import Package
 from lepton_ai.tensors import Array
 
+_SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+
 
 def to_openvino(package: Package, directory: Path) -> tuple[Path, Answer]:
     """Write model.xml and model.bin, weights as they are. Raises FailedPrecondition where openvino is not installed,
@@ -26,7 +28,7 @@ def to_openvino(package: Package, directory: Path) -> tuple[Path, Answer]:
     try:
         model = openvino.Core().read_model(package.path(described.model.file))
         openvino.save_model(model, path, compress_to_fp16=False)
-        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = openvino.Core().compile_model(path, "CPU", _SETTINGS)
     except RuntimeError as error:
         text = str(error).strip().rpartition("\n")[2][:200]
         raise InvalidInput(f"OpenVINO cannot read this model: {text}", reason="NOT_CONVERTIBLE") from error

@@ -20,7 +20,7 @@ def tidy(source: Path, target: Path) -> Path:
     model = onnx.load(str(source))
     if model.ByteSize() > _MOST_BYTES:
         raise InvalidInput.of_field("model", "is larger than 2 GB, which one ONNX file cannot hold", reason="TOO_LARGE")
-    used = {node.domain for graph in _graphs(model) for node in graph.node} | {"", "ai.onnx"}
+    used = {node.domain for graph in graphs_of(model) for node in graph.node} | {"", "ai.onnx"}
     declared = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(declared)
@@ -28,7 +28,7 @@ def tidy(source: Path, target: Path) -> Path:
     return target
 
 
-def _graphs(model: onnx.ModelProto) -> list[onnx.GraphProto | onnx.FunctionProto]:
+def graphs_of(model: onnx.ModelProto) -> list[onnx.GraphProto | onnx.FunctionProto]:
     """The graph, those inside its nodes, and functions."""
     pending: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
     found = []

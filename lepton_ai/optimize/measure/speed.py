@@ -48,9 +48,20 @@ class Speed:
         return self.load.batch / self.time_ms * 1e3
 
 
-def compare_speed(original: Run, candidate: Run, feeds: Mapping[str, Array], load: Load, *, budget_s: float) -> Speed:
-    """Time both in turn until the ratio is settled, or for about `budget_s` seconds, at least 12 times each."""
-    clock = time.thread_time if load.threads == 1 else time.perf_counter
+def compare_speed(
+    original: Run,
+    candidate: Run,
+    feeds: Mapping[str, Array],
+    load: Load,
+    *,
+    budget_s: float,
+    clock: Callable[[], float] | None = None,
+) -> Speed:
+    """Time both in turn until the ratio is settled, or for about `budget_s` seconds, at least 12 times each.
+
+    `clock`: by default this thread's processor time for one thread, and real time for several.
+    """
+    clock = clock or (time.thread_time if load.threads == 1 else time.perf_counter)
     for run in (original, candidate):
         for _ in range(_WARM_UPS):
             run(feeds)

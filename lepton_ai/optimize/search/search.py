@@ -1,9 +1,12 @@
-"""The search: one candidate after the other, each in processes of its own, until all are tried or time is over."""
+"""The search: one candidate after the other, or one on each of several machines, in processes of its own each, until
+all are tried or time is over."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from lepton_ai.archive import DISK_FULL
@@ -42,10 +45,19 @@ class Search:
     """A search in a folder. What is known is on disk after every trial."""
 
     def __init__(
-        self, folder: Folder, task: Task, *, on_progress: OnProgress | None = None, worker: Worker = work
+        self,
+        folder: Folder,
+        task: Task,
+        *,
+        on_progress: OnProgress | None = None,
+        worker: Worker = work,
+        at_once: int = 1,
     ) -> None:
-        """`worker` does the parts of a trial. Raises FailedPrecondition when the folder is another search's."""
-        self._folder, self._task, self._work = folder, task, worker
+        """`worker` does the parts of a trial, of so many trials `at_once`.
+
+        Raises FailedPrecondition when the folder is another search's.
+        """
+        self._folder, self._task, self._work, self._at_once = folder, task, worker, at_once
         self._on_progress = on_progress
         self.trials = list(folder.begin(task))
 
@@ -71,15 +83,36 @@ class Search:
 
     def _try_all(self, candidates: Iterable[Candidate], end_s: float) -> None:
         waiting = [each for each in candidates if self._known(each) is None]
-        done = len(self.trials)
-        for index, candidate in enumerate(waiting):
+        total = len(self.trials) + len(waiting)
+
+        def attempt(candidate: Candidate) -> Trial | None:
             if time.monotonic() > end_s and candidate.steps:
-                break
-            self._tell(None, candidate.name, done + index, done + len(waiting), end_s)
-            trial = self._try(candidate, end_s)
-            self.trials.append(trial)
-            self._folder.write_trials(self.trials)
-            self._tell(trial, "", done + index + 1, done + len(waiting), end_s)
+                return None
+            self._tell(None, candidate.name, len(self.trials), total, end_s)
+            return self._try(candidate, end_s)
+
+        with self._attempts(attempt, waiting) as trials:
+            for trial in trials:
+                if trial is None:
+                    continue
+                self.trials.append(trial)
+                self._folder.write_trials(self.trials)
+                self._tell(trial, "", len(self.trials), total, end_s)
+
+    @contextmanager
+    def _attempts(
+        self, attempt: Callable[[Candidate], Trial | None], candidates: Sequence[Candidate]
+    ) -> Iterator[Iterator[Trial | None]]:
+        """The outcomes as they come; what has not begun when the block ends is not tried."""
+        if self._at_once == 1:
+            yield map(attempt, candidates)
+            return
+        pool = ThreadPoolExecutor(self._at_once)
+        try:
+            tried = [pool.submit(attempt, candidate) for candidate in candidates]
+            yield (each.result() for each in as_completed(tried))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _known(self, candidate: Candidate) -> Trial | None:
         return next((trial for trial in self.trials if trial.name == candidate.name), None)

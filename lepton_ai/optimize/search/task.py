@@ -62,6 +62,11 @@ class Folder:
         """Where a candidate's package lies."""
         return self.path / _CANDIDATES / name
 
+    def inputs(self) -> list[Path]:
+        """The files and folders that all trials read."""
+        names = (_TASK, _ORIGINAL, _DATA, _SENT, _CALIBRATION, _JUDGED)
+        return [path for name in names if (path := self.path / name).exists()]
+
     def read_original(self) -> Package:
         """The original."""
         return Package.read(self.original)

@@ -208,19 +208,20 @@ class FeedbackBook:
         """Of which a user said something."""
         return [row[0] for row in self._connection.execute("SELECT prediction FROM entries WHERE user = ?", (user,))]
 
-    def tallies(self, model: str, *, since: float) -> Mapping[int, tuple[int, int]]:
-        """Version → predictions made since then that were called good and bad.
+    def tallies(self, model: str, *, since: float) -> Mapping[tuple[int, str], tuple[int, int]]:
+        """Version and variant → predictions made since then that were called good and bad.
 
         Where predictions are remembered only those count that are: anybody can make up the id of one that never was.
         """
         query = (
-            "SELECT version, SUM(good), SUM(NOT good) FROM (SELECT entries.version, prediction, MIN(good) AS good "
-            "FROM entries JOIN tags ON tags.model = entries.model AND tags.version = entries.version "
+            "SELECT version, variant, SUM(good), SUM(NOT good) FROM (SELECT entries.version, variant, prediction, "
+            "MIN(good) AS good FROM entries JOIN tags ON tags.model = entries.model AND tags.version = entries.version "
             "WHERE counts AND good IS NOT NULL AND entries.model = ? AND prediction >= ? "
-            "AND (state = 'joined' OR NOT is_remembered) GROUP BY entries.version, prediction) GROUP BY version"
+            "AND (state = 'joined' OR NOT is_remembered) GROUP BY entries.version, variant, prediction) "
+            "GROUP BY version, variant"
         )
         first = f"{max(0, int(since * 1000)):012x}"  # ids sort by time
-        return {row[0]: (row[1], row[2]) for row in self._connection.execute(query, (model, first))}
+        return {(row[0], row[1]): (row[2], row[3]) for row in self._connection.execute(query, (model, first))}
 
     def complaints(self, model: str, version: int, *, since: float, limit: int) -> list[Complaint]:
         """What was written of predictions that nobody calls good, the newest; of all versions for 0."""

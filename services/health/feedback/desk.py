@@ -133,8 +133,8 @@ class FeedbackDesk:
         """(model, when) of texts submitted since then about predictions that nobody calls good."""
         return await self._run(partial(self._book.complaint_times, since))
 
-    async def tallies(self, model: str, *, since: float) -> Mapping[int, tuple[int, int]]:
-        """Version → predictions that were called good and bad."""
+    async def tallies(self, model: str, *, since: float) -> Mapping[tuple[int, str], tuple[int, int]]:
+        """Version and variant → predictions that were called good and bad."""
         return await self._run(partial(self._book.tallies, model, since=since))
 
     async def keep(self, batches: Sequence[feedback_pb2.KeptInputs]) -> None:

@@ -80,7 +80,10 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
     ) -> pb.CountFeedbackResponse:
         model = check_name(request.model, field="model")
         found = await self._desk.tallies(model, since=request.since.ToMilliseconds() / 1000)
-        tallies = [pb.FeedbackTally(version=each, good=good, bad=bad) for each, (good, bad) in sorted(found.items())]
+        tallies = [
+            pb.FeedbackTally(version=version, variant=variant, good=good, bad=bad)
+            for (version, variant), (good, bad) in sorted(found.items())
+        ]
         return pb.CountFeedbackResponse(versions=tallies)
 
     async def ForgetUser(self, request: pb.ForgetUserRequest, context: Context) -> pb.ForgetUserResponse:  # noqa: N802

@@ -14,7 +14,7 @@ from lepton_ai.v1 import health_pb2, registry_pb2
 from services.inference.lifecycle.deployments import Deployments, DeploymentView, Memory, MemoryFile
 from services.inference.lifecycle.variants import Variants
 from services.inference.lifecycle.version_life import FAILED, SERVING, LifeParts, VersionLife
-from services.inference.routing.rollout import Aliases, candidates, effective_aliases, routed_versions, wanted_aliases
+from services.inference.routing.rollout import Aliases, effective_aliases, routed_versions, wanted_aliases
 from services.inference.routing.routes import ModelRoutes, Routes
 from services.inference.triton.backend import READY
 from services.inference.triton.repository import parse_triton_name
@@ -102,7 +102,10 @@ class Reconciler:
             replica=self._replica,
             versions=[self._status(life) for life in lives if not life.variant],
             triton_ready=self._parts.watch.ready,
-            variants=[_variant_status(life) for life in lives if life.variant],
+            variants=[
+                *(_variant_status(life) for life in lives if life.variant),
+                *self._variants.refused(self._view.deployments or {}),
+            ],
             triton_restarts=self._parts.watch.restarts,
         )
 
@@ -194,14 +197,14 @@ class Reconciler:
                 _log.info("Calls of %s go to %s", model, aliases)
             self._aliases[model] = aliases
             needed = routed_versions(aliases) | {version.version for version in deployment.versions}
-            trying = candidates(deployment)  # meanwhile arms are compared as they were pushed: only originals answer
+            trying = self._variants.candidates(deployment, self._lives)
             models[model] = ModelRoutes(
                 name=model,
                 serving={version: loaded for version, loaded in serving.items() if version in needed},
                 aliases=aliases,
                 waiting={version: self._why(model, version) for version in needed - serving.keys()},
                 candidates=trying,
-                offers={} if trying else self._variants.offers(deployment, self._lives),
+                offers=self._variants.offers(deployment, self._lives, is_trying=bool(trying)),
             )
         self._aliases = {model: self._aliases[model] for model in wanted}
         self._routes.replace(models)

@@ -67,7 +67,7 @@ class Predictor:
 
     async def predict(self, request: InferenceRequest, call: Call) -> InferenceResult:
         """Answer a request. Raises every kind of LeptonError; of several raw items each fails by itself."""
-        resolved = self._routes.resolve(request.model, request.routing_key, call.caller.named)
+        resolved = self._routes.resolve(request.model, request.routing_key, call.caller.named, exact=request.exact)
         if self._choose_variant is not None:
             resolved = self._choose_variant(resolved, call, exact=request.exact)
         _note(resolved, call)
@@ -81,7 +81,7 @@ class Predictor:
 
     def describe(self, reference: ModelReference) -> ModelRuntime:
         """What serves this reference now. Raises NotFound and Unavailable as a prediction does."""
-        return self._runtimes.of(self._routes.resolve(reference).loaded)
+        return self._runtimes.of(self._routes.resolve(reference, exact=True).loaded)
 
     def offer(self, loaded: LoadedVersion) -> Offer | None:
         """The variant that may answer in a version's place; None where only the original may."""

@@ -22,9 +22,16 @@ def wanted_aliases(deployment: registry_pb2.Deployment) -> dict[str, tuple[Targe
 
 
 def candidates(deployment: registry_pb2.Deployment) -> dict[str, Candidate]:
-    """Alias → the version that a rollout brings in through it."""
+    """Alias → the version or variant that a rollout brings in through it."""
     return {
-        route.alias: Candidate(route.candidate, route.rollout, route.shadow / WHOLE, route.sticky_by)
+        route.alias: Candidate(
+            route.candidate,
+            route.rollout,
+            route.shadow / WHOLE,
+            route.sticky_by,
+            route.candidate_variant,
+            route.candidate_share / WHOLE,
+        )
         for route in deployment.routes
         if route.candidate
     }

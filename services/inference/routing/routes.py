@@ -72,14 +72,15 @@ class ModelRoutes:
     waiting: Mapping[int, str] = field(default_factory=dict)
     """Versions that are wanted and do not serve → why ("is being loaded", "cannot be loaded: …")."""
     candidates: Mapping[str, Candidate] = field(default_factory=dict)
-    """Alias → the version that a rollout brings in through it."""
+    """Alias → the version or variant that a rollout brings in through it."""
     offers: Mapping[int, Offer] = field(default_factory=dict)
     """Version → the variant of it that may answer in its place."""
 
     @property
     def loaded(self) -> Sequence[LoadedVersion]:
         """Everything that answers now, variants too."""
-        variants = (offer.loaded for version, offer in self.offers.items() if version in self.serving)
+        offered = (offer.loaded for version, offer in self.offers.items() if version in self.serving)
+        variants = (*offered, *(candidate.loaded for candidate in self.candidates.values()))
         return [*self.serving.values(), *(loaded for loaded in variants if loaded is not None)]
 
 
@@ -116,11 +117,17 @@ class Routes:
         return [routes for _, routes in sorted((self._models or {}).items())]
 
     def resolve(
-        self, ref: ModelReference, routing_key: str = "", named: Callable[[str], str] = lambda _: ""
+        self,
+        ref: ModelReference,
+        routing_key: str = "",
+        named: Callable[[str], str] = lambda _: "",
+        *,
+        exact: bool = False,
     ) -> Resolved:
         """The version that a call for `ref` goes to; calls with the same routing key stay on one version.
 
-        `named` gives what the call says under a name, for routes that take their keys from there.
+        `named` gives what the call says under a name, for routes that take their keys from there. `exact`: the caller
+        accepts no variant, and so is in no arm of a rollout that compares one with its original.
 
         Raises NotFound for what is not deployed and Unavailable (with a retry delay) for what is, but does not serve.
         """
@@ -144,6 +151,8 @@ class Routes:
         candidate = routes.candidates.get(alias)
         if candidate is None:
             return Resolved(_by_alias(routes, alias, routing_key), alias=alias)
+        if candidate.variant and exact:
+            return Resolved(_by_alias(routes, alias, routing_key), alias=alias)
         if candidate.sticky_by:
             routing_key = routing_key or named(candidate.sticky_by)
             if not routing_key:
@@ -151,9 +160,13 @@ class Routes:
         loaded = _by_alias(routes, alias, routing_key)
         if candidate.shadow:
             return Resolved(loaded, alias, shadow=self._shadow(routes, candidate, loaded))
-        trial = self._trials[routes.name]
-        arm = self._arm(routes, alias, candidate, loaded, routing_key)
-        return Resolved(loaded, alias, arm, is_apart=arm is trial.baseline)
+        if candidate.variant:
+            return self._by_form(routes, alias, candidate, loaded, routing_key)
+        able = [target for target in routes.aliases[alias] if target.version in routes.serving]
+        weight = sum(target.weight for target in able if target.version == candidate.version)
+        share = weight / sum(target.weight for target in able)
+        is_candidate = loaded.version == candidate.version
+        return _counted(self._trials[routes.name], alias, loaded, routing_key, is_candidate=is_candidate, share=share)
 
     def _trial(self, name: str, routes: ModelRoutes) -> Trial | None:
         known = self._trials.get(name)
@@ -165,20 +178,28 @@ class Routes:
         return None
 
     def _shadow(self, routes: ModelRoutes, candidate: Candidate, loaded: LoadedVersion) -> Shadow | None:
-        shadow = routes.serving.get(candidate.version)
+        shadow = candidate.loaded if candidate.variant else routes.serving.get(candidate.version)
         if shadow is None or shadow is loaded or random.random() >= candidate.shadow:  # noqa: S311
             return None
         return Shadow(shadow, self._trials[routes.name])
 
-    def _arm(
-        self, routes: ModelRoutes, alias: str, candidate: Candidate, loaded: LoadedVersion, routing_key: str
-    ) -> ArmCounts:
-        able = [target for target in routes.aliases[alias] if target.version in routes.serving]
-        weight = sum(target.weight for target in able if target.version == candidate.version)
-        share = weight / sum(target.weight for target in able)
-        point = _point(f"baseline\0{routing_key}") if routing_key else random.random()  # noqa: S311
-        trial = self._trials[routes.name]
-        return trial.arm(is_candidate=loaded.version == candidate.version, share=share, point=point)
+    def _by_form(
+        self, routes: ModelRoutes, alias: str, candidate: Candidate, original: LoadedVersion, routing_key: str
+    ) -> Resolved:
+        """The version or its variant that is brought in, which has no calls where it does not serve."""
+        variant = candidate.loaded if original.version == candidate.version else None
+        share = 0.0 if variant is None else candidate.share
+        chosen = variant if variant is not None and _draw(routing_key, routes.name, alias) < share else None
+        loaded, is_candidate = chosen or original, chosen is not None
+        return _counted(self._trials[routes.name], alias, loaded, routing_key, is_candidate=is_candidate, share=share)
+
+
+def _counted(
+    trial: Trial, alias: str, loaded: LoadedVersion, routing_key: str, *, is_candidate: bool, share: float
+) -> Resolved:
+    """A call whose version is found, in its arm. `share`: of the candidate."""
+    arm = trial.arm(is_candidate=is_candidate, share=share, point=_draw(routing_key, "baseline"))
+    return Resolved(loaded, alias, arm, is_apart=arm is trial.baseline)
 
 
 def _exact(routes: ModelRoutes, version: int) -> LoadedVersion:
@@ -207,8 +228,7 @@ def _by_alias(routes: ModelRoutes, alias: str, routing_key: str, *, apart_from: 
         raise _not_serving(routes, [target.version for target in targets])
     if len(able) == 1:
         return routes.serving[able[0].version]
-    point = _point(f"{routes.name}\0{alias}\0{routing_key}") if routing_key else random.random()  # noqa: S311
-    return routes.serving[pick(able, point)]
+    return routes.serving[pick(able, _draw(routing_key, routes.name, alias))]
 
 
 def pick(targets: Sequence[Target], point: float) -> int:
@@ -225,8 +245,11 @@ def pick(targets: Sequence[Target], point: float) -> int:
     return ordered[-1].version
 
 
-def _point(key: str) -> float:
-    """A stable position in [0, 1): the same on every replica, unlike Python's salted `hash`."""
+def _draw(routing_key: str, *purpose: str) -> float:
+    """A position in [0, 1): for a key a stable one, the same on every replica, unlike Python's salted `hash`."""
+    if not routing_key:
+        return random.random()  # noqa: S311
+    key = "\0".join((*purpose, routing_key))
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=7).digest()) / (1 << 56)
 
 

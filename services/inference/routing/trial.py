@@ -6,11 +6,12 @@ import secrets
 from dataclasses import dataclass, field
 
 from lepton_ai.counts import ArmCounts
+from services.inference.version import LoadedVersion
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The version that a rollout brings in through an alias."""
+    """The version that a rollout brings in through an alias, or the variant of the version that is there."""
 
     version: int
     rollout: int
@@ -18,6 +19,12 @@ class Candidate:
     """The share of the calls that it gets a copy of, while it answers none itself."""
     sticky_by: str = ""
     """Where the routing key of calls comes from that have none; those without either go to the other versions."""
+    variant: str = ""
+    """Empty: the version itself."""
+    share: float = 0.0
+    """Of a variant: the share of its version's calls that it answers. Versions have weights for that."""
+    loaded: LoadedVersion | None = None
+    """Of a variant: it, while it serves here."""
 
 
 @dataclass(frozen=True)

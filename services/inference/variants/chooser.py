@@ -33,9 +33,11 @@ class VariantChooser:
     def choose(self, resolved: Resolved, call: Call, *, exact: bool) -> Resolved:
         """What the call goes to; `exact`: the caller accepts only the original."""
         original = resolved.loaded
-        offer = None if exact else self._routes.offer(original)
+        offer = None if exact or original.variant else self._routes.offer(original)
         if offer is None or not offer.name:
             return resolved
+        if offer.policy is Policy.PINNED:
+            return resolved if offer.loaded is None else replace(resolved, loaded=offer.loaded)
         if offer.policy is Policy.DEADLINE and not self._is_pressed(self._runtimes.of(original), call):
             return resolved
         self._demand.ask(VersionKey(original.model, original.version, offer.name))

@@ -13,11 +13,13 @@ from services.inference.version import LoadedVersion
 
 
 class Policy(StrEnum):
-    """What a model lets answer."""
+    """What a model, or one of its versions, lets answer."""
 
     EXACT = "exact"
     AUTO = "auto"
     DEADLINE = "deadline"
+    PINNED = "pinned"
+    """Of a version that was deployed with a variant: that one."""
 
     @classmethod
     def of(cls, deployment: registry_pb2.Deployment) -> Policy:
@@ -68,17 +70,24 @@ def choose_variant(deployed: registry_pb2.DeployedVersion, cpu: Cpu | None) -> C
 
 
 def _objection(measured: registry_pb2.Measured, cpu: Cpu | None) -> str:
-    """Why a variant may not answer here; empty when it may."""
-    if cpu is None:
-        return f"It was measured on a processor ({measured.cpu}), and models run on a GPU here."
-    try:
-        check_cpu(tuple(measured.flags), cpu)
-    except FailedPrecondition as error:
-        return f"{error.message} {error.fix}"
+    """Why a variant may not answer by itself here; empty when it may."""
+    if elsewhere := measured_elsewhere(measured, cpu):
+        return elsewhere
     if measured.loss > measured.max_loss:
         return (
             f"It loses {measured.loss:.2%} of {measured.metric}, more than the {measured.max_loss:.2%} allowed for it."
         )
     if measured.speed_up_low <= 1.0:
         return f"It was not measured to be faster: {measured.speed_up:.2f} times, at least {measured.speed_up_low:.2f}."
+    return ""
+
+
+def measured_elsewhere(measured: registry_pb2.Measured, cpu: Cpu | None) -> str:
+    """Why what was measured of a variant does not hold here, so that it may not even answer when a person says so."""
+    if cpu is None:
+        return f"It was measured on a processor ({measured.cpu}), and models run on a GPU here."
+    try:
+        check_cpu(tuple(measured.flags), cpu)
+    except FailedPrecondition as error:
+        return f"{error.message} {error.fix}"
     return ""

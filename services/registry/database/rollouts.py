@@ -42,6 +42,8 @@ class RolloutWriting(RolloutReading):
             "model": new.model,
             "version": new.version,
             "old_version": new.old_version,
+            "variant": new.variant,
+            "old_variant": new.old_variant,
             "state": new.state.value,
             "shares": list(new.plan.shares),
             "step_s": new.plan.step_s,
@@ -103,4 +105,6 @@ def _record(row: Row[Any]) -> RolloutRecord:
         changed_at=row.changed_at.replace(tzinfo=UTC),
         judge=row.judge,
         verdict=row.verdict,
+        variant=row.variant,
+        old_variant=row.old_variant,
     )

@@ -47,4 +47,5 @@ def variant_record(row: Row[Any], files: Sequence[FileRecord], signer: str) -> V
         dry_run=row.dry_run,
         lineage=row.lineage,
         signer=signer,
+        is_pinned=row.is_pinned,
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -111,6 +112,8 @@ variants = Table(
     Column("lineage", JSON, nullable=True),
     # How it was made and what was measured, as its lepton.yaml says.
     Column("optimised", JSON, nullable=False),
+    # Of a version at most one: it answers in its place.
+    Column("is_pinned", Boolean, nullable=False, server_default=false()),
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
 )
 
@@ -177,6 +180,9 @@ rollouts = Table(
     Column("model", ForeignKey("models.name"), nullable=False),
     Column("version", Integer, nullable=False),
     Column("old_version", Integer, nullable=False),
+    # Of a rollout within one version: the variants that it goes to and comes from.
+    Column("variant", String(64), nullable=False, server_default=""),
+    Column("old_variant", String(64), nullable=False, server_default=""),
     Column("state", String(16), nullable=False),
     Column("shares", JSON, nullable=False),
     Column("step_s", Float, nullable=False),

@@ -68,6 +68,8 @@ class VariantRecord:
     dry_run: str = ""
     lineage: Mapping[str, Any] | None = None
     signer: str = ""
+    is_pinned: bool = False
+    """Whether it answers in place of its version."""
 
     @property
     def size_bytes(self) -> int:
@@ -96,6 +98,11 @@ class VersionRecord:
     """The oldest first."""
     known_size_bytes: int | None = None
     """Of a record without its files."""
+
+    @property
+    def pinned(self) -> str:
+        """The variant that answers in its place; empty where none was said to."""
+        return next((variant.name for variant in self.variants if variant.is_pinned), "")
 
     @property
     def size_bytes(self) -> int:
@@ -261,6 +268,9 @@ class Writing(Reading, Protocol):
 
     async def set_variant_policy(self, model: str, policy: str) -> None:
         """Say which variants a model lets answer."""
+
+    async def pin_variant(self, model: str, version: int, name: str) -> None:
+        """Have a variant answer in place of its version, and none with an empty name."""
 
     async def set_version_state(self, model: str, version: int, state: VersionState, reason: str) -> None:
         """Move a version into another state."""

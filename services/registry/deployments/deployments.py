@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from dataclasses import replace
+from typing import Protocol
 
 from google.protobuf import json_format
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
 from lepton_ai.references import PRODUCTION, check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
-from services.registry.catalogue.catalogue import resolve, resolve_ready
+from services.registry.catalogue.catalogue import find_variant, resolve, resolve_ready
 from services.registry.completion import Completion
 from services.registry.database.store import AuditEntry, Reading, Store, VersionRecord, Writing
 from services.registry.deployments.settlement import Settlement
@@ -18,11 +18,14 @@ from services.registry.messages import ORIGINALS, read_deployment
 from services.registry.rollouts.progress import end
 from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
 
-CheckServable: TypeAlias = Callable[[Reading, VersionRecord], Awaitable[None]]
-"""Raises FailedPrecondition for a version that must not be served, for instance as it is not signed."""
+
+class CheckServable(Protocol):
+    """Raises FailedPrecondition for a version that must not be served, for instance as it is not signed."""
+
+    async def __call__(self, reading: Reading, version: VersionRecord, variant: str = "") -> None: ...
 
 
-async def any_version(reading: Reading, version: VersionRecord) -> None:
+async def any_version(reading: Reading, version: VersionRecord, variant: str = "") -> None:
     """Every version may be served."""
 
 
@@ -42,14 +45,20 @@ class Deployments:
         self._settlement = settlement
         self._completion = completion
 
-    async def deploy(self, ref: common_pb2.ModelRef, *, actor: str, variants: str = "") -> registry_pb2.Deployment:
+    async def deploy(
+        self, ref: common_pb2.ModelRef, *, actor: str, variants: str = "", variant: str | None = None
+    ) -> registry_pb2.Deployment:
         """Ask for a version to take the production traffic.
 
-        `variants`: which may answer from now on, "exact", "auto" or "deadline"; empty: as it is. Raises NotFound,
-        Unavailable (then nothing changed), FailedPrecondition while a rollout is under way and for a version that is
-        not signed as it should be.
+        `variants`: which may answer from now on, "exact", "auto" or "deadline"; empty: as it is. `variant`: the one
+        that answers in its place, whatever they may; "": none; None: as it is, and none where `variants` are said.
+        Raises InvalidInput, NotFound, Unavailable (then nothing changed), FailedPrecondition while a rollout is under
+        way and for a version that is not signed as it should be.
         """
-        return await self._completion.finish(self._deploy(ref, actor, variants))
+        if variants and variant:
+            fix = "Deploy that variant, or say which may answer."
+            raise InvalidInput.of_field("variants", "are said, and a variant too", fix=fix)
+        return await self._completion.finish(self._deploy(ref, actor, variants, "" if variants else variant))
 
     async def announce_variants(self, writing: Writing, model: str) -> None:
         """Tell the replicas of a variant that was just recorded, if they may use it. To be done last in a transaction.
@@ -84,17 +93,25 @@ class Deployments:
             found = [await read_deployment(reading, model) for model in await reading.deployed_models()]
         return [deployment for deployment in found if deployment is not None]
 
-    async def _deploy(self, ref: common_pb2.ModelRef, actor: str, variants: str) -> registry_pb2.Deployment:
+    async def _deploy(
+        self, ref: common_pb2.ModelRef, actor: str, variants: str, variant: str | None
+    ) -> registry_pb2.Deployment:
         async with self._store.writing() as writing:
             version = await resolve_ready(writing, ref)
             await self.check_servable(writing, version)
+            pin = version.pinned if variant is None else variant
+            if pin != version.pinned and pin:
+                await self.check_servable(writing, version, find_variant(version, pin).name)
             before = await read_deployment(writing, version.model)
-            await _supersede(writing, version, actor)
+            await _supersede(writing, version, pin, actor)
             await writing.set_alias(version.model, PRODUCTION, version.version)
-            is_new_policy = variants not in ("", await writing.variant_policy(version.model))
-            if is_new_policy:
+            is_news = variants not in ("", await writing.variant_policy(version.model))
+            if is_news:
                 await writing.set_variant_policy(version.model, variants)
-            after = await self._settlement.settle(writing, version.model, anew=is_new_policy)
+            if pin != version.pinned:
+                await writing.pin_variant(version.model, version.version, pin)
+                is_news = True
+            after = await self._settlement.settle(writing, version.model, anew=is_news)
             if after != before:
                 await record_change(writing, actor, "deploy", before=before, after=after)
             await self._settlement.publish(after)
@@ -146,8 +163,10 @@ def _alias_summary(alias: str, version: int | None) -> dict[str, object] | None:
     return None if version is None else {"alias": alias, "version": version}
 
 
-async def _supersede(writing: Writing, version: VersionRecord, actor: str) -> None:
-    """End the bake time of the last rollout, and remember which version was served, for a rollback.
+async def _supersede(writing: Writing, version: VersionRecord, pin: str, actor: str) -> None:
+    """End the bake time of the last rollout, and remember which version or variant was served, for a rollback.
+
+    `pin`: the variant that answers in place of the version from now on.
 
     Raises FailedPrecondition while a rollout of the model is not decided.
     """
@@ -157,16 +176,17 @@ async def _supersede(writing: Writing, version: VersionRecord, actor: str) -> No
     if rollout is not None:
         await writing.set_rollout(end(rollout, ""))
     old = (await writing.aliases(version.model)).get(PRODUCTION, version.version)
-    if old != version.version:
+    is_other_form = old == version.version and pin != version.pinned
+    if old != version.version or is_other_form:
         plan = Plan(shares=(), step_s=0.0, bake_s=0.0)
         new = NewRollout(version.model, version.version, old, plan, State.PROMOTED, actor, "deployed at once")
-        await writing.add_rollout(new)
+        await writing.add_rollout(replace(new, variant=pin, old_variant=version.pinned) if is_other_form else new)
 
 
 def under_way(rollout: RolloutRecord) -> FailedPrecondition:
     """That nothing else can become of a model before its rollout is decided."""
     return FailedPrecondition(
-        f"A rollout of {rollout.model} to version {rollout.version} is under way.",
+        f"A rollout of {rollout.model} to {rollout.candidate} is under way.",
         reason="ROLLOUT_UNDER_WAY",
         fix=f"Decide it first: `lepton rollout promote {rollout.model}` or `lepton rollout abort {rollout.model}`.",
     )

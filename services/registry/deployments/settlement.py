@@ -64,9 +64,10 @@ class Settlement:
 
 def _routes(aliases: Mapping[str, int], versions: set[int], rollout: RolloutRecord | None) -> set[RouteTarget]:
     routes = {RouteTarget(alias, version, _WHOLE_WEIGHT) for alias, version in aliases.items() if version in versions}
-    if rollout is None or len(weights(rollout)) == 1:
+    shares = {} if rollout is None else weights(rollout)
+    if shares.keys() <= {aliases[PRODUCTION]}:
         return routes
-    split = {RouteTarget(PRODUCTION, version, weight) for version, weight in weights(rollout).items()}
+    split = {RouteTarget(PRODUCTION, version, weight) for version, weight in shares.items()}
     return {route for route in routes if route.alias != PRODUCTION} | split
 
 

@@ -15,7 +15,8 @@ from services.registry.rollouts.record import RolloutRecord
 
 _TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
-_Tallies = Mapping[int, ArmCounts]
+_Tallies = Mapping[tuple[int, str], ArmCounts]
+"""Version and variant → what was said."""
 
 
 class Opinions:
@@ -40,12 +41,9 @@ class Opinions:
             return Arms()
         before = self._seen.get(rollout.id, {} if is_first else now)
         self._seen[rollout.id] = now
-        nothing = ArmCounts()
-        candidate, old = (
-            now.get(version, nothing) - before.get(version, nothing)
-            for version in (rollout.version, rollout.old_version)
-        )
-        return Arms(candidate, old, old)
+        candidate, old = _arms(rollout, now)
+        earlier, old_earlier = _arms(rollout, before)
+        return Arms(candidate - earlier, old - old_earlier, old - old_earlier)
 
     async def _tallies(self, rollout: RolloutRecord) -> _Tallies | None:
         request = feedback_pb2.CountFeedbackRequest(model=rollout.model)
@@ -60,7 +58,19 @@ class Opinions:
         except LeptonError as error:
             _log.info("health does not tell what users say: %s", error)
             return None
-        return {each.version: ArmCounts(good=each.good, bad=each.bad) for each in found.versions}
+        return {(each.version, each.variant): ArmCounts(good=each.good, bad=each.bad) for each in found.versions}
+
+
+def _arms(rollout: RolloutRecord, said: _Tallies) -> tuple[ArmCounts, ArmCounts]:
+    """Of the candidate and of what it is compared with; a version counts with all its variants."""
+    if rollout.is_within_version:
+        nothing, version = ArmCounts(), rollout.version
+        return said.get((version, rollout.variant), nothing), said.get((version, rollout.old_variant), nothing)
+    return _of_version(said, rollout.version), _of_version(said, rollout.old_version)
+
+
+def _of_version(said: _Tallies, version: int) -> ArmCounts:
+    return sum((each for key, each in said.items() if key[0] == version), ArmCounts())
 
 
 def with_opinions(arms: Arms, opinions: Arms) -> Arms:

@@ -58,13 +58,14 @@ def check_plan(plan: Plan) -> Plan:
 
 
 def readiness(record: RolloutRecord, replicas: Iterable[health_pb2.ServingState]) -> Readiness:
-    """What the inference replicas say of the new version. Without replicas it is not ready.
+    """What the inference replicas say of the new version or variant. Without replicas it is not ready.
 
-    It is not to blame where the old version fails as well.
+    It is not to blame where the old one fails as well.
     """
     serving = []
     for replica in replicas:
-        new, old = (_state_on(replica, record.model, each) for each in (record.version, record.old_version))
+        new = _state_on(replica, record.model, record.version, record.variant)
+        old = _state_on(replica, record.model, record.old_version, record.old_variant)
         if new.state == health_pb2.VERSION_STATE_FAILED != old.state:
             return Readiness(is_ready=False, failure=new.message or "a replica cannot load it")
         serving.append(new.state == health_pb2.VERSION_STATE_SERVING)
@@ -80,7 +81,7 @@ def advance(record: RolloutRecord, seconds: float, version: Readiness, verdict: 
         record = replace(record, verdict=verdict.as_json())
     match record.state:
         case State.WAITING | State.RUNNING | State.PAUSED | State.HELD if version.failure:
-            return _back(record, State.ROLLED_BACK, f"version {record.version} cannot be served: {version.failure}")
+            return _back(record, State.ROLLED_BACK, _says_unserved(record, version.failure))
         case State.WAITING if version.is_ready:
             return replace(record, state=State.RUNNING, step=0, passed_s=0.0, reason=_says_step(record, 0))
         case State.RUNNING | State.PAUSED | State.HELD if verdict is not None and verdict.outcome is Outcome.HARM:
@@ -125,6 +126,8 @@ def end(record: RolloutRecord, reason: str) -> RolloutRecord:
 
 def weights(record: RolloutRecord) -> Mapping[int, int]:
     """The weight of each version in the production route; those without weight are left out, but a shadow."""
+    if record.is_within_version:
+        return {record.version: WHOLE}
     shares = {record.version: record.share, record.old_version: WHOLE - record.share}
     shadow = record.version if record.is_shadowing else 0
     return {version: share for version, share in shares.items() if share or version == shadow}
@@ -153,6 +156,12 @@ def _promote(record: RolloutRecord, reason: str) -> RolloutRecord:
 
 def _back(record: RolloutRecord, state: State, reason: str) -> RolloutRecord:
     return replace(record, state=state, passed_s=0.0, is_live=False, reason=reason[:2000], judge=None)
+
+
+def _says_unserved(record: RolloutRecord, why: str) -> str:
+    if record.variant:
+        return f"variant {record.variant} cannot be served: {why}"
+    return f"version {record.version} cannot be served: {why}"
 
 
 def _says_step(record: RolloutRecord, step: int) -> str:
@@ -185,6 +194,12 @@ def _check_sticky(plan: Plan) -> None:
         )
 
 
-def _state_on(replica: health_pb2.ServingState, model: str, version: int) -> health_pb2.VersionStatus:
+def _state_on(
+    replica: health_pb2.ServingState, model: str, version: int, variant: str
+) -> health_pb2.VersionStatus | health_pb2.VariantStatus:
+    if variant:
+        wanted = (model, version, variant)
+        variants = (each for each in replica.variants if (each.model, each.version, each.variant) == wanted)
+        return next(variants, health_pb2.VariantStatus())
     found = (each for each in replica.versions if (each.model, each.version) == (model, version))
     return next(found, health_pb2.VersionStatus())

@@ -51,7 +51,7 @@ class Prometheus:
 
 
 def _filled(gate: MetricGate, rollout: RolloutRecord) -> str:
-    query = gate.query.replace("$model", rollout.model)
+    query = gate.query.replace("$model", rollout.model).replace("$variant", rollout.variant)
     return query.replace("$old_version", str(rollout.old_version)).replace("$version", str(rollout.version))
 
 

@@ -43,7 +43,7 @@ class MetricGate:
 
     name: str
     query: str
-    """With $model, $version and $old_version in it."""
+    """With $model, $version, $old_version and $variant in it."""
     comparison: str
     """"<", "<=", ">" or ">="."""
     threshold: float
@@ -90,6 +90,9 @@ class NewRollout:
     state: State
     actor: str
     reason: str = ""
+    variant: str = ""
+    """Within one version: the variant of it that is to answer; empty: itself."""
+    old_variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,20 @@ class RolloutRecord:
     """All that the judge knows, while it is asked."""
     verdict: Mapping[str, Any] | None = None
     """What it said last."""
+    variant: str = ""
+    """The variant of the version that it brings in; empty: the version itself."""
+    old_variant: str = ""
+    """The one that answers in place of the version when it does not come in; empty: itself."""
+
+    @property
+    def is_within_version(self) -> bool:
+        """Whether both arms are forms of one version, which has all calls of the route."""
+        return self.version == self.old_version
+
+    @property
+    def candidate(self) -> str:
+        """What it brings in, for people."""
+        return f"variant {self.variant}" if self.variant else f"version {self.version}"
 
     @property
     def is_shadowing(self) -> bool:

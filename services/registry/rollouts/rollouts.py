@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from lepton_ai.errors import FailedPrecondition, NotFound
 from lepton_ai.references import PRODUCTION, check_name
 from lepton_ai.v1 import common_pb2, health_pb2, registry_pb2
-from services.registry.catalogue.catalogue import resolve_ready
+from services.registry.catalogue.catalogue import find_variant, resolve_ready
 from services.registry.completion import Completion
 from services.registry.database.store import Store, Writing
 from services.registry.deployments.deployments import Deployments, record_change, under_way
@@ -19,6 +19,7 @@ from services.registry.rollouts.conditions import MetricValue, gates_of, judge_m
 from services.registry.rollouts.judging import Judge
 from services.registry.rollouts.judging.verdicts import overall
 from services.registry.rollouts.judging.watch import Arms
+from services.registry.rollouts.places import check_beside, served_before
 from services.registry.rollouts.progress import (
     Action,
     Readiness,
@@ -62,15 +63,18 @@ class Rollouts:
         self._deployments = deployments
         self._completion = completion
 
-    async def start(self, ref: common_pb2.ModelRef, plan: Plan, *, actor: str) -> RolloutRecord:
-        """Bring a version into production by a plan. Raises InvalidInput, NotFound, FailedPrecondition, Unavailable."""
+    async def start(self, ref: common_pb2.ModelRef, plan: Plan, *, actor: str, variant: str = "") -> RolloutRecord:
+        """Bring a version into production by a plan, or a `variant` of the version that is there.
+
+        Raises InvalidInput, NotFound, FailedPrecondition, Unavailable.
+        """
         if check_plan(plan).metrics and not self._has_metrics:
             raise FailedPrecondition(
                 "This registry knows no Prometheus to ask.",
                 reason="NO_PROMETHEUS",
                 fix="Set LEPTON_PROMETHEUS_URL for the registry, or leave out the conditions on metrics.",
             )
-        return await self._completion.finish(self._start(ref, plan, actor))
+        return await self._completion.finish(self._start(ref, variant, plan, actor))
 
     async def find(self, model: str = "", *, limit: int) -> list[RolloutRecord]:
         """Those of a model, or of all, the newest first."""
@@ -103,21 +107,23 @@ class Rollouts:
         """
         await self._completion.finish(self._watch(rollout, seconds, list(replicas), seen))
 
-    async def _start(self, ref: common_pb2.ModelRef, plan: Plan, actor: str) -> RolloutRecord:
+    async def _start(self, ref: common_pb2.ModelRef, variant: str, plan: Plan, actor: str) -> RolloutRecord:
         async with self._store.writing() as writing:
             version = await resolve_ready(writing, ref)
-            await self._deployments.check_servable(writing, version)
+            name = find_variant(version, variant).name if variant else ""
+            await self._deployments.check_servable(writing, version, name)
             live = await writing.live_rollout(version.model)
             if live is not None and live.state.is_under_way:
                 raise under_way(live)
-            old = (await writing.aliases(version.model)).get(PRODUCTION)
-            if old is None or old == version.version:
-                raise _nothing_beside(version.model, version.version, old)
+            old = check_beside(version, name, (await writing.aliases(version.model)).get(PRODUCTION))
             if live is not None:
                 await writing.set_rollout(end(live, ""))
             new = NewRollout(version.model, version.version, old, plan, State.WAITING, actor, "waits until it serves")
+            if name:
+                new = replace(new, variant=name, old_variant=version.pinned)
+            before = await read_deployment(writing, version.model)
             rollout = await writing.add_rollout(new)
-            await self._settle(writing, rollout, actor, "rollout_start")
+            await self._settle(writing, rollout, actor, "rollout_start", before)
         return rollout
 
     async def _control(self, model: str, action: Action, actor: str) -> RolloutRecord:
@@ -139,8 +145,9 @@ class Rollouts:
                 deployment = await read_deployment(writing, model)
                 assert deployment is not None  # noqa: S101 - of a live rollout
                 return deployment
-            old = await _version_before(writing, model)
-        return await self._deployments.deploy(common_pb2.ModelRef(name=model, version=old), actor=actor)
+            old, variant = await served_before(writing, model)
+        ref = common_pb2.ModelRef(name=model, version=old)
+        return await self._deployments.deploy(ref, actor=actor, variant=variant)
 
     async def _watch(
         self, rollout: RolloutRecord, seconds: float, replicas: list[health_pb2.ServingState], seen: Seen | None
@@ -159,17 +166,29 @@ class Rollouts:
                 await self._change(writing, after, "registry", f"rollout_{after.state.value}" if is_news else "")
 
     async def _change(self, writing: Writing, record: RolloutRecord, actor: str, action: str) -> RolloutRecord:
+        before = await read_deployment(writing, record.model) if action else None
         record = replace(record, changed_at=datetime.now(UTC))
         await writing.set_rollout(record)
         if action:
-            await self._settle(writing, record, actor, action)
+            await self._settle(writing, record, actor, action, before)
         return record
 
-    async def _settle(self, writing: Writing, record: RolloutRecord, actor: str, action: str) -> None:
-        before = await read_deployment(writing, record.model)
-        production = record.version if record.state is State.PROMOTED else record.old_version
-        await writing.set_alias(record.model, PRODUCTION, production)
-        after = await self._settlement.settle(writing, record.model)
+    async def _settle(
+        self,
+        writing: Writing,
+        record: RolloutRecord,
+        actor: str,
+        action: str,
+        before: registry_pb2.Deployment | None,
+    ) -> None:
+        """Have replicas do what follows from a rollout that has changed; `before`: what they did."""
+        is_in = record.state is State.PROMOTED
+        await writing.set_alias(record.model, PRODUCTION, record.version if is_in else record.old_version)
+        if record.is_within_version:
+            pin = record.variant if is_in else record.old_variant
+            await writing.pin_variant(record.model, record.version, pin)
+        # Shares within a version are no weights of its route, so that the settlement does not see them change.
+        after = await self._settlement.settle(writing, record.model, anew=record.is_within_version)
         await record_change(writing, actor, action, before=before, after=after)
         if after != before:
             await self._settlement.publish(after)
@@ -177,7 +196,7 @@ class Rollouts:
 
 def _judged(record: RolloutRecord, seconds: float, ready: Readiness, seen: Seen) -> RolloutRecord:
     """The record after a look at what became of the calls."""
-    judge = Judge(gates_of(record), candidate=f"version {record.version}")
+    judge = Judge(gates_of(record), candidate=record.candidate)
     if record.judge is not None:
         judge.restore(record.judge)
     verdict = judge.look(seen.arms.candidate, seen.arms.baseline, seen.arms.others)
@@ -189,28 +208,3 @@ def _judged(record: RolloutRecord, seconds: float, ready: Readiness, seen: Seen)
     if after.step != record.step:
         judge.begin_step()
     return replace(after, judge={**judge.as_json(), _BREACHES: breaches})
-
-
-async def _version_before(writing: Writing, model: str) -> int:
-    """The version that the one in production took the place of."""
-    production = (await writing.aliases(model)).get(PRODUCTION)
-    for rollout in await writing.rollouts(model):
-        if rollout.state is State.PROMOTED and rollout.version == production:
-            return rollout.old_version
-    raise FailedPrecondition(
-        f"Nothing was served of {model} before what is served now.",
-        reason="NOTHING_BEFORE",
-        fix=f"Deploy a version: `lepton models {model}` shows them.",
-    )
-
-
-def _nothing_beside(model: str, version: int, old: int | None) -> FailedPrecondition:
-    if old is None:
-        return FailedPrecondition(
-            f"No version of {model} is served, so there is nothing to roll out beside.",
-            reason="NOT_DEPLOYED",
-            fix=f"Deploy it: `lepton deploy {model}@{version}`.",
-        )
-    return FailedPrecondition(
-        f"Version {version} of {model} has the production traffic already.", reason="SAME_VERSION"
-    )

@@ -51,14 +51,13 @@ class Signatures:
             raise NotFound(f"{name} is not signed.", reason="SIGNATURE_MISSING", fix=f"Sign it: `lepton sign {name}`.")
         return signature
 
-    async def check_servable(self, reading: Reading, version: VersionRecord) -> None:
-        """Raises FailedPrecondition for a version that is not signed as the policy asks."""
+    async def check_servable(self, reading: Reading, version: VersionRecord, variant: str = "") -> None:
+        """Raises FailedPrecondition for a version, or a variant of it, that is not signed as the policy asks."""
         if self._check.is_active:
-            signature = await reading.signature(version.model, version.version)
+            signature = await reading.signature(version.model, version.version, variant)
             bundle = None if signature is None else signature.bundle
-            await asyncio.to_thread(
-                self._check.check, version.model, version.version, manifest_message(version), bundle
-            )
+            manifest = manifest_message(find_variant(version, variant) if variant else version)
+            await asyncio.to_thread(self._check.check, version.model, version.version, manifest, bundle, variant)
 
     def _read(self, manifest: registry_pb2.Manifest, version: int, variant: str, bundle: bytes) -> tuple[str, bool]:
         """Who has made it, and whether that was verified. Only its content is looked at where nothing is verified."""

@@ -40,6 +40,7 @@ def test_openvino_answers_alike(package: Package, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     made = convert(package, "openvino", tmp_path / "ir")
     assert made.path.with_suffix(".bin").exists() and made.largest_difference < 1e-3 * made.largest_value
+    assert made.speed.ratio.low <= made.speed.original_ms / made.speed.time_ms <= made.speed.ratio.high * 1.5
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
@@ -55,7 +56,7 @@ def test_a_difference_is_found() -> None:
 
 
 def test_formats_without_a_converter_are_told_with_the_reason(package: Package, tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="TensorFlow or JAX"):
+    with pytest.raises(Unsupported, match="need TensorFlow, or an older PyTorch"):
         convert(package, "tflite", tmp_path / "a")
     with pytest.raises(InvalidInput, match="onnx, torch-export"):
         convert(package, "caffe", tmp_path / "b")
@@ -67,6 +68,10 @@ def test_the_command_tells_the_largest_difference(
     package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("convert", package.directory, tmp_path / "甲", "--to", "torch-export") == 0
-    assert "as the original does, up to" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "as the original does, up to" in told
+    assert "times as fast" in told
     assert run("convert", package.directory, tmp_path / "乙", "--to", "torch-export", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["rows"] == 11
+    document = json.loads(capsys.readouterr().out)
+    assert document["rows"] == 11
+    assert document["speed"]["time_ms"] > 0

@@ -33,19 +33,41 @@ def describe(
     was = _production(before)
     if was != now:
         return Description("deploy", f"version {now} of {model} is production, it was version {was}", now)
-    return _alias_move(model, before, after)
+    return _pin(model, now, before, after) or _alias_move(model, before, after)
 
 
 def _rollout(model: str, before: registry_pb2.Deployment, after: registry_pb2.Deployment) -> Description | None:
     old, new = _route(before, PRODUCTION), _route(after, PRODUCTION)
     if not new.candidate:
         return None
-    share, old_share = _share(new), _share(old) if old.candidate == new.candidate else -1.0
+    is_same = (old.candidate, old.candidate_variant) == (new.candidate, new.candidate_variant)
+    share, old_share = _share(new), _share(old) if is_same else -1.0
     if (share, new.shadow) == (old_share, old.shadow):
         return None
     what = f"a copy of {new.shadow / 100:g} %" if new.shadow else f"{share:.3g} %"
     title = f"version {new.candidate} of {model} gets {what} of the calls"
+    if new.candidate_variant:
+        variant = new.candidate_variant
+        title = f"variant {variant} of version {new.candidate} of {model} gets {what} of the calls"
     return Description("rollout", title, new.candidate)
+
+
+def _pin(
+    model: str, version: int, before: registry_pb2.Deployment, after: registry_pb2.Deployment
+) -> Description | None:
+    was, now = (_pinned(deployment, version) for deployment in (before, after))
+    if was == now:
+        return None
+    title = f"version {version} of {model} answers itself again, it was variant {was}"
+    if now:
+        title = f"variant {now} answers in place of version {version} of {model}"
+    return Description("deploy", title, version)
+
+
+def _pinned(deployment: registry_pb2.Deployment, version: int) -> str:
+    """The variant that answers in place of a version; empty for none."""
+    own = (each for each in deployment.versions if each.version == version)
+    return next((variant.name for each in own for variant in each.variants if variant.pinned), "")
 
 
 def _alias_move(model: str, before: registry_pb2.Deployment, after: registry_pb2.Deployment) -> Description | None:
@@ -80,6 +102,8 @@ def _production(deployment: registry_pb2.Deployment | None) -> int:
 
 def _share(route: registry_pb2.Route) -> float:
     """Of the candidate, in percent."""
+    if route.candidate_variant:
+        return route.candidate_share / 100
     whole = sum(target.weight for target in route.targets)
     own = sum(target.weight for target in route.targets if target.version == route.candidate)
     return 100 * own / whole if whole else 0.0

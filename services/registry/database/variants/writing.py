@@ -42,5 +42,9 @@ class VariantWriting(VariantReading):
         for table in (variant_signatures, variant_files, variants):
             await self._connection.execute(delete(table).where(tuple_(table.c.model, table.c.version).in_(versions)))
 
+    async def pin_variant(self, model: str, version: int, name: str) -> None:
+        query = update(variants).where(variants.c.model == model, variants.c.version == version)
+        await self._connection.execute(query.values(is_pinned=variants.c.name == name))
+
     async def set_variant_policy(self, model: str, policy: str) -> None:
         await self._connection.execute(update(models).where(models.c.name == model).values(variant_policy=policy))

@@ -22,8 +22,15 @@ def deployment(
     candidate: int = 0,
     percent: int = 0,
     shadow: int = 0,
+    candidate_variant: str = "",
+    pinned: str = "",
     **aliases: int,
 ) -> pb.Deployment:
+    if candidate_variant:
+        production = [pb.WeightedVersion(version=version, weight=100)]
+        route = pb.Route(alias="production", targets=production, candidate=version, shadow=shadow)
+        route.candidate_variant, route.candidate_share = candidate_variant, 100 * percent
+        return pb.Deployment(model=model, generation=generation, routes=[route])
     targets = [pb.WeightedVersion(version=version, weight=100 - percent)]
     if candidate:
         targets.append(pb.WeightedVersion(version=candidate, weight=percent))
@@ -32,7 +39,9 @@ def deployment(
         pb.Route(alias=alias, targets=[pb.WeightedVersion(version=number, weight=1)])
         for alias, number in aliases.items()
     ]
-    return pb.Deployment(model=model, generation=generation, routes=routes)
+    variants = [pb.DeployedVariant(name=pinned, pinned=True)] if pinned else []
+    versions = [pb.DeployedVersion(version=version, variants=variants)]
+    return pb.Deployment(model=model, generation=generation, routes=routes, versions=versions)
 
 
 def entry(

@@ -89,7 +89,7 @@ async def test_made_up_ids_move_no_rollout(desk: FeedbackDesk) -> None:
     for _ in range(20):
         assert await say(desk, make_prediction_id(version_tag(MODEL, 1)), thumb_up=False) is State.VERSION_KNOWN
     await say(desk, real, thumb_up=True)
-    assert await desk.tallies(MODEL, since=0.0) == {1: (1, 0)}
+    assert await desk.tallies(MODEL, since=0.0) == {(1, ""): (1, 0)}
 
 
 async def test_the_last_word_of_each_kind_counts_and_the_others_are_kept(desk: FeedbackDesk) -> None:
@@ -185,7 +185,7 @@ async def test_tallies_are_of_predictions_made_since(desk: FeedbackDesk) -> None
     await desk.remember([batch])
     for seconds, up in ((1000.0, False), (2000.0, True), (3000.0, False)):
         await say(desk, id_at(seconds), thumb_up=up)
-    assert await desk.tallies(MODEL, since=1500.0) == {1: (1, 1)}
+    assert await desk.tallies(MODEL, since=1500.0) == {(1, ""): (1, 1)}
 
 
 async def test_complaints_are_of_predictions_that_nobody_calls_good(desk: FeedbackDesk) -> None:

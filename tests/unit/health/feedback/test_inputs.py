@@ -236,7 +236,7 @@ async def test_what_is_quarantined_is_in_nothing_that_is_learned_or_counted(tmp_
     assert [label.said for _, label in examples_of(await selected(desk, which=Which.LABELLED))] == ["dog"]
     quality = (await desk.quality(MODEL, since=0.0))[1]
     assert (quality.bad, quality.labelled, quality.rated, quality.texts) == (1, 1, 1, 1)
-    assert await desk.tallies(MODEL, since=0.0) == {1: (0, 1)}
+    assert await desk.tallies(MODEL, since=0.0) == {(1, ""): (0, 1)}
     assert sum(group.count for group in await desk.complaints(MODEL, 0, since=0.0)) == 1
     assert sum(span.said for span in await desk.spans(recent=0.0)) == 3, "label, rating and text of one"
     await desk.close()

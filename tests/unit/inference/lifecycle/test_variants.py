@@ -10,6 +10,8 @@ import pytest
 
 from lepton_ai.testing import eventually
 from lepton_ai.v1 import registry_pb2 as pb
+from services.inference.lifecycle.version_life import FAILED
+from services.inference.routing.routes import ModelReference
 from services.inference.variants.demand import Demand
 from services.inference.version import VersionKey
 from tests.replica import Replica
@@ -114,3 +116,75 @@ async def test_while_a_rollout_is_under_way_only_originals_answer(world: World, 
         await world.registry.publish("doubler")
         await eventually(lambda: replica.routes.trial("doubler"), description="the rollout is under way")
         assert replica.routes.offer(replica.loaded(version=1)) is None
+
+
+async def publish(world: World, *, pinned: bool = False, candidate: bool = False, share: int = 0) -> None:
+    """What the registry says of a variant that people want, where the model lets none answer."""
+    deployment = world.registry.deployments["doubler"]
+    deployment.variant_policy = pb.VARIANT_POLICY_EXACT
+    (variant,) = deployment.versions[0].variants
+    variant.pinned, variant.candidate = pinned, candidate
+    route = deployment.routes[0]
+    if share:
+        route.candidate, route.rollout, route.candidate_variant, route.candidate_share = 1, 7, "int8", share
+    else:
+        for name in ("candidate", "rollout", "candidate_variant", "candidate_share"):
+            route.ClearField(name)
+    deployment.generation += 1
+    await world.registry.publish("doubler")
+
+
+async def test_a_variant_that_comes_in_is_loaded_before_calls_and_serves_on_when_it_is_promoted(
+    world: World, demand: Demand
+) -> None:
+    async with world.replica(demand=demand) as replica:
+        await deploy(world, pb.VARIANT_POLICY_AUTO)
+        await publish(world, candidate=True)
+        await serves(replica, 1)
+        await eventually(lambda: "doubler--v1+int8" in world.triton.loaded, description="it is loaded")
+        assert replica.routes.offer(replica.loaded()) is None
+        await publish(world, candidate=True, share=10_000)
+        reference = ModelReference("doubler")
+        await eventually(lambda: replica.routes.resolve(reference).loaded.variant == "int8", description="its calls")
+        assert replica.routes.resolve(reference, exact=True).loaded.variant == ""
+        await publish(world, pinned=True)
+        await eventually(lambda: replica.routes.trial("doubler") is None, description="the rollout is over")
+        assert offered(replica) == "doubler--v1+int8"
+        assert ("unload", "doubler--v1+int8") not in world.triton.calls
+        await publish(world)
+        await eventually(lambda: world.triton.loaded == {"doubler--v1"}, description="it is unloaded")
+
+
+async def test_one_that_people_want_answers_though_it_is_not_faster_but_not_on_another_processor(
+    world: World, demand: Demand
+) -> None:
+    async with world.replica(demand=demand) as replica:
+        await deploy(world, pb.VARIANT_POLICY_AUTO, speed_up=0.9, speed_up_interval=[0.8, 0.95])
+        await publish(world, pinned=True)
+        await eventually(lambda: offered(replica) == "doubler--v1+int8", description="it serves")
+        world.registry.variants.clear()
+        await deploy(world, pb.VARIANT_POLICY_AUTO, flags=["sve"])
+        await publish(world, pinned=True)
+        await eventually(lambda: offered(replica) == "", description="it does not serve")
+        (status,) = (each for each in replica.reconciler.serving_state().variants if each.state == FAILED)
+        assert (status.version, status.variant) == (1, "int8")
+        assert "measured on another processor" in status.message
+
+
+async def test_while_a_rollout_of_another_version_is_under_way_the_one_that_people_want_still_answers(
+    world: World, demand: Demand
+) -> None:
+    async with world.replica(demand=demand) as replica:
+        await deploy(world, pb.VARIANT_POLICY_AUTO)
+        await publish(world, pinned=True)
+        await eventually(lambda: offered(replica) == "doubler--v1+int8", description="it serves")
+        deployment = world.registry.deployments["doubler"]
+        deployment.versions.append(world.registry.deployed_version("doubler", 2))
+        deployment.routes[0].targets.add(version=2, weight=1)
+        deployment.routes[0].candidate, deployment.routes[0].rollout = 2, 7
+        await world.registry.publish("doubler")
+        await eventually(lambda: replica.routes.trial("doubler"), description="the rollout is under way")
+        assert replica.routes.offer(replica.loaded(version=2)) is None
+        offer = replica.routes.offer(replica.loaded(version=1))
+        assert offer is not None
+        assert offer.loaded is not None

@@ -80,6 +80,23 @@ async def test_until_the_variant_is_loaded_the_original_answers_and_the_variant_
     assert bench.is_wanted
 
 
+async def test_a_version_that_was_deployed_with_a_variant_is_answered_by_it_whatever_the_time_and_load() -> None:
+    bench = Bench(Policy.PINNED)
+    assert bench.answers() is bench.variant
+    assert bench.answers(exact=True) is bench.original
+    assert not bench.is_wanted, "it is kept loaded without being asked for"
+    assert Bench(Policy.PINNED, is_loaded=False).answers().variant == ""
+
+
+async def test_a_call_that_a_rollout_has_sent_to_a_variant_stays_there() -> None:
+    bench = Bench(Policy.PINNED)
+    other = loaded_version()
+    other.variant = "fp16"
+    resolved = Resolved(other, alias="production")
+    call = Call(NOW + 10, Context(), NOW)
+    assert bench.chooser.choose(resolved, call, exact=False) is resolved
+
+
 @pytest.mark.parametrize(("left_s", "is_pressed"), [(10.0, False), (0.15, True)])
 async def test_under_deadline_the_variant_answers_calls_that_have_little_time(left_s: float, is_pressed: bool) -> None:
     bench = Bench(Policy.DEADLINE)

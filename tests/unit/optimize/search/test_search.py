@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ CPU = Cpu("some", ("avx2", "avx512_vnni"), 2)
 TASK = Task("0" * 64, "1" * 64, "latency", 0.005, CPU)
 INT8, HALF = Candidate((Step("int8"),)), Candidate((Step("stored-half"),))
 DISTILLED = Candidate((Step("distil"),))
+MANY = [Candidate((Step("int8", {"calibration": str(number)}),)) for number in range(200)]
 
 
 def measured(speed: float = 2.0, loss: float = 0.0, size: int = 25, memory: int = 50) -> dict[str, Any]:
@@ -177,3 +179,27 @@ def test_schemes_follow_the_processor() -> None:
 def test_methods_can_be_chosen() -> None:
     chosen = single_methods(CPU, trainable=True, methods=["stored-half"])
     assert [candidate.name for candidate in chosen] == ["stored-half-bf16", "stored-half-fp16"]
+
+
+def test_as_many_are_tried_at_once_as_asked_but_the_original_alone_and_first(tmp_path: Path) -> None:
+    both, alone = threading.Barrier(2, timeout=20), list[str]()
+
+    class Pair(ScriptedWorker):
+        def __call__(self, folder: Folder, part: str, candidate: Candidate, timeout_s: float) -> dict[str, Any]:
+            if part == "make":
+                both.wait()  # raises when nobody else comes
+            elif not candidate.steps:
+                alone.extend(self.asked)
+            return super().__call__(folder, part, candidate, timeout_s)
+
+    trials = search(tmp_path, Pair({}), at_once=2).run([INT8, HALF], budget_s=60)
+    assert alone == []
+    assert sorted(trial.name for trial in trials) == ["int8", "original", "stored-half"]
+    assert Folder(tmp_path).read_trials() == trials
+
+
+def test_a_full_disk_ends_those_that_were_to_be_tried_after_it(tmp_path: Path) -> None:
+    worker = ScriptedWorker({"int8": {"full": "no space"}, "stored-half": {"full": "no space"}})
+    with pytest.raises(ResourceExhausted, match="no space"):
+        search(tmp_path, worker, at_once=2).run([INT8, HALF, DISTILLED, *MANY], budget_s=60)
+    assert len([each for each in worker.asked if each.startswith("make")]) < 3 + len(MANY)

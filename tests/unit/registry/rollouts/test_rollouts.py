@@ -102,6 +102,15 @@ async def test_then_its_share_grows_until_it_has_all_and_the_old_one_leaves(benc
     assert await bench.published() == ([2], {2: 100})
 
 
+async def test_at_a_step_of_all_traffic_the_new_version_has_it_and_the_old_one_stays_warm(
+    bench: Bench,
+) -> None:
+    await bench.run(plan=Plan(shares=(10_000,), step_s=60.0, bake_s=300.0))
+    assert await bench.published() == ([1, 2], {2: 10_000})
+    await bench.rollouts.rollback("cat", actor="Anna")
+    assert await bench.published() == ([1], {1: 100})
+
+
 async def test_a_rollback_of_a_rollout_is_one_change_of_weights(bench: Bench) -> None:
     await bench.run()
     await bench.rollouts.rollback("cat", actor="Anna")

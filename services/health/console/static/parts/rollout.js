@@ -8,20 +8,25 @@ import { say } from "../core/sentences.js";
 import { body, card, chip, command, pairs, status, table, time } from "../core/parts.js";
 
 const OVER = new Set(["ROLLOUT_STATE_PROMOTED", "ROLLOUT_STATE_ROLLED_BACK", "ROLLOUT_STATE_ABORTED"]);
-const WHOLE = 10000;
+export const WHOLE = 10000;
 const CONDITION = { VERDICT_OUTCOME_HARM: "unhealthy", VERDICT_OUTCOME_FINE: "healthy", VERDICT_OUTCOME_INCONCLUSIVE: "degraded", VERDICT_OUTCOME_ABSENT: "unknown" };
 
 export function rolloutCard(rollout) {
   const over = OVER.has(rollout.state);
-  return card(t(over ? "rollout.last" : "rollout.now"), { key: `rollout ${rollout.id}`, about: t("rollout.versions", { from: rollout.old_version, to: rollout.version }), right: over ? null : buttons(rollout) },
+  return card(t(over ? "rollout.last" : "rollout.now"), { key: `rollout ${rollout.id}`, about: t("rollout.versions", forms(rollout)), right: over ? null : buttons(rollout) },
     body(h("div", { class: "stack" },
       h("div", { class: "line" }, chip(word("rollout", rollout.state), tone(rollout.state)), rollout.state !== "ROLLOUT_STATE_HELD" && h("span", { class: "wrap" }, say(rollout.reason))),
       steps(rollout, over),
       rollout.verdict?.sentence && h("p", { class: "wrap" }, status(CONDITION[rollout.verdict.outcome] || "unknown", t("rollout.verdict")), " ", say(rollout.verdict.sentence)),
-      h("p", { class: "small faint" }, t("rollout.begun"), " ", time(rollout.started_at), rollout.actor && [" · ", rollout.actor], rollout.baking && [" · ", t("rollout.baking", { version: rollout.old_version })]))),
+      h("p", { class: "small faint" }, t("rollout.begun"), " ", time(rollout.started_at), rollout.actor && [" · ", rollout.actor], rollout.baking && [" · ", t("rollout.baking", { version: forms(rollout).from })]))),
     gates(rollout),
     !over && h("footer", null, command(`lepton rollout status ${rollout.model}`)));
 }
+
+const form = (version, variant) => (variant ? `${version}+${variant}` : version);
+
+// What it goes to and where it comes from: versions, or variants of one.
+export const forms = (rollout) => ({ from: form(rollout.old_version, rollout.old_variant), to: form(rollout.version, rollout.variant) });
 
 const tone = (state) => (state === "ROLLOUT_STATE_ROLLED_BACK" ? "bad" : state === "ROLLOUT_STATE_HELD" || state === "ROLLOUT_STATE_PAUSED" ? "warn" : "accent");
 
@@ -61,7 +66,8 @@ function buttons(rollout) {
 
 function button(rollout, action, kind = "") {
   const name = action.toLowerCase();
-  const values = { model: rollout.model, version: rollout.version, old: rollout.old_version };
+  const { from, to } = forms(rollout);
+  const values = { model: rollout.model, version: to, old: from };
   return h("button", {
     type: "button",
     class: kind,

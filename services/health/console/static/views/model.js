@@ -12,7 +12,7 @@ import { figuresOf } from "../parts/model_figures.js";
 import { feedbackTable } from "../parts/feedback_table.js";
 import { measure, panelCard, ranges } from "../parts/panels.js";
 import { qualityCard } from "../parts/quality.js";
-import { rolloutCard } from "../parts/rollout.js";
+import { WHOLE, forms, rolloutCard } from "../parts/rollout.js";
 
 export default {
   place: "models",
@@ -81,13 +81,19 @@ function routes(model) {
 }
 
 function route(each) {
-  const whole = each.targets.reduce((sum, target) => sum + target.weight, 0) || 1;
-  const parts = each.targets.filter((target) => target.weight).map((target, i) => ({ share: target.weight, tone: i + 1, label: `v${target.version} ${Math.round((1000 * target.weight) / whole) / 10} %` }));
+  const targets = arms(each).filter((target) => target.weight);
+  const whole = targets.reduce((sum, target) => sum + target.weight, 0) || 1;
+  const parts = targets.map((target, i) => ({ share: target.weight, tone: i + 1, label: `v${target.version} ${Math.round((1000 * target.weight) / whole) / 10} %` }));
   return h("div", { class: "bar-row" },
     h("span", { class: "wrap" }, each.alias),
     h("div", { class: "shares" }, shares(parts), each.shadow > 0 && h("span", { class: "small faint" }, t("routes.shadow", { share: each.shadow / 100, version: each.candidate }))),
     h("span", { class: "num small" }, parts.map((part) => part.label).join(" · ")));
 }
+
+// A variant that comes in has a share of its version's calls, and no weight of its own.
+const arms = (each) => (each.candidate_variant && !each.shadow
+  ? [{ version: each.candidate, weight: WHOLE - each.candidate_share }, { version: `${each.candidate}+${each.candidate_variant}`, weight: each.candidate_share }]
+  : each.targets);
 
 function probe(found) {
   const last = found.probe;
@@ -123,7 +129,7 @@ function servedBy(each) {
 
 const pastRollouts = (rollouts) =>
   card(t("rollouts.past"), { key: "past rollouts" }, table([
-    { head: t("version"), cell: (row) => t("rollout.versions", { from: row.old_version, to: row.version }) },
+    { head: t("version"), cell: (row) => t("rollout.versions", forms(row)) },
     { head: t("state"), cell: (row) => word("rollout", row.state) },
     { head: t("reason"), cell: (row) => h("span", { class: "wrap soft" }, say(row.reason)) },
     { head: t("who"), cell: (row) => h("span", { class: "wrap" }, row.actor || "–") },
