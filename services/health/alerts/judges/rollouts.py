@@ -11,6 +11,7 @@ import grpc
 from lepton_ai.errors import DeadlineExceeded, Unavailable
 from lepton_ai.mesh.calling.pool import ServicePool
 from lepton_ai.mesh.tracing.context import propagation, undecided
+from lepton_ai.references import format_form
 from lepton_ai.v1 import registry_pb2 as pb
 from lepton_ai.v1 import registry_pb2_grpc
 from services.health.alerts.firing import ALERT_NAME, SEVERITY, Firing
@@ -73,14 +74,18 @@ def find_waiting(rollouts: Iterable[pb.Rollout], now_s: float) -> list[Firing]:
 
 def _held(rollout: pb.Rollout) -> Firing:
     share = f"{rollout.share / 100:g} %"
-    texts = {"summary": f"The rollout of {rollout.model} to version {rollout.version} is held at {share} of the calls."}
+    texts = {"summary": f"{_name(rollout)} is held at {share} of the calls."}
     return _firing("RolloutHeld", rollout, texts, value=rollout.share / 10_000, pending_s=_HELD_S)
 
 
 def _rolled_back(rollout: pb.Rollout) -> Firing:
-    name = f"The rollout of {rollout.model} to version {rollout.version}"
-    texts = {"summary": f"{name} was rolled back: version {rollout.old_version} has the calls again."}
+    old = format_form(rollout.old_version, rollout.old_variant)
+    texts = {"summary": f"{_name(rollout)} was rolled back: version {old} has the calls again."}
     return _firing("RolloutRolledBack", rollout, texts, value=1.0, pending_s=0.0)
+
+
+def _name(rollout: pb.Rollout) -> str:
+    return f"The rollout of {rollout.model} to version {format_form(rollout.version, rollout.variant)}"
 
 
 def _firing(name: str, rollout: pb.Rollout, texts: Mapping[str, str], *, value: float, pending_s: float) -> Firing:

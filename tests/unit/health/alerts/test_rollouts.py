@@ -58,6 +58,14 @@ def test_one_that_was_taken_back_is_told_at_once_and_for_an_hour() -> None:
     assert find_waiting([rollout(BACK)], AT_S + 3600) == []
 
 
+def test_a_variant_is_named() -> None:
+    held, back = rollout(HELD), rollout(BACK, model="resnet")
+    held.variant = back.old_variant = "int8"
+    said = [firing.annotations["summary"] for firing in find_waiting([held, back], AT_S)]
+    assert said[0].startswith("The rollout of churn to version 5+int8 is held")
+    assert said[1].endswith("version 4+int8 has the calls again.")
+
+
 def test_only_the_newest_of_a_model_counts() -> None:
     rollouts = [
         rollout(RUNNING, version=6), rollout(BACK), rollout(HELD, model="resnet"), rollout(BACK, model="resnet"),
