@@ -57,12 +57,14 @@ async def test_a_variant_is_loaded_only_when_it_is_asked_for(world: World, deman
 
 
 async def test_a_variant_that_nobody_asks_for_any_more_is_unloaded(world: World) -> None:
-    demand = Demand(idle_s=0.2)
+    now_s = 0.0
+    demand = Demand(idle_s=0.05, clock=lambda: now_s)
     async with world.replica(demand=demand) as replica:
         await deploy(world, pb.VARIANT_POLICY_AUTO)
         await serves(replica, 1)
         demand.ask(KEY)
         await eventually(lambda: ("load", "doubler--v1+int8") in world.triton.calls, description="it was loaded")
+        now_s = 1.0
         await eventually(lambda: world.triton.loaded == {"doubler--v1"}, description="it is unloaded again")
 
 
@@ -184,7 +186,8 @@ async def test_while_a_rollout_of_another_version_is_under_way_the_one_that_peop
         deployment.routes[0].candidate, deployment.routes[0].rollout = 2, 7
         await world.registry.publish("doubler")
         await eventually(lambda: replica.routes.trial("doubler"), description="the rollout is under way")
-        assert replica.routes.offer(replica.loaded(version=2)) is None
+        new = await eventually(lambda: replica.loaded(version=2), description="the new version is loaded")
+        assert replica.routes.offer(new) is None
         offer = replica.routes.offer(replica.loaded(version=1))
         assert offer is not None
         assert offer.loaded is not None
