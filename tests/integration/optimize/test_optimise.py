@@ -35,8 +35,9 @@ from lepton_ai.optimize.variant import record_measurement
 from lepton_ai.package import Package
 from lepton_ai.testing import MemoryStore, eventually
 from tests.integration.registry.served import serving
+from tests.sample_packages import onnx_package
 from tests.unit.cli.packages.running import run
-from tests.unit.optimize.small import SIDE, packaged, stripes
+from tests.unit.optimize.small import packaged, stripes
 
 Capture = pytest.CaptureFixture[str]
 CHEAP = ["stored-half"]
@@ -129,11 +130,13 @@ def test_the_original_stays_as_it_was(found: Optimisation, original: Package) ->
     assert Package.read(original.directory).digest == original.digest == found.task.of
 
 
-def test_a_bound_that_nobody_meets_gives_no_best(original: Package, tmp_path: Path) -> None:
-    noise = as_dataset(np.random.default_rng(0).integers(0, 255, (60, SIDE, SIDE), dtype=np.uint8))
-    none = la.optimise(original, noise, max_loss=0.0, target="memory", methods=["int4-weights"], out=tmp_path / "v")
+def test_where_no_method_fits_there_is_no_best_and_it_is_said_why(tmp_path: Path) -> None:
+    package, rows = onnx_package(tmp_path / "p"), np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    none = la.optimise(
+        package, as_dataset(rows), max_loss=0.0, target="memory", methods=["int4-weights"], out=tmp_path / "v"
+    )
     assert none.best is None and none.package is None
-    assert none.trials[1].state == "failed" and "MatMul" in none.trials[1].problem
+    assert none.trials[1].state == "failed" and "no dense layers" in none.trials[1].problem
 
 
 def test_rows_of_the_wrong_shape_are_refused(original: Package, tmp_path: Path) -> None:
