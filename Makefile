@@ -9,6 +9,9 @@ READY := $(VENV)/.ready
 LEPTON := $(BIN)/lepton
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(filter 1,$(shell test -t 1 && echo 1)),,--quiet)
 
+# Hundreds of processes are started; without it each would compile all modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Files side by side, as each has its own servers; two, as the servers need cores as well. Faults are tested one by one:
 # their tests say how soon something must be back.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
@@ -37,21 +40,21 @@ check: $(READY) ## Lint, format check, types
 	$(BIN)/mypy
 
 test: check ## Everything: checks, unit, integration, end to end, chaos
-	$(BIN)/pytest -m unit -n auto
-	$(BIN)/pytest -m "integration or e2e" $(SIDE_BY_SIDE)
-	$(BIN)/pytest -m chaos
+	$(BIN)/pytest tests/unit -n auto
+	$(BIN)/pytest tests/integration tests/e2e $(SIDE_BY_SIDE)
+	$(BIN)/pytest tests/chaos
 
 test-unit: $(READY) ## Unit tests only: no sockets, seconds
-	$(BIN)/pytest -m unit -n auto
+	$(BIN)/pytest tests/unit -n auto
 
 test-integration: $(READY) ## Against real etcd, Triton and gRPC
-	$(BIN)/pytest -m integration $(SIDE_BY_SIDE)
+	$(BIN)/pytest tests/integration $(SIDE_BY_SIDE)
 
 test-e2e: $(READY) ## Against the whole local stack
-	$(BIN)/pytest -m e2e $(SIDE_BY_SIDE)
+	$(BIN)/pytest tests/e2e $(SIDE_BY_SIDE)
 
 test-chaos: $(READY) ## The local stack under kill -9, drains and outages
-	$(BIN)/pytest -m chaos
+	$(BIN)/pytest tests/chaos
 
 demo: $(READY) ## A photo in, a label out, and its trace: starts the stack if none is up
 	@$(BIN)/python -m examples.demo --mode $(MODE)

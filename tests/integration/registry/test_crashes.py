@@ -93,20 +93,21 @@ async def test_killed_while_pushing(tmp_path: Path) -> None:
     killed: Package | None = None
     expected = 0
     print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
-    for number in range(1, ROUNDS + 1):
-        async with registry_process(data) as process:
-            numbers = await check_whole(process, data)
-            assert numbers in ([*range(expected, 0, -1)], [*range(expected + 1, 0, -1)])
-            if killed is not None:
-                again = await push(process.stub, killed)
-                expected += 1
-                assert again.version.version == expected
-                assert again.created == (len(numbers) < expected)
-            if time.monotonic() - began > MAX_SECONDS:
-                break
-            killed = next_package(tmp_path / "packages", number)
-            moment = MOMENTS[number // 2 % len(MOMENTS)] if number % 2 else after(chance.random())
-            await push_until_killed(process, killed, moment, data)
+    async with running_etcd(tmp_path / "etcd") as etcd:  # a registry waits a moment for one that is not there
+        for number in range(1, ROUNDS + 1):
+            async with registry_process(data, etcd_address=etcd.address) as process:
+                numbers = await check_whole(process, data)
+                assert numbers in ([*range(expected, 0, -1)], [*range(expected + 1, 0, -1)])
+                if killed is not None:
+                    again = await push(process.stub, killed)
+                    expected += 1
+                    assert again.version.version == expected
+                    assert again.created == (len(numbers) < expected)
+                if time.monotonic() - began > MAX_SECONDS:
+                    break
+                killed = next_package(tmp_path / "packages", number)
+                moment = MOMENTS[number // 2 % len(MOMENTS)] if number % 2 else after(chance.random())
+                await push_until_killed(process, killed, moment, data)
     assert expected >= len(MOMENTS), "too slow to say anything"
 
 
