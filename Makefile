@@ -27,8 +27,9 @@ $(READY): pyproject.toml constraints.txt examples/requirements.txt hatch_build.p
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}. Choose another one: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	@echo "Setting up $(VENV): dependencies and generated code. The first time downloads about 1 GB."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) -c constraints.txt -e '.[dev]'
-	@$(PIP) --no-deps -r examples/requirements.txt
+	@$(PIP) --no-compile -c constraints.txt -e '.[dev]'
+	@$(PIP) --no-compile --no-deps -r examples/requirements.txt
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # on all cores, where pip takes one; templates are no modules
 	@touch $@
 
 proto: $(READY) ## Generate the Python code of the contracts again
