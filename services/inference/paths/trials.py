@@ -10,9 +10,9 @@ _LEAST_INTERVAL = 4
 _MOST_REGRET = 0.02
 """The path that seemed slower is tried every so many items, or turns: the less often the slower it is, so that
 measuring costs about this share, and paths that are close to one another are told apart by many measurements."""
-_MOST_RARITY = 32
-"""How much rarer trials become, twice as rare after each one that changed nothing: also a small share of slow items is
-the hundredth of them that somebody's p99 is made of."""
+_MOST_RARITY, _RARER = 256, 4
+"""How much rarer trials become, `_RARER` times after each one that changed nothing: also a small share of slow items is
+the hundredth of them that somebody's p99 is made of, and a turn on the other path slows those after it as well."""
 _CLEAR_RARITY = 8
 """How rare they are at once where the other path is clearly slower: a turn on it every few seconds would be all that a
 p99 shows."""
@@ -47,10 +47,12 @@ class Trials:
         if self._left > 0:
             return False
         self._left, self._asked_again = interval * self._rarity, True
-        self._rarity = min(2 * self._rarity, _MOST_RARITY)
+        self._rarity = min(_RARER * self._rarity, _MOST_RARITY)
         return True
 
     def surprise(self) -> None:
-        """A trial went better than the best path: look again soon."""
-        self._rarity, self._asked_again = 1, False
+        """A trial went better than the best path: look again soon. It may have been luck, so that trials become a step
+        more frequent than before it, and a step rarer again when the next one is in vain."""
+        self._rarity = max(1, self._rarity // _RARER**2)
+        self._asked_again = False
         self._left = min(self._left, _LEAST_INTERVAL)

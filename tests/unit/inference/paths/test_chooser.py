@@ -91,6 +91,12 @@ def test_a_path_that_is_clearly_slower_is_no_part_of_the_p99_after_the_first_sec
     assert world.share(REMOTE, last=9000) == 0
 
 
+def test_nor_is_any_of_paths_that_are_nearly_as_good_as_each_other_and_vary() -> None:
+    world, luck = World(), random.Random(2)
+    world.busy(60_000, lambda path: (0.011 if path is FUSED else 0.0115) * luck.uniform(0.7, 1.3), callers=16)
+    assert world.share(REMOTE, last=50_000) < 0.01
+
+
 def test_they_become_frequent_again_when_the_best_path_is_no_longer_what_it_was() -> None:
     world = World()
     world.busy(40_000, lambda path: 0.008 if path is FUSED else 0.010, callers=16)
