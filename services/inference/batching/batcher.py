@@ -201,7 +201,8 @@ class Batcher:
         largest = latency.worthwhile_rows(self._max_batch_rows)
         if not latency.splitting_pays(self._queue.rows):
             return largest
-        return self._crowd.even_rows(self._instances, largest)
+        others_idle = self.batches_in_flight + 1 < self._instances
+        return self._crowd.even_rows(self._instances, largest, 0 if others_idle else self._queue.rows)
 
     def _is_worth_work(self, member: Member, pace: Pace, now: float) -> bool:
         """Whether the member waits and can be answered in time; fails it if it cannot."""

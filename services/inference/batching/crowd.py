@@ -36,11 +36,17 @@ class Crowd:
         self._peaks.append(0)
         self._peak_rows = max(self._peaks)
 
-    def even_rows(self, instances: int, most: int) -> int:
-        """How many rows a batch takes, at most `most`, so that each instance gets as many batches of one size."""
+    def even_rows(self, instances: int, most: int, waiting: int = 0) -> int:
+        """How many rows a batch takes, at most `most`, so that each instance gets as many batches of one size.
+
+        `waiting`: rows that are there. When the batch would leave behind only those by which the crowd exceeds equal
+        batches, such as that of a probe among 16 callers, it takes them as well: they would wait a turn longer.
+        """
         rounds = max(1, math.ceil(self._peak_rows / (instances * most)))
         if rounds < _ROUNDS and self._peak_rows >= instances * _ROUNDS * _LEAST_ROWS:
             rounds = _ROUNDS
         rows = self._peak_rows / (instances * rounds)
         # Of several rounds the next one takes a row more or less; of a single one none may be left behind.
-        return max(1, math.ceil(rows) if rounds == 1 else min(most, round(rows)))
+        even = max(1, math.ceil(rows) if rounds == 1 else min(most, round(rows)))
+        beyond = self._peak_rows - even * instances * rounds
+        return waiting if even < waiting <= min(most, even + beyond) else even

@@ -31,9 +31,23 @@ def test_batches_have_one_size_and_each_instance_gets_as_many(
     assert crowd_of(rows).even_rows(instances, most) == expected
 
 
-@given(st.integers(0, 5000), st.integers(1, 8), st.integers(1, 256))
-def test_no_batch_is_larger_than_it_may_be_nor_empty(rows: int, instances: int, most: int) -> None:
-    assert 1 <= crowd_of(rows).even_rows(instances, most) <= most
+@pytest.mark.parametrize(
+    ("waiting", "expected"),
+    [
+        (4, 4),
+        (5, 5),  # one would be left, which is the one more than equal batches
+        (6, 4),  # two would be: a group that is late, they share the next batch with it
+        (8, 4),
+    ],
+)
+def test_a_row_more_than_equal_batches_is_not_left_behind_alone(waiting: int, expected: int) -> None:
+    assert crowd_of(17).even_rows(2, 8, waiting) == expected
+    assert crowd_of(16).even_rows(2, 8, waiting) == 4, "of a crowd that equal batches hold, nobody is one too many"
+
+
+@given(st.integers(0, 5000), st.integers(1, 8), st.integers(1, 256), st.integers(0, 300))
+def test_no_batch_is_larger_than_it_may_be_nor_empty(rows: int, instances: int, most: int, waiting: int) -> None:
+    assert 1 <= crowd_of(rows).even_rows(instances, most, waiting) <= most
 
 
 def test_a_crowd_that_has_left_is_forgotten() -> None:
