@@ -18,6 +18,7 @@ from lepton_ai.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from lepton_ai.mesh.serving.memory.malloc import give_back_freed_memory
 from lepton_ai.package import PackageLimits, check_manifest, manifest_digest
 from lepton_ai.v1 import registry_pb2
 from services.registry.catalogue.record import NewPush, VersionState
@@ -131,6 +132,8 @@ class Pushes:
                 raise
             finally:
                 self._running -= 1
+                if not self._running:
+                    give_back_freed_memory()
             # What follows is short and must not stop half way because the caller has gone.
             return await self._completion.finish(self._commit(checked, push, actor=actor))
 
