@@ -54,10 +54,10 @@ class Batcher:
 
     As many batches are in flight as the model has instances, plus one so that the next is at hand when one is done. A
     batch takes the rows that wait at that moment, without a timer: no more than fit the oldest deadline by the learned
-    latency, and no more than make a row cheaper. A batch that has the machine to itself may use all cores. A batch
-    keeps its place until Triton has answered, also when nobody waits for it any more. When a batch of several callers
-    fails in a way that one caller may have caused, each caller is tried once more on its own. All state belongs to one
-    event loop; there are no locks.
+    latency, and no more than make a row cheaper. A batch that has the machine to itself may use all cores, also under
+    load where the model has a single instance. A batch keeps its place until Triton has answered, also when nobody
+    waits for it any more. When a batch of several callers fails in a way that one caller may have caused, each caller
+    is tried once more on its own. All state belongs to one event loop; there are no locks.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Batcher:
         self._batch_done = batch_done
         self._max_batch_rows = max(1, loaded.max_batch_size)
         self._instances = max(1, loaded.instances)
+        self._lane = self if self._instances == 1 else None
         self._queue = RowQueue()
         self._flights: set[Flight] = set()
         self._not_started: deque[Flight] = deque()
@@ -218,8 +219,9 @@ class Batcher:
         now = time.monotonic()
         started_at = now if self.batches_in_flight < self._instances else None
         rows = sum(member.rows.count for member in members)
-        flight = Flight(members, rows, departure, now, started_at)
-        if self._airspace.is_empty and not self._queue.rows:
+        flight = Flight(members, rows, departure, now, started_at, lane=self._lane)
+        # Rows that wait would be another instance's, whose core this one must not take; a single one takes them itself.
+        if self._airspace.is_clear(self._lane) and (self._lane is not None or not self._queue.rows):
             flight.wide = self._pace(members[0].rows).prefers_wide(rows)
         if started_at is None:
             self._not_started.append(flight)

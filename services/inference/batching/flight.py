@@ -36,6 +36,8 @@ class Flight:
     """Whether it may use all cores."""
     shares: bool = False
     """Whether another batch, of whichever model, ran at some time while this one did."""
+    lane: object | None = None
+    """Batches of one lane run one after another: those of a model with a single instance. None: beside all others."""
     task: asyncio.Task[None] | None = None
 
     @property
@@ -50,17 +52,15 @@ class Airspace:
     def __init__(self) -> None:
         self._flights: set[Flight] = set()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing runs, so that a batch would have the machine to itself."""
-        return not self._flights
+    def is_clear(self, lane: object | None) -> bool:
+        """Whether nothing runs beside a batch of this lane, so that it would have the machine to itself."""
+        return all(lane is not None and other.lane is lane for other in self._flights)
 
     def enter(self, flight: Flight) -> None:
         """A batch leaves for Triton."""
-        if self._flights:
-            flight.shares = True
-            for other in self._flights:
-                other.shares = True
+        for other in self._flights:
+            if flight.lane is None or other.lane is not flight.lane:
+                flight.shares = other.shares = True
         self._flights.add(flight)
 
     def leave(self, flight: Flight) -> None:

@@ -30,7 +30,10 @@ class Pace:
     @property
     def latency(self) -> LatencyModel:
         """What batches are planned with: busy times where there were any, as plans matter when there is much to do."""
-        return next((model for model in (self.shared, self.alone, self.wide) if model.batches), self.shared)
+        if self.shared.batches:
+            return self.shared
+        lone = [model for model in (self.alone, self.wide) if model.batches]
+        return min(lone, key=lambda model: model.estimate_s(1), default=self.shared)
 
     def hopeless(self, duration_s: float) -> bool:
         """Whether even the fastest recent batch, beside others or alone, took longer than this. See `LatencyModel`."""

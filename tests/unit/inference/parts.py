@@ -34,7 +34,7 @@ class Description:
 
 
 def loaded_version(
-    *, max_batch_size: int = 8, instances: int = 1, description: Description | None = None
+    *, max_batch_size: int = 8, instances: int = 1, wide_threads: int = 1, description: Description | None = None
 ) -> LoadedVersion:
     description = description or Description(max_batch_size=max_batch_size)
     return LoadedVersion(
@@ -44,6 +44,7 @@ def loaded_version(
         description=description,
         max_batch_size=description.max_batch_size,
         instances=instances,
+        wide_threads=wide_threads,
     )
 
 

@@ -16,6 +16,7 @@ from lepton_ai.testing.fake_triton import FakeTriton, affine
 from services.inference.batching.flight import Departure
 from services.inference.call import Call, Priority
 from services.inference.rows import Rows
+from services.inference.triton.messages import WIDE
 from tests.unit.inference.parts import (
     Reports,
     in_seconds,
@@ -91,6 +92,16 @@ async def test_what_waits_while_instances_are_busy_becomes_one_batch(triton: Gat
     triton.gate.set()
     await asyncio.gather(first, *rest)
     assert batch_sizes(triton) == [1, 5]
+
+
+@pytest.mark.parametrize(("instances", "is_wide"), [(1, True), (2, False)])
+async def test_a_single_instance_may_use_all_cores_under_load(
+    triton: GatedTriton, instances: int, is_wide: bool
+) -> None:
+    batcher = make_batcher(triton, loaded_version(instances=instances, max_batch_size=1, wide_threads=2))
+    triton.gate.set()
+    await asyncio.gather(*(batcher.submit(rows_of(value), deadline=in_seconds(5)) for value in range(5)))
+    assert [WIDE in request.parameters for request in triton.requests[:4]] == [is_wide] * 4
 
 
 async def test_different_row_shapes_never_share_a_batch() -> None:

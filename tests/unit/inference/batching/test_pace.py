@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.inference.batching.flight import Airspace, Departure, Flight
@@ -51,7 +53,26 @@ def test_batches_beside_others_are_learned_apart() -> None:
     assert pace.latency is pace.shared
     airspace.leave(first)
     airspace.leave(second)
-    assert airspace.is_empty
+    assert airspace.is_clear(None)
+
+
+def test_batches_of_one_instance_run_one_after_another_and_not_beside_each_other() -> None:
+    airspace, instance = Airspace(), object()
+    first, second, other = (replace(flight(), lane=lane) for lane in (instance, instance, None))
+    airspace.enter(first)
+    assert airspace.is_clear(instance)
+    assert not airspace.is_clear(None)
+    airspace.enter(second)
+    assert [each.shares for each in (first, second)] == [False, False]
+    airspace.enter(other)
+    assert not airspace.is_clear(instance)
+    assert [each.shares for each in (first, second, other)] == [True, True, True]
+
+
+def test_a_lone_instance_is_planned_with_the_way_that_it_takes() -> None:
+    pace = Pace(can_be_wide=True)
+    run_alone(pace, 50, wide_s=0.006, alone_s=0.010)
+    assert pace.latency is pace.wide
 
 
 def test_plans_are_made_with_what_there_is() -> None:
