@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 
@@ -143,7 +145,11 @@ def _write_photo_models(directory: Path) -> tuple[Path, Path]:
 
 def _measure_alone(suite: str, directory: Path, size: _Size) -> list[Report]:
     parts = leaks.leaky_parts() if suite == "leaks" and size.leak else PARTS
-    with running_platform(directory / ".lepton", parts=parts, trace_ratio=0.0) as platform:
+    environment = overload_model.ENVIRONMENT if suite == "overload" else {}
+    with (
+        patch.dict(os.environ, environment),
+        running_platform(directory / ".lepton", parts=parts, trace_ratio=0.0) as platform,
+    ):
         if suite == "overload":
             asyncio.run(_deploy(platform, overload_model.write(directory / overload_model.NAME)))
             return overload.measure(platform, directory, seconds=10 * size.seconds)
