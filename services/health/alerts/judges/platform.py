@@ -119,7 +119,8 @@ def _itself(status: pb.PlatformStatus, view: View) -> Iterator[_About]:
             "cause": "its own loops fail or hang: see the log of the health service",
             "impact": "new faults are not noticed",
         }
-        yield _About("HealthBlind", "page", {"service": "health"}, texts, 0.0)
+        # One that was stopped for a while, as with its machine, is blind until it has looked again.
+        yield _About("HealthBlind", "page", {"service": "health"}, texts, _SHORT_S)
     if not view.state_connected:
         texts = {
             "summary": "etcd does not answer.",

@@ -1,4 +1,4 @@
-"""Rollouts that wait for somebody: held for a while, or taken back."""
+"""Rollouts that wait for somebody: held for a while, or taken back by their judge."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RUNBOOK = "docs/runbooks.md"
 
 
 class RolloutJudge:
-    """A rollout that is held, or that was rolled back, is a ticket: it goes on only when somebody decides."""
+    """A rollout that is held, or was rolled back, is a ticket, unless a person did it, who knows."""
 
     name = "rollouts"
 
@@ -67,9 +67,14 @@ def find_waiting(rollouts: Iterable[pb.Rollout], now_s: float) -> list[Firing]:
     for rollout in newest.values():
         if rollout.state == pb.ROLLOUT_STATE_HELD:
             found.append(_held(rollout))
-        elif rollout.state == pb.ROLLOUT_STATE_ROLLED_BACK and _age_s(rollout, now_s) < _TOLD_FOR_S:
+        elif _was_rolled_back(rollout) and _age_s(rollout, now_s) < _TOLD_FOR_S:
             found.append(_rolled_back(rollout))
     return found
+
+
+def _was_rolled_back(rollout: pb.Rollout) -> bool:
+    """By the registry, that is: who did it without it knows."""
+    return rollout.state == pb.ROLLOUT_STATE_ROLLED_BACK and not rollout.ended_by
 
 
 def _held(rollout: pb.Rollout) -> Firing:

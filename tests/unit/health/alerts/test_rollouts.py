@@ -58,6 +58,12 @@ def test_one_that_was_taken_back_is_told_at_once_and_for_an_hour() -> None:
     assert find_waiting([rollout(BACK)], AT_S + 3600) == []
 
 
+def test_what_a_person_took_back_is_no_alert() -> None:
+    taken_back = rollout(BACK)
+    taken_back.ended_by = "Anna"
+    assert find_waiting([taken_back], AT_S) == []
+
+
 def test_a_variant_is_named() -> None:
     held, back = rollout(HELD), rollout(BACK, model="resnet")
     held.variant = back.old_variant = "int8"
