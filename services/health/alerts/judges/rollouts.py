@@ -36,11 +36,14 @@ class RolloutJudge:
     def __init__(self, registry: ServicePool) -> None:
         self._registry = registry
         self._asked_s = float("-inf")
-        self._newest: Sequence[pb.Rollout] = ()
+        self._newest: Sequence[pb.Rollout] | None = None
 
     async def judge(self, now_s: float) -> Sequence[Firing]:
         """All that wait now; the registry is asked again every ten seconds. Raises LeptonError."""
-        if not 0 <= now_s - self._asked_s < _EVERY_S:
+        if self._newest is None:  # nothing is known of what was found before this process began
+            self._newest = await self._ask()
+            self._asked_s = now_s
+        elif not 0 <= now_s - self._asked_s < _EVERY_S:
             self._asked_s = now_s
             with suppress(Unavailable, DeadlineExceeded):  # the registry's absence is an alert of its own
                 self._newest = await self._ask()

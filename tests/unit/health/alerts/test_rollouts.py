@@ -102,6 +102,16 @@ async def test_the_registry_is_asked_now_and_then_and_what_was_known_stays_while
     assert registry.asked == 3
 
 
+async def test_while_the_registry_has_told_nothing_yet_none_is_over() -> None:
+    registry = Registry(rollout(BACK))
+    registry.error = Unavailable("The registry starts.")
+    judge = RolloutJudge(registry)
+    with pytest.raises(Unavailable):  # alerts of before stay as they were
+        await judge.judge(AT_S)
+    registry.error = None
+    assert len(await judge.judge(AT_S + 1)) == 1
+
+
 async def test_a_registry_that_cannot_tell_is_no_silence() -> None:
     registry = Registry()
     registry.error = InternalError("The registry failed.")
