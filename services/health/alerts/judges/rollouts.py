@@ -82,13 +82,19 @@ def _was_rolled_back(rollout: pb.Rollout) -> bool:
 
 def _held(rollout: pb.Rollout) -> Firing:
     share = f"{rollout.share / 100:g} %"
-    texts = {"summary": f"{_name(rollout)} is held at {share} of the calls."}
+    texts = {
+        "summary": f"{_name(rollout)} is held at {share} of the calls.",
+        "impact": "callers are answered as before; nothing goes on until somebody decides",
+    }
     return _firing("RolloutHeld", rollout, texts, value=rollout.share / 10_000, pending_s=_HELD_S)
 
 
 def _rolled_back(rollout: pb.Rollout) -> Firing:
     old = format_form(rollout.old_version, rollout.old_variant)
-    texts = {"summary": f"{_name(rollout)} was rolled back: version {old} has the calls again."}
+    texts = {
+        "summary": f"{_name(rollout)} was rolled back: version {old} has the calls again.",
+        "impact": "callers are well again; what is new about the version does not reach them",
+    }
     return _firing("RolloutRolledBack", rollout, texts, value=1.0, pending_s=0.0)
 
 

@@ -11,6 +11,8 @@ import { about, acknowledgeButton, condition, silenceButton, state, summary } fr
 import { changesOf, eventList } from "../parts/changes.js";
 import { explore } from "../parts/panels.js";
 
+const AROUND_US = 60e6;
+
 export default {
   place: "alerts",
   path: "/alerts",
@@ -23,7 +25,7 @@ export default {
     if (error && !data) return [crumbs, fault(error)];
     if (!data) return [crumbs, h("div", { class: "skeleton" })];
     const alert = data.alert;
-    const around = alert.labels.model ? changesOf(live, alert.labels.model) : [];
+    const around = changesOf(live, alert.labels).filter((each) => each.kind !== "alert");
     return [
       h("header", { class: "stack" }, crumbs,
         h("div", { class: "title" }, h("h1", null, summary(alert)), h("div", { class: "right" }, acknowledgeButton(alert), !alert.resolved_at && silenceButton(alert))),
@@ -41,11 +43,19 @@ export default {
   },
 };
 
-function explanation({ annotations, fingerprint }) {
+/** The calls of a model around the moment at which its alert began. */
+function tracesOf({ labels, began_at: began }) {
+  const at = Date.parse(began) * 1000;
+  return `/traces?${new URLSearchParams({ tags: JSON.stringify({ "lepton.model.name": labels.model }), start: at - AROUND_US, end: at + AROUND_US })}`;
+}
+
+function explanation(alert) {
+  const { annotations, fingerprint, labels } = alert;
   const said = [[t("alert.description"), "description"], [t("alert.impact"), "impact"], [t("alert.cause"), "cause"], [t("alert.runbook"), "runbook"]];
   const told = Object.fromEntries(said.filter(([, name]) => annotations[name]).map(([words, name]) => [words, h("span", { class: "wrap" }, say(annotations[name]))]));
   const links = [
     annotations.query && h("a", { class: "button", href: explore(annotations.query) }, t("alert.chart")),
+    labels.model && h("a", { class: "button", href: tracesOf(alert) }, t("traces.of_model")),
     annotations.trace_id && h("a", { class: "button", href: path("traces", annotations.trace_id) }, t("alert.trace")),
   ].filter(Boolean);
   if (!links.length && !Object.keys(told).length) return null;
