@@ -54,11 +54,8 @@ function many({ at, parts }) {
       h("ul", { class: "plain small" }, parts.map((each) => h("li", { class: "wrap" }, title(each))))));
 }
 
-/** Of what the page has heard, those about the same model, or where there is none the same replica or service. */
-export function changesOf(live, labels) {
-  const name = ["model", "instance", "service"].find((each) => labels[each]);
-  return name ? (Array.isArray(live.events) ? live.events : []).filter((each) => each.labels[name] === labels[name]) : [];
-}
+/** Those about one model, of what the page has heard. */
+export const changesOf = (live, model) => (Array.isArray(live.events) ? live.events : []).filter((each) => each.labels.model === model);
 
 const line = (event) =>
   h("li", { "data-key": event.id },

@@ -37,7 +37,7 @@ export default {
       return empty(t("model.none", { name }), t("model.none_text"), h("a", { class: "button", href: "/models" }, t("place.models")));
     }
     const range = query.range || "1h";
-    const happened = changesOf(live, { model: name });
+    const happened = changesOf(live, name);
     const rollouts = (Array.isArray(live.rollouts) ? live.rollouts : []).filter((each) => each.model === name);
     return [
       heading(name, found, data),
