@@ -1,7 +1,7 @@
 #!/bin/sh
-# keep-log.sh FILE PROGRAM ARGUMENT…: becomes PROGRAM, whose log goes on to the engine and is kept in FILE, too, where the
+# keep-log.sh FILE PROGRAM ARGUMENT…: runs PROGRAM, whose log goes on to the engine and is kept in FILE, too, where the
 # health service reads it: a thousand lines or more, at most 4 MiB, and as much before that in FILE.1. Nothing that goes
-# wrong with FILE stops PROGRAM.
+# wrong with FILE stops PROGRAM. It ends as PROGRAM does, once its last words are on their way.
 set -eu
 file=$1
 said=${TMPDIR:-/tmp}/said
@@ -25,4 +25,19 @@ fill() {
   cat >/dev/null # so that the program is not held up
 } <"$kept" &
 tee "$kept" <"$said" &
-exec "$@" >"$said" 2>&1
+log=$!
+exec 3<&0 # what runs in the background has no standard input of its own
+"$@" <&3 >"$said" 2>&1 &
+program=$!
+# The first process of a container gets no signals but those that it asks for.
+trap 'kill -TERM "$program"' TERM INT
+
+set +e
+while :; do
+  wait "$program" # ends early when a signal comes
+  status=$?
+  kill -0 "$program" 2>/dev/null || break
+done
+{ sleep 2; kill "$log"; } 2>/dev/null & # in case something that PROGRAM has started keeps the log open
+wait "$log" 2>/dev/null
+exit "$status"

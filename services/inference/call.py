@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from lepton_ai.errors import DeadlineExceeded
+from lepton_ai.mesh.serving.deadline import is_out_of_time
 from lepton_ai.mesh.serving.metadata import text_of
 from lepton_ai.mesh.serving.tenant import tenant_of
 from lepton_ai.v1 import inference_pb2
@@ -85,6 +86,12 @@ class Call:
     def tenant(self) -> str:
         """On whose behalf it is made."""
         return self.caller.tenant
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether a caller that leaves now does so as its time is over."""
+        now_s = time.monotonic()
+        return is_out_of_time(now_s - self.arrived_at, self.deadline - now_s)
 
     def until(self, deadline: float) -> Call:
         """The same call with this deadline."""

@@ -208,6 +208,7 @@ class InferenceReplica:
                 cache=self._settings.cache_dir,
                 triton_backend=self._settings.triton_backend,
                 triton_device=self._settings.triton_device,
+                triton_address=self._settings.triton_address,
                 fuses=self._settings.path is not ItemPath.REMOTE,
                 limits=self._settings.limits,
                 signatures=self._settings.signature_check(),

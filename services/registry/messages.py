@@ -227,6 +227,7 @@ def rollout_message(record: RolloutRecord) -> registry_pb2.Rollout:
         actor=record.actor,
         variant=record.variant,
         old_variant=record.old_variant,
+        ended_by=record.ended_by,
     )
     if record.verdict is not None:
         _write_verdict(record.verdict, message.verdict)

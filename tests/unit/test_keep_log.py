@@ -1,4 +1,4 @@
-"""What deploy/keep-log.sh keeps of a container's log, and that it keeps nothing from the program that it becomes."""
+"""What deploy/keep-log.sh keeps of a container's log, and that it keeps nothing from the program that it runs."""
 
 from __future__ import annotations
 
@@ -47,6 +47,21 @@ async def test_signals_reach_the_program(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)
     assert process.returncode == 9
+
+
+def test_what_a_program_says_last_has_gone_on_when_the_container_ends(tmp_path: Path) -> None:
+    with start(tmp_path / "x.log", "echo 再见; exit 3", directory=tmp_path) as process:
+        assert process.wait(timeout=10) == 3
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        assert process.stdout.read() == "再见\n".encode()
+
+
+def test_what_a_program_leaves_behind_does_not_keep_the_container(tmp_path: Path) -> None:
+    with start(tmp_path / "x.log", "sleep 60 & echo $!; exit 4", directory=tmp_path) as process:
+        assert process.wait(timeout=30) == 4
+        assert process.stdout is not None
+        os.kill(int(process.stdout.readline()), signal.SIGKILL)
 
 
 async def test_a_restart_leaves_the_last_words_of_the_run_before(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
     from rich.console import RenderableType
 
+    from lepton_ai.client import Client
     from lepton_ai.v1 import alerts_pb2 as pb
+    from lepton_ai.v1.events_pb2 import TimelineEvent
 
+_SUSPECT, _MAX_CHANGES = timedelta(minutes=30), 3
 _STATES = ("pending", "firing", "resolved")
 _SEVERITY_STYLES = {"page": "bold red", "ticket": "yellow", "info": "cyan"}
 
@@ -72,20 +77,18 @@ def alerts(
 @json_option
 @home_option
 def show(fingerprint: str, *, as_json: bool, home: Path) -> None:
-    """Everything about one alert, by the beginning of its id: texts, history, who was told."""
+    """Everything about one alert, by the beginning of its id: texts, what changed before, history, who was told."""
     with client_for(home) as client:
         found = client.alert(fingerprint)
+        changes = () if as_json else changes_before(client, found.alert)
     if as_json:
         print_json(_document(found))
         return
-    alert = found.alert
-    click.echo(_summary(alert))
-    for name in ("description", "impact", "cause", "runbook", "query", "trace_id"):
-        if alert.annotations.get(name):
-            click.echo(f"{name.replace('_', ' ').capitalize()}: {alert.annotations[name]}")
-    click.echo(f"State: {_state(alert)}{_aside(alert)}")
-    click.echo(f"Labels: {', '.join(f'{name}={value}' for name, value in sorted(alert.labels.items()))}")
-    click.echo(f"For: {', '.join(alert.receivers) or 'nobody: no receiver wants it'}")
+    for line in described(found.alert):
+        click.echo(line)
+    for change in changes:
+        by = f" (by {change.actor})" if change.actor else ""
+        click.echo(f"Shortly before: {change.title}{by}, {_time(change.at)}")
     rows = [(_time(each.at), each.what, each.detail) for each in found.history]
     print_table([Column("When"), Column("What"), Column("Detail")], rows)
 
@@ -188,6 +191,38 @@ def test(receiver: str, *, as_json: bool, home: Path) -> int:
     else:
         click.echo(outcome.error or "It arrived.")
     return 1 if outcome.error else 0
+
+
+def described(alert: pb.Alert) -> Iterator[str]:
+    """What somebody must know who is woken by it, in lines."""
+    said = alert.annotations
+    yield _summary(alert)
+    if said.get("description"):
+        yield said["description"]
+    yield f"State: {_state(alert)}{_aside(alert)}, {alert.labels.get('severity', '')}"
+    yield f"Since: {_time(alert.began_at)}, {_since(alert)}"
+    if said.get("share"):
+        yield f"How bad: {float(said['share']):.1%} of requests"
+    for title, name in (("For whom", "impact"), ("Likely cause", "cause"), ("What to do", "runbook")):
+        if said.get(name):
+            yield f"{title}: {said[name]}"
+    if said.get("query"):
+        yield f"Chart: lepton metrics {shlex.quote(said['query'])} --since 1h"
+    if said.get("trace_id"):
+        yield f"Trace: lepton trace {said['trace_id']}"
+    yield f"Labels: {', '.join(f'{name}={value}' for name, value in sorted(alert.labels.items()))}"
+    yield f"Told to: {', '.join(alert.receivers) or 'nobody, as no receiver wants it'}"
+
+
+def changes_before(client: Client, alert: pb.Alert) -> Sequence[TimelineEvent]:
+    """The last changes of what it is about in the half hour before it began, the newest first."""
+    about = next((name for name in ("model", "instance", "service") if alert.labels.get(name)), "")
+    if not about:
+        return ()
+    began = alert.began_at.ToDatetime(tzinfo=UTC)
+    found = client.events(since=began - _SUSPECT, labels={about: alert.labels[about]})
+    before = [each for each in found if each.kind != "alert" and each.at.ToDatetime(tzinfo=UTC) <= began]
+    return before[:_MAX_CHANGES]
 
 
 def _is_unsilenced_page(alert: pb.Alert) -> bool:

@@ -196,8 +196,8 @@ def _inference_environment(layout: Layout, name: str) -> Mapping[str, str]:
     }
 
 
-_SILENT = ("etcd", "traces", "triton")
-"""They tell health nothing of what they log; it reads their log files."""
+_SILENT = ("etcd", "traces", "triton", "inference")
+"""They tell health nothing of what they log, and so does the Envoy in inference; it reads their log files."""
 _METRICS: Mapping[str, int | None] = {"metrics": None}
 
 # The ports that people and their programs use are the same each time where they are free. They lie below 32768, the

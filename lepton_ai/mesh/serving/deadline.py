@@ -14,6 +14,7 @@ import grpc
 from lepton_ai.errors import DeadlineExceeded
 from lepton_ai.mesh.limits import DEFAULT_TIMEOUT_S
 
+_LAST_PART = 0.1
 _given_end_s: ContextVar[float | None] = ContextVar("lepton_given_deadline", default=None)
 """Monotonic end of the current call when the server, not the caller, set it."""
 
@@ -47,3 +48,11 @@ async def given_deadline(timeout_s: float) -> AsyncIterator[None]:
         ) from error
     finally:
         _given_end_s.reset(token)
+
+
+def is_out_of_time(passed_s: float, left_s: float) -> bool:
+    """Whether a caller that leaves now does so as its time is over, and not because it has changed its mind.
+
+    Its clock began to run before the call was here, so it leaves a little before the deadline that is known here.
+    """
+    return left_s <= _LAST_PART * (passed_s + left_s)

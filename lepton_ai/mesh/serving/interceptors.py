@@ -23,7 +23,7 @@ from lepton_ai.mesh.limits import BUSY_RETRY_AFTER_S
 from lepton_ai.mesh.load import LOAD_KEY, Load, limit_of
 from lepton_ai.mesh.metrics import Metrics
 from lepton_ai.mesh.retry import HEDGE, REPEAT_KEY, RETRY, answering_repeat
-from lepton_ai.mesh.serving.deadline import given_deadline
+from lepton_ai.mesh.serving.deadline import given_deadline, is_out_of_time
 from lepton_ai.mesh.serving.handlers import Behavior, Layer, Rpc, ServicerContext
 from lepton_ai.mesh.tracing import Tracing
 from lepton_ai.mesh.tracing.context import (
@@ -113,9 +113,10 @@ def metrics_layer(metrics: Metrics) -> Layer:
                 failure = error
                 raise
             finally:
-                code = final_code(context, failure)
+                passed_s = time.perf_counter() - start_s
+                code = final_code(context, failure, passed_s)
                 left = rpc.response_streaming and code is grpc.StatusCode.CANCELLED
-                seconds = time.perf_counter() - start_s if timed and not left else None
+                seconds = passed_s if timed and not left else None
                 metrics.rpc_ended(rpc.method, code, seconds, sampled_trace_id())
 
         return call
@@ -232,10 +233,11 @@ def deadline_layer(default_timeout_s: float) -> Layer:
     return wrap
 
 
-def final_code(context: ServicerContext, failure: BaseException | None) -> grpc.StatusCode:
-    """The status code that the client of a call gets, or would get if it were still there."""
+def final_code(context: ServicerContext, failure: BaseException | None, passed_s: float) -> grpc.StatusCode:
+    """The status code that the client of a call gets, or would get if it were still there, after so long."""
     if isinstance(failure, asyncio.CancelledError):
-        late = context.time_remaining() == 0
+        left_s = context.time_remaining()
+        late = left_s is not None and is_out_of_time(passed_s, left_s)
         return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
     code: grpc.StatusCode | None = context.code()
     if isinstance(code, grpc.StatusCode):
@@ -260,6 +262,7 @@ async def _recorded(span: Span, behavior: Behavior, request: Any, context: Servi
     trailer = (TRACE_ID_TRAILER, f"{span.get_span_context().trace_id:032x}")
     context.set_trailing_metadata((trailer,))
     token = enter_sampled_trace(trailer[1])
+    start_s = time.perf_counter()
     failure: BaseException | None = None
     try:
         response = await behavior(request, context)
@@ -271,7 +274,7 @@ async def _recorded(span: Span, behavior: Behavior, request: Any, context: Servi
         raise
     finally:
         leave_sampled_trace(token)
-        mark_code(span, final_code(context, failure), _text(context.details()))
+        mark_code(span, final_code(context, failure, time.perf_counter() - start_s), _text(context.details()))
         span.end()
 
 

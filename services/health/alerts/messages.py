@@ -10,6 +10,7 @@ from services.health.alerts.desk import AlertDesk, Seen
 from services.health.alerts.memory.book import Happening
 from services.health.alerts.memory.clock import Stamp, later
 from services.health.alerts.memory.records import Delivery, DeliveryState, Silence, Slo
+from services.health.alerts.notify.message import whom_of
 from services.health.alerts.receivers import Receiver
 from services.health.alerts.slo.judge import Standing
 
@@ -19,12 +20,12 @@ _USUAL_SHARE, _MAX_LATENCY_S = 0.99, 3600.0
 
 def alert(seen: Seen) -> pb.Alert:
     """An alert with what is known about it."""
-    record = seen.alert
+    record, whom = seen.alert, whom_of(seen.alert)
     message = pb.Alert(
         fingerprint=record.id,
         state=pb.AlertState.Value(f"ALERT_STATE_{record.state.name}"),
         labels=record.labels,
-        annotations=record.annotations,
+        annotations={**record.annotations, "impact": whom} if whom else record.annotations,
         value=record.value,
         silenced_by=seen.silenced_by,
         inhibited_by=seen.inhibited_by,

@@ -71,7 +71,7 @@ def group_complaints(complaints: Sequence[Complaint]) -> list[ComplaintGroup]:
     if not ordered:
         return []
     terms = [_terms(each.text) for each in ordered]
-    vectors = _vectors([_features(each) for each in terms])
+    vectors = _vectors(_features(terms))
     numbers = _assign(vectors, _lead(vectors))
     found = [np.flatnonzero(numbers == number) for number in range(int(numbers.max()) + 1)]
     document_counts = Counter(term for each in terms for term in set(each))
@@ -92,19 +92,26 @@ def _terms(text: str) -> list[str]:
     return terms
 
 
-def _features(terms: Sequence[str]) -> Counter[int]:
-    """Hashes of terms and of what they are made of, so that slow, slowly and slowness are alike."""
-    features: Counter[int] = Counter()
-    for term in terms:
-        features[_hash(term)] += 2
-        if term[0] < "㐀":
-            padded = f"<{term}>"
-            for at in range(len(padded) - 3):
-                features[_hash(padded[at : at + 4])] += 1
-        else:
-            for character in term:
-                features[_hash(character)] += 1
-    return features
+def _features(texts: Sequence[Sequence[str]]) -> list[Counter[int]]:
+    """Of each text the features of its terms, which are worked out once for all texts."""
+    known = {term: _features_of(term) for term in {term for terms in texts for term in terms}}
+    found = []
+    for terms in texts:
+        features: Counter[int] = Counter()
+        for term in terms:
+            for feature, count in known[term]:
+                features[feature] += count
+        found.append(features)
+    return found
+
+
+def _features_of(term: str) -> list[tuple[int, int]]:
+    """Hashes of a term and of what it is made of, so that slow, slowly and slowness are alike."""
+    features = Counter({_hash(term): 2})
+    padded = f"<{term}>"
+    parts = list(term) if term[0] >= "㐀" else [padded[at : at + 4] for at in range(len(padded) - 3)]
+    features.update(map(_hash, parts))
+    return list(features.items())
 
 
 def _hash(feature: str) -> int:

@@ -46,6 +46,8 @@ class ControlOptions:
     workers share it."""
     triton_backend: TritonBackend
     triton_device: TritonDevice
+    triton_address: str = ""
+    """Told to whoever looks at this replica: its workers share the Triton that is there."""
     fuses: bool = True
     """Whether pipelines may run beside their models."""
     limits: Limits = field(default_factory=Limits)
@@ -98,7 +100,13 @@ def make_reconciler(  # noqa: PLR0913 - they are its parts
     )
     parts = LifeParts(
         loader=loader,
-        watch=TritonWatch(triton, changed.set, interval_s=options.triton_poll_s, restart=restart_triton),
+        watch=TritonWatch(
+            triton,
+            changed.set,
+            address=options.triton_address,
+            interval_s=options.triton_poll_s,
+            restart=restart_triton,
+        ),
         prober=Prober(triton, predict),
         changed=changed.set,
         restart_triton=restart_triton,

@@ -107,6 +107,7 @@ class Reconciler:
                 *self._variants.refused(self._view.deployments or {}),
             ],
             triton_restarts=self._parts.watch.restarts,
+            triton_address=self._parts.watch.address,
         )
 
     @property

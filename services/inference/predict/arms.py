@@ -6,6 +6,7 @@ import asyncio
 
 from lepton_ai.counts import ArmCounts
 from lepton_ai.errors import LeptonError
+from services.inference.call import Call
 from services.inference.predict.result import InferenceResult
 
 
@@ -23,14 +24,16 @@ def count_answer(arm: ArmCounts, result: InferenceResult, seconds: float) -> Non
             arm.scores.add(labels[0].score)
 
 
-def count_failure(arm: ArmCounts, error: BaseException) -> None:
+def count_failure(arm: ArmCounts, error: BaseException, call: Call | None = None) -> None:
     """A call that failed, or whose caller left."""
     arm.answers += 1
-    arm.errors[code_of(error)] += 1
+    arm.errors[code_of(error, call)] += 1
 
 
-def code_of(error: BaseException) -> str:
+def code_of(error: BaseException, call: Call | None = None) -> str:
     """The name of the gRPC code that callers see; what nobody foresaw is an internal error."""
     if isinstance(error, LeptonError):
         return error.code.name
-    return "CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL"
+    if not isinstance(error, asyncio.CancelledError):
+        return "INTERNAL"
+    return "DEADLINE_EXCEEDED" if call is not None and call.is_out_of_time else "CANCELLED"

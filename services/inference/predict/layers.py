@@ -50,9 +50,9 @@ async def counted(proceed: Proceed, routed: RoutedCall) -> InferenceResult:
     try:
         result = await proceed(routed)
     except BaseException as error:
-        statistics.failed(time.monotonic_ns() - begun_ns, code_of(error))
+        statistics.failed(time.monotonic_ns() - begun_ns, code_of(error, routed.call))
         if arm is not None:
-            count_failure(arm, error)
+            count_failure(arm, error, routed.call)
         raise
     if arm is not None:
         count_answer(arm, result, (time.monotonic_ns() - begun_ns) / 1e9)

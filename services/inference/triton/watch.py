@@ -29,11 +29,13 @@ class TritonWatch:
         triton: InferenceBackend,
         changed: Callable[[], None],
         *,
+        address: str = "",
         interval_s: float = POLL_INTERVAL_S,
         answer_timeout_s: float = _ANSWER_TIMEOUT_S,
         restart: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`restart` ends a Triton that lives and does not answer; without it, Triton is waited for."""
+        """`address` is Triton's. `restart` ends one that lives and does not answer; else it is waited for."""
+        self.address = address
         self._triton = triton
         self._changed = changed
         self._interval_s = interval_s

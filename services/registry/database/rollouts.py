@@ -71,6 +71,7 @@ class RolloutWriting(RolloutReading):
             "passed_s": record.passed_s,
             "is_live": record.is_live,
             "reason": record.reason,
+            "ended_by": record.ended_by,
             "judge": record.judge,
             "verdict": record.verdict,
             "changed_at": record.changed_at,
@@ -107,4 +108,5 @@ def _record(row: Row[Any]) -> RolloutRecord:
         verdict=row.verdict,
         variant=row.variant,
         old_variant=row.old_variant,
+        ended_by=row.ended_by,
     )

@@ -199,6 +199,7 @@ rollouts = Table(
     Column("verdict", JSON, nullable=True),
     Column("reason", String(2000), nullable=False),
     Column("actor", String(255), nullable=False),
+    Column("ended_by", String(255), nullable=False, server_default=""),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),

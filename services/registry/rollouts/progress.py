@@ -103,9 +103,9 @@ def act(record: RolloutRecord, action: Action, actor: str) -> RolloutRecord:
         case Action.RESUME, State.PAUSED:
             return replace(record, state=State.RUNNING, passed_s=0.0, reason=f"resumed by {actor}")
         case Action.PROMOTE, State.RUNNING | State.PAUSED | State.HELD:
-            return _promote(record, f"promoted by {actor}")
+            return replace(_promote(record, f"promoted by {actor}"), ended_by=actor)
         case Action.ABORT, State.WAITING | State.RUNNING | State.PAUSED | State.HELD:
-            return _back(record, State.ABORTED, f"aborted by {actor}")
+            return replace(_back(record, State.ABORTED, f"aborted by {actor}"), ended_by=actor)
         case _:
             raise FailedPrecondition(
                 f"A rollout that is {record.state.value.replace('_', ' ')} cannot be asked to {action.value}.",
@@ -114,9 +114,9 @@ def act(record: RolloutRecord, action: Action, actor: str) -> RolloutRecord:
             )
 
 
-def give_back(record: RolloutRecord, reason: str) -> RolloutRecord:
-    """The record once its old version has all traffic again."""
-    return _back(record, State.ROLLED_BACK, reason)
+def give_back(record: RolloutRecord, actor: str) -> RolloutRecord:
+    """The record once a person gave its old version all traffic again."""
+    return replace(_back(record, State.ROLLED_BACK, f"rolled back by {actor}"), ended_by=actor)
 
 
 def end(record: RolloutRecord, reason: str) -> RolloutRecord:

@@ -121,6 +121,8 @@ class RolloutRecord:
     """The variant of the version that it brings in; empty: the version itself."""
     old_variant: str = ""
     """The one that answers in place of the version when it does not come in; empty: itself."""
+    ended_by: str = ""
+    """The person who promoted, aborted or took it back last; empty: the registry did what was done."""
 
     @property
     def is_within_version(self) -> bool:

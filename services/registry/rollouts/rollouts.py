@@ -141,7 +141,7 @@ class Rollouts:
         async with self._store.writing() as writing:
             live = await writing.live_rollout(model)
             if live is not None:
-                await self._change(writing, give_back(live, f"rolled back by {actor}"), actor, "rollback")
+                await self._change(writing, give_back(live, actor), actor, "rollback")
                 deployment = await read_deployment(writing, model)
                 assert deployment is not None  # noqa: S101 - of a live rollout
                 return deployment

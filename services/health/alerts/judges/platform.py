@@ -13,6 +13,7 @@ from services.health.observe.view import View
 _STARTING_S = 120.0
 """What has never been well since health began, or since it was deployed, is given so long: it may be starting."""
 _SHORT_S, _LONG_S = 3.0, 60.0
+_SLEPT_S = 5.0
 _RUNBOOK = "docs/alerts.md"
 _WHAT_WORKS = {
     "inference": "nobody gets predictions",
@@ -57,13 +58,16 @@ class PlatformJudge:
         self._observer = observer
         self._well: set[str] = set()
         """Services, and versions of models, that have been well before."""
+        self._judged_s: float | None = None
+        self._woke_s = float("-inf")
 
     async def judge(self, now_s: float) -> Sequence[Firing]:
         """All that is wrong now."""
         status, view = self._observer.current(), self._observer.view()
         self._well |= {each.name for each in status.services if each.condition == pb.CONDITION_HEALTHY}
         self._well |= {_version(each) for each in status.models if each.condition == pb.CONDITION_HEALTHY}
-        found = [*_itself(status, view), *self._services(status, view), *_tritons(view), *self._models(status)]
+        itself = _itself(status, view, was_stopped=self._was_stopped(now_s))
+        found = [*itself, *self._services(status, view), *_tritons(view), *self._models(status)]
         return [each.firing() for each in found]
 
     def _services(self, status: pb.PlatformStatus, view: View) -> Iterator[_About]:
@@ -108,12 +112,19 @@ class PlatformJudge:
                 texts["summary"] = f"Model {model.name} is not served as it should be."
                 yield _About("ModelDegraded", "ticket", labels, texts, self._patience_s(_version(model), _LONG_S))
 
+    def _was_stopped(self, now_s: float) -> bool:
+        """Whether this process did not run until just now, as when its machine sleeps: it will look before long."""
+        if self._judged_s is not None and now_s - self._judged_s > _SLEPT_S:
+            self._woke_s = now_s
+        self._judged_s = now_s
+        return 0 <= now_s - self._woke_s < _SLEPT_S
+
     def _patience_s(self, name: str, usual_s: float) -> float:
         return usual_s if name in self._well else _STARTING_S
 
 
-def _itself(status: pb.PlatformStatus, view: View) -> Iterator[_About]:
-    if status.HasField("stale_since"):
+def _itself(status: pb.PlatformStatus, view: View, *, was_stopped: bool) -> Iterator[_About]:
+    if status.HasField("stale_since") and not was_stopped:
         texts = {
             "summary": "Health cannot look any more: what it says is out of date.",
             "cause": "its own loops fail or hang: see the log of the health service",

@@ -1,4 +1,4 @@
-"""Rollouts that wait for somebody: held for a while, or taken back."""
+"""Rollouts that wait for somebody: held for a while, or taken back by their judge."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ _RUNBOOK = "docs/runbooks.md"
 
 
 class RolloutJudge:
-    """A rollout that is held, or that was rolled back, is a ticket: it goes on only when somebody decides."""
+    """A rollout that is held, or was rolled back, is a ticket, unless a person did it, who knows."""
 
     name = "rollouts"
 
     def __init__(self, registry: ServicePool) -> None:
         self._registry = registry
         self._asked_s = float("-inf")
-        self._newest: Sequence[pb.Rollout] = ()
+        self._newest: Sequence[pb.Rollout] | None = None
 
     async def judge(self, now_s: float) -> Sequence[Firing]:
         """All that wait now; the registry is asked again every ten seconds. Raises LeptonError."""
-        if not 0 <= now_s - self._asked_s < _EVERY_S:
+        if self._newest is None:  # nothing is known of what was found before this process began
+            self._newest = await self._ask()
+            self._asked_s = now_s
+        elif not 0 <= now_s - self._asked_s < _EVERY_S:
             self._asked_s = now_s
             with suppress(Unavailable, DeadlineExceeded):  # the registry's absence is an alert of its own
                 self._newest = await self._ask()
@@ -67,20 +70,31 @@ def find_waiting(rollouts: Iterable[pb.Rollout], now_s: float) -> list[Firing]:
     for rollout in newest.values():
         if rollout.state == pb.ROLLOUT_STATE_HELD:
             found.append(_held(rollout))
-        elif rollout.state == pb.ROLLOUT_STATE_ROLLED_BACK and _age_s(rollout, now_s) < _TOLD_FOR_S:
+        elif _was_rolled_back(rollout) and _age_s(rollout, now_s) < _TOLD_FOR_S:
             found.append(_rolled_back(rollout))
     return found
 
 
+def _was_rolled_back(rollout: pb.Rollout) -> bool:
+    """By the registry, that is: who did it without it knows."""
+    return rollout.state == pb.ROLLOUT_STATE_ROLLED_BACK and not rollout.ended_by
+
+
 def _held(rollout: pb.Rollout) -> Firing:
     share = f"{rollout.share / 100:g} %"
-    texts = {"summary": f"{_name(rollout)} is held at {share} of the calls."}
+    texts = {
+        "summary": f"{_name(rollout)} is held at {share} of the calls.",
+        "impact": "callers are answered as before; nothing goes on until somebody decides",
+    }
     return _firing("RolloutHeld", rollout, texts, value=rollout.share / 10_000, pending_s=_HELD_S)
 
 
 def _rolled_back(rollout: pb.Rollout) -> Firing:
     old = format_form(rollout.old_version, rollout.old_variant)
-    texts = {"summary": f"{_name(rollout)} was rolled back: version {old} has the calls again."}
+    texts = {
+        "summary": f"{_name(rollout)} was rolled back: version {old} has the calls again.",
+        "impact": "callers are well again; what is new about the version does not reach them",
+    }
     return _firing("RolloutRolledBack", rollout, texts, value=1.0, pending_s=0.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pydantic import JsonValue
 
@@ -70,7 +70,7 @@ class Writer:
         if said.get("description"):
             yield said["description"]
         yield self._since(alert)
-        whom = self._whom(alert)
+        whom = whom_of(alert)
         if whom:
             yield f"For whom: {whom}"
         if "share" in said:
@@ -87,11 +87,6 @@ class Writer:
             return f"From {_moment(alert.began)} to {_moment(alert.resolved)}"
         return f"Since {_moment(alert.began)}, {_duration(elapsed_s(alert.began, self.now))}"
 
-    def _whom(self, alert: Alert) -> str:
-        if alert.annotations.get("impact"):
-            return alert.annotations["impact"]
-        return f"callers of {alert.labels['model']}" if alert.labels.get("model") else ""
-
     def _causes(self, alert: Alert) -> Iterator[str]:
         if alert.annotations.get("cause"):
             yield f"Likely cause: {alert.annotations['cause']}"
@@ -105,16 +100,23 @@ class Writer:
             yield f"Follows from it, and is not told by itself: {names}{more}"
 
     def _links(self, alert: Alert) -> Iterator[str]:
-        said = alert.annotations
-        if self._link(alert):
+        query, trace_id = (alert.annotations.get(name, "") for name in ("query", "trace_id"))
+        if self.console_url:
             yield f"See: {self._link(alert)}"
-        if said.get("query"):
-            yield f"Query: {said['query']}"
-        if said.get("trace_id"):
-            yield f"Trace: lepton trace {said['trace_id']}"
+        if query:
+            yield f"Query: {query}"
+        if query and self.console_url:
+            yield f"Chart: {self._page('metrics')}?{urlencode({'q': query})}"
+        if trace_id:
+            page = f", {self._page('traces', trace_id)}" if self.console_url else ""
+            yield f"Trace: lepton trace {trace_id}{page}"
 
     def _link(self, alert: Alert) -> str:
-        return f"{self.console_url.rstrip('/')}/?{urlencode({'alert': alert.id})}" if self.console_url else ""
+        return self._page("alerts", alert.id) if self.console_url else ""
+
+    def _page(self, *path: str) -> str:
+        """Of the console."""
+        return "/".join((self.console_url.rstrip("/"), *(quote(each, safe="") for each in path)))
 
 
 def title_of(news: News) -> str:
@@ -128,6 +130,13 @@ def title_of(news: News) -> str:
 def summary_of(alert: Alert) -> str:
     """One sentence."""
     return alert.annotations.get("summary") or _short_name(alert)
+
+
+def whom_of(alert: Alert) -> str:
+    """For whom it matters; empty where that is not known."""
+    if alert.annotations.get("impact"):
+        return alert.annotations["impact"]
+    return f"callers of {alert.labels['model']}" if alert.labels.get("model") else ""
 
 
 def alert_document(alert: Alert, link: str = "") -> dict[str, JsonValue]:

@@ -97,8 +97,9 @@ class ChangeFollower:
         scaled, replicas = compare_replicas(seen.replicas, endpoints, now_s)
         states = self._serving.read(self._watches[SERVING].entries).values()
         served, failed = compare_serving(seen.failed, states, now_s)
-        restarted, tritons = compare_tritons(seen.tritons, states, now_s)
-        seen = replace(seen, processes=processes, replicas=replicas, failed=failed, tritons=tritons)
+        restarted, tritons, restarts = compare_tritons(seen.tritons, seen.triton_restarts, states, now_s)
+        seen = replace(seen, processes=processes, replicas=replicas, failed=failed)
+        seen = replace(seen, tritons=tritons, triton_restarts=restarts)
         seen, deployed = self._compare_deployments(seen, now_s, is_first=is_first, answers=entries is not None)
         events += [*told, *scaled, *served, *restarted, *deployed]
         if seen != self._seen:

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from lepton_ai.v1 import registry_pb2
 from services.health.events.changes.processes import Known, Replicas
+from services.health.events.changes.serving import TritonRestart
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Seen:
     failed: Mapping[str, str] = field(default_factory=dict)
     tritons: Mapping[str, int] = field(default_factory=dict)
     """Replica → how often its Triton was started anew since the replica began."""
+    triton_restarts: Mapping[str, TritonRestart] = field(default_factory=dict)
+    """Triton → the last one that was told."""
     deployments: Mapping[str, registry_pb2.Deployment] = field(default_factory=dict)
     """By model, without manifests."""
     audit_id: int = 0
@@ -44,6 +47,7 @@ class Seen:
             "processes": {key: asdict(each) for key, each in self.processes.items()},
             "replicas": {key: asdict(each) for key, each in self.replicas.items()},
             "deployments": deployments,
+            "triton_restarts": {key: asdict(each) for key, each in self.triton_restarts.items()},
         }
         names = ("failed", "tritons", "audit_id", "audit_hash", "newest", "explained", "untold")
         return json.dumps(plain | {name: getattr(self, name) for name in names})
@@ -54,6 +58,8 @@ class Seen:
         document = json.loads(text)
         document["processes"] = {key: Known(**each) for key, each in document["processes"].items()}
         document["replicas"] = {key: Replicas(**each) for key, each in document["replicas"].items()}
+        restarts = document.get("triton_restarts", {})
+        document["triton_restarts"] = {key: TritonRestart(**each) for key, each in restarts.items()}
         document["deployments"] = {
             model: json_format.ParseDict(each, registry_pb2.Deployment(), ignore_unknown_fields=True)
             for model, each in document["deployments"].items()

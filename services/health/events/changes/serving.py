@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lepton_ai.v1 import health_pb2
 from services.health.events.event import Event
 
 _MAX_MESSAGE = 500
+_SEEN_WITHIN_S = 10.0
+"""All workers of a Triton notice within so long that it was started anew."""
+
+
+@dataclass(frozen=True)
+class TritonRestart:
+    """That a Triton was started anew, as it was told."""
+
+    time_s: float
+    seen_by: Sequence[str]
+    """The replicas that have said so."""
+
+    def covers(self, replica: str, now_s: float) -> bool:
+        """Whether a restart that this replica sees now is this one."""
+        return 0 <= now_s - self.time_s < _SEEN_WITHIN_S and replica not in self.seen_by
 
 
 def compare_serving(
@@ -35,15 +51,32 @@ def compare_serving(
 
 
 def compare_tritons(
-    known: Mapping[str, int], states: Iterable[health_pb2.ServingState], now_s: float
-) -> tuple[list[Event], dict[str, int]]:
-    """Tritons that were started anew since, and how often each was by now: replica → times since the replica began."""
+    known: Mapping[str, int],
+    told: Mapping[str, TritonRestart],
+    states: Iterable[health_pb2.ServingState],
+    now_s: float,
+) -> tuple[list[Event], dict[str, int], dict[str, TritonRestart]]:
+    """Tritons that were started anew since, how often each replica has seen that by now, and what was told last.
+
+    `known`: replica → times since the replica began. Each worker of a replica counts for itself: what another one has
+    told of the same Triton just before is the same restart.
+    """
     events: list[Event] = []
     found: dict[str, int] = {}
-    for state in states:
+    restarts: dict[str, TritonRestart] = {}
+    for state in sorted(states, key=lambda each: each.replica):
+        triton = f"{state.replica.rpartition(':')[0]} {state.triton_address or state.replica}"
+        last = restarts.get(triton, told.get(triton))
         found[state.replica] = state.triton_restarts
         if state.triton_restarts > known.get(state.replica, state.triton_restarts):
-            labels = {"service": "triton", "instance": state.replica}
-            key = f"restart/triton/{state.replica}/{state.triton_restarts}/{now_s:.0f}"
-            events.append(Event(now_s, "restart", f"the Triton of {state.replica} was started anew", labels, key=key))
-    return events, found
+            if last is not None and last.covers(state.replica, now_s):
+                last = replace(last, seen_by=(*last.seen_by, state.replica))
+            else:
+                last = TritonRestart(now_s, (state.replica,))
+                labels = {"service": "triton", "instance": state.replica}
+                key = f"restart/triton/{state.replica}/{state.triton_restarts}/{now_s:.0f}"
+                title = f"the Triton of {state.replica} was started anew"
+                events.append(Event(now_s, "restart", title, labels, key=key))
+        if last is not None:
+            restarts[triton] = last
+    return events, found, restarts

@@ -1,4 +1,4 @@
-"""Follows log files of processes that tell health nothing themselves, such as Triton and etcd."""
+"""Follows log files of programs that tell health nothing themselves, such as Triton, etcd and the Envoy of a port."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ _TRITON = re.compile(r"([IWEF])(\d{4} \d{2}:\d{2}:\d{2}\.\d{1,6})\s+\d+ ([^\s:]+
 """`W1130 11:05:32.954838 24495 metrics.cc:798] "DCGM unable to start"`, as glog has them, in local time."""
 _PYTHON = re.compile(r"(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}),(\d{3}) ([A-Z]+) (\S+) (.*)", re.DOTALL)
 """`2026-11-30 11:05:34,692 ERROR lepton_ai.traces the disk is full`, in local time."""
+_OURS = re.compile(r"(\d{4}-\d{2}-\d{2}T[\d:]{8}\.\d{3}Z) ([A-Za-z]+) (\S+) (.*?)(?: \((\S+)\))?", re.DOTALL)
+"""`2026-11-30T11:05:32.456Z warning envoy no memory (envoy.main)`: of our services, and of the Envoy in them."""
 _LOGFMT = re.compile(r"(?:logger=\S+ )?(?:ts|time|t)=\d{4}-")
 """`ts=2026-11-30T11:05:32.456Z caller=main.go:5 level=warn msg="slow disk"`: Prometheus, Alertmanager, Grafana; of what
 it begins with, they differ."""
@@ -40,6 +42,8 @@ _LEVELS: dict[str, pb.LogLevel.ValueType] = {
     "#": pb.LOG_LEVEL_WARNING,
 }
 """Of glog, of etcd's zap and Grafana, of Python, of Prometheus, of PostgreSQL, of Valkey."""
+_ENVOY = "envoy"
+_ENVOY_LEVELS = {"warning": "WARNING", "error": "ERROR", "critical": "CRITICAL"}
 _ETCD_OWN = frozenset({"level", "ts", "caller", "msg", "logger", "stacktrace"})
 _LOGFMT_OWN = frozenset({"level", "ts", "time", "t", "caller", "source", "msg", "logger"})
 
@@ -109,6 +113,24 @@ def _python(line: str) -> pb.LogRecord | None:
     return _record(level, at, logger, message)
 
 
+def _ours(line: str) -> pb.LogRecord | None:
+    """Of a service's own lines only where they begin: it tells health of its records itself."""
+    found = _OURS.fullmatch(line)
+    if found is not None:
+        moment, level, service, message, logger = found.groups()
+    elif line.startswith('{"time": '):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return None
+        moment, level, service = str(said["time"]), str(said.get("level", "")), said.get("service")
+        message, logger = str(said.get("message", "")), str(said.get("logger", ""))
+    else:
+        return None
+    level = _ENVOY_LEVELS.get(level, "") if service == _ENVOY else ""
+    return _record(level, datetime.fromisoformat(moment), logger or "", message)
+
+
 def _logfmt(line: str) -> pb.LogRecord | None:
     if not _LOGFMT.match(line):
         return None
@@ -139,7 +161,7 @@ def _valkey(line: str) -> pb.LogRecord | None:
     return _record(level, datetime.strptime(moment, "%d %b %Y %H:%M:%S.%f"), "valkey", message)
 
 
-_READERS = (_etcd, _python, _logfmt, _postgresql, _valkey)
+_READERS = (_ours, _etcd, _python, _logfmt, _postgresql, _valkey)
 
 
 def _record(level: str, at: datetime, logger: str, message: str) -> pb.LogRecord:

@@ -86,7 +86,7 @@ def of_changes() -> Iterator[str]:
     back, _ = compare_processes(gone, [endpoint], 1030.0)
     yield from (each.title for each in (*left, *back))
     restarted = pb.ServingState(replica="10.0.0.1:8500", triton_restarts=1)
-    yield from (each.title for each in compare_tritons({restarted.replica: 0}, [restarted], 1000.0)[0])
+    yield from (each.title for each in compare_tritons({restarted.replica: 0}, {}, [restarted], 1000.0)[0])
 
 
 def everything() -> list[str]:

@@ -179,7 +179,7 @@ def test_an_alert_says_what_why_and_what_to_do(page: ConsolePage, console: Runni
     show_usual(console)
     page.open("/alerts")
     page.click_text("a", "digits burns its budget 14 times too fast.")
-    page.until_says("version 3 fails", "docs/alerts.md#burn", "14.4", "Became an alert")
+    page.until_says("version 3 fails", "docs/alerts.md#burn", "14.4", "Became an alert", "digits is served: version 2")
     assert page.path() == "/alerts/0123456789abcdef"
     page.click("[data-action=acknowledge]")
     unlock(page)

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lepton_ai.cli import main
 from lepton_ai.cli.alerting import alerts, slo
-from lepton_ai.v1 import alerts_pb2, health_pb2
+from lepton_ai.v1 import alerts_pb2, events_pb2, health_pb2
 
 
 def ago(seconds: float) -> Timestamp:
@@ -35,6 +35,16 @@ class _Client:
 
     def alerts(self, **_: Any) -> Sequence[alerts_pb2.Alert]:
         return self._found
+
+    def alert(self, _fingerprint: str) -> alerts_pb2.GetAlertResponse:
+        return alerts_pb2.GetAlertResponse(alert=self._found[0])
+
+    def events(self, **asked: Any) -> Sequence[events_pb2.TimelineEvent]:
+        assert asked["labels"] == {"model": "猫"}
+        said = ((100, "deploy", "afterwards"), (260, "alert", "another alert"), (320, "deploy", "version 5 of 猫"))
+        return [
+            events_pb2.TimelineEvent(kind=kind, title=title, at=ago(since), actor="王") for since, kind, title in said
+        ]
 
     def create_silence(self, matchers: Sequence[str], *_: Any) -> alerts_pb2.Silence:
         return alerts_pb2.Silence(id="1", matchers=matchers, alerts=len(self._found))
@@ -62,6 +72,23 @@ def test_an_alert_that_fires_says_for_how_long(
 ) -> None:
     run(monkeypatch, "alerts", found=[alert(state=alerts_pb2.ALERT_STATE_FIRING)])
     assert "3 min 20 s" in capsys.readouterr().out
+
+
+def test_who_is_woken_reads_all_that_helps(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {
+        "summary": "猫 does not answer.", "impact": "callers of 猫", "share": "0.25", "cause": "no memory",
+        "runbook": "docs/alerts.md#modeldown", "query": "up == 0", "trace_id": "ab12",
+    }  # fmt: skip
+    run(monkeypatch, "alerts", "show", "3f2a", found=[alert(state=alerts_pb2.ALERT_STATE_FIRING, annotations=texts)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "猫 does not answer."
+    assert {
+        "State: firing, page", "How bad: 25.0% of requests", "For whom: callers of 猫", "Likely cause: no memory",
+        "What to do: docs/alerts.md#modeldown", "Chart: lepton metrics 'up == 0' --since 1h",
+        "Trace: lepton trace ab12",
+    } <= set(lines)  # fmt: skip
+    (before,) = (line for line in lines if line.startswith("Shortly before: "))
+    assert before.startswith("Shortly before: version 5 of 猫 (by 王), ")
 
 
 def test_an_alert_that_is_over_says_how_long_it_was_and_since_when_it_is_over(

@@ -44,12 +44,19 @@ def test_it_says_what_since_when_for_whom_how_bad_why_and_what_to_do() -> None:
         "How bad: 25.0% of requests",
         "Likely cause: version 5 cannot be loaded",
         "What to do: docs/alerts.md#modeldown",
-        f"See: https://lepton.example.org/?alert={CATS.id}",
+        f"See: https://lepton.example.org/alerts/{CATS.id}",
         "Query: rate(x[5m])",
-        "Trace: lepton trace ab12",
+        "Chart: https://lepton.example.org/metrics?q=rate%28x%5B5m%5D%29",
+        "Trace: lepton trace ab12, https://lepton.example.org/traces/ab12",
     ):
         assert line in said
     assert told(CATS)["title"] == "[page] 模型 cats 不回答。"
+
+
+def test_without_a_console_there_are_commands_and_no_links() -> None:
+    lines = text(CATS).splitlines()
+    assert {"Query: rate(x[5m])", "Trace: lepton trace ab12"} <= set(lines)
+    assert not any("http" in line for line in lines)
 
 
 def test_changes_shortly_before_of_the_same_thing_are_named() -> None:

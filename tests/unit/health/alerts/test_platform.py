@@ -99,6 +99,15 @@ async def test_that_health_cannot_look_is_a_page_at_once() -> None:
     assert firings["HealthBlind"].labels["severity"] == "page"
 
 
+async def test_health_that_did_not_run_for_a_while_looks_before_it_says_that_it_cannot() -> None:
+    observer = Observer(WELL)
+    judge = PlatformJudge(observer)
+    await judge.judge(1000.0)
+    observer.stale_since_ns = 1  # the machine slept
+    said = [{each.labels["alertname"] for each in await judge.judge(now_s)} for now_s in (1600.0, 1603.0, 1606.0)]
+    assert ["HealthBlind" in names for names in said] == [False, False, True]
+
+
 async def test_every_alert_names_a_section_of_the_runbook_that_is_there() -> None:
     from pathlib import Path
 

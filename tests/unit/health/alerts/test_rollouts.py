@@ -58,6 +58,12 @@ def test_one_that_was_taken_back_is_told_at_once_and_for_an_hour() -> None:
     assert find_waiting([rollout(BACK)], AT_S + 3600) == []
 
 
+def test_what_a_person_took_back_is_no_alert() -> None:
+    taken_back = rollout(BACK)
+    taken_back.ended_by = "Anna"
+    assert find_waiting([taken_back], AT_S) == []
+
+
 def test_a_variant_is_named() -> None:
     held, back = rollout(HELD), rollout(BACK, model="resnet")
     held.variant = back.old_variant = "int8"
@@ -94,6 +100,16 @@ async def test_the_registry_is_asked_now_and_then_and_what_was_known_stays_while
     registry.error, registry.rollouts = None, ()
     assert await judge.judge(AT_S + 20) == []
     assert registry.asked == 3
+
+
+async def test_while_the_registry_has_told_nothing_yet_none_is_over() -> None:
+    registry = Registry(rollout(BACK))
+    registry.error = Unavailable("The registry starts.")
+    judge = RolloutJudge(registry)
+    with pytest.raises(Unavailable):  # alerts of before stay as they were
+        await judge.judge(AT_S)
+    registry.error = None
+    assert len(await judge.judge(AT_S + 1)) == 1
 
 
 async def test_a_registry_that_cannot_tell_is_no_silence() -> None:

@@ -227,3 +227,30 @@ def test_what_was_seen_is_the_same_after_a_restart() -> None:
         deployments={"猫": deployment(3, model="猫", staging=2)}, audit_id=7, audit_hash="x", untold={"猫": "k"}
     )
     assert Seen.from_json(seen.to_json()) == seen
+
+
+async def test_workers_that_share_a_triton_tell_of_one_restart_once(world: World) -> None:
+    async def say(restarts: int, *, port: int = 1, host: str = "10.0.0.1") -> None:
+        replica = f"{host}:{port}"
+        serving = health_pb2.ServingState(replica=replica, triton_restarts=restarts, triton_address="127.0.0.1:8001")
+        await world.state.put(serving_key(replica), encode_serving_state(serving))
+
+    for port in (1, 2):
+        await say(0, port=port)
+    await say(0, host="10.0.0.2")
+    async with world.health() as (follower, timeline):
+        await follower.look(NOW)
+        await say(1, port=2)
+        await follower.look(NOW + 1)
+        await say(1, host="10.0.0.2")
+        await follower.look(NOW + 2)
+    async with world.health() as (follower, timeline):
+        await say(1, port=1)  # half a second later than its neighbour, and health has begun again
+        await follower.look(NOW + 3)
+        await say(2, port=1)
+        await say(2, port=2)
+        await follower.look(NOW + 4)
+        found = await timeline.find(kinds=["restart"])
+        assert [(event.time_s - NOW, event.labels["instance"]) for event in found] == [
+            (4, "10.0.0.1:1"), (2, "10.0.0.2:1"), (1, "10.0.0.1:2"),
+        ]  # fmt: skip

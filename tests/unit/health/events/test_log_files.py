@@ -67,6 +67,27 @@ def test_warnings_of_the_trace_store_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        "2026-11-30T11:05:31.456Z INFO inference ready (lepton)\n"
+        "2026-11-30T11:05:32.456Z info envoy starting (envoy.main)\n"
+        "2026-11-30T11:05:33.456Z error envoy no (more) memory (envoy.main)\n"
+        "2026-11-30T11:05:34.456Z ERROR inference told by itself (lepton)\n",
+        '{"time": "2026-11-30T11:05:33.456Z", "level": "error", "service": "envoy", "logger": "envoy.main", '
+        '"message": "no (more) memory"}\n'
+        '{"time": "2026-11-30T11:05:34.456Z", "level": "ERROR", "service": "inference", "message": "told by itself"}\n',
+    ],
+    ids=["text", "json"],
+)
+def test_of_a_service_only_the_warnings_of_its_envoy_are_read(lines: str) -> None:
+    (found,) = read(lines)
+    assert (found.level, found.logger, found.message) == (pb.LOG_LEVEL_ERROR, "envoy.main", "no (more) memory")
+    assert (seconds_of(found.at), found.exception) == (
+        datetime(2026, 11, 30, 11, 5, 33, 456000, tzinfo=UTC).timestamp(), "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("lines", "logger", "message", "fields"),
     [
         pytest.param(
@@ -120,6 +141,9 @@ def test_a_line_of_triton_of_last_december_is_of_last_year() -> None:
         '{"level":"warn","ts":7}',
         "\0",
         "ts=2026-99-30T11:05:32Z level=warn msg=x",
+        "2026-99-30T11:05:32.000Z warning envoy x",
+        '{"time": 7',
+        '{"time": 7, "service": "envoy"}',
     ],
 )
 def test_lines_that_are_damaged_are_no_records(line: str) -> None:

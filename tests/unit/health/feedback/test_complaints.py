@@ -39,7 +39,7 @@ def members_of(groups: list[ComplaintGroup], texts: list[str]) -> list[list[str]
     from services.health.feedback import complaints as module
 
     ordered = complaints(*texts)
-    vectors = module._vectors([module._features(module._terms(each.text)) for each in ordered])
+    vectors = module._vectors(module._features([module._terms(each.text) for each in ordered]))
     numbers = module._assign(vectors, module._lead(vectors))
     found = [[texts[row] for row in range(len(texts)) if numbers[row] == number] for number in set(numbers.tolist())]
     assert sorted(map(len, found)) == sorted(group.count for group in groups)

@@ -61,9 +61,8 @@ def test_whoever_tells_health_anything_has_the_token_to_show(tmp_path: Path) -> 
 def test_health_reads_the_log_files_of_those_that_tell_it_nothing(tmp_path: Path) -> None:
     processes = {process.name: process for process in build_processes(PARTS, _layout(tmp_path, inference=2))}
     files = json.loads(processes["health"].environment["LEPTON_LOG_FILES"])
-    assert files == {
-        name: str(tmp_path / "logs" / f"{name}.log") for name in ("etcd", "traces", "triton-1", "triton-2")
-    }
+    names = ("etcd", "inference-1", "inference-2", "traces", "triton-1", "triton-2")
+    assert files == {name: str(tmp_path / "logs" / f"{name}.log") for name in names}
 
 
 def test_workers_have_ports_in_a_row_and_count_as_replicas(tmp_path: Path) -> None:

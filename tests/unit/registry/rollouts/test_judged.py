@@ -55,6 +55,7 @@ async def test_harm_takes_it_back_in_the_middle_of_a_step(bench: Bench) -> None:
     assert "failed" in ended.reason
     assert ended.verdict is not None
     assert ended.verdict["outcome"] == "harm"
+    assert not ended.ended_by
     assert ended.judge is None, "it is not needed any more, and large"
 
 

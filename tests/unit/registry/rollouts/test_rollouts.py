@@ -115,7 +115,8 @@ async def test_a_rollback_of_a_rollout_is_one_change_of_weights(bench: Bench) ->
     await bench.run()
     await bench.rollouts.rollback("cat", actor="Anna")
     assert await bench.published() == ([1], {1: 100})
-    assert ((await bench.now()).state, (await bench.now()).reason) == (State.ROLLED_BACK, "rolled back by Anna")
+    now = await bench.now()
+    assert (now.state, now.reason, now.ended_by) == (State.ROLLED_BACK, "rolled back by Anna", "Anna")
 
 
 async def test_while_the_old_version_is_warm_a_promotion_can_be_taken_back(bench: Bench) -> None:

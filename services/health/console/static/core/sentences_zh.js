@@ -345,6 +345,8 @@ export const zh = {
   "paused by {*who}": "由 {who} 暂停",
   "resumed by {*who}": "由 {who} 继续",
   "promoted by {*who}": "由 {who} 完成",
+  "callers are answered as before; nothing goes on until somebody decides": "调用照常得到应答；在有人决定之前不会继续",
+  "callers are well again; what is new about the version does not reach them": "调用已恢复正常；新版本的内容不会到达调用方",
   "aborted by {*who}": "由 {who} 中止",
   "rolled back by {*who}": "由 {who} 回滚",
   "step {n} of {all}: {=gets}": "第 {n} 步，共 {all} 步：{gets}",

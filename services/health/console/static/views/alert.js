@@ -8,22 +8,29 @@ import { body, card, empty, facts, fault, pairs, status, table, time } from "../
 import { path } from "../core/router.js";
 import { say } from "../core/sentences.js";
 import { about, acknowledgeButton, condition, silenceButton, state, summary } from "../parts/alerts.js";
-import { changesOf, eventList } from "../parts/changes.js";
+import { eventList } from "../parts/changes.js";
 import { explore } from "../parts/panels.js";
+
+const AROUND_US = 60e6;
+const SUSPECT_MS = 30 * 60_000;
+const MOST_CHANGES = 10;
+const ABOUT = ["model", "instance", "service"];
 
 export default {
   place: "alerts",
   path: "/alerts",
   title: ({ id }) => t("alert.title", { id }),
   every_s: 3,
-  load: ({ id }, query, signal) => read("AlertService", "GetAlert", { fingerprint: id }, signal),
-  render({ live, params, data, error }) {
+  async load({ id }, query, signal) {
+    const found = await read("AlertService", "GetAlert", { fingerprint: id }, signal);
+    return { ...found, changes: await changesBefore(found.alert, signal) };
+  },
+  render({ params, data, error }) {
     const crumbs = h("p", { class: "crumbs" }, h("a", { href: "/alerts" }, t("place.alerts")));
     if (error?.status === 404) return [crumbs, empty(t("alert.unknown", { id: params.id }), null)];
     if (error && !data) return [crumbs, fault(error)];
     if (!data) return [crumbs, h("div", { class: "skeleton" })];
     const alert = data.alert;
-    const around = alert.labels.model ? changesOf(live, alert.labels.model) : [];
     return [
       h("header", { class: "stack" }, crumbs,
         h("div", { class: "title" }, h("h1", null, summary(alert)), h("div", { class: "right" }, acknowledgeButton(alert), !alert.resolved_at && silenceButton(alert))),
@@ -35,17 +42,35 @@ export default {
         alert.annotations.share && [t("alert.share"), percent(Number(alert.annotations.share))]),
       explanation(alert),
       alert.acknowledgement?.comment && card(t("alert.with", { who: alert.acknowledgement.who }), {}, body(h("p", { class: "wrap" }, alert.acknowledgement.comment))),
-      h("div", { class: "columns" }, history(data.history), around.length > 0 && card(t("changes"), { key: "around" }, eventList(around.slice(0, 10)))),
+      h("div", { class: "columns" }, history(data.history), data.changes.length > 0 && card(t("changes"), { key: "around", about: t("alert.changes") }, eventList(data.changes))),
       data.notifications.length > 0 && notifications(data.notifications),
     ];
   },
 };
 
-function explanation({ annotations, fingerprint }) {
+/** What changed about its model, replica or service from half an hour before it began to its end; other alerts are no cause. */
+async function changesBefore({ labels, began_at: began, resolved_at: resolved }, signal) {
+  const about = ABOUT.find((each) => labels[each]);
+  if (!about) return [];
+  const since = new Date(Date.parse(began) - SUSPECT_MS).toISOString();
+  const asked = { labels: { [about]: labels[about] }, since, limit: 100, ...(resolved && { until: resolved }) };
+  const { events } = await read("EventService", "ListEvents", asked, signal);
+  return events.filter((each) => each.kind !== "alert").slice(0, MOST_CHANGES);
+}
+
+/** The calls of a model around the moment at which its alert began. */
+function tracesOf({ labels, began_at: began }) {
+  const at = Date.parse(began) * 1000;
+  return `/traces?${new URLSearchParams({ tags: JSON.stringify({ "lepton.model.name": labels.model }), start: at - AROUND_US, end: at + AROUND_US })}`;
+}
+
+function explanation(alert) {
+  const { annotations, fingerprint, labels } = alert;
   const said = [[t("alert.description"), "description"], [t("alert.impact"), "impact"], [t("alert.cause"), "cause"], [t("alert.runbook"), "runbook"]];
   const told = Object.fromEntries(said.filter(([, name]) => annotations[name]).map(([words, name]) => [words, h("span", { class: "wrap" }, say(annotations[name]))]));
   const links = [
     annotations.query && h("a", { class: "button", href: explore(annotations.query) }, t("alert.chart")),
+    labels.model && h("a", { class: "button", href: tracesOf(alert) }, t("traces.of_model")),
     annotations.trace_id && h("a", { class: "button", href: path("traces", annotations.trace_id) }, t("alert.trace")),
   ].filter(Boolean);
   if (!links.length && !Object.keys(told).length) return null;
