@@ -42,11 +42,8 @@ class WebhookClient:
         """`tls` says which authorities are trusted, in place of those that browsers trust."""
         self.reach = reach
         self._timeout_s = timeout_s
-        # Each request has its own connection: of two hosts at one address, TLS has verified the first one only.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(
-            trust_env=False, follow_redirects=False, timeout=timeout_s, limits=limits, verify=tls or True
-        )
+        self._tls = tls
+        self._client: httpx.AsyncClient | None = None
 
     async def send(self, url: str, secret: str, delivery_id: str, body: str) -> Outcome:
         """Make one attempt. Raises nothing: the outcome says what happened."""
@@ -62,7 +59,22 @@ class WebhookClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _open(self) -> httpx.AsyncClient:
+        """The client, made for the first request: it takes its time, as it reads which authorities are trusted."""
+        if self._client is None:
+            # Each request has its own connection: of two hosts at one address, TLS has verified the first one only.
+            limits = httpx.Limits(max_keepalive_connections=0)
+            self._client = httpx.AsyncClient(
+                trust_env=False,
+                follow_redirects=False,
+                timeout=self._timeout_s,
+                limits=limits,
+                verify=self._tls or True,
+            )
+        return self._client
 
     async def _send(self, url: str, secret: str, delivery_id: str, body: str) -> Outcome:
         parts = self.reach.check_url(url)
@@ -78,10 +90,11 @@ class WebhookClient:
         }
         # To the address that was judged, while TLS still asks for the name's certificate.
         target = httpx.URL(url).copy_with(host=address)
-        request = self._client.build_request(
+        client = self._open()
+        request = client.build_request(
             "POST", target, content=body.encode(), headers=headers, extensions={"sni_hostname": parts.hostname}
         )
-        response = await self._client.send(request, stream=True)
+        response = await client.send(request, stream=True)
         try:
             return _outcome(response)
         finally:

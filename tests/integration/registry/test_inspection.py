@@ -15,11 +15,18 @@ from lepton_ai.errors import InvalidInput
 from lepton_ai.package import Package
 from lepton_ai.testing import eventually
 from services.registry.inspection import processes
+from tests.integration.conftest import SharedForkServer
 from tests.integration.registry.conftest import Inspecting
 from tests.integration.registry.harmful import endless
 from tests.sample_packages import description, onnx_bytes, onnx_model, onnx_package, torch_package
 
 LABELS = "猫\n狗\n鸟\n鱼\n".encode()
+
+
+@pytest.fixture(autouse=True)
+def fork_servers(shared_fork_server: SharedForkServer) -> None:
+    """Each inspection has a server of its own, and no other one runs."""
+    shared_fork_server.close()
 
 
 class Identity(torch.nn.Module):

@@ -25,8 +25,7 @@ from lepton_ai.v1 import health_pb2
 from lepton_ai.v1 import registry_pb2 as pb
 from lepton_ai.v1.common_pb2 import ModelRef
 from lepton_ai.v1.registry_pb2_grpc import RegistryServiceStub
-from tests.integration.registry.process import environment
-from tests.integration.registry.quick_starts import QuickStarts, quick_starts
+from tests.integration.registry.forked import Nursery, nursery
 from tests.integration.registry.served import push
 from tests.sample_packages import onnx_package
 
@@ -44,18 +43,18 @@ PLAN = pb.RolloutPlan(shares=SHARES, step_s=0.06, bake_s=0.05, unjudged=True)
 class Bench:
     """A registry that is killed and started again on one directory, and the etcd that it publishes to."""
 
-    starts: QuickStarts
+    births: Nursery
+    data: Path
     settings: dict[str, str]
-    log: Path
     state: EtcdStore
     stub: RegistryServiceAsyncStub
     process: int = 0
 
     async def start(self) -> None:
-        self.process = await self.starts.start(self.settings, self.log)
+        self.process = await self.births.start(self.data, **self.settings)
 
     async def kill(self) -> None:
-        await self.starts.kill(self.process)
+        await self.births.kill(self.process)
 
     async def newest(self) -> pb.Rollout:
         listed = await self.call(lambda: self.stub.ListRollouts(pb.ListRolloutsRequest(limit=1), timeout=5.0))
@@ -77,12 +76,12 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     port = choose_ports([PortWish("registry")])["registry"]
     settings = {"port": str(port), "republish_interval_s": "0.1", "rollout_interval_s": "0.02"}
-    async with running_etcd(tmp_path / "etcd") as etcd, quick_starts() as starts:
+    async with running_etcd(tmp_path / "etcd") as etcd, nursery(tmp_path / "registry.log") as births:
         state = EtcdStore(etcd.address)
-        values = environment(tmp_path / "data", etcd_address=etcd.address, **settings)
+        settings["etcd_address"] = etcd.address
         options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-            made = Bench(starts, values, tmp_path / "registry.log", state, RegistryServiceStub(channel))
+            made = Bench(births, tmp_path / "data", settings, state, RegistryServiceStub(channel))
             await made.start()
             await made.newest()
             for number in (1, 2):

@@ -30,11 +30,18 @@ class HttpSender:
 
     def __init__(self, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout_s)
+        self._client: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _open(self) -> httpx.AsyncClient:
+        """The client, made for the first request: it takes its time, as it reads which authorities are trusted."""
+        if self._client is None:
+            self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s)
+        return self._client
 
     async def send_webhook(self, receiver: Receiver, delivery: Delivery) -> Outcome:
         """Alertmanager's webhook, version 4, with our texts beside it; signed where the receiver has a secret.
@@ -88,7 +95,7 @@ class HttpSender:
     async def _post(self, url: str, body: str, headers: Mapping[str, str]) -> tuple[httpx.Response | None, str]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._client.post(
+                response = await self._open().post(
                     url,
                     content=body.encode("utf-8", "backslashreplace"),
                     headers={"Content-Type": "application/json", "User-Agent": "lepton-health", **headers},

@@ -8,6 +8,7 @@ waits for its end.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -62,7 +63,10 @@ async def _run(directory: Path, url: str, wrong: Sequence[int]) -> None:
 
 def main() -> None:
     """Fork engines, one after the other, as long as somebody asks for them."""
+    import httpcore  # noqa: F401 - what the children would take their time to import
+
     directory, url = sys.argv[1:]
+    gc.freeze()  # what all have in common is not looked through in each
     for line in sys.stdin:
         process_id = os.fork()
         if not process_id:
