@@ -115,7 +115,7 @@ export const en = {
   "topology.figures": "{rate} · p99 {p99}",
   "alerts.now": "Firing", "alerts.quiet": "Not told", "alerts.quiet_about": "pending, silenced, or following from another", "alerts.over": "Over", "alerts.over_none": "None has ended lately",
   "alert.title": "Alert {id}", "alert.unknown": "There is no alert {id}", "alert.severity": "How bad", "alert.since": "Since", "alert.lasted": "Lasted", "alert.ended": "Ended", "alert.value": "Value", "alert.share": "Users it matters to",
-  "alert.why": "What is known", "alert.description": "What", "alert.impact": "For whom it matters", "alert.cause": "Likely cause", "alert.runbook": "Runbook", "alert.chart": "Chart", "alert.changes": "from half an hour before it began", "alert.trace": "A trace", "alert.history": "History",
+  "alert.why": "What is known", "alert.description": "What", "alert.impact": "For whom it matters", "alert.cause": "Likely cause", "alert.runbook": "Runbook", "alert.chart": "Chart", "alert.began": "Began", "alert.changes": "from half an hour before it began", "alert.trace": "A trace", "alert.history": "History",
   "alert.look": "Look", "alert.with": "with {who}", "alert.silenced": "silenced", "alert.follows": "follows from another", "alert.acknowledge": "I look after it", "alert.acknowledge_title": "Do you look after this?",
   "alert.acknowledge_text": "{summary} It is not told again, and goes to nobody further.", "alert.silence": "Silence", "alert.silence_title": "Tell nobody of alerts like this", "alert.hours": "For how many hours", "alert.comment": "Why",
   "severity.page": "page", "severity.ticket": "ticket", "severity.info": "info", "alert_state.ALERT_STATE_PENDING": "pending", "alert_state.ALERT_STATE_FIRING": "firing", "alert_state.ALERT_STATE_RESOLVED": "over",

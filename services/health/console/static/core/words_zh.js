@@ -89,7 +89,7 @@ export const zh = {
   "metrics.down": "未测量", "metrics.samples": "数值", "metrics.last": "最近", "topology.figures": "{rate} · p99 {p99}",
   "alerts.now": "触发中", "alerts.quiet": "未通知", "alerts.quiet_about": "待定、已静默或由其他告警引起", "alerts.over": "已结束", "alerts.over_none": "近期没有结束的告警",
   "alert.title": "告警 {id}", "alert.unknown": "没有告警 {id}", "alert.severity": "严重程度", "alert.since": "始于", "alert.lasted": "持续", "alert.ended": "结束", "alert.value": "数值", "alert.share": "受影响用户", "alert.why": "已知情况", "alert.description": "描述", "alert.impact": "影响",
-  "alert.cause": "可能原因", "alert.runbook": "处理手册", "alert.chart": "图表", "alert.changes": "自开始前半小时起", "alert.trace": "链路", "alert.history": "历史", "alert.look": "查看", "alert.with": "由 {who} 处理", "alert.silenced": "已静默", "alert.follows": "由其他告警引起", "alert.acknowledge": "我来处理",
+  "alert.cause": "可能原因", "alert.runbook": "处理手册", "alert.chart": "图表", "alert.began": "始于", "alert.changes": "自开始前半小时起", "alert.trace": "链路", "alert.history": "历史", "alert.look": "查看", "alert.with": "由 {who} 处理", "alert.silenced": "已静默", "alert.follows": "由其他告警引起", "alert.acknowledge": "我来处理",
   "alert.acknowledge_title": "由您处理吗？", "alert.acknowledge_text": "{summary} 不再重复通知，也不再升级。", "alert.silence": "静默", "alert.silence_title": "不再通知此类告警", "alert.hours": "小时数", "alert.comment": "原因",
   "severity.page": "紧急", "severity.ticket": "工单", "severity.info": "信息", "alert_state.ALERT_STATE_PENDING": "待定", "alert_state.ALERT_STATE_FIRING": "触发中", "alert_state.ALERT_STATE_RESOLVED": "已结束",
   "happening.pending": "发现", "happening.firing": "成为告警", "happening.resolved": "结束", "happening.acknowledged": "有人处理", "happening.delivered": "已通知", "happening.failed": "通知失败", "happening.repeated": "再次通知", "happening.escalated": "已升级",

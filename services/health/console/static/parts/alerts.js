@@ -23,7 +23,7 @@ export const alertLine = (alert) =>
   h("li", { "data-key": alert.fingerprint }, shape(condition(alert)),
     h("div", { class: "stack" },
       h("p", { class: "wrap" }, summary(alert), " ", alert.annotations.impact && h("span", { class: "soft" }, say(alert.annotations.impact))),
-      h("div", { class: "line" }, h("a", { class: "button", href: path("alerts", alert.fingerprint) }, t("alert.look")), acknowledgeButton(alert), h("span", { class: "small faint" }, t("alert.since"), " ", time(alert.began_at)))));
+      h("div", { class: "line" }, h("a", { class: "button", href: path("alerts", alert.fingerprint) }, t("alert.look")), acknowledgeButton(alert), h("span", { class: "small faint" }, t("alert.began"), " ", time(alert.began_at)))));
 
 export function alertTable(alerts) {
   return table([
