@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 
 from lepton_ai.mesh.calling.pool import ServicePool
@@ -22,6 +23,7 @@ from lepton_ai.v1 import (
     feedback_pb2_grpc,
     health_pb2_grpc,
     metrics_pb2_grpc,
+    registry_pb2,
 )
 from services.health.alerts import servicer as alerts
 from services.health.alerts.judges.platform import PlatformJudge
@@ -69,18 +71,22 @@ async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -
     measurements = await _add_metrics(server, settings, state, metrics)
     events = await add_events(server, settings, observer.watches, pools["registry"])
     rules = RuleJudge(rules_for_health(), measurements.store, KeptRecords(measurements.store))
+
+    def deployments() -> Mapping[str, registry_pb2.Deployment]:
+        return observer.view().deployments
+
     judges = (
         PlatformJudge(observer),
         RolloutJudge(pools["registry"]),
         rules,
         events.judge,
-        QualityJudge(desk),
+        QualityJudge(desk, deployments),
         DriftJudge(drift, interval_s=settings.drift_interval_s, pending_s=settings.drift_pending_s),
         AnomalyJudge(rules.reader),
     )
     sources = Sources(
         judges,
-        deployments=lambda: observer.view().deployments,
+        deployments=deployments,
         descriptions=samples,
         series=measurements.store,
         changes=events.timeline,

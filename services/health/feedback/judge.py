@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lepton_ai.v1 import registry_pb2
 from services.health.alerts.firing import ALERT_NAME, SEVERITY, Firing
 from services.health.feedback.desk import FeedbackDesk
 from services.health.feedback.figures import Span
@@ -33,12 +34,17 @@ _WORDS = {"label": "right labels", "thumb": "thumbs up"}
 
 
 class QualityJudge:
-    """A Judge (services/health/alerts/firing.py) of what users say; its alerts are tickets."""
+    """A Judge (services/health/alerts/firing.py) of what users say; its alerts are tickets.
+
+    Of a version that gets no calls any more, as it was rolled back, there is none: nobody waits for it to be better.
+    """
 
     name = "feedback"
 
-    def __init__(self, desk: FeedbackDesk) -> None:
+    def __init__(self, desk: FeedbackDesk, deployments: Callable[[], Mapping[str, registry_pb2.Deployment]]) -> None:
+        """`deployments`: of each model, as they are now; of one that has none, all versions count."""
         self._desk = desk
+        self._deployments = deployments
         self._judged_s = -math.inf
         self._found: Sequence[Firing] = ()
 
@@ -49,7 +55,8 @@ class QualityJudge:
             times = await self._desk.complaint_times(since=now_s - _USUAL_S)
             self._found = [*find_drops(spans), *find_rating_drops(spans), *find_bursts(times, now_s)]
             self._judged_s = now_s
-        return self._found
+        deployments = self._deployments()
+        return [each for each in self._found if not _gets_no_calls(each.labels, deployments)]
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,15 @@ class _Moments:
     mean: float
     error: float
     """Of the mean."""
+
+
+def _gets_no_calls(labels: Mapping[str, str], deployments: Mapping[str, registry_pb2.Deployment]) -> bool:
+    """Whether it is about a version that its model's routes lead nobody to."""
+    deployment = deployments.get(labels["model"])
+    if deployment is None or "version" not in labels:
+        return False
+    called = {target.version for route in deployment.routes for target in route.targets if target.weight}
+    return int(labels["version"]) not in called
 
 
 def _moments(spans: Sequence[Span]) -> _Moments | None:

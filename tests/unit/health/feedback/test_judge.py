@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lepton_ai.v1 import registry_pb2
 from lepton_ai.v1.feedback_pb2 import Feedback
 from services.health.alerts.firing import Firing
 from services.health.feedback.desk import FeedbackDesk
@@ -126,12 +127,29 @@ async def test_what_users_say_reaches_the_judge_and_what_is_quarantined_does_not
         await desk.submit([Feedback(prediction_id=made, label="cat")], source="shop", trusted=True)
     flood = [Feedback(prediction_id=made, label="dog") for made in new_ids]
     await desk.submit(flood[:50], source="ipv4:6.6.6.6", trusted=False)
-    judge = QualityJudge(desk)
+    judge = QualityJudge(desk, dict)
     assert names(list(await judge.judge(NOW))) == ["ModelWorseThanBefore"]
     await desk.submit(flood[50:], source="ipv4:6.6.6.6", trusted=False)
     assert [each.value for each in await judge.judge(NOW + 60)] == [0.0]
     said = await desk.spans(recent=NOW - 10)
     assert sum(span.said for span in said if span.version == 2) == 50, "the others were quarantined"
+
+
+async def test_of_a_version_that_gets_no_calls_any_more_there_is_no_alert(desk: FeedbackDesk) -> None:
+    for version, label in ((1, "cat"), (2, "dog")):
+        ids, batch = told(["cat"] * 50, version=version)
+        await desk.remember([batch])
+        for made in ids:
+            await desk.submit([Feedback(prediction_id=made, label=label)], source="shop", trusted=True)
+    deployment = registry_pb2.Deployment(model=MODEL)
+    production = deployment.routes.add(alias="production")
+    production.targets.add(version=1, weight=95)
+    canary = production.targets.add(version=2, weight=5)
+    judge = QualityJudge(desk, lambda: {MODEL: deployment})
+    assert names(list(await judge.judge(NOW))) == ["ModelWorseThanBefore"]
+    canary.weight = 0
+    assert await judge.judge(NOW + 1) == []
+    assert names(list(await QualityJudge(desk, dict).judge(NOW))) == ["ModelWorseThanBefore"], "nobody knows of routes"
 
 
 async def test_praise_is_no_complaint(desk: FeedbackDesk) -> None:
@@ -142,7 +160,7 @@ async def test_praise_is_no_complaint(desk: FeedbackDesk) -> None:
         await desk.submit(said, source="shop", trusted=True)
     now = time.time()
     assert await desk.complaint_times(since=now - HOUR_S) == []
-    assert await QualityJudge(desk).judge(now) == []
+    assert await QualityJudge(desk, dict).judge(now) == []
     for made in ids:
         await desk.submit([Feedback(prediction_id=made, thumb_up=False)], source="shop", trusted=True)
-    assert names(list(await QualityJudge(desk).judge(now))) == ["ComplaintBurst"]
+    assert names(list(await QualityJudge(desk, dict).judge(now))) == ["ComplaintBurst"]
