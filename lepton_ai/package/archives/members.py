@@ -137,7 +137,7 @@ def _checked(archive: zipfile.ZipFile, limits: PackageLimits, *, compressed: boo
 
 
 def _check_member(info: zipfile.ZipInfo, *, compressed: bool) -> str:
-    path = info.filename.removesuffix("/") if info.is_dir() else info.filename
+    path = info.filename.removesuffix("/")  # of a folder; a name that begins with a zero byte is none at all
     check_path(path, field="zip member")
     if info.orig_filename != info.filename:
         raise _forbidden(path, "has a name that is not what it seems")

@@ -117,6 +117,10 @@ class TestArchives:
     def test_names_that_lead_elsewhere(self, tmp_path: Path, name: str) -> None:
         assert refused(self.mar(tmp_path, zipped(self.members(**{name: b"evil"})))).reason == "INVALID_PATH"
 
+    def test_a_name_that_ends_where_it_begins(self, tmp_path: Path) -> None:
+        content = zipped(self.members(extra=b"evil")).replace(b"extra", b"\0xtra")
+        assert refused(self.mar(tmp_path, content)).reason == "INVALID_PATH"
+
     @pytest.mark.parametrize("name", ["../m.onnx", "/etc/passwd", "..\\m.onnx"])
     def test_a_model_file_that_is_named_elsewhere(self, tmp_path: Path, name: str) -> None:
         manifest = self.MANIFEST.replace(b"m.onnx", json.dumps(name).strip('"').encode())
