@@ -85,6 +85,6 @@ class SpanSender:
         timeout_s = min(_EXPORT_TIMEOUT_S, self._hurry_until_s - time.monotonic())
         try:
             self.dropped += self._exporter.export(batch, timeout_s=timeout_s)
-        except Exception:
+        except Exception:  # whatever it is: the spans are counted as lost, it is said, and the next ones are sent
             self.dropped += len(batch)
             logger.exception("%d spans could not be exported", len(batch))
