@@ -19,6 +19,11 @@ _BURST_BATCHES = 9
 """Batches for each instance that may be in work or wait when many calls come at once: one in work, the others wait."""
 _BURST_ROWS = 128
 """So many rows may in any case."""
+_BURST_WAIT_S = 0.1
+"""So may as many as are answered within this: of a model that answers thousands of rows each second, the rows that come
+while a process is busy with something else are no reason to refuse a call."""
+_UNKNOWN_ROWS = 256
+"""So may as many as this before the first answer tells how quick the model is."""
 _STEADY_BATCHES = 2
 """The same while more comes than can be answered: one in work, one that is ready when it is done; and a row for each
 instance that is on its way in or out."""
@@ -112,7 +117,14 @@ class Admission:
             worthwhile = latency.worthwhile_rows(self._max_batch_rows, saving=_STEADY_SAVING)
             return min(self._limits.rows, self._instances * (_STEADY_BATCHES * worthwhile + 1))
         worthwhile = latency.worthwhile_rows(self._max_batch_rows)
-        return min(self._limits.rows, max(_BURST_ROWS, _BURST_BATCHES * self._instances * worthwhile))
+        quick = self._answered_rows(worthwhile, _BURST_WAIT_S, latency)
+        return min(self._limits.rows, max(_BURST_ROWS, _BURST_BATCHES * self._instances * worthwhile, quick))
+
+    def _answered_rows(self, batch_rows: int, wait_s: float, latency: LatencyModel) -> int:
+        """How many rows all instances answer in `wait_s`, in batches of `batch_rows`."""
+        if not latency.batches:
+            return _UNKNOWN_ROWS
+        return int(wait_s / latency.estimate_s(batch_rows) * batch_rows * self._instances)
 
     def admitted(self, rows: int, size_bytes: int, call: Call, latency: LatencyModel) -> AbstractContextManager[None]:
         """Let a call in for the block. Raises ResourceExhausted when it would only wait; when there is no other call,

@@ -54,6 +54,16 @@ def test_the_bound_is_what_keeps_the_instances_busy_for_some_batches() -> None:
     assert admission(rows=100).limit_rows(QUICK) == 100, "never more than the setting"
 
 
+def test_a_quick_model_has_room_for_what_it_answers_in_a_tenth_of_a_second() -> None:
+    gate = admission(rows=10_000)
+    assert gate.limit_rows(latency(0.0, 0.00005)) == pytest.approx(2 * 0.1 / 0.00005, abs=2)
+
+
+def test_a_model_that_nobody_knows_yet_has_room_for_more_than_a_slow_one() -> None:
+    gate = Admission("m", instances=1, max_batch_rows=8, limits=Limits())
+    assert gate.limit_rows(LatencyModel()) == 256
+
+
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     gate = admission(rows=4)
     with ExitStack() as stack:
