@@ -17,7 +17,6 @@ from lepton_ai.client.checks import checked_top_k, checked_version, tenant_metad
 from lepton_ai.client.connections import Connections, kind_of
 from lepton_ai.client.control.alerts import Alerts
 from lepton_ai.client.control.audit import Audit
-from lepton_ai.client.control.backups import Backups
 from lepton_ai.client.control.deployments import Deployment, aliases_of, variant_policy, wait_until_served
 from lepton_ai.client.control.drift import Drift
 from lepton_ai.client.control.events import Events
@@ -25,12 +24,13 @@ from lepton_ai.client.control.measurements import Measurements
 from lepton_ai.client.control.questionnaires import Questionnaires
 from lepton_ai.client.control.rollouts import Rollouts
 from lepton_ai.client.control.signatures import Signatures
-from lepton_ai.client.control.storage import Storage
-from lepton_ai.client.control.transfers import Transfers
 from lepton_ai.client.control.versions import Versions
 from lepton_ai.client.control.webhooks import Webhooks
 from lepton_ai.client.data_plane import DataPlane
 from lepton_ai.client.feedback import Feedback
+from lepton_ai.client.files.backups import Backups
+from lepton_ai.client.files.storage import Storage
+from lepton_ai.client.files.transfers import Transfers
 from lepton_ai.client.model_inputs import (
     ModelDescription,
     ModelInputs,

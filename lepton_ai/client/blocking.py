@@ -16,7 +16,6 @@ from lepton_ai.client.asynchronous import Examples
 from lepton_ai.client.batches import Given, by_itself
 from lepton_ai.client.blocking_feedback import BlockingFeedback
 from lepton_ai.client.control.alerts import BlockingAlerts
-from lepton_ai.client.control.backups import BackupSummary
 from lepton_ai.client.control.deployments import Deployment
 from lepton_ai.client.control.drift import BlockingDrift
 from lepton_ai.client.control.events import BlockingEvents
@@ -24,6 +23,7 @@ from lepton_ai.client.control.measurements import BlockingMeasurements
 from lepton_ai.client.control.rollouts import Action, PlanOptions
 from lepton_ai.client.control.signatures import Key
 from lepton_ai.client.engine import Call, ClientOptions, Engine, closed_client, open_engine
+from lepton_ai.client.files.backups import BackupSummary
 from lepton_ai.client.model_inputs import ModelDescription, is_table, table_examples
 from lepton_ai.client.streams import answers_of
 from lepton_ai.package.transfer import OnProgress

@@ -63,7 +63,7 @@ class Package:
             raise NotFound("The package directory does not exist.", fix="Name a directory that holds a lepton.yaml.")
         description, positions = Description.parse_located(_read_description(root))
         known = {file.path: file for file in hashed.files} if hashed is not None else {}
-        sizes = dict(_walk(root, limits))
+        sizes = dict(walk(root, limits))
         hashed_now = _hash_files(root, {path: size for path, size in sizes.items() if path not in known}, limits)
         files = {path: known.get(path) or hashed_now[path] for path in sizes}
         package = cls(root, description, files, positions)
@@ -236,7 +236,7 @@ def _read_description(root: Path) -> bytes:
         return file.read(MAX_DOCUMENT_BYTES + 1)
 
 
-def _walk(root: Path, limits: PackageLimits) -> Iterator[tuple[str, int]]:
+def walk(root: Path, limits: PackageLimits) -> Iterator[tuple[str, int]]:
     """Paths and sizes of the package's files. Raises InvalidInput for links and devices, ResourceExhausted for more
     than may be."""
     count = 0

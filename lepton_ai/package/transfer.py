@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import IO, Protocol, TypeVar
 
 import grpc
 
 from lepton_ai.archive import replacing
 from lepton_ai.errors import DataLoss
 from lepton_ai.mesh.hashed_file import Content, HashedFile, read_ahead
+from lepton_ai.mesh.machine import LEAST_BYTES, machine_name, open_place
 from lepton_ai.mesh.wire import fields, head, tag
 from lepton_ai.package.manifest import manifest_digest
 from lepton_ai.v1 import common_pb2, registry_pb2, registry_pb2_grpc
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]
 """Called with (bytes that have arrived, those of them included that had before, bytes in all)."""
@@ -114,11 +117,37 @@ async def write_chunks(path: Path, file: registry_pb2.PackageFile, chunks: Async
     return path
 
 
+async def fetch_file(
+    channel: grpc.aio.Channel, file: registry_pb2.PackageFile, path: Path, *, timeout_s: float
+) -> Path:
+    """Fetch a file of a package to `path`, a large one from the registry's disk where both are on one machine.
+
+    Raises as `write_chunks`, and what the call raises.
+    """
+    if source := await _open_nearby(channel, file, timeout_s):
+        with source:
+            async with aclosing(read_ahead(source)) as chunks:
+                try:
+                    return await write_chunks(path, file, chunks)
+                except DataLoss:
+                    _LOG.warning("%s is damaged on the registry's disk", file.sha256)
+    # Also of a damaged one: the registry reads it itself then, notes it, and may have got it back.
+    return await write_chunks(path, file, download_file(channel, file, timeout_s=timeout_s))
+
+
+async def _open_nearby(channel: grpc.aio.Channel, file: registry_pb2.PackageFile, timeout_s: float) -> IO[bytes] | None:
+    if file.size_bytes < LEAST_BYTES or not machine_name():
+        return None
+    request = registry_pb2.LocateFileRequest(sha256=file.sha256, machine=machine_name())
+    place = await registry_pb2_grpc.RegistryServiceStub(channel).LocateFile(request, timeout=timeout_s)
+    return await asyncio.to_thread(open_place, place) if place.path else None
+
+
 async def download_to(registry: RegistryPool, file: registry_pb2.PackageFile, path: Path, *, timeout_s: float) -> None:
     """Fetch a file of a package from the registry to `path`. Raises as `write_chunks`, and what the call raises."""
 
     async def save(channel: grpc.aio.Channel, timeout_s: float) -> None:
-        await write_chunks(path, file, download_file(channel, file, timeout_s=timeout_s))
+        await fetch_file(channel, file, path, timeout_s=timeout_s)
 
     await registry.call(save, timeout_s=timeout_s)
 

@@ -20,6 +20,7 @@ from services.registry.deployments.publisher import Publisher
 from services.registry.deployments.settlement import Settlement
 from services.registry.inspection.inspection import Inspection
 from services.registry.leader import DatabaseLeadership
+from services.registry.pushes.nearby import NearbyFiles
 from services.registry.pushes.pushes import Pushes, PushLimits
 from services.registry.pushes.variants import Announce
 from services.registry.rollouts.driver import RolloutDriver
@@ -88,6 +89,7 @@ class Registry:
                 catalogue=Catalogue(store, self._blobs, directory.kept, pins),
                 pushes=self._pushes(settings, pins, deployments.announce_variants, is_alone=is_alone),
                 storage_check=StorageCheck(store, self._blobs, lambda: pins.held),
+                nearby=self._nearby(settings),
                 deployments=deployments,
                 lifecycle=Lifecycle(store, self._completion),
                 rollouts=rollouts(store=store),
@@ -96,6 +98,14 @@ class Registry:
                 tokens=settings.tokens(),
                 webhooks=Webhooks(store, self._webhook_client, self._completion),
             )
+        )
+
+    def _nearby(self, settings: RegistrySettings) -> NearbyFiles:
+        return NearbyFiles(
+            self._directory,
+            self._completion,
+            max_file_bytes=settings.package_limits.max_file_bytes,
+            concurrent=settings.max_concurrent_pushes,
         )
 
     def _pushes(self, settings: RegistrySettings, pins: Pins, announce: Announce, *, is_alone: bool) -> Pushes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from services.registry.catalogue.search import Search
 from services.registry.database.store import AuditFilter
 from services.registry.deployments.deployments import Deployments
 from services.registry.messages import push_message, read_plan, read_variant_policy, rollout_message
+from services.registry.pushes.nearby import NearbyFiles
 from services.registry.pushes.pushes import Pushes
 from services.registry.pushes.requests import Requests, decode_request
 from services.registry.rollouts.progress import Action
@@ -37,6 +39,7 @@ SERVICE_NAME = "lepton.v1.RegistryService"
 OPEN_METHODS = (
     "FindMissingFiles",
     "DownloadFile",
+    "LocateFile",
     "GetVersion",
     "ListModels",
     "ListDeployments",
@@ -62,6 +65,7 @@ class RegistryParts:
     catalogue: Catalogue
     deployments: Deployments
     lifecycle: Lifecycle
+    nearby: NearbyFiles
     pushes: Pushes
     rollouts: Rollouts
     search: Search
@@ -96,6 +100,17 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> registry_pb2.PushVersionResponse:
         timeout_s = remaining_s(context, default_s=_MAX_PUSH_S)
         return await self._parts.pushes.push(request_iterator, actor=self._actor(context), timeout_s=timeout_s)
+
+    async def TakeFiles(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: AsyncIterator[registry_pb2.TakeFilesRequest], context: Context
+    ) -> None:
+        async with asyncio.timeout(remaining_s(context, default_s=_MAX_PUSH_S)):
+            await self._parts.nearby.take(request_iterator, context.write)
+
+    async def LocateFile(  # noqa: N802
+        self, request: registry_pb2.LocateFileRequest, context: Context
+    ) -> registry_pb2.FilePlace:
+        return await self._parts.catalogue.locate_file(request.sha256, request.machine)
 
     async def DownloadFile(  # type: ignore[override]  # noqa: N802
         self, request: registry_pb2.DownloadFileRequest, context: Context

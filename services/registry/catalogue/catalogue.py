@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from lepton_ai.errors import FailedPrecondition, InvalidInput, NotFound
+from lepton_ai.mesh.machine import is_this_machine
 from lepton_ai.references import check_name
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.catalogue.record import VersionState
@@ -80,6 +81,18 @@ class Catalogue:
         async with self._store.reading() as reading:
             (model,) = await self._summaries(reading, [check_name(name)])
             return model
+
+    async def locate_file(self, sha256: str, machine: str) -> registry_pb2.FilePlace:
+        """Where a file lies, for a caller on this machine; nothing for others, and for files in object stores.
+
+        Raises NotFound when no version holds it.
+        """
+        async with self._store.reading() as reading:
+            if not await reading.known_files([sha256]):
+                raise _unknown_file()
+        if not is_this_machine(machine):
+            return registry_pb2.FilePlace()
+        return await self._blobs.place(sha256) or registry_pb2.FilePlace()
 
     async def read_file(self, sha256: str) -> AsyncGenerator[bytes]:
         """A file's content in chunks. Raises NotFound when no version holds it."""

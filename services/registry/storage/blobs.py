@@ -18,6 +18,8 @@ import fsspec
 
 from lepton_ai.errors import DataLoss, FailedPrecondition
 from lepton_ai.mesh.hashed_file import CHUNK_BYTES, read_ahead
+from lepton_ai.mesh.machine import place_of
+from lepton_ai.v1 import registry_pb2
 
 _PARTIAL = "partial"
 _REMOTE_READ_BYTES = 8 << 20
@@ -48,6 +50,9 @@ class Blobs(Protocol):
 
     async def fetch(self, sha256: str, target: Path) -> None:
         """Copy a blob into a new file, checking it. Raises DataLoss when it is missing or damaged."""
+
+    async def place(self, sha256: str) -> registry_pb2.FilePlace | None:
+        """Where it lies on a disk of this machine; None when it does not."""
 
     def read(self, sha256: str) -> AsyncGenerator[bytes]:
         """The content in chunks of 1 MiB. Raises DataLoss, at the end when the content turns out to be damaged."""
@@ -99,6 +104,14 @@ class FileBlobs:
 
     async def fetch(self, sha256: str, target: Path) -> None:
         await self._call(self._fetch, sha256, target)
+
+    async def place(self, sha256: str) -> registry_pb2.FilePlace | None:
+        if not self._is_local:
+            return None
+        try:
+            return await self._call(place_of, Path(self._path(sha256)))
+        except FileNotFoundError:
+            return None
 
     async def read(self, sha256: str) -> AsyncGenerator[bytes]:
         digest = hashlib.sha256()

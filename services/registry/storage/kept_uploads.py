@@ -7,6 +7,15 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+
+class _Stamp(NamedTuple):
+    """Others once a file was written to."""
+
+    inode: int
+    written_ns: int
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -20,14 +29,16 @@ class KeepLimits:
 class KeptUploads:
     """Beginnings of files in a directory, each under the hash that the whole file is said to have.
 
-    Nothing in them is trusted: whoever goes on with one hashes it with the rest. A push takes what it needs away from
-    here, so that two pushes never write to one file. Calls block for a moment; they only look up and rename.
+    Nothing in them is trusted, but for files that this process has hashed whole and that nobody has written to since:
+    whoever goes on with one hashes it with the rest. A push takes what it needs away from here, so that two of them
+    never write to one file. Calls block for a moment; they only look up and rename.
     """
 
     def __init__(self, directory: Path, limits: KeepLimits | None = None) -> None:
         """The directory must be on the file system of the uploads."""
         self._directory = directory
-        self._limits = limits or KeepLimits()
+        self.limits = limits or KeepLimits()
+        self._whole: dict[str, _Stamp] = {}
 
     def open(self) -> None:
         """Make the directory, and delete what is too old by now. Raises OSError."""
@@ -47,8 +58,22 @@ class KeptUploads:
             return 0
         return _size(target)
 
+    def take_whole(self, sha256: str, target: Path) -> bool:
+        """Move a file to `target` if it is, to the byte, what `keep_whole` was given."""
+        stamp = self._whole.pop(sha256, None)
+        if stamp is None or not (self._directory / sha256).exists() or _stamp(self._directory / sha256) != stamp:
+            return False
+        return self.take(sha256, target) == stamp.size_bytes
+
+    def keep_whole(self, sha256: str, path: Path) -> None:
+        """Take over a file that has this hash and is on the disk."""
+        self._whole[sha256] = _stamp(path)
+        path.rename(self._directory / sha256)
+        self.expire()
+
     def discard(self, sha256: str) -> None:
         """Forget what there is of a file."""
+        self._whole.pop(sha256, None)
         (self._directory / sha256).unlink(missing_ok=True)
 
     def keep(self, incoming: Path) -> None:
@@ -61,16 +86,22 @@ class KeptUploads:
     def expire(self) -> None:
         """Delete what is too old, and the oldest of what is too much."""
         kept = sorted(((path.stat().st_mtime, path) for path in self._directory.iterdir()), reverse=True)
-        total, oldest = 0, time.time() - self._limits.age_s
+        total, oldest = 0, time.time() - self.limits.age_s
         for written_s, path in kept:
             total += _size(path)
-            if written_s < oldest or total > self._limits.total_bytes:
-                path.unlink()
+            if written_s < oldest or total > self.limits.total_bytes:
+                self.discard(path.name)
 
     def clear(self) -> None:
         """Delete all, for instance as the disk is full."""
+        self._whole.clear()
         for path in self._directory.iterdir():
             path.unlink()
+
+
+def _stamp(path: Path) -> _Stamp:
+    status = path.stat()
+    return _Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def _size(path: Path) -> int:

@@ -55,6 +55,8 @@ class Upload:
             raise InvalidInput.of_field("chunk.sha256", "is not a file of the manifest", reason="UNDECLARED_FILE")
         if self._current is None or self._current.sha256 != chunk.sha256:
             await self.finish()
+            if self._take_whole(chunk):
+                return
             self._current = await self._begin(chunk.sha256, chunk.offset)
         current = self._current
         left_bytes = current.size_bytes - current.hashed.size_bytes
@@ -108,6 +110,16 @@ class Upload:
                 reason=MISSING,
                 fix="Push again: what is missing by now is uploaded, too.",
             )
+
+    def _take_whole(self, chunk: Chunk) -> bool:
+        """What was hashed as a whole before it was kept is not read again."""
+        sha256 = chunk.sha256
+        if chunk.data or not chunk.offset or chunk.offset != self._sizes[sha256] or sha256 in self._received:
+            return False
+        if not self._kept.take_whole(sha256, self.path(sha256)):
+            return False
+        self._received.add(sha256)
+        return True
 
     async def _begin(self, sha256: str, offset: int) -> _Incoming:
         if sha256 in self._received:

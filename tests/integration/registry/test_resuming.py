@@ -12,6 +12,7 @@ import pytest
 
 from lepton_ai import AsyncClient
 from lepton_ai.addresses import Addresses
+from lepton_ai.client.files import nearby
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.package import Package
@@ -137,7 +138,10 @@ async def test_uploads_are_kept_within_bounds_of_time_and_bytes(tmp_path: Path) 
 
 
 @pytest.mark.timeout(120)
-async def test_a_client_goes_on_by_itself_after_the_registry_was_killed(tmp_path: Path) -> None:
+async def test_a_client_goes_on_by_itself_after_the_registry_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearby, "machine_name", str)  # as where registry and client are on two machines
     package = onnx_package(tmp_path / "p", files={"big.bin": os.urandom(64 << 20)})
     sent: list[int] = []
     async with (

@@ -31,7 +31,7 @@ class Registry:
     def unary_unary(self, path: str, *serializers: Any, **options: Any) -> Callable[..., NoReturn]:
         return partial(self._note, path)
 
-    unary_stream = stream_unary = unary_unary
+    unary_stream = stream_unary = stream_stream = unary_unary
 
     def _note(self, path: str, request: Any, *, timeout: float, metadata: Any = None) -> NoReturn:
         self.method, self.metadata = path.rpartition("/")[2], metadata

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+from lepton_ai.mesh.machine import boot_id
 
 
 class Stamp(BaseModel):
@@ -29,7 +28,7 @@ class Clock:
 
     def __init__(self, wall: Callable[[], float] = time.time, boot: str | None = None) -> None:
         self._wall = wall
-        self._boot = boot_id() if boot is None else boot
+        self._boot = _this_boot() if boot is None else boot
 
     def now(self) -> Stamp:
         """This moment."""
@@ -49,9 +48,6 @@ def later(moment: Stamp, seconds: float) -> Stamp:
 
 
 @cache
-def boot_id() -> str:
+def _this_boot() -> str:
     """Names this boot of the machine; where Linux does not say it, this process: wall clocks count over its restart."""
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return f"process {time.time_ns()}"
+    return boot_id() or f"process {time.time_ns()}"

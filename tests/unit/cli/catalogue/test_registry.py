@@ -13,7 +13,7 @@ import pytest
 from lepton_ai.backup.dump import Header
 from lepton_ai.cli import main
 from lepton_ai.cli.catalogue import registry as command
-from lepton_ai.client.control.backups import BackupSummary
+from lepton_ai.client.files.backups import BackupSummary
 from lepton_ai.v1 import registry_pb2 as pb
 
 DAMAGED = pb.StorageFault(

@@ -7,13 +7,14 @@ import random
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import ExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lepton_ai.client.control.registry_calls import RegistryClient, get_version
 from lepton_ai.client.control.signatures import Key, sign_manifest
+from lepton_ai.client.files.nearby import Offer, offered
 from lepton_ai.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -23,7 +24,8 @@ from lepton_ai.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from lepton_ai.package.transfer import OnProgress, Part, download_file, push_version, read_chunks, write_chunks
+from lepton_ai.mesh.machine import LEAST_BYTES
+from lepton_ai.package.transfer import OnProgress, Part, fetch_file, push_version, read_chunks
 from lepton_ai.references import check_name
 from lepton_ai.v1 import registry_pb2
 
@@ -64,10 +66,11 @@ class Transfers:
         """
         from lepton_ai.package import opened_package  # imported here to save time in clients that only predict
 
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
+            offer = await stack.enter_async_context(offered(self, package, on_progress))
             opened = await asyncio.to_thread(stack.enter_context, opened_package(package))
             place = await _place(self, opened, variant_of, variant)
-            pushed = await _push(self, _Upload(opened, on_progress, place))
+            pushed = await _push(self, _Upload(opened, offer, on_progress, place))
             if sign is not None:
                 await sign_manifest(self, opened.manifest(), pushed.version.version, sign, pushed.variant)
             return pushed.version
@@ -116,7 +119,7 @@ class Transfers:
 async def _fetch(registry: RegistryClient, file: registry_pb2.PackageFile, path: Path) -> Path:
     return await registry._connections.call(
         "registry",
-        lambda channel, left_s: write_chunks(path, file, download_file(channel, file, timeout_s=left_s)),
+        lambda channel, left_s: fetch_file(channel, file, path, timeout_s=left_s),
         _timeout_s(file.size_bytes),
     )
 
@@ -126,6 +129,7 @@ class _Upload:
     """A package, and what the registry lacks of it."""
 
     package: Package
+    offer: Offer
     on_progress: OnProgress | None
     place: registry_pb2.VariantOf | None = None
     """Which variant it is to become."""
@@ -171,9 +175,14 @@ async def _push(registry: RegistryClient, upload: _Upload) -> registry_pb2.PushV
     # The registry may have to read those of the files that it has.
     find_s = registry._timeout_s + size_bytes / _SLOWEST_BYTES_PER_S
 
-    async def find() -> list[Part]:
+    async def ask() -> list[Part]:
         found = await registry._registry(lambda stub, left_s: stub.FindMissingFiles(request, timeout=left_s), find_s)
         return upload.parts(found)
+
+    async def find() -> list[Part]:
+        parts = await ask()
+        is_worth_it = any(part.left_bytes >= LEAST_BYTES for part in parts)
+        return await ask() if is_worth_it and await upload.offer.settle(package) else parts
 
     async def send(parts: list[Part]) -> registry_pb2.PushVersionResponse:
         return await registry._connections.call(
