@@ -45,15 +45,17 @@ def _described(record: VersionRecord, aliases: Mapping[str, int], size_bytes: in
         model=record.model,
         version=record.version,
         digest=record.digest,
-        aliases=sorted(alias for alias, version in aliases.items() if version == record.version),
+        aliases=sorted(alias for alias, version in aliases.items() if version == record.version) if aliases else (),
         description=record.description,
         size_bytes=size_bytes,
         state=state_value(record.state),
         reason=record.reason,
         dry_run=record.dry_run,
-        tags=record.tags,
+        tags=record.tags or None,
     )
-    message.created_at.FromDatetime(record.created_at)
+    # As FromDatetime does, which takes ten times as long: pages have a thousand versions.
+    message.created_at.seconds = int(record.created_at.timestamp())
+    message.created_at.nanos = 1000 * record.created_at.microsecond
     if record.changed_at is not None:
         message.changed_at.FromDatetime(record.changed_at)
     if record.lineage:

@@ -47,7 +47,7 @@ versions = Table(
     Column("reason", String(2000), nullable=False, server_default=""),
     Column("changed_at", DateTime(timezone=True), nullable=True),
     Column("dry_run", String(500), nullable=False, server_default=""),
-    Column("lineage", JSON, nullable=True),
+    Column("lineage", JSON(none_as_null=True), nullable=True),
     # What is deleted may be pushed again.
     Index(
         "versions_by_digest",

@@ -13,6 +13,8 @@ from services.registry.database.rows import version_record
 from services.registry.database.store import VersionSummary
 from services.registry.database.variants.reading import VariantReading
 
+_NO_TAGS: Mapping[str, str] = {}
+
 
 class SummaryReading(VariantReading):
     """Queries of models' names, and of what is to be said of each, in one transaction."""
@@ -28,17 +30,18 @@ class SummaryReading(VariantReading):
         total = func.sum(files.c.size_bytes).label("total")
         query = select(files.c.model, files.c.version, total).where(files.c.model.in_(models))
         summed = await self._connection.execute(query.group_by(files.c.model, files.c.version))
-        sizes = {(row.model, row.version): int(row.total) for row in summed}
+        sizes = {(model, version): int(size_bytes) for model, version, size_bytes in summed.all()}
         tagged: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
         for row in await self._connection.execute(select(tags).where(tags.c.model.in_(models)).order_by(tags.c.key)):
             tagged[row.model, row.version][row.key] = row.value
         variants = await self.variants(models)
         listed = select(versions).where(versions.c.model.in_(models), versions.c.state != VersionState.DELETED.value)
         found: dict[str, list[VersionSummary]] = defaultdict(list)
-        for row in await self._connection.execute(listed.order_by(versions.c.version.desc())):
-            key = (row.model, row.version)
-            record = version_record(row, (), tagged[key], variants.get(key, ()))
-            found[row.model].append(VersionSummary(record, sizes.get(key, 0)))
+        rows = await self._connection.execute(listed.order_by(versions.c.version.desc()))
+        for row in rows.all():  # at once: one by one takes twice as long
+            key = model, _ = row[:2]
+            record = version_record(row, (), tagged.get(key, _NO_TAGS), variants.get(key, ()))
+            found[model].append(VersionSummary(record, sizes.get(key, 0)))
         return found
 
     async def aliases_of(self, models: Collection[str]) -> Mapping[str, Mapping[str, int]]:
