@@ -128,15 +128,16 @@ async def deleted(served: Served, version: int) -> None:
     assert (await change(served, "Delete", version)).state == DELETED
 
 
-async def test_numbers_are_never_given_again_and_content_may_come_back(served: Served, tmp_path: Path) -> None:
-    await versions(served, 2, tmp_path)
-    await deleted(served, 2)
-    assert await numbers(served) == [1]
-    again = await push(served.stub, onnx_package(tmp_path / "again", max_batch_size=2))
-    assert (again.created, again.version.version) == (True, 3)
-    with pytest.raises(FailedPrecondition, match="is deleted"):
-        await change(served, "Restore", 2)
-    assert (await call(served.stub.GetVersion, pb.GetVersionRequest(model=ref(2)))).state == DELETED
+async def test_numbers_are_never_given_again_and_content_may_come_back(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data", MemoryStore()) as served:  # where a push has time until files are deleted
+        await versions(served, 2, tmp_path)
+        await deleted(served, 2)
+        assert await numbers(served) == [1]
+        again = await push(served.stub, onnx_package(tmp_path / "again", max_batch_size=2))
+        assert (again.created, again.version.version) == (True, 3)
+        with pytest.raises(FailedPrecondition, match="is deleted"):
+            await change(served, "Restore", 2)
+        assert (await call(served.stub.GetVersion, pb.GetVersionRequest(model=ref(2)))).state == DELETED
 
 
 async def test_files_go_when_no_version_holds_them(served: Served, tmp_path: Path) -> None:
