@@ -24,6 +24,7 @@ def platform(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LEPTON_DRIFT_INTERVAL_S", "1")
         environment.setenv("LEPTON_DRIFT_PENDING_S", "1")
+        environment.setenv("LEPTON_JUDGE_INTERVAL_S", "1")
         with running_platform(tmp_path_factory.mktemp("平台") / ".lepton") as running:
             asyncio.run(_deploy(running, package))
             yield running
