@@ -66,9 +66,8 @@ async def read_chunks(parts: Sequence[Part], on_progress: OnProgress | None) -> 
     Where nothing is left to be sent there is one empty chunk.
     """
     total = sum(part.size_bytes for part in parts)
-    sent = 0
+    sent = sum(part.offset for part in parts)
     for part in parts:
-        sent += part.offset
         if not part.left_bytes:
             yield encode_chunk(part, b"")
         with await asyncio.to_thread(part.path.open, "rb", buffering=0) as file:

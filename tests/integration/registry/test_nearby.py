@@ -93,6 +93,7 @@ async def test_a_large_file_is_pushed_and_pulled_without_being_sent(
     assert version.digest == package.digest
     assert sent.bytes < LEAST_BYTES
     assert (LEAST_BYTES, LEAST_BYTES) in progress, "copying is told, too"
+    assert min(done for done, _ in progress) == LEAST_BYTES, "what is copied counts as sent"
     pulled = await client.download("doubler", BIG, tmp_path / "pulled")
     assert pulled.read_bytes() == big_path(package).read_bytes()
     assert files_below(served.data_dir / "uploads") == files_below(served.data_dir / "staging") == []
