@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from lepton_ai.optimize.search.trial import Trial
 
 _WIDTH, _HEIGHT = 760, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 20, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 190, 20, 48
 _LARGEST_RADIUS, _SMALLEST_RADIUS = 16.0, 4.0
 _TICKS = 5
 _MARGIN = 1.08
-_LEVELS, _LEVEL_HEIGHT = 4, 15
+_NAME_HEIGHT = 15
+_MOST_NAMES = (_HEIGHT - _TOP - _BOTTOM) // _NAME_HEIGHT
 
 STYLE = """
 .pareto{width:100%;height:auto;display:block}.pareto text{fill:var(--soft);font-size:12px}
@@ -24,40 +25,49 @@ STYLE = """
 .pareto circle{fill:var(--soft);fill-opacity:.45}.pareto .front circle{fill:var(--accent);fill-opacity:.75}
 .pareto .best circle{stroke:var(--ink);stroke-width:2}.pareto .whisker{stroke:var(--soft);stroke-width:1}
 .pareto .steps{fill:none;stroke:var(--accent);stroke-width:1.4;stroke-dasharray:2 3}
-.pareto .name{fill:var(--ink)}.variants th,.variants td:first-child,.variants td:last-child{text-align:left}
+.pareto .name{fill:var(--ink)}.pareto .leader{fill:none;stroke:var(--line);stroke-width:1}
+.variants th,.variants td:first-child,.variants td:last-child{text-align:left}
 .variants td:last-child{white-space:normal;min-width:180px}
 """
 
 
 def pareto_svg(found: Optimisation) -> str:
-    """An `<svg>` of the trials that were measured, with the whiskers of their intervals; it loads nothing."""
+    """An `<svg>` of the trials that were measured, with the whiskers of their intervals; it loads nothing.
+
+    Names stand beside the picture, each joined to its dot, as many as there is room for: those of the front first.
+    """
     shown = sorted((trial for trial in found.trials if trial.measured is not None), key=_speed)
     axes = _Axes.of(shown, found.task.max_loss)
     front = found.front
-    dots = "".join(_dot(trial, axes, found, level=index % _LEVELS) for index, trial in enumerate(shown))
+    dots = "".join(_dot(trial, axes, found) for trial in shown)
+    named = sorted(shown, key=lambda trial: trial not in front)[:_MOST_NAMES]
     label = f"Speed-up and loss of {len(shown)} variants of {found.model}"
     return (
         f"<svg class='pareto' viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' aria-label='{escape(label, quote=True)}'>"
-        f"{axes.svg(found.task.max_loss)}{_steps(front, axes)}{dots}</svg>"
+        f"{axes.svg(found.task.max_loss)}{_names(named, axes)}{_steps(front, axes)}{dots}</svg>"
     )
 
 
 class _Axes:
     """Where a speed-up and a loss lie on the picture."""
 
-    def __init__(self, most_speed: float, least_loss: float, most_loss: float) -> None:
-        self.most_speed, self.least_loss, self.most_loss = most_speed, least_loss, most_loss
+    def __init__(self, least_speed: float, most_speed: float, least_loss: float, most_loss: float) -> None:
+        self.least_speed, self.most_speed = least_speed, most_speed
+        self.least_loss, self.most_loss = least_loss, most_loss
 
     @classmethod
     def of(cls, trials: Sequence[Trial], max_loss: float) -> _Axes:
         figures = [trial.measured for trial in trials if trial.measured is not None]
-        speeds = [each.speed.ratio.high for each in figures]
+        speeds = [bound for each in figures for bound in (each.speed.ratio.low, each.speed.ratio.high)]
+        slowest, fastest = min(1.0, *speeds), max(1.0, *speeds)
+        aside = max(0.02, (fastest - slowest) * (_MARGIN - 1))
         losses = [each.accuracy.loss.value for each in figures]
         most = max(2 * max_loss, *losses, 1e-4) * _MARGIN
-        return cls(max(1.0, *speeds) * _MARGIN, min(0.0, *losses) * _MARGIN, most)
+        return cls(max(0.0, slowest - aside), fastest + aside, min(0.0, *losses) * _MARGIN, most)
 
     def x(self, speed: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * min(1.0, max(0.0, speed / self.most_speed))
+        part = (speed - self.least_speed) / (self.most_speed - self.least_speed)
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * min(1.0, max(0.0, part))
 
     def y(self, loss: float) -> float:
         part = (loss - self.least_loss) / (self.most_loss - self.least_loss)
@@ -67,7 +77,7 @@ class _Axes:
         """Grid, ticks, titles, and the bound."""
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
         lines = []
-        for speed in _ticks(0.0, self.most_speed):
+        for speed in _ticks(self.least_speed, self.most_speed):
             x = self.x(speed)
             lines.append(f"<line class='grid' x1='{x:.1f}' y1='{_TOP}' x2='{x:.1f}' y2='{bottom}'/>")
             lines.append(f"<text x='{x:.1f}' y='{bottom + 18}' text-anchor='middle'>{speed:g} ×</text>")
@@ -105,8 +115,33 @@ def _speed(trial: Trial) -> float:
     return trial.measured.speed.ratio.value if trial.measured else 0.0
 
 
-def _dot(trial: Trial, axes: _Axes, found: Optimisation, *, level: int) -> str:
-    """The dot of a variant with its whiskers; names of neighbours stand at different levels."""
+def _names(trials: Sequence[Trial], axes: _Axes) -> str:
+    """One below the other, at the height of its dot or as near as there is room, with a line to it."""
+    figures = [(each.name, each.measured) for each in trials if each.measured]
+    dots = [(axes.y(each.accuracy.loss.value), axes.x(each.speed.ratio.value), name) for name, each in figures]
+    # Of dots at one height the last one has the longest way, which leads below the others.
+    dots.sort(key=lambda dot: (dot[0], -dot[1]))
+    left, names = _WIDTH - _RIGHT + 18, []
+    for (y, x, name), height in zip(dots, _spread([dot[0] for dot in dots]), strict=True):
+        names.append(f"<path class='leader' d='M{x:.1f} {y:.1f}L{left - 8} {height:.1f}H{left - 3}'/>")
+        names.append(f"<text class='name' x='{left}' y='{height + 4:.1f}'>{escape(name)}</text>")
+    return "".join(names)
+
+
+def _spread(heights: Sequence[float]) -> list[float]:
+    """The same ones, in order, so far apart that names have room, and none below the picture."""
+    spread: list[float] = []
+    for height in heights:
+        spread.append(max(height, spread[-1] + _NAME_HEIGHT if spread else height))
+    lowest: float = _HEIGHT - _BOTTOM
+    for index in reversed(range(len(spread))):
+        spread[index] = min(spread[index], lowest)
+        lowest = spread[index] - _NAME_HEIGHT
+    return spread
+
+
+def _dot(trial: Trial, axes: _Axes, found: Optimisation) -> str:
+    """The dot of a variant with its whiskers."""
     measured = trial.measured
     assert measured is not None  # noqa: S101 - the caller has chosen those
     ratio, loss = measured.speed.ratio, measured.accuracy.loss
@@ -119,13 +154,9 @@ def _dot(trial: Trial, axes: _Axes, found: Optimisation, *, level: int) -> str:
     if best is not None and best.name == trial.name:
         classes.append("best")
     title = f"{trial.name}: {ratio.value:.2f} ×, loss {loss.value * 100:.2f} points"
-    is_right = x > (_WIDTH + _LEFT) / 2
-    at, anchor = (x - radius - 4, "end") if is_right else (x + radius + 4, "start")
-    name_y = y + 4 + _LEVEL_HEIGHT * level
     return (
         f"<g class='{' '.join(classes)}'><title>{escape(title)}</title>"
         f"<line class='whisker' x1='{axes.x(ratio.low):.1f}' y1='{y:.1f}' x2='{axes.x(ratio.high):.1f}' y2='{y:.1f}'/>"
         f"<line class='whisker' x1='{x:.1f}' y1='{axes.y(loss.low):.1f}' x2='{x:.1f}' y2='{axes.y(loss.high):.1f}'/>"
-        f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{radius:.1f}'/>"
-        f"<text class='name' x='{at:.1f}' y='{name_y:.1f}' text-anchor='{anchor}'>{escape(trial.name)}</text></g>"
+        f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{radius:.1f}'/></g>"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -53,6 +54,15 @@ def test_the_picture_is_whole_and_names_every_variant(tmp_path: Path) -> None:
     assert {"original", "int8", "stored-half", "distil", "bound"} <= names
     places = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in drawn.iter("circle")]
     assert all(0 <= x <= 760 and 0 <= y <= 380 for x, y in places)
+
+
+def test_names_of_variants_that_are_alike_do_not_cover_one_another(tmp_path: Path) -> None:
+    alike = {name: measured(1.0, 0.0, 100) for name in (*ANSWERS, "distil+int8")}
+    drawn = ElementTree.fromstring(pareto_svg(found(tmp_path, answers=alike)))  # noqa: S314 - our own text
+    heights = sorted(float(text.attrib["y"]) for text in drawn.iter("text") if text.attrib.get("class") == "name")
+    assert len(heights) == 5
+    assert all(below - above >= 14 for above, below in pairwise(heights))
+    assert heights[0] > 0 and heights[-1] < 380
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_is_given(tmp_path: Path) -> None:
