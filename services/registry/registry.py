@@ -104,7 +104,7 @@ class Registry:
         return NearbyFiles(
             self._directory,
             self._completion,
-            max_file_bytes=settings.package_limits.max_file_bytes,
+            limits=settings.package_limits,
             concurrent=settings.max_concurrent_pushes,
         )
 

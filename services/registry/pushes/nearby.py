@@ -11,6 +11,7 @@ from pathlib import Path
 from lepton_ai.errors import InvalidInput
 from lepton_ai.mesh.hashed_file import HashedFile, read_ahead
 from lepton_ai.mesh.machine import LEAST_BYTES, is_this_machine, open_place
+from lepton_ai.package import PackageLimits
 from lepton_ai.v1 import registry_pb2
 from services.registry.completion import Completion
 from services.registry.storage.data_directory import DataDirectory
@@ -31,12 +32,13 @@ class NearbyFiles:
     """
 
     def __init__(
-        self, directory: DataDirectory, completion: Completion, *, max_file_bytes: int, concurrent: int
+        self, directory: DataDirectory, completion: Completion, *, limits: PackageLimits, concurrent: int
     ) -> None:
-        """`concurrent`: how many callers at once; others upload."""
+        """`concurrent`: how many callers at once; others upload, and so does who has more than a package may have."""
         self._directory = directory
         self._completion = completion
-        self._max_file_bytes = min(max_file_bytes, directory.kept.limits.total_bytes)
+        self._max_file_bytes = limits.max_file_bytes
+        self._max_bytes = min(limits.max_package_bytes, directory.kept.limits.total_bytes)
         self._turns = asyncio.Semaphore(concurrent)
 
     async def take(self, requests: Requests, answer: Answer) -> None:
@@ -63,9 +65,10 @@ class NearbyFiles:
         if len(places) > _MOST_PLACES:
             raise InvalidInput.of_field("places", f"{len(places)} files; at most {_MOST_PLACES}")
         hashes: list[str] = []
-        progress = _Progress(answer)
+        progress, left_bytes = _Progress(answer), self._max_bytes
         for number, place in enumerate(places):
-            is_wanted = LEAST_BYTES <= place.size_bytes <= self._max_file_bytes
+            is_wanted = LEAST_BYTES <= place.size_bytes <= min(self._max_file_bytes, left_bytes)
+            left_bytes -= place.size_bytes if is_wanted else 0
             hashes.append(await _copy(place, staging / str(number), progress) if is_wanted else "")
         third = await anext(requests, None)
         said: Sequence[str] = [] if third is None else third.sha256

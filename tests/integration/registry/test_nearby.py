@@ -132,6 +132,13 @@ async def test_a_file_that_is_not_where_it_is_said_to_be_is_left_out(served: Ser
     assert await take(served, [gone, small, place], ["1" * 64, "2" * 64, right]) == [right]
 
 
+async def test_no_more_is_copied_than_is_kept(tmp_path: Path, package: Package) -> None:
+    place, right = place_of(big_path(package)), package.files[BIG].sha256
+    async with serving(tmp_path / "small", MemoryStore(), keep_uploads_bytes=LEAST_BYTES + 1) as served:
+        assert await take(served, [place, place], ["0" * 64, right]) == []
+        assert await take(served, [place], [right]) == [right]
+
+
 async def test_places_without_hashes_are_refused(served: Served, package: Package) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await take(served, [place_of(big_path(package))], [])
