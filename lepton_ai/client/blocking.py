@@ -304,9 +304,9 @@ class Client(BlockingAlerts, BlockingDrift, BlockingEvents, BlockingFeedback, Bl
         rollout: registry_pb2.Rollout = self._run("start_rollout", model, percents, **options)
         return rollout
 
-    def rollouts(self, model: str = "") -> Sequence[registry_pb2.Rollout]:
+    def rollouts(self, model: str = "", *, limit: int = 0, decisions: bool = False) -> Sequence[registry_pb2.Rollout]:
         """See AsyncClient.rollouts."""
-        found: Sequence[registry_pb2.Rollout] = self._run("rollouts", model)
+        found: Sequence[registry_pb2.Rollout] = self._run("rollouts", model, limit=limit, decisions=decisions)
         return found
 
     def control_rollout(self, model: str, action: Action) -> registry_pb2.Rollout:
