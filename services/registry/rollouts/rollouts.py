@@ -57,7 +57,7 @@ class Rollouts:
         completion: Completion,
         has_metrics: bool = False,
     ) -> None:
-        """`has_metrics`: whether there is a Prometheus to ask."""
+        """`has_metrics`: whether there is somebody to ask for metrics."""
         self._has_metrics = has_metrics
         self._store = store
         self._settlement = settlement
