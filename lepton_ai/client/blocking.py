@@ -261,6 +261,11 @@ class Client(BlockingAlerts, BlockingDrift, BlockingEvents, BlockingFeedback, Bl
         signature: registry_pb2.Signature = self._run("sign", model, key, directory=directory)
         return signature
 
+    def signature(self, model: str) -> registry_pb2.Signature:
+        """See AsyncClient.signature."""
+        signature: registry_pb2.Signature = self._run("signature", model)
+        return signature
+
     def verify(self, model: str, trusted: TrustedKeys) -> str:
         """See AsyncClient.verify."""
         signer: str = self._run("verify", model, trusted)
