@@ -81,7 +81,7 @@ class HealthMetrics:
                 timeout_s=_TIMEOUT_S,
             )
         except (InvalidInput, ResourceExhausted) as error:
-            return MetricValue(None, f"health refuses the expression: {str(error)[:200]}")
+            return MetricValue(None, f"health refuses it: {str(error)[:200]}")
         except LeptonError:
             return MetricValue(None, "health does not answer")
         return _single([sample.value for sample in answer.samples])
