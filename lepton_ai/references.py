@@ -10,6 +10,9 @@ from lepton_ai.v1 import common_pb2 as pb
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What names of models and aliases look like."""
 
+MAX_TAG_VALUE = 500
+"""Characters in the value of a tag."""
+
 PRODUCTION = "production"
 """The alias that calls without a selector go through."""
 
@@ -24,6 +27,13 @@ def check_name(name: str, *, field: str = "name") -> str:
             fix="Use 1 to 64 lower-case letters, digits, '.', '_' or '-', beginning with a letter or digit.",
         )
     return name
+
+
+def check_tag(key: str, value: str) -> None:
+    """Raise InvalidInput for what cannot be a tag of a model or version."""
+    check_name(key, field="key")
+    if len(value) > MAX_TAG_VALUE:
+        raise InvalidInput.of_field("value", f"has more than {MAX_TAG_VALUE} characters")
 
 
 def parse_model_ref(text: str) -> pb.ModelRef:

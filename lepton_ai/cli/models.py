@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lepton_ai.cli.catalogue.signing import signing_key
-from lepton_ai.cli.output import Column, console, home_option, json_option, print_json, print_note, print_table
+from lepton_ai.cli.output import (
+    Column,
+    console,
+    format_size_bytes,
+    home_option,
+    json_option,
+    print_json,
+    print_note,
+    print_table,
+)
 from lepton_ai.cli.platform import client_for
 from lepton_ai.cli.versions.listing import state_of, version_document
+from lepton_ai.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +63,9 @@ def push(package: Path, *, sign: Path | None, variant_of: str, variant: str, as_
         click.echo(f"{version.model} version {version.version} has the variants {names}.")
         print_note(f"Let them answer: lepton deploy {version.model}@{version.version} --variants auto")
         return
-    click.echo(f"{version.model} version {version.version} is in the registry ({_mebibytes(version.size_bytes)}).")
+    click.echo(
+        f"{version.model} version {version.version} is in the registry ({format_size_bytes(version.size_bytes)})."
+    )
     print_note(f"Serve it: lepton deploy {version.model}@{version.version}")
 
 
@@ -125,10 +137,15 @@ def _show_version(client: Client, name: str, *, as_json: bool) -> None:
     from lepton_ai.cli.versions.listing import print_version
 
     version = client.version(name)
+    try:
+        signature = client.signature(f"{version.model}@{version.version}")
+    except NotFound:
+        signature = None
     if as_json:
-        print_json(version_document(version))
+        signed = {"signed_by": signature.signer, "signature_verified": signature.verified} if signature else {}
+        print_json({**version_document(version), "signed_by": "", "signature_verified": False, **signed})
         return
-    print_version(version)
+    print_version(version, signature)
     print_note(f"Its card: lepton card {version.model}@{version.version}")
 
 
@@ -152,7 +169,7 @@ def _print_versions(model: registry_pb2.Model) -> None:
         [
             (
                 version.version,
-                _mebibytes(version.size_bytes),
+                format_size_bytes(version.size_bytes),
                 state_of(version.state),
                 "yes" if version.version in served else "",
                 ", ".join(version.aliases),
@@ -172,10 +189,6 @@ def _deployed(model: registry_pb2.Model) -> list[int]:
 def _model_document(model: registry_pb2.Model) -> dict[str, Any]:
     versions = [version_document(version) for version in model.versions]
     return {"name": model.name, "versions": versions, "aliases": dict(model.aliases), "deployed": _deployed(model)}
-
-
-def _mebibytes(size_bytes: int) -> str:
-    return f"{size_bytes / (1 << 20):.1f} MiB"
 
 
 def _upload_progress(*, shown: bool) -> AbstractContextManager[Callable[[int, int], None] | None]:

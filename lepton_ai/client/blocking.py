@@ -261,6 +261,11 @@ class Client(BlockingAlerts, BlockingDrift, BlockingEvents, BlockingFeedback, Bl
         signature: registry_pb2.Signature = self._run("sign", model, key, directory=directory)
         return signature
 
+    def signature(self, model: str) -> registry_pb2.Signature:
+        """See AsyncClient.signature."""
+        signature: registry_pb2.Signature = self._run("signature", model)
+        return signature
+
     def verify(self, model: str, trusted: TrustedKeys) -> str:
         """See AsyncClient.verify."""
         signer: str = self._run("verify", model, trusted)
@@ -304,9 +309,9 @@ class Client(BlockingAlerts, BlockingDrift, BlockingEvents, BlockingFeedback, Bl
         rollout: registry_pb2.Rollout = self._run("start_rollout", model, percents, **options)
         return rollout
 
-    def rollouts(self, model: str = "") -> Sequence[registry_pb2.Rollout]:
+    def rollouts(self, model: str = "", *, limit: int = 0, decisions: bool = False) -> Sequence[registry_pb2.Rollout]:
         """See AsyncClient.rollouts."""
-        found: Sequence[registry_pb2.Rollout] = self._run("rollouts", model)
+        found: Sequence[registry_pb2.Rollout] = self._run("rollouts", model, limit=limit, decisions=decisions)
         return found
 
     def control_rollout(self, model: str, action: Action) -> registry_pb2.Rollout:

@@ -48,6 +48,8 @@ class Draft:
     """Where it is known; else it is guessed where that is certain."""
     labels: Sequence[str] = ()
     max_batch_size: int = _BATCH_ROWS
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """Where it comes from, as lepton.yaml has it."""
     notes: Sequence[str] = ()
 
 
@@ -140,6 +142,7 @@ def _bare_document(draft: Draft) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": outputs,
         "max_batch_size": 1 if single or unbatched else draft.max_batch_size,
+        **({"lineage": dict(draft.lineage)} if draft.lineage else {}),
     }
 
 

@@ -35,9 +35,10 @@ def mlflow_draft(path: Path) -> Draft:
         raise InvalidInput.of_field("flavors", "is not a list of flavours by name", reason="INVALID_MLMODEL")
     name = package_name(path.name, str(document.get("artifact_path") or ""), path.absolute().parent.name)
     draft = _draft(path, flavours, name)
-    said = {key: document[key] for key in ("run_id", "model_id") if isinstance(document.get(key), str)}
-    origin = [f"MLflow: {', '.join(f'{key} {value[:64]}' for key, value in said.items())}."] if said else []
-    return replace(draft, notes=[*draft.notes, *origin])
+    said = {key: document[key][:200] for key in ("run_id", "model_id") if isinstance(document.get(key), str)}
+    run = {"run": said["run_id"]} if "run_id" in said else {}
+    model = {"parameters": {"mlflow_model_id": said["model_id"]}} if "model_id" in said else {}
+    return replace(draft, lineage={**run, **model})
 
 
 def _draft(path: Path, flavours: Mapping[str, Mapping[str, Any]], name: str) -> Draft:

@@ -58,13 +58,15 @@ def init_package(path: Path, directory: Path, options: InitOptions | None = None
 
 def _folder_draft(path: Path, options: InitOptions) -> Draft:
     if (path / DESCRIPTION_FILE).is_file():
-        raise InvalidInput(f"{path.name} is a package already.", fix="`lepton check` tells whether it is good.")
+        raise InvalidInput(
+            f"{path.resolve().name} is a package already.", fix="`lepton check` tells whether it is good."
+        )
     if (path / MLMODEL).is_file():
         return mlflow_draft(path)
     if is_triton_repository(path):
         return triton_draft(path, model=options.model)
     raise InvalidInput(
-        f"{path.name} is none of the folders that can be made a package.",
+        f"{path.resolve().name} is none of the folders that can be made a package.",
         reason="NOT_RECOGNISED",
         fix="An MLflow model (MLmodel), a Triton repository (config.pbtxt) and an OCI layout (oci-layout) can.",
     )

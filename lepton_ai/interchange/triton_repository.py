@@ -14,7 +14,8 @@ from lepton_ai.errors import InvalidInput
 from lepton_ai.interchange.draft import Draft, package_name
 from lepton_ai.interchange.model_files import onnx_draft, torch_export_draft
 
-_READERS = {"model.onnx": onnx_draft, "model.pt2": torch_export_draft}
+_READERS = {".onnx": onnx_draft, ".pt2": torch_export_draft}
+_NAMES = ("model.onnx", "model.pt2")
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -24,15 +25,12 @@ def is_triton_repository(path: Path) -> bool:
 
 
 def triton_draft(path: Path, *, model: str = "") -> Draft:
-    """The newest version of a model; `model` says which one of several. Raises InvalidInput."""
+    """The newest version of a model that Triton would serve; `model` says which one of several. Raises InvalidInput."""
     directory = path if _is_model(path) else _chosen(path, model)
-    version = max(_versions(directory), key=lambda each: int(each.name), default=None)
-    if version is None:
-        raise InvalidInput(
-            f"The model {directory.name} has no version.", fix="Versions are folders that are named by a number."
-        )
-    read = next((read for name, read in _READERS.items() if (version / name).is_file()), None)
-    if read is None:
+    config = _read_config(directory / "config.pbtxt")
+    version = _served(directory, config)
+    file = _model_file(version, "" if config is None else config.default_model_filename)
+    if file is None:
         held = ", ".join(sorted(each.name for each in version.iterdir())[:10]) or "nothing"
         raise InvalidInput(
             f"Version {version.name} of {directory.name} holds {held}.",
@@ -40,14 +38,43 @@ def triton_draft(path: Path, *, model: str = "") -> Draft:
             fix="model.onnx and model.pt2 can be brought in. Export TorchScript (model.pt) and Python models with "
             "torch.export.save or torch.onnx.export.",
         )
-    file = next(version / name for name in _READERS if (version / name).is_file())
-    draft = read(file, name=package_name(directory.name), source=f"the Triton model {directory.name}/{version.name}")
-    return _configured(draft, directory)
+    source = f"the Triton model {directory.name}/{version.name}"
+    draft = _READERS[file.suffix](file, name=package_name(directory.name), source=source)
+    return _configured(draft, directory, config)
+
+
+def _served(directory: Path, config: Any) -> Path:
+    """The newest version that there is, of those that the configuration names if it names some."""
+    versions = _versions(directory)
+    if not versions:
+        raise InvalidInput(
+            f"The model {directory.name} has no version.", fix="Versions are folders that are named by a number."
+        )
+    wanted = () if config is None else tuple(config.version_policy.specific.versions)
+    served = [each for each in versions if int(each.name) in wanted] if wanted else versions
+    if not served:
+        raise InvalidInput(
+            f"The model {directory.name} has none of the versions that its version_policy names.",
+            reason="VERSION_POLICY",
+            fix=f"It has {', '.join(sorted(each.name for each in versions)[:10])}.",
+        )
+    return max(served, key=lambda each: int(each.name))
+
+
+def _model_file(version: Path, named: str) -> Path | None:
+    """The model in a version's folder; an ONNX model with weights beside it may have a folder of its own."""
+    is_plain = named.endswith(tuple(_READERS)) and not {"/", "\\"} & set(named)
+    for name in (named, *_NAMES) if is_plain else _NAMES:
+        file = version / name
+        file = file / _NAMES[0] if file.is_dir() and file.suffix == ".onnx" else file
+        if file.is_file():
+            return file
+    return None
 
 
 def _is_model(path: Path) -> bool:
     return (path / "config.pbtxt").is_file() or any(
-        (version / name).is_file() for version in _versions(path) for name in (*_READERS, "model.pt", "model.py")
+        (version / name).exists() for version in _versions(path) for name in (*_NAMES, "model.pt", "model.py")
     )
 
 
@@ -69,9 +96,8 @@ def _chosen(path: Path, model: str) -> Path:
     )
 
 
-def _configured(draft: Draft, directory: Path) -> Draft:
+def _configured(draft: Draft, directory: Path, config: Any) -> Draft:
     """With what the configuration says: batches, and labels."""
-    config = _read_config(directory / "config.pbtxt")
     if config is None:
         return draft
     if config.max_batch_size > 0:

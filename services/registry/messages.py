@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from services.registry.database.store import (
     VersionRecord,
     VersionSummary,
 )
-from services.registry.rollouts.record import MetricGate, Plan, RolloutRecord, State
+from services.registry.rollouts.record import Decision, MetricGate, Plan, RolloutRecord, State
 
 ORIGINALS = "exact"
 """The policy of a model that lets no variant answer."""
@@ -212,7 +212,7 @@ def plan_message(plan: Plan) -> registry_pb2.RolloutPlan:
     )
 
 
-def rollout_message(record: RolloutRecord) -> registry_pb2.Rollout:
+def rollout_message(record: RolloutRecord, decisions: Iterable[Decision] = ()) -> registry_pb2.Rollout:
     """A rollout as callers see it."""
     message = registry_pb2.Rollout(
         id=record.id,
@@ -235,7 +235,18 @@ def rollout_message(record: RolloutRecord) -> registry_pb2.Rollout:
         _write_verdict(record.verdict, message.verdict)
     message.started_at.FromDatetime(record.started_at)
     message.changed_at.FromDatetime(record.changed_at)
+    for decision in decisions:
+        _write_decision(decision, message.decisions.add())
     return message
+
+
+def _write_decision(decision: Decision, message: registry_pb2.RolloutDecision) -> None:
+    message.state = registry_pb2.RolloutState.Value(f"ROLLOUT_STATE_{decision.state.name}")
+    message.step, message.share = decision.step, decision.share
+    message.actor, message.reason = decision.actor, decision.reason
+    if decision.verdict is not None:
+        _write_verdict(decision.verdict, message.verdict)
+    message.decided_at.FromDatetime(decision.decided_at)
 
 
 def _write_verdict(verdict: Mapping[str, Any], message: registry_pb2.Verdict) -> None:

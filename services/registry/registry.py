@@ -25,6 +25,7 @@ from services.registry.pushes.pushes import Pushes, PushLimits
 from services.registry.pushes.variants import Announce
 from services.registry.rollouts.driver import RolloutDriver
 from services.registry.rollouts.opinions import Opinions
+from services.registry.rollouts.prometheus import MetricSource
 from services.registry.rollouts.rollouts import Rollouts
 from services.registry.servicer import RegistryParts, RegistryServicer
 from services.registry.settings import RegistrySettings
@@ -50,6 +51,7 @@ class Registry:
         store: SqlStore,
         leadership: DatabaseLeadership | None = None,
         opinions: Opinions | None = None,
+        metrics: MetricSource | None = None,
     ) -> None:
         """Use `open`."""
         self._directory = directory
@@ -68,11 +70,11 @@ class Registry:
             settlement=settlement,
             deployments=deployments,
             completion=self._completion,
-            has_metrics=settings.prometheus_url is not None,
+            has_metrics=settings.prometheus_url is not None or metrics is not None,
         )
         # What only a leader does makes sure, in each of its transactions, that it leads.
         acting = store if leadership is None else store.checked(leadership.check)
-        driver = RolloutDriver.with_settings(settings, rollouts(store=acting), state, opinions)
+        driver = RolloutDriver.with_settings(settings, rollouts(store=acting), state, opinions, metrics)
         self.publisher = Publisher(store=acting, state=state, interval_s=settings.republish_interval_s)
         is_alone = leadership is None
         self._disposal = Disposal(
@@ -121,10 +123,17 @@ class Registry:
         )
 
     @classmethod
-    async def open(cls, settings: RegistrySettings, state: StateStore, opinions: Opinions | None = None) -> Registry:
+    async def open(
+        cls,
+        settings: RegistrySettings,
+        state: StateStore,
+        opinions: Opinions | None = None,
+        metrics: MetricSource | None = None,
+    ) -> Registry:
         """Open the data directory and throw away what a killed process left unfinished.
 
-        `opinions` says what users think of versions; without it rollouts are judged by the calls alone.
+        `opinions` says what users think of versions; without it rollouts are judged by the calls alone. `metrics`
+        answers conditions on metrics where the settings name no Prometheus.
 
         Raises FailedPrecondition when another registry uses it, or a later release wrote it.
         """
@@ -135,7 +144,7 @@ class Registry:
         except BaseException:
             directory.close()
             raise
-        registry = cls(settings, state, directory, store, leadership, opinions)
+        registry = cls(settings, state, directory, store, leadership, opinions, metrics)
         try:
             if leadership is None:
                 async with store.reading() as reading:

@@ -17,6 +17,7 @@ from lepton_ai.mesh.serving.server import Server
 from lepton_ai.mesh.tracing import Tracing
 from services.registry.registry import Registry
 from services.registry.rollouts.opinions import Opinions
+from services.registry.rollouts.prometheus import HealthMetrics
 from services.registry.servicer import OPEN_METHODS, SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
 
@@ -34,7 +35,7 @@ async def main() -> None:
     health = ServicePool("health", endpoints, max_message_bytes=settings.max_message_bytes)
     try:
         await health.start()
-        registry = await Registry.open(settings, state, Opinions(health))
+        registry = await Registry.open(settings, state, Opinions(health), HealthMetrics(health))
         tracing = Tracing.create(NAME, settings)
         server = Server(NAME, settings, state=state, tracing=tracing, metrics=Metrics(NAME))
         report_logs(server, waiting, health, token=settings.read_token())

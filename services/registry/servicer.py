@@ -278,8 +278,12 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     async def ListRollouts(  # noqa: N802
         self, request: registry_pb2.ListRolloutsRequest, context: Context
     ) -> registry_pb2.ListRolloutsResponse:
-        found = await self._parts.rollouts.find(request.model, limit=min(request.limit or 100, _MAX_ROLLOUTS))
-        return registry_pb2.ListRolloutsResponse(rollouts=map(rollout_message, found))
+        rollouts, limit = self._parts.rollouts, min(request.limit or 100, _MAX_ROLLOUTS)
+        if not request.with_decisions:
+            found = await rollouts.find(request.model, limit=limit)
+            return registry_pb2.ListRolloutsResponse(rollouts=map(rollout_message, found))
+        decided = await rollouts.find_decided(request.model, limit=limit)
+        return registry_pb2.ListRolloutsResponse(rollouts=[rollout_message(*each) for each in decided])
 
     async def ControlRollout(  # noqa: N802
         self, request: registry_pb2.ControlRolloutRequest, context: Context

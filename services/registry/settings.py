@@ -74,7 +74,8 @@ class RegistrySettings(SignatureSettings, ServiceSettings):
     much intervals differ."""
 
     prometheus_url: SecretStr | None = None
-    """Where conditions of rollouts on metrics are asked, with name and password in it if it wants them."""
+    """Where conditions of rollouts on metrics are asked, with name and password in it if it wants them; health is asked
+    where none is said."""
 
     @field_validator("prometheus_url")
     @classmethod

@@ -123,19 +123,23 @@ async def test_a_canary_that_fails_one_call_in_twenty_is_taken_back_by_the_judge
         await client.start_rollout(f"{ROWS}@{flaky}", [2], step_s=LONG_S)
         ended = await until_state(client, ROLLED_BACK)
         fault, until = "a canary that fails one call in twenty", "it was rolled back"
-        failed, answered = len(running.failures), running.answers
-        recoveries.record(fault, until, time.monotonic() - began_s, failed=failed, answered=answered)
+        seconds, failed, answered = time.monotonic() - began_s, len(running.failures), running.answers
+        recoveries.record(fault, until, seconds, failed=failed, answered=answered)
     assert ended.verdict.outcome == registry_pb2.VERDICT_OUTCOME_HARM
     assert "failed" in ended.reason
+    assert seconds <= 60.0
     assert len(running.failures) <= 0.005 * running.answers
 
 
 async def test_a_canary_that_is_slow_is_taken_back_by_the_judge(client: AsyncClient, tmp_path: Path) -> None:
     slow = (await client.push(slow_package(tmp_path / "slow", name=ROWS).directory)).version
     async with load(row_calls(client, factors={1: 2.0, slow: 2.0}, max_rows=1)) as running:
+        began_s = time.monotonic()
         await client.start_rollout(f"{ROWS}@{slow}", [10], step_s=LONG_S)
         ended = await until_state(client, ROLLED_BACK)
+        seconds = time.monotonic() - began_s
     assert "latency" in ended.reason
+    assert seconds <= 60.0
     assert not running.failures
 
 

@@ -139,13 +139,16 @@ async def test_the_command_line_shows_steers_and_takes_back(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    started = await lepton("deploy", f"{ROWS}@{thrice}", "--canary", "5%,50%", "--every", "1h", "--detach")
+    metric = ("--metric", 'load: sum(rate(lepton_requests_total{version="$version"}[1m])) < 1000000')
+    started = await lepton("deploy", f"{ROWS}@{thrice}", "--canary", "5%,50%", "--every", "1h", "--detach", *metric)
     assert f"version {thrice} (from 1) is waiting" in started
     await until_state(client, RUNNING)
     assert "5 %" in await lepton("rollout", "status", ROWS)
     assert "paused" in await lepton("rollout", "pause", ROWS)
     assert "running" in await lepton("rollout", "resume", ROWS)
     assert "promoted" in await lepton("rollout", "promote", ROWS)
+    decided = json.loads(await lepton("rollout", "explain", ROWS, "--json"))["decisions"]
+    assert [each["state"] for each in reversed(decided)] == ["waiting", "running", "paused", "running", "promoted"]
     assert "version 1 has the traffic again" in await lepton("rollback", ROWS)
     (newest, *_) = json.loads(await lepton("rollout", "list", ROWS, "--json"))
     assert (newest["state"], newest["steps_percent"], newest["share_percent"]) == ("rolled_back", [5.0, 50.0], 0.0)

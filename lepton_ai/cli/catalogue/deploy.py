@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lepton_ai.cli.catalogue.plan_options import Duration, Margin, Percent, Percents
-from lepton_ai.cli.catalogue.rollout import deployment_document, document, follow_rollout, state_of, summary
+from lepton_ai.cli.catalogue.rollout import deployment_document, follow_rollout
+from lepton_ai.cli.catalogue.rollout_views import document, state_of, summary
 from lepton_ai.cli.output import console, home_option, json_option, print_json, print_note
 from lepton_ai.cli.platform import client_for
 

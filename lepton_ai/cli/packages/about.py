@@ -12,6 +12,7 @@ import click
 from lepton_ai.cli.output import (
     Column,
     console,
+    format_size_bytes,
     home_option,
     json_option,
     make_table,
@@ -172,7 +173,7 @@ def _facts(about: About) -> list[tuple[str, str]]:
         ("Metrics", ", ".join(f"{name} {value:.4g}" for name, value in description.metrics.items())),
         ("Made from", known.parent),
         ("Trained on", _generation(about).partition(": ")[2]),
-        ("Files", f"{len(about.manifest.files)}, {size_bytes / (1 << 20):.1f} MiB"),
+        ("Files", f"{len(about.manifest.files)}, {format_size_bytes(size_bytes)}"),
     ]
     if about.version is not None:
         facts += [("Aliases", ", ".join(about.version.aliases)), ("Digest", about.version.digest)]

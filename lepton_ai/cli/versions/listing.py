@@ -74,6 +74,13 @@ def _push_row(push: registry_pb2.Push) -> tuple[object, ...]:
     return (push.model, style_state(state_of(push.state)), when, format_size_bytes(push.size_bytes), push.reason)
 
 
+def _signer(signature: registry_pb2.Signature | None) -> str:
+    if signature is None:
+        return "by nobody"
+    verified = "verified by the registry" if signature.verified else "not verified by the registry: lepton verify"
+    return f"by {signature.signer} ({verified})"
+
+
 def _push_document(push: registry_pb2.Push) -> dict[str, Any]:
     return {
         "model": push.model,
@@ -88,7 +95,7 @@ def _push_document(push: registry_pb2.Push) -> dict[str, Any]:
     }
 
 
-def print_version(version: registry_pb2.ModelVersion) -> None:
+def print_version(version: registry_pb2.ModelVersion, signature: registry_pb2.Signature | None) -> None:
     """Everything that the registry knows of one version."""
     state = state_of(version.state)
     rows: list[tuple[str, object]] = [
@@ -99,6 +106,7 @@ def print_version(version: registry_pb2.ModelVersion) -> None:
         ("size", f"{format_size_bytes(version.size_bytes)} in {len(version.manifest.files)} files"),
         ("pushed", f"{version.created_at.ToDatetime():%Y-%m-%d %H:%M} UTC"),
         ("digest", version.digest),
+        ("signed", _signer(signature)),
         ("dry run", version.dry_run),
         ("parent", version.lineage.parent),
         ("data", version.lineage.data),

@@ -73,9 +73,16 @@ class Rollouts:
             idempotent=False,
         )
 
-    async def rollouts(self: RegistryClient, model: str = "") -> Sequence[registry_pb2.Rollout]:
-        """Rollouts of a model, or of all, the newest first."""
-        request = registry_pb2.ListRolloutsRequest(model=check_name(model, field="model") if model else "")
+    async def rollouts(
+        self: RegistryClient, model: str = "", *, limit: int = 0, decisions: bool = False
+    ) -> Sequence[registry_pb2.Rollout]:
+        """Rollouts of a model, or of all, the newest first; at most `limit`, 100 if not said.
+
+        With `decisions`, each (of at most 20) also has all that was decided of it, with the numbers of that time.
+        """
+        request = registry_pb2.ListRolloutsRequest(
+            model=check_name(model, field="model") if model else "", limit=limit, with_decisions=decisions
+        )
         listed = await self._registry(lambda stub, left_s: stub.ListRollouts(request, timeout=left_s), self._timeout_s)
         return list(listed.rollouts)
 

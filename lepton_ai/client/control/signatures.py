@@ -37,16 +37,21 @@ class Signatures:
             manifest = found
         return await sign_manifest(self, manifest, version.version, key, variant)
 
+    async def signature(self: RegistryClient, model: str) -> registry_pb2.Signature:
+        """The signature of a version or a variant, as it is kept, which proves nothing before `verify`.
+
+        Raises NotFound for one that is not signed.
+        """
+        reference, _, variant = model.partition("+")
+        version = await get_version(self, reference)
+        return await _signature(self, version, variant)
+
     async def verify(self: RegistryClient, model: str, trusted: TrustedKeys) -> str:
         """Who has signed a version or a variant, if that is somebody trusted. Raises FailedPrecondition, NotFound."""
         reference, _, variant = model.partition("+")
         version = await get_version(self, reference)
         manifest = _manifest_of(version, variant)
-        ref = parse_model_ref(f"{version.model}@{version.version}")
-        request = registry_pb2.GetSignatureRequest(model=ref, variant=variant)
-        signature = await self._registry(
-            lambda stub, left_s: stub.GetSignature(request, timeout=left_s), self._timeout_s
-        )
+        signature = await _signature(self, version, variant)
         return await asyncio.to_thread(
             verify_version, version.model, version.version, manifest, signature.bundle, trusted, variant
         )
@@ -67,6 +72,14 @@ async def sign_manifest(
     return await client._registry(
         lambda stub, left_s: stub.SignVersion(request, timeout=left_s, metadata=client._proof), client._timeout_s
     )
+
+
+async def _signature(
+    client: RegistryClient, version: registry_pb2.ModelVersion, variant: str
+) -> registry_pb2.Signature:
+    ref = parse_model_ref(f"{version.model}@{version.version}")
+    request = registry_pb2.GetSignatureRequest(model=ref, variant=variant)
+    return await client._registry(lambda stub, left_s: stub.GetSignature(request, timeout=left_s), client._timeout_s)
 
 
 def _read_manifest(directory: Path) -> registry_pb2.Manifest:

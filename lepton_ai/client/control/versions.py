@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lepton_ai.client.control.registry_calls import RegistryClient
-from lepton_ai.references import check_name, parse_model_ref
+from lepton_ai.references import check_name, check_tag, parse_model_ref
 from lepton_ai.v1 import registry_pb2
 
 _PAGE = 1000
@@ -55,8 +55,10 @@ class Versions:
     async def set_tags(self: RegistryClient, model: str, tags: Mapping[str, str]) -> dict[str, str]:
         """Tag a version ("NAME@VERSION"), or a model itself ("NAME"); an empty value takes a tag away.
 
-        Returns all tags that it has now. Raises NotFound, InvalidInput.
+        Returns all tags that it has now. Raises NotFound, InvalidInput: before any is set, where one cannot be.
         """
+        for key, value in tags.items():
+            check_tag(key, value)
         now: dict[str, str] = {}
         for key, value in tags.items():
             now = await _set_tag(self, registry_pb2.SetTagRequest(model=parse_model_ref(model), key=key, value=value))

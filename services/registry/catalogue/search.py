@@ -6,7 +6,7 @@ import base64
 import binascii
 
 from lepton_ai.errors import InvalidInput, NotFound
-from lepton_ai.references import check_name
+from lepton_ai.references import check_name, check_tag
 from lepton_ai.v1 import common_pb2, registry_pb2
 from services.registry.catalogue.catalogue import resolve
 from services.registry.catalogue.filters import parse_filter
@@ -15,7 +15,7 @@ from services.registry.database.store import AuditEntry, Store
 from services.registry.messages import version_message
 
 _PAGE, _MAX_PAGE = 100, 1000
-_MAX_VALUE, _MAX_TAGS = 500, 100
+_MAX_TAGS = 100
 
 
 class Search:
@@ -43,9 +43,7 @@ class Search:
         self, ref: common_pb2.ModelRef, key: str, value: str, *, actor: str
     ) -> registry_pb2.SetTagResponse:
         """Set a tag, or, with an empty value, take it away. Raises NotFound, InvalidInput."""
-        check_name(key, field="key")
-        if len(value) > _MAX_VALUE:
-            raise InvalidInput.of_field("value", f"has more than {_MAX_VALUE} characters")
+        check_tag(key, value)
         return await self._completion.finish(self._set_tag(ref, key, value, actor))
 
     async def _set_tag(self, ref: common_pb2.ModelRef, key: str, value: str, actor: str) -> registry_pb2.SetTagResponse:

@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.registry.database.schema import rollout_decisions
 from services.registry.database.schema import rollouts as table
-from services.registry.rollouts.record import MetricGate, NewRollout, Plan, RolloutRecord, State
+from services.registry.rollouts.record import Decision, MetricGate, NewRollout, Plan, RolloutRecord, State
 
 
 class RolloutReading:
@@ -31,6 +32,11 @@ class RolloutReading:
         if only_live:
             query = query.where(table.c.is_live)
         return [_record(row) for row in await self._connection.execute(query)]
+
+    async def decisions(self, rollout_id: int, *, limit: int) -> Sequence[Decision]:
+        query = select(rollout_decisions).where(rollout_decisions.c.rollout == rollout_id)
+        newest = query.order_by(rollout_decisions.c.id.desc()).limit(limit)
+        return [_decision(row) for row in await self._connection.execute(newest)]
 
 
 class RolloutWriting(RolloutReading):
@@ -77,6 +83,31 @@ class RolloutWriting(RolloutReading):
             "changed_at": record.changed_at,
         }
         await self._connection.execute(update(table).where(table.c.id == record.id).values(**values))
+
+    async def add_decision(self, record: RolloutRecord, actor: str) -> None:
+        values = {
+            "rollout": record.id,
+            "state": record.state.value,
+            "step": record.step,
+            "share": record.share,
+            "actor": actor,
+            "reason": record.reason,
+            "verdict": record.verdict,
+            "decided_at": datetime.now(UTC),
+        }
+        await self._connection.execute(insert(rollout_decisions).values(**values))
+
+
+def _decision(row: Row[Any]) -> Decision:
+    return Decision(
+        state=State(row.state),
+        step=row.step,
+        share=row.share,
+        actor=row.actor,
+        reason=row.reason,
+        verdict=row.verdict,
+        decided_at=row.decided_at.replace(tzinfo=UTC),
+    )
 
 
 def _record(row: Row[Any]) -> RolloutRecord:

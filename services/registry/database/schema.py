@@ -209,6 +209,22 @@ rollouts = Table(
     Index("rollouts_live", "model", unique=True, sqlite_where=text("is_live"), postgresql_where=text("is_live")),
 )
 
+rollout_decisions = Table(
+    "rollout_decisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("rollout", ForeignKey("rollouts.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("share", Integer, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("reason", String(2000), nullable=False),
+    # The numbers that it was decided by.
+    Column("verdict", JSON, nullable=True),
+    Column("decided_at", DateTime(timezone=True), nullable=False),
+    Index("rollout_decisions_by_rollout", "rollout", "id"),
+)
+
 signatures = Table(
     "signatures",
     metadata,

@@ -12,7 +12,7 @@ from lepton_ai.backup.dump import Row
 from services.registry.audit.chain import ChainedEntry
 from services.registry.catalogue.filters import Term
 from services.registry.catalogue.record import NewPush, PushRecord, VersionState
-from services.registry.rollouts.record import NewRollout, RolloutRecord
+from services.registry.rollouts.record import Decision, NewRollout, RolloutRecord
 from services.registry.signing.record import SignatureRecord
 from services.registry.webhooks.record import DeliveryRecord, NewWebhook, WebhookRecord
 
@@ -220,6 +220,9 @@ class Reading(Protocol):
     async def rollouts(self, model: str = "", *, only_live: bool = False, limit: int = 100) -> Sequence[RolloutRecord]:
         """Those of a model, or of all, the newest first."""
 
+    async def decisions(self, rollout_id: int, *, limit: int) -> Sequence[Decision]:
+        """What was decided of a rollout, the newest first."""
+
     async def variant_policy(self, model: str) -> str:
         """Which variants a model lets answer: "exact", "auto" or "deadline"."""
 
@@ -313,6 +316,9 @@ class Writing(Reading, Protocol):
 
     async def set_rollout(self, record: RolloutRecord) -> None:
         """Write what has changed of a rollout."""
+
+    async def add_decision(self, record: RolloutRecord, actor: str) -> None:
+        """Record that a rollout has come to where it stands, with what is known of it now."""
 
     async def set_signature(self, record: SignatureRecord) -> None:
         """Keep a version's signature, in place of an earlier one."""

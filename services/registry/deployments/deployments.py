@@ -124,7 +124,10 @@ class Deployments:
             before = await read_deployment(writing, model)
             if before is not None:
                 if (rollout := await writing.live_rollout(model)) is not None:
-                    await writing.set_rollout(end(rollout, f"the model was taken out of service by {actor}"))
+                    ended = end(rollout, f"the model was taken out of service by {actor}")
+                    await writing.set_rollout(ended)
+                    if ended.place != rollout.place:
+                        await writing.add_decision(ended, actor)
                 await writing.set_deployment(model, (), ())
                 await writing.set_alias(model, PRODUCTION, None)
                 await writing.set_generation(model, before.generation + 1)

@@ -15,7 +15,7 @@ from lepton_ai.mesh.loops import run_loop
 from lepton_ai.v1 import health_pb2
 from services.registry.rollouts.observation import Observation
 from services.registry.rollouts.opinions import Opinions, with_opinions
-from services.registry.rollouts.prometheus import Prometheus
+from services.registry.rollouts.prometheus import MetricSource
 from services.registry.rollouts.record import RolloutRecord
 from services.registry.rollouts.rollouts import Rollouts, Seen
 from services.registry.settings import RegistrySettings
@@ -38,13 +38,13 @@ class RolloutDriver:
         *,
         interval_s: float,
         judge_interval_s: float,
-        prometheus: Prometheus | None = None,
+        metrics: MetricSource | None = None,
         opinions: Opinions | None = None,
     ) -> None:
-        """`prometheus` is asked for metrics, `opinions` for what users say; without them nobody is."""
+        """`metrics` is asked for metrics, `opinions` for what users say; without them nobody is."""
         self._opinions = opinions
         self._rollouts = rollouts
-        self._prometheus = prometheus
+        self._metrics = metrics
         self._state = state
         self._interval_s = interval_s
         self._judge_interval_s = max(interval_s, judge_interval_s)
@@ -55,15 +55,20 @@ class RolloutDriver:
 
     @classmethod
     def with_settings(
-        cls, settings: RegistrySettings, rollouts: Rollouts, state: StateStore, opinions: Opinions | None
+        cls,
+        settings: RegistrySettings,
+        rollouts: Rollouts,
+        state: StateStore,
+        opinions: Opinions | None,
+        metrics: MetricSource | None,
     ) -> RolloutDriver:
-        """The driver that a registry's settings ask for."""
+        """The driver that a registry's settings ask for; `metrics` is asked where they name no Prometheus."""
         return cls(
             rollouts,
             state,
             interval_s=settings.rollout_interval_s,
             judge_interval_s=settings.judge_interval_s,
-            prometheus=settings.prometheus(),
+            metrics=settings.prometheus() or metrics,
             opinions=opinions,
         )
 
@@ -108,7 +113,7 @@ class RolloutDriver:
         )
         if self._opinions is not None and not rollout.is_shadowing:
             arms = with_opinions(arms, await self._opinions.look(rollout, is_first=is_first))
-        metrics = await self._prometheus.ask(rollout) if self._prometheus and rollout.plan.metrics else {}
+        metrics = await self._metrics.ask(rollout) if self._metrics and rollout.plan.metrics else {}
         return Seen(arms, metrics)
 
     async def _run(self) -> None:

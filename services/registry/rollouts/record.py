@@ -96,6 +96,20 @@ class NewRollout:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """That a rollout went to another state or step, and what was known then."""
+
+    state: State
+    step: int
+    share: int
+    """The new version's share from then on, in parts of WHOLE."""
+    actor: str
+    reason: str
+    verdict: Mapping[str, Any] | None
+    decided_at: datetime
+
+
+@dataclass(frozen=True)
 class RolloutRecord:
     """A rollout. While it `is_live`, both versions are kept, and somebody must look after it."""
 
@@ -123,6 +137,11 @@ class RolloutRecord:
     """The one that answers in place of the version when it does not come in; empty: itself."""
     ended_by: str = ""
     """The person who promoted, aborted or took it back last; empty: the registry did what was done."""
+
+    @property
+    def place(self) -> tuple[State, int]:
+        """Where it stands: what a decision changes."""
+        return self.state, self.step
 
     @property
     def is_within_version(self) -> bool:

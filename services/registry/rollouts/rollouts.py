@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -30,8 +30,9 @@ from services.registry.rollouts.progress import (
     give_back,
     readiness,
 )
-from services.registry.rollouts.record import NewRollout, Plan, RolloutRecord, State
+from services.registry.rollouts.record import Decision, NewRollout, Plan, RolloutRecord, State
 
+_MAX_DECIDED, _MAX_DECISIONS = 20, 200
 _BREACHES = "breaches"
 """Beside what the judge knows: at how many looks in a row a metric was out of bounds."""
 
@@ -56,7 +57,7 @@ class Rollouts:
         completion: Completion,
         has_metrics: bool = False,
     ) -> None:
-        """`has_metrics`: whether there is a Prometheus to ask."""
+        """`has_metrics`: whether there is somebody to ask for metrics."""
         self._has_metrics = has_metrics
         self._store = store
         self._settlement = settlement
@@ -80,6 +81,12 @@ class Rollouts:
         """Those of a model, or of all, the newest first."""
         async with self._store.reading() as reading:
             return list(await reading.rollouts(check_name(model, field="model") if model else "", limit=limit))
+
+    async def find_decided(self, model: str = "", *, limit: int) -> list[tuple[RolloutRecord, Sequence[Decision]]]:
+        """The same, at most 20 of them, each with what was decided of it, the newest first."""
+        found = await self.find(model, limit=min(limit, _MAX_DECIDED))
+        async with self._store.reading() as reading:
+            return [(each, await reading.decisions(each.id, limit=_MAX_DECISIONS)) for each in found]
 
     async def control(self, model: str, action: Action, *, actor: str) -> RolloutRecord:
         """Pause, resume, promote or abort. Raises NotFound, FailedPrecondition, Unavailable."""
@@ -123,6 +130,7 @@ class Rollouts:
                 new = replace(new, variant=name, old_variant=version.pinned)
             before = await read_deployment(writing, version.model)
             rollout = await writing.add_rollout(new)
+            await writing.add_decision(rollout, actor)
             await self._settle(writing, rollout, actor, "rollout_start", before)
         return rollout
 
@@ -135,13 +143,13 @@ class Rollouts:
                     reason="ROLLOUT_NOT_FOUND",
                     fix="`lepton rollout list` shows those that were.",
                 )
-            return await self._change(writing, act(live, action, actor), actor, f"rollout_{action.value}")
+            return await self._change(writing, live, act(live, action, actor), actor, f"rollout_{action.value}")
 
     async def _rollback(self, model: str, actor: str) -> registry_pb2.Deployment:
         async with self._store.writing() as writing:
             live = await writing.live_rollout(model)
             if live is not None:
-                await self._change(writing, give_back(live, actor), actor, "rollback")
+                await self._change(writing, live, give_back(live, actor), actor, "rollback")
                 deployment = await read_deployment(writing, model)
                 assert deployment is not None  # noqa: S101 - of a live rollout
                 return deployment
@@ -162,13 +170,17 @@ class Rollouts:
             else:
                 after = _judged(live, seconds, ready, seen)
             if after != live:
-                is_news = (after.state, after.step, after.is_live) != (live.state, live.step, live.is_live)
-                await self._change(writing, after, "registry", f"rollout_{after.state.value}" if is_news else "")
+                is_news = (after.place, after.is_live) != (live.place, live.is_live)
+                await self._change(writing, live, after, "registry", f"rollout_{after.state.value}" if is_news else "")
 
-    async def _change(self, writing: Writing, record: RolloutRecord, actor: str, action: str) -> RolloutRecord:
+    async def _change(
+        self, writing: Writing, earlier: RolloutRecord, record: RolloutRecord, actor: str, action: str
+    ) -> RolloutRecord:
         before = await read_deployment(writing, record.model) if action else None
         record = replace(record, changed_at=datetime.now(UTC))
         await writing.set_rollout(record)
+        if record.place != earlier.place:
+            await writing.add_decision(record, actor)
         if action:
             await self._settle(writing, record, actor, action, before)
         return record

@@ -57,8 +57,10 @@ async def fill(client: AsyncClient, directory: Path) -> None:
     await client.archive_version("other@2")
     await client.delete_version("other@2")
     await client.set_alias("doubler", "staging", 2)
-    await client.create_webhook("http://127.0.0.1:9/hook", ["rollout.created"], secret="a secret of ours")
+    await client.create_webhook("http://127.0.0.1:9/hook", ["model_version_variant.created"], secret="a secret of ours")
     await client.deploy("doubler@1", wait_s=0)
+    await client.start_rollout("doubler@2", [5])
+    await client.control_rollout("doubler", "abort")
 
 
 async def state_of(client: AsyncClient) -> list[pb.Model]:
@@ -77,7 +79,8 @@ async def database(request: pytest.FixtureRequest) -> dict[str, Any]:
 async def test_a_restored_registry_is_the_one_that_was_backed_up(tmp_path: Path, database: dict[str, Any]) -> None:
     async with registry(tmp_path / "first", MemoryStore()) as (_, client):
         await fill(client, tmp_path)
-        before = await state_of(client)
+        before, decided = await state_of(client), await client.rollouts(decisions=True)
+        assert [len(each.decisions) for each in decided] == [2]
         gone = next(iter(sorted((tmp_path / "first/blobs").rglob(hashlib.sha256(b"gone").hexdigest()))))
         gone.unlink()  # as it will be when nobody needs it any more
         summary = await client.back_up(tmp_path / "backup")
@@ -88,6 +91,7 @@ async def test_a_restored_registry_is_the_one_that_was_backed_up(tmp_path: Path,
         restored = await client.restore(tmp_path / "backup")
         assert restored.models == 2
         assert await state_of(client) == before
+        assert await client.rollouts(decisions=True) == decided
         key = deployment_key("doubler")
         await eventually(lambda: published(state, key), description="etcd has the deployment")
         (deployed,) = decode_deployment(key, (await state.get(key)) or b"").versions
@@ -100,6 +104,7 @@ async def test_a_restored_registry_is_the_one_that_was_backed_up(tmp_path: Path,
         assert pushed.version == 3
         assert (await client.create_webhook("http://127.0.0.1:9/", ["rollout.created"])).webhook.id == 2
         await client.deploy("doubler@3", wait_s=0)
+        assert (await client.start_rollout("doubler@2", [5])).id == 3
         request = pb.GetSignatureRequest()
         request.model.name, request.model.version = "doubler", 1
         assert (await served.stub.GetSignature(request, timeout=30)).bundle

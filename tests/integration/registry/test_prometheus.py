@@ -86,7 +86,7 @@ async def test_a_login_in_the_address_is_used(server: Server) -> None:
     [
         ([], "no such series"),
         ([{"metric": {}, "value": [1, "1"]}] * 2, "2 values, aggregate"),
-        ([{"metric": {}, "value": [1, "NaN"]}], "NaN"),
+        ([{"metric": {}, "value": [1, "NaN"]}], "nan now"),
     ],
 )
 async def test_without_one_number_the_reason_is_said(server: Server, result: list[Any], problem: str) -> None:

@@ -120,11 +120,12 @@ async def test_killed_at_two_hundred_moments_rollouts_go_on_and_leave_out_no_ste
 
 
 def check_audit(database: Path) -> int:
-    """Every rollout took each of its steps, in order. Returns how many have ended."""
+    """Every rollout took each of its steps, in order, and each was kept as a decision. Returns how many have ended."""
     shares: dict[int, list[int]] = defaultdict(list)
     with sqlite3.connect(database) as connection:
         rows = connection.execute("SELECT action, after FROM audit ORDER BY id").fetchall()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        decided = connection.execute("SELECT share FROM rollout_decisions WHERE share > 0 ORDER BY id").fetchall()
     rollout = 0
     for action, after in rows:
         rollout += action == "rollout_start"
@@ -136,4 +137,5 @@ def check_audit(database: Path) -> int:
             shares[rollout].append(10_000)
     ended = [steps for steps in shares.values() if steps[-1] == 10_000]
     assert all(steps == [*SHARES, 10_000][: len(steps)] for steps in shares.values()), shares
+    assert [share for (share,) in decided] == [share for steps in shares.values() for share in steps]
     return len(ended)

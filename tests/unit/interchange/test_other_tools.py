@@ -56,6 +56,32 @@ class TestTriton:
         assert package.path("labels.txt").read_text(encoding="utf-8") == "猫\n狗\n鸟\n鱼\n"
         assert package.path("model.onnx").read_bytes() == onnx_bytes(factor=10.0)
 
+    def test_only_versions_that_triton_serves_are_taken(self, repository: Path, tmp_path: Path) -> None:
+        config = repository / "doubler/config.pbtxt"
+        config.write_text("version_policy { specific { versions: [1, 9, 12] } }", encoding="utf-8")
+        assert made(repository, tmp_path / "p").path("model.onnx").read_bytes() == onnx_bytes(factor=9.0)
+        config.write_text("version_policy { specific { versions: [7] } }", encoding="utf-8")
+        assert reason(repository, tmp_path / "q") == "VERSION_POLICY"
+
+    def test_the_model_file_may_have_another_name_and_may_be_a_folder(self, repository: Path, tmp_path: Path) -> None:
+        newest = repository / "doubler/10"
+        (newest / "model.onnx").rename(newest / "net.onnx")
+        config = repository / "doubler/config.pbtxt"
+        config.write_text('default_model_filename: "net.onnx"', encoding="utf-8")
+        assert made(repository, tmp_path / "p").path("model.onnx").read_bytes() == onnx_bytes(factor=10.0)
+        folder = repository / "other/1/model.onnx"
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(onnx_bytes(location="weights.bin", offset="0"))
+        (folder / "weights.bin").write_bytes(np.float32(3).tobytes())
+        assert made(repository, tmp_path / "q", model="other").description.model.weights == ("weights.bin",)
+
+    @pytest.mark.parametrize("name", ["../../secret.onnx", "/etc/secret.onnx", "..\\secret.onnx"])
+    def test_a_model_file_elsewhere_is_not_read(self, repository: Path, tmp_path: Path, name: str) -> None:
+        (repository / "secret.onnx").write_bytes(onnx_bytes(factor=666.0))
+        (repository / "doubler/config.pbtxt").write_text(f"default_model_filename: {json.dumps(name)}")
+        package = made(repository, tmp_path / "p", model="doubler")
+        assert package.path("model.onnx").read_bytes() == onnx_bytes(factor=10.0)
+
     def test_of_several_models_one_is_named(self, repository: Path, tmp_path: Path) -> None:
         (repository / "other/1").mkdir(parents=True)
         (repository / "other/1/model.onnx").write_bytes(onnx_bytes())
@@ -89,6 +115,16 @@ class TestMLflow:
 
         mlflow.onnx.save_model(onnx_model(), tmp_path / "doubler", pip_requirements=[])
         assert made(tmp_path / "doubler", tmp_path / "p").description.inputs[0].name == "x"
+
+    def test_the_run_that_it_was_trained_in_is_its_lineage(self, tmp_path: Path) -> None:
+        import mlflow.onnx
+
+        mlflow.onnx.save_model(onnx_model(), tmp_path / "doubler", pip_requirements=[])
+        document = tmp_path / "doubler/MLmodel"
+        said = yaml.safe_load(document.read_text(encoding="utf-8"))
+        document.write_text(yaml.safe_dump({**said, "run_id": "0a1b", "model_id": "m-7"}), encoding="utf-8")
+        lineage = made(tmp_path / "doubler", tmp_path / "p").description.lineage
+        assert (lineage.run, lineage.parameters) == ("0a1b", {"mlflow_model_id": "m-7"})
 
     def test_the_pytorch_flavour_as_torch_export(self, tmp_path: Path) -> None:
         import mlflow.pytorch

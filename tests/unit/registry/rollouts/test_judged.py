@@ -82,6 +82,21 @@ async def test_good_steps_lead_to_all_traffic(bench: Bench) -> None:
     assert await bench.published() == ([1, 2], {2: 100})
 
 
+async def test_every_decision_is_kept_with_the_numbers_it_was_made_by(bench: Bench) -> None:
+    for _ in range(120):
+        await look(bench, 1.0, interval())
+    await bench.rollouts.rollback("cat", actor="Anna")
+    ((_, decisions),) = await bench.rollouts.find_decided("cat", limit=1)
+    back, promoted, second, first, waiting = decisions
+    assert [each.state for each in (waiting, first, second)] == [State.WAITING, State.RUNNING, State.RUNNING]
+    assert [each.share for each in reversed(decisions)] == [0, 500, 2500, 10_000, 0]
+    assert (promoted.state, promoted.actor) == (State.PROMOTED, "registry")
+    assert (back.state, back.actor, back.reason) == (State.ROLLED_BACK, "Anna", "rolled back by Anna")
+    assert (waiting.verdict, first.verdict) == (None, None)
+    samples = [each.verdict["gates"][0]["numbers"]["samples"] for each in (second, promoted) if each.verdict]
+    assert samples == [60 * 200, 60 * 200], "each step was judged by its own answers"
+
+
 async def test_what_the_judge_knows_is_in_the_database(bench: Bench) -> None:
     for _ in range(30):
         await look(bench, 1.0, interval())

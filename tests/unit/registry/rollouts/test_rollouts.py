@@ -174,6 +174,18 @@ async def test_undeploying_ends_a_rollout(bench: Bench) -> None:
         await bench.rollouts.control("cat", Action.RESUME, actor="Anna")
 
 
+async def test_undeploying_is_a_decision_too_and_the_end_of_the_bake_time_is_none(bench: Bench) -> None:
+    await bench.run(plan=Plan(shares=(500,), step_s=60.0, bake_s=5.0))
+    await bench.watch(60.0)
+    await bench.watch(60.0)
+    await bench.start(3)
+    await bench.deployments.undeploy("cat", actor="Anna")
+    (third, decided), (second, earlier) = await bench.rollouts.find_decided("cat", limit=2)
+    assert (third.version, second.version) == (3, 2)
+    assert [(each.state, each.actor) for each in decided] == [(State.ABORTED, "Anna"), (State.WAITING, "Anna")]
+    assert [each.state for each in earlier] == [State.PROMOTED, State.RUNNING, State.WAITING]
+
+
 async def test_what_is_served_already_or_not_at_all_is_not_rolled_out(bench: Bench) -> None:
     with pytest.raises(FailedPrecondition, match="already"):
         await bench.start(1)

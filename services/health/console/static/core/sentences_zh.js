@@ -401,6 +401,8 @@ export const zh = {
   "the expression has {n} values, aggregate them to one": "表达式有 {n} 个值，请聚合为一个",
   "Prometheus refuses the expression (status {status})": "Prometheus 拒绝该表达式（状态 {status}）",
   "Prometheus does not answer": "Prometheus 不应答",
+  "health refuses it: {*error}": "健康服务拒绝：{error}",
+  "health does not answer": "健康服务不应答",
   "Nothing was served of {model} before what is served now.": "{model} 在当前版本之前没有提供过服务。",
   "Version {version} of {model} has the production traffic already.": "{model} 的版本 {version} 已拥有全部生产流量。",
   "Variant {variant} of {model}@{version} has the production traffic already.": "{model}@{version} 的变体 {variant} 已拥有全部生产流量。",
