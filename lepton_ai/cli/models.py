@@ -66,7 +66,10 @@ def push(package: Path, *, sign: Path | None, variant_of: str, variant: str, as_
     click.echo(
         f"{version.model} version {version.version} is in the registry ({format_size_bytes(version.size_bytes)})."
     )
-    print_note(f"Serve it: lepton deploy {version.model}@{version.version}")
+    if state_of(version.state) == "checking":
+        print_note(f"It is ready once it is signed: lepton sign {version.model}@{version.version} --key FILE")
+    else:
+        print_note(f"Serve it: lepton deploy {version.model}@{version.version}")
 
 
 @click.command(epilog="Example: lepton undeploy resnet")

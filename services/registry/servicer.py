@@ -99,7 +99,9 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         self, request_iterator: Requests, context: Context
     ) -> registry_pb2.PushVersionResponse:
         timeout_s = remaining_s(context, default_s=_MAX_PUSH_S)
-        return await self._parts.pushes.push(request_iterator, actor=self._actor(context), timeout_s=timeout_s)
+        response = await self._parts.pushes.push(request_iterator, actor=self._actor(context), timeout_s=timeout_s)
+        await self._parts.signatures.mark_unsigned([response.version])
+        return response
 
     async def TakeFiles(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[registry_pb2.TakeFilesRequest], context: Context
@@ -139,12 +141,16 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     async def GetVersion(  # noqa: N802
         self, request: registry_pb2.GetVersionRequest, context: Context
     ) -> registry_pb2.ModelVersion:
-        return await self._parts.catalogue.get_version(request.model)
+        version = await self._parts.catalogue.get_version(request.model)
+        await self._parts.signatures.mark_unsigned([version])
+        return version
 
     async def ListModels(  # noqa: N802
         self, request: registry_pb2.ListModelsRequest, context: Context
     ) -> registry_pb2.ListModelsResponse:
-        return await self._parts.catalogue.list_models(request)
+        response = await self._parts.catalogue.list_models(request)
+        await self._parts.signatures.mark_unsigned([version for model in response.models for version in model.versions])
+        return response
 
     async def ArchiveVersion(  # noqa: N802
         self, request: registry_pb2.ChangeVersionRequest, context: Context
@@ -170,7 +176,10 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     async def SearchVersions(  # noqa: N802
         self, request: registry_pb2.SearchVersionsRequest, context: Context
     ) -> registry_pb2.SearchVersionsResponse:
-        return await self._parts.search.find(request.filter, page_size=request.page_size, page_token=request.page_token)
+        search, size, token = self._parts.search, request.page_size, request.page_token
+        response = await search.find(request.filter, page_size=size, page_token=token)
+        await self._parts.signatures.mark_unsigned(response.versions)
+        return response
 
     async def ListPushes(  # noqa: N802
         self, request: registry_pb2.ListPushesRequest, context: Context

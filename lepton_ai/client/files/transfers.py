@@ -73,6 +73,8 @@ class Transfers:
             pushed = await _push(self, _Upload(opened, offer, on_progress, place))
             if sign is not None:
                 await sign_manifest(self, opened.manifest(), pushed.version.version, sign, pushed.variant)
+                # Where signatures are required, it is ready now.
+                return await get_version(self, f"{pushed.version.model}@{pushed.version.version}")
             return pushed.version
 
     async def version(self: RegistryClient, model: str) -> registry_pb2.ModelVersion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC
 from typing import Any
 
@@ -10,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.database.schema import signatures, variant_signatures
 from services.registry.signing.record import SignatureRecord
+
+_NAMES_PER_QUERY = 500  # SQLite bounds the number of parameters
 
 
 class SignatureReading:
@@ -25,6 +28,14 @@ class SignatureReading:
             return None
         signed_at = row.signed_at.replace(tzinfo=UTC)  # SQLite forgets the time zone
         return SignatureRecord(model, version, row.bundle, row.signer, row.is_verified, row.actor, signed_at, variant)
+
+    async def signed(self, models: Collection[str]) -> frozenset[tuple[str, int]]:
+        wanted, found = sorted(models), set[tuple[str, int]]()
+        for start in range(0, len(wanted), _NAMES_PER_QUERY):
+            among = signatures.c.model.in_(wanted[start : start + _NAMES_PER_QUERY])
+            rows = await self._connection.execute(select(signatures.c.model, signatures.c.version).where(among))
+            found.update((model, version) for model, version in rows)
+        return frozenset(found)
 
 
 class SignatureWriting(SignatureReading):

@@ -229,6 +229,9 @@ class Reading(Protocol):
     async def signature(self, model: str, version: int, variant: str = "") -> SignatureRecord | None:
         """The signature of a version, or of a variant of it."""
 
+    async def signed(self, models: Collection[str]) -> frozenset[tuple[str, int]]:
+        """Model and number of those of their versions that somebody has signed."""
+
     async def audit_entries(self, wanted: AuditFilter, *, limit: int) -> Sequence[ChainedEntry]:
         """Entries of the audit trail, the newest first."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from lepton_ai.errors import NotFound
@@ -58,6 +59,17 @@ class Signatures:
             bundle = None if signature is None else signature.bundle
             manifest = manifest_message(find_variant(version, variant) if variant else version)
             await asyncio.to_thread(self._check.check, version.model, version.version, manifest, bundle, variant)
+
+    async def mark_unsigned(self, versions: Sequence[registry_pb2.ModelVersion]) -> None:
+        """Say of versions that are ready but for a signature that the policy requires that they are not."""
+        if self._check.policy != "require" or not versions:
+            return
+        async with self._store.reading() as reading:
+            signed = await reading.signed({each.model for each in versions})
+        for each in versions:
+            if each.state == registry_pb2.MODEL_VERSION_STATE_READY and (each.model, each.version) not in signed:
+                each.state = registry_pb2.MODEL_VERSION_STATE_CHECKING
+                each.reason = f"it waits for a signature: lepton sign {each.model}@{each.version}"
 
     def _read(self, manifest: registry_pb2.Manifest, version: int, variant: str, bundle: bytes) -> tuple[str, bool]:
         """Who has made it, and whether that was verified. Only its content is looked at where nothing is verified."""

@@ -54,6 +54,23 @@ async def test_a_strict_registry_takes_signatures_of_those_it_trusts(strict: Pla
     assert (await strict.sign(version)).verified
 
 
+async def test_in_a_strict_registry_a_version_is_ready_once_it_is_signed(strict: Platform, tmp_path: Path) -> None:
+    stub = strict.served.stub
+
+    async def states() -> set[tuple[int, str]]:
+        one = await stub.GetVersion(pb.GetVersionRequest(model=ModelRef(name="doubler", version=1)), timeout=TIMEOUT_S)
+        listed = await stub.ListModels(pb.ListModelsRequest(summary=True), timeout=TIMEOUT_S)
+        found = await stub.SearchVersions(pb.SearchVersionsRequest(), timeout=TIMEOUT_S)
+        return {(each.state, each.reason) for each in (one, *listed.models[0].versions, *found.versions)}
+
+    version = await strict.push(onnx_package(tmp_path / "p"), signed=False)
+    waiting = (pb.MODEL_VERSION_STATE_CHECKING, "it waits for a signature: lepton sign doubler@1")
+    assert (version.state, version.reason) == waiting
+    assert await states() == {waiting}
+    await strict.sign(version)
+    assert await states() == {(pb.MODEL_VERSION_STATE_READY, "")}
+
+
 async def test_a_strict_registry_deploys_only_what_is_signed(strict: Platform, tmp_path: Path) -> None:
     unsigned = await strict.push(onnx_package(tmp_path / "p"), signed=False)
     with pytest.raises(FailedPrecondition, match="is not signed"):
