@@ -95,7 +95,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error) as error:
-            raise _no_zip() from error
+            raise _no_zip(path) from error
         with archive:
             yield archive
 
@@ -107,7 +107,7 @@ def _check_directory(file: IO[bytes]) -> None:
     tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_BYTES:
-        raise _no_zip()
+        raise _no_zip(path)
     directory_bytes = struct.unpack_from("<L", tail, at + 12)[0]
     # Of larger archives a second record says it, right before the first one, where zipfile looks for it, too.
     before = tail[max(0, at - _LOCATOR_BYTES - _END64_BYTES) : at]
@@ -190,7 +190,9 @@ def _forbidden(path: str, problem: str) -> InvalidInput:
     return InvalidInput.of_field(path[:255], problem, reason="FORBIDDEN_MEMBER")
 
 
-def _no_zip() -> InvalidInput:
+def _no_zip(path: Path) -> InvalidInput:
     return InvalidInput(
-        "The file is no zip.", reason="NOT_AN_ARCHIVE", fix="`lepton pack FOLDER` makes one of a package."
+        f"{path.name[:255]} is no zip.",
+        reason="NOT_AN_ARCHIVE",
+        fix="`lepton pack FOLDER` makes one of a package; `lepton init MODEL_FILE` makes a package of a model.",
     )
