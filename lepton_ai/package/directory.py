@@ -230,8 +230,8 @@ def _read_description(root: Path) -> bytes:
         raise InvalidInput.of_field(
             DESCRIPTION_FILE,
             f"is missing in {root.name}",
-            fix="A package is a folder that this file describes: `lepton init MODEL_FILE` or model.package(FOLDER, name=…) "
-            "writes one.",
+            fix="A package is a folder that this file describes: `lepton init MODEL_FILE` writes one, or "
+            "model.package(FOLDER, name=…).",
         )
     with path.open("rb") as file:
         return file.read(MAX_DOCUMENT_BYTES + 1)

@@ -91,7 +91,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     if not path.is_file():
         raise NotFound(f"There is no file {path.name}.", fix="Name a file.")
     with path.open("rb") as file:
-        _check_directory(file)
+        _check_directory(file, path)
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error) as error:
@@ -100,7 +100,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
 
 
-def _check_directory(file: IO[bytes]) -> None:
+def _check_directory(file: IO[bytes], path: Path) -> None:
     """Look at the size of the list of members before it is read into memory."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - _END_BYTES - _MAX_COMMENT - _LOCATOR_BYTES - _END64_BYTES))
