@@ -26,6 +26,7 @@ from lepton_ai.v1 import (
     registry_pb2,
 )
 from services.health.alerts import servicer as alerts
+from services.health.alerts.causes.explaining import Witnesses
 from services.health.alerts.judges.platform import PlatformJudge
 from services.health.alerts.judges.rollouts import RolloutJudge
 from services.health.alerts.servicer import AlertServicer
@@ -90,6 +91,7 @@ async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -
         descriptions=samples,
         series=measurements.store,
         changes=events.timeline,
+        witnesses=Witnesses(measurements.store, events.timeline, events.judge),
     )
     await _add_alerts(server, settings, state, sources)
     await add_console(server, settings, observer, pools["registry"], desk)
