@@ -68,11 +68,11 @@ def _of_alerts(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
             continue
         ahead_s = alert.began.wall_s - other.began.wall_s
         is_near = -AFTER_S <= ahead_s <= _LOGGED_WITHIN_S  # what has been wrong for a day explains little that is new
-        lasted = f"alert since {_clock_time(other.began.wall_s)}"
-        if other.resolved is not None:
-            lasted = f"alert from {_clock_time(other.began.wall_s)} to {_clock_time(ended_s)}"
         summary = other.annotations.get("summary") or other.name
-        yield Clue(_cause("alert", f"{summary} ({lasted})", other.id), 1.0 if is_near else 0.6)
+        text = f"An alert since {_clock_time(other.began.wall_s)} UTC: {summary}"
+        if other.resolved is not None:
+            text = f"An alert from {_clock_time(other.began.wall_s)} to {_clock_time(ended_s)} UTC: {summary}"
+        yield Clue(_cause("alert", text, other.id), 1.0 if is_near else 0.6)
 
 
 def _of_processes(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
@@ -90,9 +90,10 @@ def _of_processes(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
         if event.kind in COMINGS and _is_of(event.labels.get("service", ""), services) and _fits(alert, event):
             comings[event.title].append(event)
     for title, events in comings.items():
-        often = f", the last of {len(events)} times" if len(events) > 1 else ""
         nearness = max(_nearness(alert, each.time_s) for each in events)
-        text = f"{_clock_time(events[0].time_s)}{often}: {title}"
+        text = f"At {_clock_time(events[0].time_s)} UTC: {title}"
+        if len(events) > 1:
+            text = f"At {_clock_time(events[0].time_s)} UTC, the last of {len(events)} times: {title}"
         yield Clue(_cause("process", text), min(1.0, nearness * (0.85 + 0.05 * len(events))))
 
 
@@ -106,8 +107,9 @@ def _of_changes(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
             continue
         if event.labels.get("model") and event.labels["model"] != alert.labels.get("model"):
             continue
-        by = f" (by {event.actor})" if event.actor else ""
-        text = f"{_clock_time(event.time_s)}: {event.title}{by}"
+        text = f"At {_clock_time(event.time_s)} UTC: {event.title}"
+        if event.actor:
+            text = f"At {_clock_time(event.time_s)} UTC, by {event.actor}: {event.title}"
         yield Clue(_cause("change", text), _nearness(alert, event.time_s))
 
 
@@ -119,11 +121,12 @@ def _of_logs(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
         if not kind.count or not is_then or not _is_of(kind.service, services):
             continue
         is_new = kind.first_s >= alert.began.wall_s - _LOGGED_WITHIN_S
-        times = "once" if kind.count == 1 else f"{kind.count} times"
-        where = f"New in the log of {kind.service}" if is_new else f"In the log of {kind.service}"
+        text = f"In the log of {kind.service}, {kind.count} ×: {kind.text}"
+        if is_new:
+            text = f"New in the log of {kind.service}, {kind.count} ×: {kind.text}"
         names_it = bool(alert.labels.get("model")) and alert.labels["model"] in kind.text
         strength = 0.4 + 0.3 * is_new + 0.15 * kind.is_error + 0.1 * names_it + 0.05 * (kind.count >= 10)
-        yield Clue(_cause("log", f"{where}, {times}: {kind.text}", str(kind.number)), min(1.0, strength))
+        yield Clue(_cause("log", text, str(kind.number)), min(1.0, strength))
 
 
 def _of_errors(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
@@ -192,4 +195,4 @@ def _cause(kind: str, text: str, see: str = "") -> Cause:
 
 
 def _clock_time(wall_s: float) -> str:
-    return f"{datetime.fromtimestamp(wall_s, UTC):%H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(wall_s, UTC):%H:%M:%S}"

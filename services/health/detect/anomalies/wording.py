@@ -12,7 +12,7 @@ from services.health.detect.anomalies.watch import Episode
 from services.health.detect.anomalies.watched import Watched
 from services.health.metrics.kpis import PROCESS, SUBJECTS
 
-_RUNBOOK = "docs/anomalies.md"
+_RUNBOOK = "docs/runbooks.md"
 _KINDS = {
     "level": "far from what the last two hours had",
     "drift": "crept away slowly, too slowly for any single value to be odd",

@@ -117,7 +117,7 @@ def _new(template: TemplateCounts) -> Firing:
         labels=_labels("NewErrorTemplate", "ticket" if is_error else "info", template),
         annotations={
             "summary": f"{template.service} logs {what} that is new: {template.text}",
-            **_evidence(template),
+            **_evidence("NewErrorTemplate", template),
         },
         value=float(sum(template.counts.values())),
     )
@@ -129,7 +129,7 @@ def _burst(template: TemplateCounts, count: int, history: Sequence[int]) -> Firi
         labels=_labels("LogBurst", "ticket", template),
         annotations={
             "summary": f"{template.service} logs {count} times a minute, in place of {usual:.2g}: {template.text}",
-            **_evidence(template),
+            **_evidence("LogBurst", template),
         },
         value=float(count),
     )
@@ -139,8 +139,11 @@ def _labels(name: str, severity: str, template: TemplateCounts) -> dict[str, str
     return {ALERT_NAME: name, SEVERITY: severity, "service": template.service, "template": str(template.number)}
 
 
-def _evidence(template: TemplateCounts) -> dict[str, str]:
-    told = {"description": f"Logger {template.logger}; see `lepton logs --template {template.number}`."}
+def _evidence(name: str, template: TemplateCounts) -> dict[str, str]:
+    told = {
+        "description": f"Logger {template.logger}; see `lepton logs --template {template.number}`.",
+        "runbook": f"docs/runbooks.md#{name.lower()}",
+    }
     return told | ({"trace_id": template.trace_id} if template.trace_id else {})
 
 

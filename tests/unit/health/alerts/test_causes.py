@@ -47,8 +47,8 @@ def logged(text: str, *, service: str = "inference", first_s: float = START_S - 
 def test_restarts_on_the_path_of_a_model_explain_its_errors_better_than_an_old_deployment() -> None:
     deployed = Event(START_S - 1500, "deploy", "cats is served: version 2 is production", {"model": "cats"}, "anna")
     assert texts(FAILS, changes=[*restarts(10, 20, 30), deployed]) == [
-        "07:59:50 UTC, the last of 3 times: the Triton of 10.0.0.1:8500 was started anew",
-        "07:35:00 UTC: cats is served: version 2 is production (by anna)",
+        "At 07:59:50 UTC, the last of 3 times: the Triton of 10.0.0.1:8500 was started anew",
+        "At 07:35:00 UTC, by anna: cats is served: version 2 is production",
     ]
 
 
@@ -57,7 +57,7 @@ def test_a_deployment_just_before_comes_first_and_that_of_another_model_not_at_a
     others = Event(START_S - 5, "deploy", "dogs is served", {"model": "dogs"})
     errors = [Sample({"model": "cats", "version": "2", "code": "INTERNAL"}, 40.2)]
     assert texts(FAILS, changes=[others, ours], failures=errors) == [
-        "07:59:55 UTC: cats is served",
+        "At 07:59:55 UTC: cats is served",
         "Calls that failed in 5 min: INTERNAL 40; most of them as the model or its pipeline failed.",
     ]
 
@@ -65,7 +65,7 @@ def test_a_deployment_just_before_comes_first_and_that_of_another_model_not_at_a
 def test_an_alert_of_a_lower_layer_explains_one_of_a_higher_and_never_the_other_way() -> None:
     disk = alert("EtcdSlow", "ticket", since=at(-20), instance="etcd")
     burst = alert("LogBurst", "ticket", service="etcd", template="5")
-    assert texts(burst, alerts=[disk, burst]) == ["EtcdSlow it is (alert since 07:59:40 UTC)"]
+    assert texts(burst, alerts=[disk, burst]) == ["An alert since 07:59:40 UTC: EtcdSlow it is"]
     assert texts(disk, alerts=[disk, burst]) == []
 
 
@@ -74,7 +74,7 @@ def test_what_was_over_minutes_ago_still_counts_and_what_was_over_hours_ago_does
         down = alert("TritonDown", "ticket", since=at(began), service="inference", instance="10.0.0.1:8500")
         return down.model_copy(update={"resolved": at(ended)})
 
-    assert texts(FAILS, alerts=[over(-200, -150)]) == ["TritonDown it is (alert from 07:56:40 UTC to 07:57:30 UTC)"]
+    assert texts(FAILS, alerts=[over(-200, -150)]) == ["An alert from 07:56:40 to 07:57:30 UTC: TritonDown it is"]
     assert texts(FAILS, alerts=[over(-9000, -7200)]) == []
 
 
@@ -90,7 +90,7 @@ def test_slowness_is_the_machines_before_it_is_anything_elses() -> None:
     slow = alert("ModelSlow", "ticket", model="cats", version="2")
     assert texts(slow, pressures=[busy], logs=[logged("queue is long")]) == [
         "The CPUs of vm are busy: 97.6%.",
-        "New in the log of inference, 3 times: queue is long",
+        "New in the log of inference, 3 ×: queue is long",
     ]
 
 
@@ -104,8 +104,8 @@ def test_new_log_records_of_its_services_are_named_and_old_ones_elsewhere_are_no
         ],
     )
     assert said == [
-        "New in the log of triton-1, 3 times: CUDA out of memory",
-        "In the log of inference, once: Triton does not answer any more: <*>",
+        "New in the log of triton-1, 3 ×: CUDA out of memory",
+        "In the log of inference, 1 ×: Triton does not answer any more: <*>",
     ]
 
 
@@ -152,8 +152,8 @@ def test_a_notification_tells_them_in_order_and_no_change_twice() -> None:
     said = str(
         Writer(at(5), {told.id: told}, changes=[deployed]).write(News(receiver(), "g", "firing", [told], []))["text"]
     )
-    assert "Likely cause: 07:59:55 UTC: cats is served (lepton events --since 1h)" in said
-    assert "Perhaps: New in the log of inference, 3 times: boom (lepton logs --template 7)" in said
+    assert "Likely cause: At 07:59:55 UTC: cats is served (lepton events --since 1h)" in said
+    assert "Perhaps: New in the log of inference, 3 ×: boom (lepton logs --template 7)" in said
     assert "Shortly before" not in said
     assert "boom" in str(alert_document(told)["annotations"])
 
@@ -204,7 +204,7 @@ async def test_causes_are_told_and_survive_a_kill(make_world: MakeWorld) -> None
     page = firing("ModelErrors", model="cats", version="2")
     await world.round(0, page)
     assert len(await world.round(3, page)) == 1
-    assert "Likely cause: 07:59:58 UTC: the Triton of" in str(world.sender.sent[0].document["text"])
+    assert "Likely cause: At 07:59:58 UTC: the Triton of" in str(world.sender.sent[0].document["text"])
     world.open()
     (kept,) = world.ledger.of(Alert).values()
     assert kept.causes[0].kind == "process"
