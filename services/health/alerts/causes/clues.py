@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.health.alerts.causes.evidence import ERRORS_WITHIN_S, Evidence
-from services.health.alerts.causes.layers import HOGGED, LAYER_OF
+from services.health.alerts.causes.layers import HOGGED, LAYER_OF, RESTARTS, Layer
 from services.health.alerts.causes.queries import failures_of
 from services.health.alerts.memory.records import Alert, Cause
 from services.health.events.event import Event
@@ -25,7 +25,7 @@ _OVER_WITHIN_S = 900.0
 _LOGGED_WITHIN_S = 300.0
 _PATH = frozenset({"inference", "triton", "preprocess"})
 """Services that every prediction goes through."""
-_LONGEST = 300
+_LONGEST = 200
 _MEANINGS: Mapping[str, str] = {
     "UNAVAILABLE": "nobody was there to answer",
     "DEADLINE_EXCEEDED": "their time ran out",
@@ -72,7 +72,9 @@ def _of_alerts(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
         text = f"An alert since {_clock_time(other.began.wall_s)} UTC: {summary}"
         if other.resolved is not None:
             text = f"An alert from {_clock_time(other.began.wall_s)} to {_clock_time(ended_s)} UTC: {summary}"
-        yield Clue(_cause("alert", text, other.id), 1.0 if is_near else 0.6)
+        # What users see of a fault explains less than the fault itself, and what is only worth knowing less still.
+        depth = (1.0 if below < Layer.MODEL else 0.7) * (0.7 if other.severity == "info" else 1.0)
+        yield Clue(_cause("alert", text, other.id), depth * (1.0 if is_near else 0.6))
 
 
 def _of_processes(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
@@ -87,6 +89,8 @@ def _of_processes(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
             yield Clue(_cause("process", text, "up == 0"), 1.0)
     comings: dict[str, list[Event]] = defaultdict(list)
     for event in evidence.changes:
+        if event.kind == "restart" and alert.name in RESTARTS:
+            continue  # that is the alert itself
         if event.kind in COMINGS and _is_of(event.labels.get("service", ""), services) and _fits(alert, event):
             comings[event.title].append(event)
     for title, events in comings.items():
@@ -191,7 +195,8 @@ def _nearness(alert: Alert, time_s: float) -> float:
 
 
 def _cause(kind: str, text: str, see: str = "") -> Cause:
-    return Cause.model_validate({"kind": kind, "text": text[:_LONGEST], "see": see})
+    short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return Cause.model_validate({"kind": kind, "text": short, "see": see})
 
 
 def _clock_time(wall_s: float) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lepton_ai.errors import LeptonError
 from services.health.alerts.causes.clues import AFTER_S, CHANGES, COMINGS, WITHIN_S
@@ -17,7 +17,7 @@ from services.health.alerts.causes.ranking import rank
 from services.health.alerts.memory.clock import Stamp, elapsed_s
 from services.health.alerts.memory.records import Alert
 from services.health.events.event import Event
-from services.health.metrics.series import SeriesReader
+from services.health.metrics.series import Matcher, Series, SeriesReader
 from services.health.promql.evaluation import evaluate
 
 _FOR_S, _EVERY_S = 60.0, 10.0
@@ -26,6 +26,8 @@ _MOST = 50
 """Alerts in one look; when more begin at once, the most urgent are explained."""
 _URGENCY = ("page", "ticket", "info")
 _MOST_CHANGES = 500
+_LOGGED_S = 600.0
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -43,13 +45,29 @@ class Changes(Protocol):
         """What happened of these kinds between two moments, the newest first. Raises LeptonError."""
 
 
+class Nobody:
+    """Knows nothing."""
+
+    async def select(self, matchers: Sequence[Matcher], start_s: float, end_s: float) -> Sequence[Series]:
+        """See SeriesReader."""
+        return ()
+
+    async def find(self, *, start_s: float, end_s: float, kinds: Collection[str], limit: int) -> Sequence[Event]:
+        """See Changes."""
+        return ()
+
+    async def met_since(self, since_s: float) -> Sequence[LoggedKind]:
+        """See Logs."""
+        return ()
+
+
 @dataclass(frozen=True)
 class Witnesses:
-    """Who is asked; None: nobody knows."""
+    """Who is asked."""
 
-    series: SeriesReader | None = None
-    changes: Changes | None = None
-    logs: Logs | None = None
+    series: SeriesReader = field(default_factory=Nobody)
+    changes: Changes = field(default_factory=Nobody)
+    logs: Logs = field(default_factory=Nobody)
 
 
 @dataclass
@@ -86,57 +104,37 @@ class Explainer:
         return elapsed_s(alert.fired, now) < _FOR_S and (looked is None or elapsed_s(looked, now) >= _EVERY_S)
 
     async def _gather(self, alerts: Sequence[Alert], now_s: float) -> Evidence:
-        changes, logs, measured = await asyncio.gather(self._changes(now_s), self._logs(now_s), self._measured(now_s))
+        """Everybody is asked at the same time; whoever does not answer in time is left out."""
+        series, changes, logs = self.witnesses.series, self.witnesses.changes, self.witnesses.logs
+        start_s, kinds = now_s - 2 * WITHIN_S, CHANGES | COMINGS
+        found = await asyncio.gather(
+            _heard("changes", changes.find(start_s=start_s, end_s=now_s + AFTER_S, kinds=kinds, limit=_MOST_CHANGES)),
+            _heard("log records", logs.met_since(now_s - _LOGGED_S)),
+            _heard("failures", evaluate(FAILURES, series, now_s)),
+            _heard("silence", evaluate(SILENT, series, now_s)),
+            _heard("pressure", _read(PRESSURES, series, now_s)),
+            _heard("use", _read(HOGS, series, now_s)),
+        )
         return Evidence(
             now_s=now_s,
             alerts=[each for each in alerts if each.fired is not None],
-            changes=changes,
-            logs=logs,
-            failures=measured.failures,
-            silent=measured.silent,
-            pressures=measured.pressures,
-            hogs=measured.hogs,
+            changes=found[0],
+            logs=found[1],
+            failures=found[2],
+            silent=[each.labels for each in found[3]],
+            pressures=found[4],
+            hogs=found[5],
         )
 
-    async def _changes(self, now_s: float) -> Sequence[Event]:
-        if self.witnesses.changes is None:
-            return ()
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return await self.witnesses.changes.find(
-                    start_s=now_s - 2 * WITHIN_S, end_s=now_s + AFTER_S, kinds=CHANGES | COMINGS, limit=_MOST_CHANGES
-                )
-        except (LeptonError, TimeoutError) as error:
-            _log.warning("what was changed is not known, so alerts are explained without it: %s", error)
-            return ()
 
-    async def _logs(self, now_s: float) -> Sequence[LoggedKind]:
-        if self.witnesses.logs is None:
-            return ()
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return await self.witnesses.logs.met_since(now_s - 600.0)
-        except (LeptonError, TimeoutError) as error:
-            _log.warning("what was logged is not known, so alerts are explained without it: %s", error)
-            return ()
-
-    async def _measured(self, now_s: float) -> Evidence:
-        """What measurements say; nothing where they do not say it in time."""
-        series = self.witnesses.series
-        if series is None:
-            return Evidence(now_s)
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return Evidence(
-                    now_s=now_s,
-                    failures=await evaluate(FAILURES, series, now_s),
-                    silent=[each.labels for each in await evaluate(SILENT, series, now_s)],
-                    pressures=await _read(PRESSURES, series, now_s),
-                    hogs=await _read(HOGS, series, now_s),
-                )
-        except (LeptonError, TimeoutError) as error:
-            _log.warning("what is measured is not known, so alerts are explained without it: %s", error)
-            return Evidence(now_s)
+async def _heard(what: str, answer: Awaitable[Sequence[T]]) -> Sequence[T]:
+    """An answer, or nothing where there is none within a second: an alert must not wait for its explanation."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await answer
+    except (LeptonError, TimeoutError) as error:
+        _log.info("alerts are explained without %s, which are not known now: %r", what, error)
+        return ()
 
 
 async def _read(gauges: Sequence[Gauge], series: SeriesReader, now_s: float) -> list[Pressure]:

@@ -41,6 +41,7 @@ LAYER_OF: Mapping[str, Layer] = {name: layer for layer, names in _LAYERS.items()
 """Alerts whose causes are looked for. The others say themselves what is wrong, such as a certificate that expires."""
 HOGGED: Mapping[str, str] = {"MemoryLow": "memory", "MemoryUnusual": "memory", "CpuSaturated": "CPU"}
 """Alerts of a machine → that of which some process may take too much."""
+RESTARTS = frozenset({"TritonRestarts", "ProcessRestarts"})
 _SLOW = frozenset({"ModelSlow", "LatencyUnusual", "LatencyBurn"})
 _DRIFT = frozenset({"InputDrift", "OutputDrift"})
 

@@ -28,7 +28,7 @@ def firing_of(what: Watched, subject: Subject, episode: Episode) -> Firing:
     summary = f"{_title(what)} of {_named(labels)} {compared}."
     annotations = {
         "summary": summary,
-        "cause": _KINDS[episode.kind],
+        "description": _KINDS[episode.kind],
         "query": _of_subject(what.kpi.expression, labels),
         "runbook": f"{_RUNBOOK}#{what.alert.lower()}",
     }

@@ -78,6 +78,14 @@ def test_what_was_over_minutes_ago_still_counts_and_what_was_over_hours_ago_does
     assert texts(FAILS, alerts=[over(-9000, -7200)]) == []
 
 
+def test_what_users_see_of_a_fault_comes_after_the_fault() -> None:
+    burns = alert("AvailabilityBurn", model="cats", window="1h")
+    seen = alert("ModelDown", since=at(-1), model="cats")
+    fault = alert("TritonRestarts", "ticket", since=at(-100), replica="10.0.0.1:8500")
+    assert [each[29:] for each in texts(burns, alerts=[seen, fault])] == ["TritonRestarts it is", "ModelDown it is"]
+    assert texts(fault, changes=restarts(5)) == []
+
+
 def test_the_same_trouble_elsewhere_is_no_cause() -> None:
     ours = alert("TritonDown", "ticket", service="inference", instance="10.0.0.2:8500")
     assert texts(ours, changes=restarts(5)) == []
@@ -119,7 +127,7 @@ def test_at_most_four_are_told_two_of_a_kind() -> None:
     silent = [{"service": "triton", "instance": f"10.0.0.{each}:8500"} for each in range(9)]
     errors = [Sample({"model": "cats", "version": "2", "code": "UNAVAILABLE"}, 9.0)]
     found = rank(FAILS, evidence(silent=silent, changes=restarts(1), failures=errors, logs=[logged("a"), logged("b")]))
-    assert [each.kind for each in found] == ["process", "process", "errors", "log"]
+    assert [each.kind for each in found] == ["process", "errors", "process", "log"]
 
 
 def test_what_says_itself_what_is_wrong_is_not_explained() -> None:
@@ -200,7 +208,7 @@ async def test_what_cannot_be_asked_is_left_out() -> None:
 
 async def test_causes_are_told_and_survive_a_kill(make_world: MakeWorld) -> None:
     world = make_world()
-    world.engine._explainer = Explainer(Witnesses(None, Memory(*restarts(2))))
+    world.engine._explainer = Explainer(Witnesses(changes=Memory(*restarts(2))))
     page = firing("ModelErrors", model="cats", version="2")
     await world.round(0, page)
     assert len(await world.round(3, page)) == 1
