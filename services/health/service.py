@@ -165,7 +165,7 @@ async def _add_alerts(server: Server, settings: HealthSettings, state: StateStor
 
 async def _pool(service: str, state: StateStore, server: Server, settings: HealthSettings) -> ServicePool:
     endpoints = await watch_endpoints(state, service)
-    pool = ServicePool(service, endpoints, max_message_bytes=settings.max_message_bytes)
+    pool = ServicePool(service, endpoints, max_message_bytes=settings.max_message_bytes, caller="health")
     await pool.start()
     server.on_close(endpoints.close)
     server.on_close(pool.close)

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.v1 import alerts_pb2
+from lepton_ai.v1 import alerts_pb2, metrics_pb2
 from tests.console import TOKEN, status_of
 from tests.console_page import ConsolePage
 from tests.integration.health.console import states
@@ -96,9 +96,21 @@ def test_the_picture_shows_services_and_calls(page: ConsolePage, console: Runnin
     page.open("/topology")
     page.until(lambda: page.count("[data-node]") == 5, "client and four services")
     assert "failing" in page.attribute("[data-edge='client inference']", "class")
-    page.until(
-        lambda: page.rows("Calls") == [["client", "inference", "1/s", "10 %", "4 ms", "9 ms", "Traces"]], "the call"
-    )
+    call = ["client", "inference", "1/s", "10 %", "4 ms", "9 ms", "traces", "Traces"]
+    page.until(lambda: page.rows("Calls") == [call], "the call")
+
+
+def test_calls_that_send_no_traces_are_shown_as_they_are_counted(page: ConsolePage, console: RunningConsole) -> None:
+    show_usual(console)
+    pairs = [{"caller": "client", "service": "inference"}, {"caller": "inference", "service": "health"}]
+    answer = {"samples": [{"labels": each, "value": 0.25} for each in pairs]}
+    console.script.gateway.answers["Query"] = json_format.ParseDict(answer, metrics_pb2.QueryResponse())
+    page.open("/topology")
+    page.until(lambda: [row[6] for row in page.rows("Calls")] == ["counts of all calls"] * 2, "both calls")
+    assert page.rows("Calls")[0][:3] == ["client", "inference", "0.25/s"]
+    assert "idle" not in page.attribute("[data-edge='client inference']", "class")
+    assert page.count("[data-edge='inference health']") == 0, "it would only cross the picture"
+    assert "lepton_rpc_server_seconds_count" in page.attribute("th a", "href")
 
 
 def test_a_rollout_shows_its_gates_with_their_evidence(page: ConsolePage, console: RunningConsole) -> None:

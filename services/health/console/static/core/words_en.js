@@ -81,9 +81,9 @@ export const en = {
   "feedback_state.FEEDBACK_STATE_JOINED": "counts", "feedback_state.FEEDBACK_STATE_VERSION_KNOWN": "version known", "feedback_state.FEEDBACK_STATE_UNKNOWN": "prediction unknown",
   "feedback_state.FEEDBACK_STATE_QUARANTINED": "quarantined",
 
-  "topology.lead": "Services, their replicas, and the calls between them as traces show them.", "topology.picture": "Who calls whom", "topology.from": "from {n} trace, {from} – {to} | from {n} traces, {from} – {to}",
+  "topology.lead": "Services, their replicas, and the calls between them.", "topology.counted": "calls a second and their median time, in the last minute", "topology.picture": "Who calls whom", "topology.from": "what is not counted is from {n} trace, {from} – {to} | what is not counted is from {n} traces, {from} – {to}", "topology.seen_in": "From", "seen_in.counts": "counts of all calls", "seen_in.traces": "traces",
   "topology.calls": "Calls", "topology.replicas": "Replicas", "topology.answering": "{well} of {all} replica | {well} of {all} replicas", "topology.callers": "your programs", "topology.unwatched": "beside its replica",
-  "topology.failing": "{share} fail", "topology.caller": "Caller", "topology.callee": "Called", "topology.rate_title": "Traced calls a second; where only a share is traced, there are more", "topology.no_calls": "No calls in the last five minutes",
+  "topology.failing": "{share} fail", "topology.caller": "Caller", "topology.callee": "Called", "topology.rate_title": "Calls a second; from traces they are those that were traced, of which there may be more", "topology.no_calls": "No calls in the last five minutes",
   "topology.no_calls_text": "Predict something, and its trace shows up here within seconds.", "topology.no_replicas": "No replica is registered",
 
   "traces.lead": "Where the time of requests went.", "traces.of_model": "Traces", "traces.show": "Traces", "traces.longer": "Longer than", "traces.how_many": "At most", "traces.only_errors": "Only failed",
@@ -108,7 +108,7 @@ export const en = {
   "kpi.rate": "Rate", "kpi.error_ratio": "Errors", "kpi.p50": "p50", "kpi.p95": "p95", "kpi.p99": "p99", "kpi.queue": "Queue", "kpi.batch": "Batch", "kpi.cache_hits": "Cache hits", "kpi.probe": "Probe",
   "panel.rate": "Requests a second", "panel.errors": "Share that fails", "panel.latency": "Time to answer", "panel.queue": "Wait for a batch", "panel.batch": "Rows in a batch", "panel.probe": "Time of a test prediction",
   "panel.service_rate": "Calls a second", "panel.service_p99": "Slowest 1 % of calls", "panel.service_errors": "Calls that fail", "panel.service_full": "How full", "panel.process_cpu": "Processor", "panel.process_memory": "Memory",
-  "panel.machine_cpu": "Machine: processor", "panel.machine_memory": "Machine: memory", "panel.machine_disk": "Machine: fullest disk",
+  "panel.machine_cpu": "Machine: processor", "panel.machine_memory": "Machine: memory", "panel.machine_disk": "Machine: fullest disk", "panel.gpu_use": "GPU: use", "panel.gpu_memory": "GPU: memory", "panel.gpu_power": "GPU: power",
   "panel.made_of": "What this is made of", "panel.slow": "Slow ones:", "panel.pick": "a click shows the traces of that moment", "panel.none": "No measurements in this time", "panel.others": "{n} more line is not drawn | {n} more lines are not drawn",
   "metrics.lead": "What every process measures, and any question about it.", "metrics.ask": "Ask", "metrics.back": "All charts", "metrics.result": "Result", "metrics.series": "{n} series", "metrics.none_text": "The expression is right, and nothing fits it in this time.",
   "metrics.targets": "Who is measured", "metrics.up": "measured", "metrics.down": "not measured", "metrics.samples": "Numbers", "metrics.last": "Last",

@@ -62,8 +62,8 @@ export const zh = {
   "feedback.label_field": "正确标签", "feedback.label_send": "提交",
   "feedback_state.FEEDBACK_STATE_JOINED": "计入", "feedback_state.FEEDBACK_STATE_VERSION_KNOWN": "仅知版本", "feedback_state.FEEDBACK_STATE_UNKNOWN": "预测未知", "feedback_state.FEEDBACK_STATE_QUARANTINED": "已隔离",
 
-  "topology.lead": "服务、副本，以及链路所显示的调用。", "topology.picture": "调用关系", "topology.from": "来自 {n} 条链路，{from} – {to}", "topology.calls": "调用", "topology.replicas": "副本", "topology.answering": "{all} 个副本中 {well} 个正常",
-  "topology.callers": "您的程序", "topology.unwatched": "与其副本同机", "topology.failing": "{share} 失败", "topology.caller": "调用方", "topology.callee": "被调用方", "topology.rate_title": "每秒被追踪的调用；若只追踪一部分，实际更多",
+  "topology.lead": "服务、副本，以及它们之间的调用。", "topology.counted": "过去一分钟每秒的调用及其中位耗时", "topology.picture": "调用关系", "topology.from": "未计数的来自 {n} 条链路，{from} – {to}", "topology.seen_in": "来源", "seen_in.counts": "全部调用的计数", "seen_in.traces": "链路", "topology.calls": "调用", "topology.replicas": "副本", "topology.answering": "{all} 个副本中 {well} 个正常",
+  "topology.callers": "您的程序", "topology.unwatched": "与其副本同机", "topology.failing": "{share} 失败", "topology.caller": "调用方", "topology.callee": "被调用方", "topology.rate_title": "每秒的调用；来自链路的只是被追踪的调用，实际可能更多",
   "topology.no_calls": "过去五分钟没有调用", "topology.no_calls_text": "进行一次预测，几秒内其链路就会出现在这里。", "topology.no_replicas": "没有已注册的副本",
 
   "traces.lead": "请求的时间花在哪里。", "traces.of_model": "链路", "traces.show": "链路", "traces.longer": "长于", "traces.how_many": "最多", "traces.only_errors": "仅失败", "traces.by_id": "按编号打开", "traces.found": "链路", "traces.durations": "耗时分布",
@@ -83,7 +83,7 @@ export const zh = {
   "figures.none": "还没有数据", "figures.none_text": "首批请求到来后几秒内即可看到。", "figures.right": "正确", "figures.wrong": "不正确", "figures.kinds": "错误种类", "figures.window": "过去一分钟。点击列标题可查看其表达式。",
   "kpi.rate": "速率", "kpi.error_ratio": "错误", "kpi.p50": "p50", "kpi.p95": "p95", "kpi.p99": "p99", "kpi.queue": "排队", "kpi.batch": "批大小", "kpi.cache_hits": "缓存命中", "kpi.probe": "探测",
   "panel.rate": "每秒请求数", "panel.errors": "失败比例", "panel.latency": "应答耗时", "panel.queue": "等待成批", "panel.batch": "每批行数", "panel.probe": "测试预测耗时", "panel.service_rate": "每秒调用数", "panel.service_p99": "最慢的 1 % 调用", "panel.service_errors": "失败的调用",
-  "panel.service_full": "占用程度", "panel.process_cpu": "处理器", "panel.process_memory": "内存", "panel.machine_cpu": "主机：处理器", "panel.machine_memory": "主机：内存", "panel.machine_disk": "主机：最满的磁盘",
+  "panel.service_full": "占用程度", "panel.process_cpu": "处理器", "panel.process_memory": "内存", "panel.machine_cpu": "主机：处理器", "panel.machine_memory": "主机：内存", "panel.machine_disk": "主机：最满的磁盘", "panel.gpu_use": "显卡：使用率", "panel.gpu_memory": "显卡：显存", "panel.gpu_power": "显卡：功率",
   "panel.made_of": "数据来源", "panel.slow": "较慢的：", "panel.pick": "点击查看当时的链路", "panel.none": "这段时间没有数据", "panel.others": "另有 {n} 条线未画出",
   "metrics.lead": "所有进程的测量，以及任意查询。", "metrics.ask": "查询", "metrics.back": "所有图表", "metrics.result": "结果", "metrics.series": "{n} 条序列", "metrics.none_text": "表达式正确，但这段时间没有匹配的数据。", "metrics.targets": "测量对象", "metrics.up": "已测量",
   "metrics.down": "未测量", "metrics.samples": "数值", "metrics.last": "最近", "topology.figures": "{rate} · p99 {p99}",
