@@ -40,8 +40,8 @@ function edgesOf(data) {
   return [...data.edges, ...idle];
 }
 
-/** Those that lead on: what every process tells health would only cross the picture. */
-const leadsOn = ({ caller, callee }) => (COLUMNS[caller] ?? 3) <= (COLUMNS[callee] ?? 3);
+/** Those that lead on: what everybody asks and tells health would only cross the picture. */
+const leadsOn = ({ caller, callee, seen_in: seen }) => seen !== "counts" || (COLUMNS[caller] ?? 3) < (COLUMNS[callee] ?? 3);
 
 function picture(services, edges, live) {
   const names = [...new Set([...edges.flatMap((each) => [each.caller, each.callee]), ...services.map((each) => each.name)])];
