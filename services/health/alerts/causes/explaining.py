@@ -21,7 +21,7 @@ from services.health.metrics.series import Matcher, Series, SeriesReader
 from services.health.promql.evaluation import evaluate
 
 _FOR_S, _EVERY_S = 60.0, 10.0
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 0.5
 _MOST = 50
 """Alerts in one look; when more begin at once, the most urgent are explained."""
 _URGENCY = ("page", "ticket", "info")
@@ -79,7 +79,7 @@ class Explainer:
     """Episode → when causes were looked for last."""
 
     async def explain(self, alerts: Iterable[Alert], now: Stamp) -> list[Alert]:
-        """Those whose causes are others than before; what cannot be found out in a second is left out."""
+        """Those whose causes are others than before; what cannot be found out in half a second is left out."""
         known = list(alerts)
         firing = {each.episode for each in known if each.is_firing}
         self._looked = {episode: at for episode, at in self._looked.items() if episode in firing}
@@ -128,7 +128,7 @@ class Explainer:
 
 
 async def _heard(what: str, answer: Awaitable[Sequence[T]]) -> Sequence[T]:
-    """An answer, or nothing where there is none within a second: an alert must not wait for its explanation."""
+    """An answer, or nothing where there is none within half a second: an alert must not wait for its explanation."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             return await answer

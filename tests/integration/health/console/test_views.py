@@ -94,10 +94,10 @@ def test_the_picture_shows_services_and_calls(page: ConsolePage, console: Runnin
     edge = {"caller": "client", "callee": "inference", "calls": 60, "errors": 6, "p50_us": 4000, "p95_us": 9000}
     console.script.traces.calls |= {"traces": 60, "from_us": 1e15, "to_us": 1e15 + 60e6, "edges": [edge]}
     page.open("/topology")
-    page.until(lambda: page.count("[data-node]") == 5, "client and four services")
+    page.until(lambda: page.count("[data-node]") == 6, "client, four services and Triton")
     assert "failing" in page.attribute("[data-edge='client inference']", "class")
     call = ["client", "inference", "1/s", "10 %", "4 ms", "9 ms", "traces", "Traces"]
-    page.until(lambda: page.rows("Calls") == [call], "the call")
+    page.until(lambda: call in page.rows("Calls"), "the call")
 
 
 def test_calls_that_send_no_traces_are_shown_as_they_are_counted(page: ConsolePage, console: RunningConsole) -> None:
@@ -106,7 +106,7 @@ def test_calls_that_send_no_traces_are_shown_as_they_are_counted(page: ConsolePa
     answer = {"samples": [{"labels": each, "value": 0.25} for each in pairs]}
     console.script.gateway.answers["Query"] = json_format.ParseDict(answer, metrics_pb2.QueryResponse())
     page.open("/topology")
-    page.until(lambda: [row[6] for row in page.rows("Calls")] == ["counts of all calls"] * 2, "both calls")
+    page.until(lambda: [row[6] for row in page.rows("Calls")][:2] == ["counts of all calls"] * 2, "both calls")
     assert page.rows("Calls")[0][:3] == ["client", "inference", "0.25/s"]
     assert "idle" not in page.attribute("[data-edge='client inference']", "class")
     assert page.count("[data-edge='inference health']") == 0, "it would only cross the picture"
