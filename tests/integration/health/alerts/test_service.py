@@ -107,6 +107,7 @@ async def test_a_missing_service_is_a_page_that_says_for_whom_it_matters_and_wha
     assert [each.what for each in whole.history][-2:] == ["firing", "pending"]
     assert whole.notifications[0].receiver == "ops"
     assert "What to do:" in whole.notifications[0].text
+    assert whole.runbook.startswith("Nobody gets predictions")
 
 
 async def _with_delivery(world: World, alert: pb.Alert) -> pb.GetAlertResponse:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from lepton_ai.errors import Unavailable
+from services.health.alerts import messages
 from services.health.alerts.causes.evidence import Evidence, LoggedKind, Pressure
 from services.health.alerts.causes.explaining import Explainer, Witnesses
 from services.health.alerts.causes.layers import LAYER_OF, weights_of
 from services.health.alerts.causes.queries import HOGS, PRESSURES
 from services.health.alerts.causes.ranking import command_of, rank
+from services.health.alerts.desk import Seen
 from services.health.alerts.grouping import News
 from services.health.alerts.memory.records import Alert, Cause
 from services.health.alerts.notify.message import Writer, alert_document
@@ -164,6 +166,12 @@ def test_a_notification_tells_them_in_order_and_no_change_twice() -> None:
     assert "Perhaps: New in the log of inference, 3 ×: boom (lepton logs --template 7)" in said
     assert "Shortly before" not in said
     assert "boom" in str(alert_document(told)["annotations"])
+
+
+def test_callers_get_them_with_their_commands() -> None:
+    told = FAILS.model_copy(update={"causes": rank(FAILS, evidence(logs=[logged("boom")]))})
+    (cause,) = messages.alert(Seen(told, None, "", "", [])).causes
+    assert (cause.kind, cause.see, cause.command) == ("log", "7", "lepton logs --template 7")
 
 
 class Memory:

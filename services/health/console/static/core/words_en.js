@@ -114,7 +114,7 @@ export const en = {
   "metrics.targets": "Who is measured", "metrics.up": "measured", "metrics.down": "not measured", "metrics.samples": "Numbers", "metrics.last": "Last",
   "topology.figures": "{rate} · p99 {p99}",
   "alerts.now": "Firing", "alerts.quiet": "Not told", "alerts.quiet_about": "pending, silenced, or following from another", "alerts.over": "Over", "alerts.over_none": "None has ended lately",
-  "alert.title": "Alert {id}", "alert.unknown": "There is no alert {id}", "alert.severity": "How bad", "alert.since": "Since", "alert.lasted": "Lasted", "alert.ended": "Ended", "alert.value": "Value", "alert.share": "Users it matters to",
+  "alert.title": "Alert {id}", "alert.unknown": "There is no alert {id}", "alert.severity": "How bad", "alert.since": "Since", "alert.lasted": "Lasted", "alert.ended": "Ended", "alert.value": "Value", "alert.share": "Requests it matters to",
   "alert.why": "What is known", "alert.description": "What", "alert.impact": "For whom it matters", "alert.cause": "Likely cause", "alert.runbook": "What to do", "alert.causes": "Likely causes, the likeliest first", "alert.causes_more": "Perhaps also", "alert.cause_look": "Show",
   "cause.alert": "alert", "cause.process": "process", "cause.change": "change", "cause.log": "log", "cause.errors": "errors", "cause.machine": "machine", "alert.chart": "Chart", "alert.began": "Began", "alert.changes": "from half an hour before it began", "alert.trace": "A trace", "alert.history": "History",
   "alert.look": "Look", "alert.with": "with {who}", "alert.silenced": "silenced", "alert.follows": "follows from another", "alert.acknowledge": "I look after it", "alert.acknowledge_title": "Do you look after this?",

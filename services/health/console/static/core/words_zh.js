@@ -88,7 +88,7 @@ export const zh = {
   "metrics.lead": "所有进程的测量，以及任意查询。", "metrics.ask": "查询", "metrics.back": "所有图表", "metrics.result": "结果", "metrics.series": "{n} 条序列", "metrics.none_text": "表达式正确，但这段时间没有匹配的数据。", "metrics.targets": "测量对象", "metrics.up": "已测量",
   "metrics.down": "未测量", "metrics.samples": "数值", "metrics.last": "最近", "topology.figures": "{rate} · p99 {p99}",
   "alerts.now": "触发中", "alerts.quiet": "未通知", "alerts.quiet_about": "待定、已静默或由其他告警引起", "alerts.over": "已结束", "alerts.over_none": "近期没有结束的告警",
-  "alert.title": "告警 {id}", "alert.unknown": "没有告警 {id}", "alert.severity": "严重程度", "alert.since": "始于", "alert.lasted": "持续", "alert.ended": "结束", "alert.value": "数值", "alert.share": "受影响用户", "alert.why": "已知情况", "alert.description": "描述", "alert.impact": "影响",
+  "alert.title": "告警 {id}", "alert.unknown": "没有告警 {id}", "alert.severity": "严重程度", "alert.since": "始于", "alert.lasted": "持续", "alert.ended": "结束", "alert.value": "数值", "alert.share": "受影响的请求", "alert.why": "已知情况", "alert.description": "描述", "alert.impact": "影响",
   "alert.cause": "可能原因", "alert.runbook": "如何处理", "alert.causes": "可能的原因，最可能的在前", "alert.causes_more": "也可能是", "alert.cause_look": "查看",
   "cause.alert": "告警", "cause.process": "进程", "cause.change": "变更", "cause.log": "日志", "cause.errors": "错误", "cause.machine": "机器", "alert.chart": "图表", "alert.began": "始于", "alert.changes": "自开始前半小时起", "alert.trace": "链路", "alert.history": "历史", "alert.look": "查看", "alert.with": "由 {who} 处理", "alert.silenced": "已静默", "alert.follows": "由其他告警引起", "alert.acknowledge": "我来处理",
   "alert.acknowledge_title": "由您处理吗？", "alert.acknowledge_text": "{summary} 不再重复通知，也不再升级。", "alert.silence": "静默", "alert.silence_title": "不再通知此类告警", "alert.hours": "小时数", "alert.comment": "原因",
