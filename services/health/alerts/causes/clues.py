@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +24,8 @@ AFTER_S = 120.0
 _OVER_WITHIN_S = 900.0
 """An alert that was over so long before may have left its marks in a number of the last minutes."""
 _LOGGED_WITHIN_S = 300.0
+_MOST_SUSPECTS = 100
+"""Other alerts that are looked at for each: a storm must not keep health busy with explaining it."""
 _PATH = frozenset({"inference", "triton", "preprocess"})
 """Services that every prediction goes through."""
 _LONGEST = 200
@@ -54,6 +57,18 @@ def find_clues(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
     yield from _of_logs(alert, evidence)
     yield from _of_errors(alert, evidence)
     yield from _of_machines(alert, evidence)
+
+
+def suspects(alerts: Iterable[Alert], now_s: float) -> list[Alert]:
+    """Alerts that others may follow from that begin now: of very many the deepest, and of those the newest."""
+    found = [
+        (layer, -each.began.wall_s, each.id, each)
+        for each in alerts
+        if each.fired is not None
+        and (layer := LAYER_OF.get(each.name)) is not None
+        and (each.resolved is None or now_s - each.resolved.wall_s <= _OVER_WITHIN_S + AFTER_S)
+    ]
+    return [each for *_, each in heapq.nsmallest(_MOST_SUSPECTS, found)]
 
 
 def _of_alerts(alert: Alert, evidence: Evidence) -> Iterator[Clue]:

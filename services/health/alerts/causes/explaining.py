@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from lepton_ai.errors import LeptonError
-from services.health.alerts.causes.clues import AFTER_S, CHANGES, COMINGS, WITHIN_S
+from services.health.alerts.causes.clues import AFTER_S, CHANGES, COMINGS, WITHIN_S, suspects
 from services.health.alerts.causes.evidence import Evidence, LoggedKind, Pressure
 from services.health.alerts.causes.layers import weights_of
 from services.health.alerts.causes.queries import FAILURES, HOGS, PRESSURES, SILENT, Gauge
@@ -22,7 +22,7 @@ from services.health.promql.evaluation import evaluate
 
 _FOR_S, _EVERY_S = 60.0, 10.0
 _TIMEOUT_S = 0.5
-_MOST = 50
+_MOST = 20
 """Alerts in one look; when more begin at once, the most urgent are explained."""
 _URGENCY = ("page", "ticket", "info")
 _MOST_CHANGES = 500
@@ -117,7 +117,7 @@ class Explainer:
         )
         return Evidence(
             now_s=now_s,
-            alerts=[each for each in alerts if each.fired is not None],
+            alerts=suspects(alerts, now_s),
             changes=found[0],
             logs=found[1],
             failures=found[2],

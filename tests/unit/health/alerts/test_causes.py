@@ -9,6 +9,7 @@ import pytest
 
 from lepton_ai.errors import Unavailable
 from services.health.alerts import messages
+from services.health.alerts.causes.clues import suspects
 from services.health.alerts.causes.evidence import Evidence, LoggedKind, Pressure
 from services.health.alerts.causes.explaining import Explainer, Witnesses
 from services.health.alerts.causes.layers import LAYER_OF, weights_of
@@ -86,6 +87,16 @@ def test_what_users_see_of_a_fault_comes_after_the_fault() -> None:
     fault = alert("TritonRestarts", "ticket", since=at(-100), replica="10.0.0.1:8500")
     assert [each[29:] for each in texts(burns, alerts=[seen, fault])] == ["TritonRestarts it is", "ModelDown it is"]
     assert texts(fault, changes=restarts(5)) == []
+
+
+def test_of_a_storm_the_deepest_and_newest_alerts_are_looked_at() -> None:
+    storm = [alert("ModelErrors", since=at(each), model=f"m{each}") for each in range(300)]
+    root = alert("EtcdDown", since=at(-50))
+    over = alert("TritonDown", since=at(-9000), service="inference").model_copy(update={"resolved": at(-8000)})
+    found = suspects([*storm, over, root], START_S + 300)
+    assert len(found) == 100
+    assert [each.labels.get("model", each.name) for each in found[:2]] == ["EtcdDown", "m299"]
+    assert over not in found
 
 
 def test_the_same_trouble_elsewhere_is_no_cause() -> None:
