@@ -89,6 +89,19 @@ def test_every_view_says_something_when_there_is_nothing(page: ConsolePage, cons
     assert page.overflow_px() <= 0
 
 
+@pytest.mark.parametrize(("code", "worries"), [("INTERNAL", 1), ("INVALID_ARGUMENT", 0)])
+def test_only_failures_of_the_platform_are_marked(
+    page: ConsolePage, console: RunningConsole, code: str, worries: int
+) -> None:
+    show_usual(console)
+    kpis = states.kpis("digits")
+    kpis.rows[0].values.add(kpi="errors", kind=code, value=0.25 * 12.5)
+    console.script.gateway.answers["ListKpis"] = kpis
+    page.open("/models")
+    page.until_says("25 %")
+    assert page.count("td .status.unhealthy") == worries
+
+
 def test_the_picture_shows_services_and_calls(page: ConsolePage, console: RunningConsole) -> None:
     show_usual(console)
     edge = {"caller": "client", "callee": "inference", "calls": 60, "errors": 6, "p50_us": 4000, "p95_us": 9000}

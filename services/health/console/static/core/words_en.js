@@ -102,7 +102,7 @@ export const en = {
 
   all_of_it: "all", range: "Time shown",
   "place.metrics": "Metrics", "changes.day": "the last day", "changes.replica_joined": "{n} joined", "changes.replica_left": "{n} left", "changes.restart": "{n} restarted", "changes.settings": "{n} set differently", "changes.none_of_model": "Nothing in the last day",
-  "model.figures": "Figures", "figures.rate": "Requests a second in the last minute, of all versions", "figures.trend": "Rate of the last ten minutes", "figures.errors": "Share of requests that failed in the last minute",
+  "model.figures": "Figures", "figures.rate": "Requests a second in the last minute, of all versions", "figures.trend": "Rate of the last ten minutes", "figures.errors": "Share of requests that failed in the last minute", "figures.mistakes": "Nearly all of them were mistakes of callers, such as wrong inputs",
   "figures.latency": "In the last minute, of the version that answers most", "figures.open": "Chart", "figures.none": "No figures yet", "figures.none_text": "They come with the first requests, within seconds.",
   "figures.right": "right", "figures.wrong": "wrong", "figures.kinds": "Errors by kind", "figures.window": "Of the last minute. The head of a column opens the expression that it comes from.",
   "kpi.rate": "Rate", "kpi.error_ratio": "Errors", "kpi.p50": "p50", "kpi.p95": "p95", "kpi.p99": "p99", "kpi.queue": "Queue", "kpi.batch": "Batch", "kpi.cache_hits": "Cache hits", "kpi.probe": "Probe",

@@ -79,7 +79,7 @@ export const zh = {
 
   all_of_it: "全部", range: "时间范围",
   "place.metrics": "指标", "changes.day": "过去一天", "changes.replica_joined": "{n} 个加入", "changes.replica_left": "{n} 个离开", "changes.restart": "{n} 个重启", "changes.settings": "{n} 个设置不同", "changes.none_of_model": "过去一天没有变化",
-  "model.figures": "指标", "figures.rate": "过去一分钟每秒请求数，所有版本合计", "figures.trend": "过去十分钟的速率", "figures.errors": "过去一分钟失败请求的比例", "figures.latency": "过去一分钟，应答最多的版本", "figures.open": "图表",
+  "model.figures": "指标", "figures.rate": "过去一分钟每秒请求数，所有版本合计", "figures.trend": "过去十分钟的速率", "figures.errors": "过去一分钟失败请求的比例", "figures.mistakes": "几乎都是调用方的错误，例如输入有误", "figures.latency": "过去一分钟，应答最多的版本", "figures.open": "图表",
   "figures.none": "还没有数据", "figures.none_text": "首批请求到来后几秒内即可看到。", "figures.right": "正确", "figures.wrong": "不正确", "figures.kinds": "错误种类", "figures.window": "过去一分钟。点击列标题可查看其表达式。",
   "kpi.rate": "速率", "kpi.error_ratio": "错误", "kpi.p50": "p50", "kpi.p95": "p95", "kpi.p99": "p99", "kpi.queue": "排队", "kpi.batch": "批大小", "kpi.cache_hits": "缓存命中", "kpi.probe": "探测",
   "panel.rate": "每秒请求数", "panel.errors": "失败比例", "panel.latency": "应答耗时", "panel.queue": "等待成批", "panel.batch": "每批行数", "panel.probe": "测试预测耗时", "panel.service_rate": "每秒调用数", "panel.service_p99": "最慢的 1 % 调用", "panel.service_errors": "失败的调用",
