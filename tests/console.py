@@ -30,6 +30,7 @@ EMPTY: Mapping[str, Message] = {
     "ListRollouts": registry_pb2.ListRolloutsResponse(),
     "ListKpis": metrics_pb2.ListKpisResponse(),
     "ListTargets": metrics_pb2.ListTargetsResponse(),
+    "Query": metrics_pb2.QueryResponse(),
     "QueryRange": metrics_pb2.QueryRangeResponse(),
     "ListExemplars": metrics_pb2.ListExemplarsResponse(),
     "ListAlerts": alerts_pb2.ListAlertsResponse(),

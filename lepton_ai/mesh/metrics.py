@@ -22,6 +22,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from lepton_ai.errors import FailedPrecondition
+from lepton_ai.mesh.calling.callers import CLIENT
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _RECENT_WEIGHT = 0.1
@@ -40,8 +41,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._rpc_seconds = Histogram(
             "lepton_rpc_server_seconds",
-            "Duration of RPCs by method and gRPC status code.",
-            ("method", "code"),
+            "Duration of RPCs by method, gRPC status code and calling service.",
+            ("method", "code", "caller"),
             buckets=_BUCKETS_S,
             registry=self.registry,
         )
@@ -51,7 +52,7 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
-        self._children: dict[tuple[str, grpc.StatusCode], Histogram] = {}
+        self._children: dict[tuple[str, grpc.StatusCode, str], Histogram] = {}
         self._in_flight = 0
         self._recent_s = 0.0
         self._idle = asyncio.Event()
@@ -88,18 +89,20 @@ class Metrics:
         """Note that an RPC is a repeat: `lepton_ai.mesh.retry.RETRY` or HEDGE."""
         self._repeats.labels(kind).inc()
 
-    def rpc_ended(self, method: str, code: grpc.StatusCode, seconds: float | None, trace_id: str = "") -> None:
+    def rpc_ended(
+        self, method: str, code: grpc.StatusCode, seconds: float | None, trace_id: str = "", *, caller: str = CLIENT
+    ) -> None:
         """Note that an RPC has ended; `seconds` None leaves it out of the histogram. `trace_id` of a sampled one
-        becomes the exemplar of its bucket."""
+        becomes the exemplar of its bucket. `caller`: see `lepton_ai.mesh.calling.callers`."""
         self._in_flight -= 1
         if not self._in_flight:
             self._idle.set()
         if seconds is None:
             return
         self._recent_s += _RECENT_WEIGHT * (seconds - self._recent_s)
-        child = self._children.get((method, code))
-        if child is None:  # labels() formats and locks; methods × codes are few
-            child = self._children[method, code] = self._rpc_seconds.labels(method, code.name)
+        child = self._children.get((method, code, caller))
+        if child is None:  # labels() formats and locks; methods × codes × callers are few
+            child = self._children[method, code, caller] = self._rpc_seconds.labels(method, code.name, caller)
         child.observe(seconds, {TRACE_ID: trace_id} if trace_id else None)
 
     def page(self) -> bytes:

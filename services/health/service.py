@@ -26,6 +26,7 @@ from lepton_ai.v1 import (
     registry_pb2,
 )
 from services.health.alerts import servicer as alerts
+from services.health.alerts.causes.explaining import Witnesses
 from services.health.alerts.judges.platform import PlatformJudge
 from services.health.alerts.judges.rollouts import RolloutJudge
 from services.health.alerts.servicer import AlertServicer
@@ -90,6 +91,7 @@ async def build(settings: HealthSettings, state: StateStore, tracing: Tracing) -
         descriptions=samples,
         series=measurements.store,
         changes=events.timeline,
+        witnesses=Witnesses(measurements.store, events.timeline, events.judge),
     )
     await _add_alerts(server, settings, state, sources)
     await add_console(server, settings, observer, pools["registry"], desk)
@@ -163,7 +165,7 @@ async def _add_alerts(server: Server, settings: HealthSettings, state: StateStor
 
 async def _pool(service: str, state: StateStore, server: Server, settings: HealthSettings) -> ServicePool:
     endpoints = await watch_endpoints(state, service)
-    pool = ServicePool(service, endpoints, max_message_bytes=settings.max_message_bytes)
+    pool = ServicePool(service, endpoints, max_message_bytes=settings.max_message_bytes, caller="health")
     await pool.start()
     server.on_close(endpoints.close)
     server.on_close(pool.close)

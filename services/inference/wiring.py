@@ -94,7 +94,9 @@ class Connections:
         traced = client_interceptors(tracing.tracer)
         interceptors: tuple[list[grpc.aio.ClientInterceptor], ...] = ([], traced, traced, [])
         pools = [
-            ServicePool(name, watch, interceptors=chosen, max_message_bytes=settings.max_message_bytes)
+            ServicePool(
+                name, watch, interceptors=chosen, max_message_bytes=settings.max_message_bytes, caller="inference"
+            )
             for name, watch, chosen in zip(names, watches, interceptors, strict=True)
         ]
         preprocess, registry, replicas, health_pool = pools

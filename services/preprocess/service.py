@@ -28,7 +28,7 @@ async def main() -> None:
     state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
     tracing, metrics = Tracing.create(NAME, settings), Metrics(NAME)
     endpoints = await watch_endpoints(state, "health")
-    health = ServicePool("health", endpoints, max_message_bytes=settings.max_message_bytes)
+    health = ServicePool("health", endpoints, max_message_bytes=settings.max_message_bytes, caller="preprocess")
     try:
         await health.start()
         server = Server(NAME, settings, state=state, tracing=tracing, metrics=metrics)

@@ -32,7 +32,7 @@ async def main() -> None:
     waiting = configure_logging(NAME, level=settings.log_level, log_format=settings.log_format)
     state = EtcdStore(settings.etcd_address, login=settings.etcd_login())
     endpoints = await watch_endpoints(state, "health")
-    health = ServicePool("health", endpoints, max_message_bytes=settings.max_message_bytes)
+    health = ServicePool("health", endpoints, max_message_bytes=settings.max_message_bytes, caller="registry")
     try:
         await health.start()
         registry = await Registry.open(settings, state, Opinions(health), HealthMetrics(health))

@@ -32,6 +32,19 @@ def test_variables_are_those_that_queries_use(document: dict[str, Any]) -> None:
     assert {variable["name"] for variable in document["templating"]["list"]} == used_variables(document)
 
 
+@each_dashboard
+def test_links_and_queries_have_all_that_grafana_asks_of_them(document: dict[str, Any]) -> None:
+    """The fields that the types of @grafana/schema do not leave out; Grafana itself cannot be run here."""
+    link = {"asDropdown", "icon", "includeVars", "keepTime", "tags", "targetBlank", "title", "tooltip", "type", "url"}
+    assert all(set(each) == link for each in document["links"])
+    for panel in document["panels"]:
+        assert {"id", "type", "title", "gridPos"} <= set(panel)
+        assert panel["type"] == "row" or {"datasource", "targets", "fieldConfig", "options"} <= set(panel), panel[
+            "title"
+        ]
+        assert all({"refId", "expr", "datasource"} <= set(each) for each in panel.get("targets", ()))
+
+
 def test_every_query_can_be_read() -> None:
     for query in queries():
         parse(query.expression)

@@ -84,9 +84,10 @@ def show(fingerprint: str, *, as_json: bool, home: Path) -> None:
     if as_json:
         print_json(_document(found))
         return
-    for line in described(found.alert):
+    for line in described(found.alert, found.runbook):
         click.echo(line)
-    for change in changes:
+    told = [cause.text for cause in found.alert.causes]
+    for change in (each for each in changes if not any(each.title in text for text in told)):
         by = f" (by {change.actor})" if change.actor else ""
         click.echo(f"Shortly before: {change.title}{by}, {_time(change.at)}")
     rows = [(_time(each.at), each.what, each.detail) for each in found.history]
@@ -193,8 +194,8 @@ def test(receiver: str, *, as_json: bool, home: Path) -> int:
     return 1 if outcome.error else 0
 
 
-def described(alert: pb.Alert) -> Iterator[str]:
-    """What somebody must know who is woken by it, in lines."""
+def described(alert: pb.Alert, runbook: str = "") -> Iterator[str]:
+    """What somebody must know who is woken by it, in lines; `runbook` is what to do, where that is known."""
     said = alert.annotations
     yield _summary(alert)
     if said.get("description"):
@@ -203,15 +204,27 @@ def described(alert: pb.Alert) -> Iterator[str]:
     yield f"Since: {_time(alert.began_at)}, {_since(alert)}"
     if said.get("share"):
         yield f"How bad: {float(said['share']):.1%} of requests"
-    for title, name in (("For whom", "impact"), ("Likely cause", "cause"), ("What to do", "runbook")):
-        if said.get(name):
-            yield f"{title}: {said[name]}"
+    if said.get("impact"):
+        yield f"For whom: {said['impact']}"
+    yield from _causes(alert)
+    if said.get("runbook"):
+        yield f"What to do: {said['runbook']}"
+        yield from (f"  {line}" for line in runbook.splitlines())
     if said.get("query"):
         yield f"Chart: lepton metrics {shlex.quote(said['query'])} --since 1h"
     if said.get("trace_id"):
         yield f"Trace: lepton trace {said['trace_id']}"
     yield f"Labels: {', '.join(f'{name}={value}' for name, value in sorted(alert.labels.items()))}"
     yield f"Told to: {', '.join(alert.receivers) or 'nobody, as no receiver wants it'}"
+
+
+def _causes(alert: pb.Alert) -> Iterator[str]:
+    """What the judge says, then what health has found, the likeliest first."""
+    said = alert.annotations.get("cause")
+    if said:
+        yield f"Likely cause: {said}"
+    for place, cause in enumerate(alert.causes):
+        yield f"{'Perhaps' if said or place else 'Likely cause'}: {cause.text}  ({cause.command})"
 
 
 def changes_before(client: Client, alert: pb.Alert) -> Sequence[TimelineEvent]:

@@ -12,7 +12,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def format_figure(value: float, unit: str) -> str:
-    """A number with the unit that KPIs have: "1/s", "s", "ratio", "bytes", "cores", "rows", or none."""
+    """A number with the unit that KPIs have: "1/s", "s", "ratio", "bytes", "cores", "rows", "W", or none."""
     if math.isnan(value):
         return ""
     if math.isinf(value):
@@ -24,7 +24,7 @@ def format_figure(value: float, unit: str) -> str:
     if unit == "ratio":
         return f"{100 * value:.3g} %" if abs(value) < 9.995 else f"{100 * value:.0f} %"
     text = format_number(value)
-    return f"{text}/s" if unit == "1/s" else text
+    return {"1/s": f"{text}/s", "W": f"{text} W"}.get(unit, text)
 
 
 def format_number(value: float) -> str:

@@ -13,6 +13,7 @@ import grpc
 
 from lepton_ai.errors import DeadlineExceeded, LeptonError, Unavailable
 from lepton_ai.mesh.calling.balancer import Balancer, Outcome, Ticket
+from lepton_ai.mesh.calling.callers import user_agent_option
 from lepton_ai.mesh.calling.hedging import HedgeBudget, Hedging, race
 from lepton_ai.mesh.calling.link import Link
 from lepton_ai.mesh.calling.notes import NotedChannel
@@ -36,9 +37,10 @@ _ASK_LOAD_EVERY_S = 0.1
 """How often a replica is asked for its load, on a call that goes there anyway."""
 
 
-def channel_options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
-    """The options of every channel between Lepton's processes."""
+def channel_options(max_message_bytes: int, *, caller: str = "") -> tuple[tuple[str, int | str], ...]:
+    """The options of every channel between Lepton's processes; `caller` is the service that calls, "" a program."""
     return (
+        *user_agent_option(caller),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", CLIENT_PING_S * 1000),
@@ -157,7 +159,7 @@ class _Attempt(Generic[T]):
 class ServicePool:
     """The replicas of one service, as a caller sees them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two have a usual value
         self,
         service: str,
         endpoints: EndpointWatch,
@@ -167,8 +169,11 @@ class ServicePool:
         linger_s: float = 10.0,
         doubt_s: float = 3.0,
         hedging: bool = True,
+        caller: str = "",
     ) -> None:
-        """`linger_s`: the least time to keep the channel of a replica that left, so that streams can move off it.
+        """`caller`: the service that this process is, "" for none of ours.
+
+        `linger_s`: the least time to keep the channel of a replica that left, so that streams can move off it.
 
         `doubt_s`: how long to doubt the news that no replica is left. After a silence of etcd all leases run out at
         once, while the replicas live and are about to register again.
@@ -178,7 +183,7 @@ class ServicePool:
         self.service = service
         self._endpoints = endpoints
         self._interceptors = list(interceptors)
-        self._options = channel_options(max_message_bytes)
+        self._options = channel_options(max_message_bytes, caller=caller)
         self._linger_s = linger_s
         self._doubt_s = doubt_s
         self._doubt: asyncio.TimerHandle | None = None

@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
 from lepton_ai.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from lepton_ai.mesh.calling.callers import caller_of
 from lepton_ai.mesh.errors import abort, as_lepton_error
 from lepton_ai.mesh.limits import BUSY_RETRY_AFTER_S
 from lepton_ai.mesh.load import LOAD_KEY, Load, limit_of
@@ -117,7 +118,8 @@ def metrics_layer(metrics: Metrics) -> Layer:
                 code = final_code(context, failure, passed_s)
                 left = rpc.response_streaming and code is grpc.StatusCode.CANCELLED
                 seconds = passed_s if timed and not left else None
-                metrics.rpc_ended(rpc.method, code, seconds, sampled_trace_id())
+                caller = caller_of(context.invocation_metadata())
+                metrics.rpc_ended(rpc.method, code, seconds, sampled_trace_id(), caller=caller)
 
         return call
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.mesh.loops import run_loop
+from services.health.alerts.causes.explaining import Explainer
 from services.health.alerts.grouping import Pace, Plan, Scene, plan
 from services.health.alerts.lifecycle import Outcome, advance, is_given_up, is_news
 from services.health.alerts.memory.book import Happening
@@ -79,6 +80,7 @@ class Parts:
     shared: SharedLedger | None = None
     """None where there can be no other replica."""
     changes: Changes | None = None
+    explainer: Explainer | None = None
 
 
 class AlertEngine:
@@ -93,6 +95,7 @@ class AlertEngine:
         self._clock = parts.clock
         self._receivers = parts.receivers
         self._changes = parts.changes
+        self._explainer = parts.explainer
         self._manner = manner
         self._mirrors = [
             AlertmanagerMirror(each, parts.sender.http, parts.clock)
@@ -138,8 +141,11 @@ class AlertEngine:
         """Let alerts and notifications follow from what judges said."""
         now = self._clock.now()
         history: list[Happening] = []
-        changed = self._advance(outcomes, now, history)
-        alerts = {**self._ledger.of(Alert), **{each.id: each for each in changed}}
+        advanced = {each.id: each for each in self._advance(outcomes, now, history)}
+        alerts = {**self._ledger.of(Alert), **advanced}
+        explained = await self._explainer.explain(alerts.values(), now) if self._explainer is not None else []
+        changed = list((advanced | {each.id: each for each in explained}).values())
+        alerts |= {each.id: each for each in explained}
         muting = mute(alerts.values(), self._ledger.of(Silence).values(), now)
         writer = Writer(now, alerts, muting, await self._recent(now, changed), self._manner.console_url)
         planned = plan(self._scene(alerts, muting, now), writer.write)
@@ -190,15 +196,20 @@ class AlertEngine:
         """What restarts must know is written; the rest of what has changed is found again by the next round."""
         known = self._ledger.of(Alert)
         news: list[Alert] = []
+        explained: list[Alert] = []
         gone: list[Alert] = []
         for each in changed:
             if each.state is AlertState.RESOLVED and each.fired is None:  # it never became an alert
                 gone += [each] if each.id in known else []
             elif is_news(known.get(each.id), each):
                 news.append(each)
+            elif known[each.id].causes != each.causes:
+                explained.append(each)
             else:
                 self._ledger.remember([each])
-        await self._ledger.save([*news, *planned.groups, *planned.deliveries], [*gone, *planned.closed], history)
+        await self._ledger.save(
+            [*news, *explained, *planned.groups, *planned.deliveries], [*gone, *planned.closed], history
+        )
         await self._put_on_time_line(news)
 
     async def _put_on_time_line(self, news: Sequence[Alert]) -> None:

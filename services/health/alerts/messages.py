@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from lepton_ai.errors import InvalidInput
 from lepton_ai.v1 import alerts_pb2 as pb
+from services.health.alerts.causes.ranking import command_of
 from services.health.alerts.desk import AlertDesk, Seen
 from services.health.alerts.memory.book import Happening
 from services.health.alerts.memory.clock import Stamp, later
@@ -31,6 +32,9 @@ def alert(seen: Seen) -> pb.Alert:
         inhibited_by=seen.inhibited_by,
         receivers=seen.receivers,
         judge=record.judge,
+        causes=[
+            pb.Cause(kind=each.kind, text=each.text, see=each.see, command=command_of(each)) for each in record.causes
+        ],
     )
     message.began_at.CopyFrom(_time(record.began))
     if record.fired is not None:

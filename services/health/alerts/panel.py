@@ -77,7 +77,7 @@ def _failing(judge: str, error: str) -> Firing:
         annotations={
             "summary": f"What {judge} watches is not being watched: {error}.",
             "impact": "New faults of this kind are not noticed; alerts of this kind stay as they were.",
-            "runbook": "See the log of the health service.",
+            "runbook": "docs/runbooks.md#judgefailing",
         },
         pending_s=_FAILING_PENDING_S,
     )

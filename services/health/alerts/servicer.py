@@ -19,6 +19,7 @@ from services.health.alerts import messages
 from services.health.alerts.desk import AlertDesk
 from services.health.alerts.memory.records import AlertState, Slo
 from services.health.alerts.receivers import parse_matcher
+from services.health.alerts.runbooks import runbook
 from services.health.alerts.slo.judge import SloJudge
 
 SERVICE = "lepton.v1.AlertService"
@@ -57,6 +58,7 @@ class AlertServicer(alerts_pb2_grpc.AlertServiceServicer):
             alert=messages.alert(seen),
             history=map(messages.happening, happened),
             notifications=map(messages.notification, told),
+            runbook=runbook(seen.alert.annotations.get("runbook", ""), request.language),
         )
 
     async def AcknowledgeAlert(self, request: pb.AcknowledgeAlertRequest, context: Context) -> pb.Alert:  # noqa: N802

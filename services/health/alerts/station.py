@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lepton_ai.mesh.discovery.leader import Leader
 from lepton_ai.mesh.discovery.state import StateStore
 from lepton_ai.mesh.loops import run_loop
 from lepton_ai.v1 import registry_pb2
+from services.health.alerts.causes.explaining import Explainer, Witnesses
 from services.health.alerts.desk import AlertDesk
 from services.health.alerts.engine import AlertEngine, Changes, Manner, Parts
 from services.health.alerts.firing import Judge
@@ -44,6 +45,8 @@ class Sources:
     series: SeriesReader | None = None
     """Without it promises are remembered, and not judged."""
     changes: Changes | None = None
+    witnesses: Witnesses = field(default_factory=Witnesses)
+    """Who knows what may have caused an alert."""
 
 
 class AlertStation:
@@ -76,6 +79,7 @@ class AlertStation:
             receivers=receivers,
             shared=self._shared,
             changes=sources.changes,
+            explainer=Explainer(sources.witnesses),
         )
         self._engine = AlertEngine(parts, _manner(settings))
         self._leader = Leader(HealthLead(state, self._ledger), None, [self._engine])

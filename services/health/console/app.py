@@ -20,6 +20,7 @@ from lepton_ai.credentials import shown_tokens
 from lepton_ai.errors import FailedPrecondition, InvalidInput, LeptonError, NotFound, Unauthenticated
 from lepton_ai.mesh.serving.tokens import Tokens
 from services.health.console.answers import answer, refuse
+from services.health.console.edges import Edges
 from services.health.console.live import LiveFeed
 
 STATIC = Path(__file__).with_name("static")
@@ -76,6 +77,7 @@ class Questions:
     def __init__(self, gateway: Rpcs, traced: Traces, feed: LiveFeed, tokens: Tokens) -> None:
         self._gateway = gateway
         self._traced = traced
+        self._edges = Edges(traced, gateway)
         self._feed = feed
         self._tokens = tokens
 
@@ -114,7 +116,7 @@ class Questions:
 
     async def edges(self, request: Request) -> Response:
         """GET /api/edges"""
-        return answer(await self._traced.edges())
+        return answer(await self._edges.read())
 
     def _identify(self, request: Request) -> str:
         if not self._tokens:

@@ -29,7 +29,7 @@ _BURST_CHANCE = 1e-5
 """Of as many complaints in an hour, where they come as before."""
 _MUCH = 500.0
 """From here on the normal distribution serves."""
-_RUNBOOK = "docs/feedback.md#when-users-say-that-a-model-has-become-worse"
+_RUNBOOK = "docs/runbooks.md"
 _WORDS = {"label": "right labels", "thumb": "thumbs up"}
 
 
@@ -189,7 +189,7 @@ def _drop(name: str, model: str, version: int, kind: str, now: _Share, before: _
 
 
 def _firing(name: str, about: Mapping[str, str], summary: str, value: float, *, share: float | None = None) -> Firing:
-    annotations = {"summary": summary, "runbook": _RUNBOOK}
+    annotations = {"summary": summary, "runbook": f"{_RUNBOOK}#{name.lower()}"}
     if share is not None:
         annotations["share"] = f"{share:.3f}"
     return Firing({ALERT_NAME: name, SEVERITY: "ticket", **about}, annotations, value)

@@ -204,6 +204,22 @@ _MACHINES = (
         "Use of the busiest GPU, as Triton tells it.",
         "max by (instance) (nv_gpu_utilization)",
     ),
+    Kpi(
+        MACHINE,
+        "gpu_memory",
+        "gpu mem",
+        "ratio",
+        "Share of the memory of the fullest GPU that is taken.",
+        "max by (instance) (nv_gpu_memory_used_bytes / nv_gpu_memory_total_bytes)",
+    ),
+    Kpi(
+        MACHINE,
+        "gpu_power",
+        "gpu power",
+        "W",
+        "Power that all of its GPUs draw.",
+        "sum by (instance) (nv_gpu_power_usage)",
+    ),
 )
 KPIS: tuple[Kpi, ...] = (*_MODELS, *_SERVICES, *_PROCESSES, *_MACHINES)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from lepton_ai.v1 import health_pb2 as pb
@@ -31,7 +31,7 @@ class ViewCollector(Collector):
         yield _gauge("lepton_observed_timestamp_seconds", "When all of this was looked at.", self._observed_ns() / 1e9)
         yield _gauge("lepton_state_connected", "1 while etcd answers health, else 0.", float(view.state_connected))
         yield from _replicas(view)
-        yield _tritons(view)
+        yield from _tritons(view)
         yield from _models(view)
         yield from _probes(view)
 
@@ -53,11 +53,16 @@ def _replicas(view: View) -> Iterator[Metric]:
     yield expected
 
 
-def _tritons(view: View) -> Metric:
+def _tritons(view: View) -> Iterator[Metric]:
     ready = GaugeMetricFamily("lepton_triton_ready", "1 while the replica's Triton answers.", labels=(_REPLICA,))
+    restarts = CounterMetricFamily(
+        "lepton_triton_restarts", "How often the replica has met its Triton started anew.", labels=(_REPLICA,)
+    )
     for state in view.serving:
         ready.add_metric([state.replica], float(state.triton_ready))
-    return ready
+        restarts.add_metric([state.replica], float(state.triton_restarts))
+    yield ready
+    yield restarts
 
 
 def _models(view: View) -> Iterator[Metric]:

@@ -104,9 +104,12 @@ class TritonWatch:
             self._changed()
 
     def _note(self, states: Mapping[str, str]) -> None:
-        """Take over what Triton says. One that was away and has lost all its models has been started anew."""
+        """Take over what Triton says. One that was away, or hung, and has lost all its models was started anew.
+
+        One that hangs and is ended may be back before a poll finds nobody there."""
         loaded = frozenset(name for name, state in states.items() if state == READY)
-        if self._went_away and self._seen_at_s > float("-inf") and not loaded & self._loaded:
+        was_gone = self._went_away or (not self.ready and bool(self._loaded))
+        if was_gone and self._seen_at_s > float("-inf") and not loaded & self._loaded:
             self._restarts += 1
             _log.warning("Triton was started anew; %d models are to be loaded again", len(self._loaded))
         self._states, self._loaded = states, loaded

@@ -132,7 +132,7 @@ async def test_metrics_are_on_a_page() -> None:
                 return str(page.read().decode())
 
         assert (
-            f'lepton_rpc_server_seconds_count{{code="OK",method="{SERVICE}/UnaryUnary"}} 1.0'
+            f'lepton_rpc_server_seconds_count{{caller="client",code="OK",method="{SERVICE}/UnaryUnary"}} 1.0'
             in await asyncio.to_thread(read)
         )
 

@@ -243,7 +243,7 @@ async def test_the_length_of_a_stream_that_its_caller_left_says_nothing() -> Non
         assert await call.read() == StringValue(value="a")
         call.cancel()
         await eventually(lambda: served.metrics.in_flight == 0, description="the handler has ended")
-        labels = {"method": f"{SERVICE}/StreamStream", "code": "CANCELLED"}
+        labels = {"method": f"{SERVICE}/StreamStream", "code": "CANCELLED", "caller": "client"}
         assert served.metrics.registry.get_sample_value("lepton_rpc_server_seconds_count", labels) is None
 
 
@@ -254,7 +254,7 @@ async def test_metrics_see_the_final_code() -> None:
     async with running((add_echo, Echo(act), SERVICE)) as served:
         with pytest.raises(grpc.aio.AioRpcError):
             await EchoStub(served.channel).send("UnaryUnary", "a")
-        labels = {"method": f"{SERVICE}/UnaryUnary", "code": "NOT_FOUND"}
+        labels = {"method": f"{SERVICE}/UnaryUnary", "code": "NOT_FOUND", "caller": "client"}
         await eventually(
             lambda: served.metrics.registry.get_sample_value("lepton_rpc_server_seconds_count", labels) == 1,
             description="the failed call is counted",

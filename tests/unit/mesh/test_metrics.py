@@ -18,9 +18,9 @@ def test_calls_are_counted_by_method_and_code() -> None:
     for code in (grpc.StatusCode.OK, grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND):
         metrics.rpc_started()
         metrics.rpc_ended("pkg.S/M", code, 0.02)
-    assert 'lepton_rpc_server_seconds_count{code="OK",method="pkg.S/M"} 2.0' in page(metrics)
-    assert 'lepton_rpc_server_seconds_count{code="NOT_FOUND",method="pkg.S/M"} 1.0' in page(metrics)
-    assert 'lepton_rpc_server_seconds_bucket{code="OK",le="0.01",method="pkg.S/M"} 0.0' in page(metrics)
+    assert 'lepton_rpc_server_seconds_count{caller="client",code="OK",method="pkg.S/M"} 2.0' in page(metrics)
+    assert 'lepton_rpc_server_seconds_count{caller="client",code="NOT_FOUND",method="pkg.S/M"} 1.0' in page(metrics)
+    assert 'lepton_rpc_server_seconds_bucket{caller="client",code="OK",le="0.01",method="pkg.S/M"} 0.0' in page(metrics)
 
 
 def test_calls_in_flight_are_shown() -> None:

@@ -44,7 +44,7 @@ def _firing(receiver: str, error: str) -> Firing:
             "summary": f"Notifications do not reach {receiver}.",
             "cause": error,
             "impact": f"whoever reads {receiver} does not hear of alerts; they are tried again for a day",
-            "runbook": "docs/alerts.md#notificationsfailing",
+            "runbook": "docs/runbooks.md#notificationsfailing",
         },
         pending_s=_LATE_S,
     )

@@ -14,7 +14,7 @@ _STARTING_S = 120.0
 """What has never been well since health began, or since it was deployed, is given so long: it may be starting."""
 _SHORT_S, _LONG_S = 3.0, 60.0
 _SLEPT_S = 5.0
-_RUNBOOK = "docs/alerts.md"
+_RUNBOOK = "docs/runbooks.md"
 _WHAT_WORKS = {
     "inference": "nobody gets predictions",
     "preprocess": "models whose pipeline runs there do not answer, others do",

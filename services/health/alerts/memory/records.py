@@ -33,6 +33,18 @@ class Record(BaseModel):
     revision: int = 0
 
 
+class Cause(BaseModel):
+    """Something that is likely to have caused an alert, with what shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["alert", "process", "change", "log", "errors", "machine"]
+    text: Words
+    """One sentence, with the numbers and times that speak for it."""
+    see: Text = ""
+    """Where there is more of it: the fingerprint of an alert, the number of a log template, or a PromQL expression."""
+
+
 class AlertState(StrEnum):
     """Where an alert is in its life."""
 
@@ -56,6 +68,8 @@ class Alert(Record):
     began: Stamp
     fired: Stamp | None = None
     resolved: Stamp | None = None
+    causes: Annotated[tuple[Cause, ...], Field(max_length=16)] = ()
+    """What health found when it began to fire, the likeliest first; a judge's own words are among the annotations."""
     before: Alert | None = None
     """While it is pending: the alert that it was before, which it is again if it comes to nothing."""
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import JsonValue
 
+from services.health.alerts.causes.ranking import command_of
 from services.health.alerts.grouping import News
 from services.health.alerts.memory.clock import Stamp, elapsed_s
 from services.health.alerts.memory.records import Alert
@@ -88,9 +89,16 @@ class Writer:
         return f"Since {_moment(alert.began)}, {_duration(elapsed_s(alert.began, self.now))}"
 
     def _causes(self, alert: Alert) -> Iterator[str]:
-        if alert.annotations.get("cause"):
-            yield f"Likely cause: {alert.annotations['cause']}"
+        said = alert.annotations.get("cause", "")
+        if said:
+            yield f"Likely cause: {said}"
+        for place, cause in enumerate(alert.causes):
+            title = "Perhaps" if said or place else "Likely cause"
+            yield f"{title}: {cause.text} ({command_of(cause)})"
+        told = [cause.text for cause in alert.causes]
         for change in suspects(alert, self.changes):
+            if any(change.title in text for text in told):
+                continue
             by = f" (by {change.actor})" if change.actor else ""
             yield f"Shortly before: {change.title}{by}, {_clock_time(change.time_s)}"
         hidden = [self.alerts[each] for each in self.muting.hidden_by(alert) if each in self.alerts]
@@ -144,12 +152,18 @@ def alert_document(alert: Alert, link: str = "") -> dict[str, JsonValue]:
     return {
         "status": "firing" if alert.is_firing else "resolved",
         "labels": dict(alert.labels),
-        "annotations": dict(alert.annotations),
+        "annotations": _annotations(alert),
         "startsAt": rfc3339(alert.began.wall_s),
         "endsAt": rfc3339(alert.resolved.wall_s) if alert.resolved is not None else "0001-01-01T00:00:00Z",
         "generatorURL": link,
         "fingerprint": alert.id,
     }
+
+
+def _annotations(alert: Alert) -> dict[str, JsonValue]:
+    """Texts are all that Alertmanager knows, so causes are told as one."""
+    causes = "\n".join(each.text for each in alert.causes)
+    return {**alert.annotations, **({"causes": causes} if causes else {})}
 
 
 def suspects(alert: Alert, changes: Sequence[Event]) -> list[Event]:

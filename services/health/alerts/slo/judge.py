@@ -142,7 +142,7 @@ def _firing(objective: Objective, window: BurnWindow, long: Count, short: Count,
             "impact": f"callers of {model}",
             "share": f"{short.bad_share:.6f}",
             "query": query_of(objective.name, model, objective.limit_s, window.short_s),
-            "runbook": f"docs/alerts.md#{objective.alert.lower()}",
+            "runbook": f"docs/runbooks.md#{objective.alert.lower()}",
         },
         value=rate,
     )

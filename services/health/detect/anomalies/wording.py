@@ -12,7 +12,7 @@ from services.health.detect.anomalies.watch import Episode
 from services.health.detect.anomalies.watched import Watched
 from services.health.metrics.kpis import PROCESS, SUBJECTS
 
-_RUNBOOK = "docs/anomalies.md"
+_RUNBOOK = "docs/runbooks.md"
 _KINDS = {
     "level": "far from what the last two hours had",
     "drift": "crept away slowly, too slowly for any single value to be odd",
@@ -28,7 +28,7 @@ def firing_of(what: Watched, subject: Subject, episode: Episode) -> Firing:
     summary = f"{_title(what)} of {_named(labels)} {compared}."
     annotations = {
         "summary": summary,
-        "cause": _KINDS[episode.kind],
+        "description": _KINDS[episode.kind],
         "query": _of_subject(what.kpi.expression, labels),
         "runbook": f"{_RUNBOOK}#{what.alert.lower()}",
     }

@@ -68,7 +68,7 @@ def _firing(model: str, version: int, found: Finding, pending_s: float) -> Firin
         f"{_differences(found)}.",
         "description": f"{worst.name.upper()} {worst.value:.2f}, more than {worst.threshold:.2f}; "
         f"{found.comparison.golden:,} predictions then, {found.comparison.latest:,} of late.",
-        "runbook": "docs/anomalies.md#outputdrift",
+        "runbook": "docs/runbooks.md#outputdrift",
     }
     return Firing(labels, annotations, value=worst.value, pending_s=pending_s)
 
@@ -82,7 +82,7 @@ def _firing_of_inputs(model: str, version: int, drifted: Sequence[Finding], feat
         "summary": f"{len(drifted)} of {features} inputs of {model}@{version} are not as {_THEN[farthest.source]}: "
         f"{named}. {farthest.what}: {_differences(farthest)}.",
         "description": "\n".join(_told(each) for each in drifted[:_MOST_NAMED]),
-        "runbook": "docs/anomalies.md#inputdrift",
+        "runbook": "docs/runbooks.md#inputdrift",
     }
     return Firing(labels, annotations, value=_worst(farthest).value, pending_s=pending_s)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lepton_ai.v1 import events_pb2 as pb
+from services.health.alerts.causes.evidence import LoggedKind
 from services.health.alerts.firing import ALERT_NAME, SEVERITY, Firing
 from services.health.events.database import BEGAN_S, EventsDatabase, recall
 from services.health.events.logs.bursts import FEWEST, MINUTE_S, usual_limit
@@ -30,6 +31,7 @@ class TemplateCounts:
     logger: str
     text: str
     first_s: float
+    last_s: float
     trace_id: str
     counts: Mapping[int, int]
     """Bucket of BUCKET_S → records."""
@@ -56,6 +58,23 @@ class LogJudge:
         self._bursts = {each: known for each, known in self._bursts.items() if _is_recent(known[0], now_s)}
         firings.sort(key=lambda firing: -firing.value)
         return firings[:_MOST_FIRINGS]
+
+    async def met_since(self, since_s: float) -> list[LoggedKind]:
+        """Kinds of records that came since then, with how many did. Raises Unavailable."""
+        _, found = await self._database.read(partial(_met_since, since_s=since_s))
+        bucket = int(since_s // BUCKET_S)
+        return [
+            LoggedKind(
+                number=each.number,
+                service=each.service,
+                is_error=each.level >= pb.LOG_LEVEL_ERROR,
+                text=each.text,
+                first_s=each.first_s,
+                last_s=each.last_s,
+                count=sum(count for place, count in each.counts.items() if place >= bucket),
+            )
+            for each in found
+        ]
 
     def _burst_of(self, template: TemplateCounts, began_s: float, now_s: float) -> Iterator[Firing]:
         """A burst, for a minute after the last look that found it: at the limit it would end with every breath."""
@@ -98,7 +117,7 @@ def _new(template: TemplateCounts) -> Firing:
         labels=_labels("NewErrorTemplate", "ticket" if is_error else "info", template),
         annotations={
             "summary": f"{template.service} logs {what} that is new: {template.text}",
-            **_evidence(template),
+            **_evidence("NewErrorTemplate", template),
         },
         value=float(sum(template.counts.values())),
     )
@@ -110,7 +129,7 @@ def _burst(template: TemplateCounts, count: int, history: Sequence[int]) -> Firi
         labels=_labels("LogBurst", "ticket", template),
         annotations={
             "summary": f"{template.service} logs {count} times a minute, in place of {usual:.2g}: {template.text}",
-            **_evidence(template),
+            **_evidence("LogBurst", template),
         },
         value=float(count),
     )
@@ -120,19 +139,22 @@ def _labels(name: str, severity: str, template: TemplateCounts) -> dict[str, str
     return {ALERT_NAME: name, SEVERITY: severity, "service": template.service, "template": str(template.number)}
 
 
-def _evidence(template: TemplateCounts) -> dict[str, str]:
-    told = {"description": f"Logger {template.logger}; see `lepton logs --template {template.number}`."}
+def _evidence(name: str, template: TemplateCounts) -> dict[str, str]:
+    told = {
+        "description": f"Logger {template.logger}; see `lepton logs --template {template.number}`.",
+        "runbook": f"docs/runbooks.md#{name.lower()}",
+    }
     return told | ({"trace_id": template.trace_id} if template.trace_id else {})
 
 
 def _met_since(connection: sqlite3.Connection, *, since_s: float) -> tuple[float, list[TemplateCounts]]:
     began_s = float(recall(connection, BEGAN_S) or 0.0)
     rows = connection.execute(
-        "SELECT id, service, level, logger, text, first_s, example FROM templates WHERE last_s >= ?", (since_s,)
+        "SELECT id, service, level, logger, text, first_s, last_s, example FROM templates WHERE last_s >= ?", (since_s,)
     ).fetchall()
     found = []
-    for number, service, level, logger, text, first_s, example in rows:
+    for number, service, level, logger, text, first_s, last_s, example in rows:
         counts = dict(connection.execute("SELECT bucket, count FROM counts WHERE template = ?", (number,)))
         trace_id = pb.LogRecord.FromString(example).trace_id
-        found.append(TemplateCounts(number, service, level, logger, text, first_s, trace_id, counts))
+        found.append(TemplateCounts(number, service, level, logger, text, first_s, last_s, trace_id, counts))
     return began_s, found

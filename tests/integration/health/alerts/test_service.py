@@ -100,13 +100,14 @@ async def test_a_missing_service_is_a_page_that_says_for_whom_it_matters_and_wha
     assert alert.labels["severity"] == "page"
     assert alert.annotations["impact"] == "nobody gets predictions"
     assert "none is registered" in alert.annotations["cause"]
-    assert alert.annotations["runbook"].startswith("docs/alerts.md#")
+    assert alert.annotations["runbook"].startswith("docs/runbooks.md#")
     assert alert.receivers == ["ops"]
     await eventually(lambda: "[page] No inference service answers." in world.titles(), description="it is told")
     whole = await eventually(lambda: _with_delivery(world, alert), description="the delivery is noted")
     assert [each.what for each in whole.history][-2:] == ["firing", "pending"]
     assert whole.notifications[0].receiver == "ops"
     assert "What to do:" in whole.notifications[0].text
+    assert whole.runbook.startswith("Nobody gets predictions")
 
 
 async def _with_delivery(world: World, alert: pb.Alert) -> pb.GetAlertResponse:

@@ -12,15 +12,21 @@ from lepton_ai.counts import ArmCounts, LabelCounts, Sketch
 from lepton_ai.mesh.discovery.records import Endpoint
 from lepton_ai.v1 import health_pb2 as pb
 from lepton_ai.v1 import registry_pb2
+from services.health.alerts.causes.clues import find_clues
+from services.health.alerts.causes.evidence import Evidence
+from services.health.alerts.causes.queries import HOGS, PRESSURES
 from services.health.alerts.judges.platform import PlatformJudge
 from services.health.alerts.judges.rollouts import find_waiting
 from services.health.events.changes.audit import event_of
 from services.health.events.changes.processes import compare_processes
 from services.health.events.changes.serving import compare_tritons
+from services.health.events.event import Event
 from services.health.observe.assessment import assess, mark_stale
 from services.health.observe.view import ReplicaCheck, View
 from services.health.promql.rules.file import read_rules
+from services.health.promql.values import Sample
 from services.registry.rollouts.judging import Judge, Verdict
+from tests.unit.health.alerts.making import START_S, alert
 
 MODEL = "识花2"
 _LABELS = ("model", "version", "service", "of_service", "instance", "replica", "kind", "mountpoint", "reason", "use")
@@ -89,9 +95,28 @@ def of_changes() -> Iterator[str]:
     yield from (each.title for each in compare_tritons({restarted.replica: 0}, {}, [restarted], 1000.0)[0])
 
 
+def of_causes() -> Iterator[str]:
+    """What is likely to have caused an alert, and alerts that are over."""
+    broken = alert("ModelErrors", model=MODEL)
+    evidence = Evidence(
+        START_S,
+        alerts=[alert("EtcdSlow", "ticket").model_copy(update={"annotations": {"summary": next(of_rules())}})],
+        changes=[
+            Event(START_S, "restart", f"inference {each} was restarted", {"service": "inference"}) for each in "aab"
+        ],
+        failures=[Sample({"model": MODEL, "code": code}, 9.0) for code in ("UNAVAILABLE", "INTERNAL")],
+        silent=[{"service": "triton", "instance": "10.0.0.1:8500"}],
+    )
+    yield from (clue.cause.text for clue in find_clues(broken, evidence))
+    yield from (
+        gauge.write({"service": "health", "instance": "a", "mountpoint": "/"}, 0.9) for gauge in (*PRESSURES, *HOGS)
+    )
+    yield from (f"Over: {text}" for text in of_rules())
+
+
 def everything() -> list[str]:
     """All of it, each once."""
-    told: Iterable[str] = (*of_rules(), *of_faults(), *of_rollouts(), *of_changes())
+    told: Iterable[str] = (*of_causes(), *of_rules(), *of_faults(), *of_rollouts(), *of_changes())
     return list(dict.fromkeys(each for each in told if each))
 
 

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from lepton_ai.errors import Unavailable
-from lepton_ai.v1 import alerts_pb2
+from lepton_ai.v1 import alerts_pb2, metrics_pb2
 from tests.console import TOKEN, status_of
 from tests.console_page import ConsolePage
 from tests.integration.health.console import states
@@ -89,16 +89,41 @@ def test_every_view_says_something_when_there_is_nothing(page: ConsolePage, cons
     assert page.overflow_px() <= 0
 
 
+@pytest.mark.parametrize(("code", "worries"), [("INTERNAL", 1), ("INVALID_ARGUMENT", 0)])
+def test_only_failures_of_the_platform_are_marked(
+    page: ConsolePage, console: RunningConsole, code: str, worries: int
+) -> None:
+    show_usual(console)
+    kpis = states.kpis("digits")
+    kpis.rows[0].values.add(kpi="errors", kind=code, value=0.25 * 12.5)
+    console.script.gateway.answers["ListKpis"] = kpis
+    page.open("/models")
+    page.until_says("25 %")
+    assert page.count("td .status.unhealthy") == worries
+
+
 def test_the_picture_shows_services_and_calls(page: ConsolePage, console: RunningConsole) -> None:
     show_usual(console)
     edge = {"caller": "client", "callee": "inference", "calls": 60, "errors": 6, "p50_us": 4000, "p95_us": 9000}
     console.script.traces.calls |= {"traces": 60, "from_us": 1e15, "to_us": 1e15 + 60e6, "edges": [edge]}
     page.open("/topology")
-    page.until(lambda: page.count("[data-node]") == 5, "client and four services")
+    page.until(lambda: page.count("[data-node]") == 6, "client, four services and Triton")
     assert "failing" in page.attribute("[data-edge='client inference']", "class")
-    page.until(
-        lambda: page.rows("Calls") == [["client", "inference", "1/s", "10 %", "4 ms", "9 ms", "Traces"]], "the call"
-    )
+    call = ["client", "inference", "1/s", "10 %", "4 ms", "9 ms", "traces", "Traces"]
+    page.until(lambda: call in page.rows("Calls"), "the call")
+
+
+def test_calls_that_send_no_traces_are_shown_as_they_are_counted(page: ConsolePage, console: RunningConsole) -> None:
+    show_usual(console)
+    pairs = [{"caller": "client", "service": "inference"}, {"caller": "inference", "service": "health"}]
+    answer = {"samples": [{"labels": each, "value": 0.25} for each in pairs]}
+    console.script.gateway.answers["Query"] = json_format.ParseDict(answer, metrics_pb2.QueryResponse())
+    page.open("/topology")
+    page.until(lambda: [row[6] for row in page.rows("Calls")][:2] == ["counts of all calls"] * 2, "both calls")
+    assert page.rows("Calls")[0][:3] == ["client", "inference", "0.25/s"]
+    assert "idle" not in page.attribute("[data-edge='client inference']", "class")
+    assert page.count("[data-edge='inference health']") == 0, "it would only cross the picture"
+    assert "lepton_rpc_server_seconds_count" in page.attribute("th a", "href")
 
 
 def test_a_rollout_shows_its_gates_with_their_evidence(page: ConsolePage, console: RunningConsole) -> None:
@@ -190,6 +215,33 @@ def test_an_alert_says_what_why_and_what_to_do(page: ConsolePage, console: Runni
     page.submit()
     page.until(lambda: bool(console.script.gateway.done), "it is done")
     assert console.script.gateway.done[0][:2] == ("AcknowledgeAlert", {"fingerprint": "0123456789abcdef"})
+
+
+def test_an_alert_names_its_likely_causes_and_shows_its_runbook(page: ConsolePage, console: RunningConsole) -> None:
+    show_usual(console)
+    causes = [
+        {"kind": "process", "text": "At 07:59:50 UTC: the Triton of 10.0.0.1:8500 was started anew"},
+        {"kind": "log", "text": "New in the log of inference, 3 ×: <b>boom</b>", "see": "7"},
+    ]
+    text = "Calls fail.\n\n- Which: `lepton top`,\n  now.\n- <img src=x onerror=alert(1)>\n\nThen wait.\n"
+    whole = {"alert": {**states.alert(), "causes": causes}, "runbook": text}
+    console.script.gateway.answers["GetAlert"] = json_format.ParseDict(whole, alerts_pb2.GetAlertResponse())
+    page.open("/alerts/0123456789abcdef")
+    page.until_says(
+        "Perhaps also", "the Triton of 10.0.0.1:8500", "<b>boom</b>", "What to do", "<img src=x onerror=alert(1)>"
+    )
+    assert page.run("return [...document.querySelectorAll('.causes li a')].map((a) => a.getAttribute('href'))") == [
+        "/alerts", "/logs?kind=7",
+    ]  # fmt: skip
+    shown = (
+        "return [...document.querySelector('[data-testid=runbook]').children].map((e) => [e.tagName, e.textContent])"
+    )
+    assert page.run(shown) == [
+        ["P", "Calls fail."], ["UL", "Which: lepton top, now.<img src=x onerror=alert(1)>"], ["P", "Then wait."],
+    ]  # fmt: skip
+    page.run("localStorage.setItem('lepton.language', 'zh')")
+    page.open("/alerts/0123456789abcdef")
+    page.until_says("也可能是", "10.0.0.1:8500 的 Triton", "inference 的日志中新出现 3 次：<b>boom</b>")
 
 
 def test_an_alert_is_silenced_for_some_hours(page: ConsolePage, console: RunningConsole) -> None:

@@ -14,6 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lepton_ai.errors import InvalidInput, NotFound
+from lepton_ai.mesh.calling.callers import caller_of
+from lepton_ai.mesh.calling.pool import channel_options
 from lepton_ai.mesh.errors import from_rpc_error
 from lepton_ai.mesh.load import LOAD_KEY, Load
 from lepton_ai.mesh.tracing import TRACE_ID_TRAILER
@@ -87,6 +89,14 @@ async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     [listed] = [each async for each in untyped(channel).ServerReflectionInfo(iter([request]), timeout=5)]
     assert SERVICE in {each.name for each in listed.list_services_response.service}
+
+
+async def test_which_service_calls_is_known_on_each_transport(probe: ProbeProcess, client: ProbeClient) -> None:
+    options = channel_options(_MB, caller="health")
+    async with grpc.aio.insecure_channel(probe.address, options=options) as channel:
+        told = json.loads(await ProbeClient(channel).send("UnaryUnary", "metadata", timeout=5))
+    assert caller_of(told.items()) == "health"
+    assert caller_of(json.loads(await client.send("UnaryUnary", "metadata", timeout=5)).items()) == "client"
 
 
 async def test_metadata_travels_both_ways_as_text_and_bytes(client: ProbeClient) -> None:

@@ -37,7 +37,7 @@ class _Client:
         return self._found
 
     def alert(self, _fingerprint: str) -> alerts_pb2.GetAlertResponse:
-        return alerts_pb2.GetAlertResponse(alert=self._found[0])
+        return alerts_pb2.GetAlertResponse(alert=self._found[0], runbook="It is down.\n\n- `lepton health` says why.")
 
     def events(self, **asked: Any) -> Sequence[events_pb2.TimelineEvent]:
         assert asked["labels"] == {"model": "猫"}
@@ -79,13 +79,18 @@ def test_who_is_woken_reads_all_that_helps(monkeypatch: pytest.MonkeyPatch, caps
         "summary": "猫 does not answer.", "impact": "callers of 猫", "share": "0.25", "cause": "no memory",
         "runbook": "docs/alerts.md#modeldown", "query": "up == 0", "trace_id": "ab12",
     }  # fmt: skip
-    run(monkeypatch, "alerts", "show", "3f2a", found=[alert(state=alerts_pb2.ALERT_STATE_FIRING, annotations=texts)])
+    causes = [
+        alerts_pb2.Cause(kind="log", text="New in the log of triton, 3 ×: boom", command="lepton logs --template 7")
+    ]
+    firing = alert(state=alerts_pb2.ALERT_STATE_FIRING, annotations=texts, causes=causes)
+    run(monkeypatch, "alerts", "show", "3f2a", found=[firing])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "猫 does not answer."
     assert {
         "State: firing, page", "How bad: 25.0% of requests", "For whom: callers of 猫", "Likely cause: no memory",
         "What to do: docs/alerts.md#modeldown", "Chart: lepton metrics 'up == 0' --since 1h",
-        "Trace: lepton trace ab12",
+        "Trace: lepton trace ab12", "Perhaps: New in the log of triton, 3 ×: boom  (lepton logs --template 7)",
+        "  It is down.", "  - `lepton health` says why.",
     } <= set(lines)  # fmt: skip
     (before,) = (line for line in lines if line.startswith("Shortly before: "))
     assert before.startswith("Shortly before: version 5 of 猫 (by 王), ")

@@ -19,6 +19,7 @@ from lepton_ai.cli.monitoring.figures import format_figure, format_number, spark
         (3 << 20, "bytes", "3.0 MiB"),
         (2.0, "", "2"),
         (0.251, "cores", "0.251"),
+        (370.5, "W", "370 W"),
         (-1.5, "s", "-1.5"),
         (math.nan, "s", ""),
         (math.inf, "s", "∞"),

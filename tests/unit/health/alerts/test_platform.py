@@ -111,8 +111,8 @@ async def test_health_that_did_not_run_for_a_while_looks_before_it_says_that_it_
 async def test_every_alert_names_a_section_of_the_runbook_that_is_there() -> None:
     from pathlib import Path
 
-    text = (Path(__file__).parents[4] / "docs" / "alerts.md").read_text(encoding="utf-8")
-    sections = {line.removeprefix("### ").lower() for line in text.splitlines() if line.startswith("### ")}
+    text = (Path(__file__).parents[4] / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    sections = {line.removeprefix("## ").lower() for line in text.splitlines() if line.startswith("## ")}
     bad = View(
         replicas={"inference": {}, "registry": {"a:1": GONE, "b:1": UP}, "preprocess": {}},
         deployments=WELL.deployments, state_connected=False, machine={"disk": "x", "supervisor": "y"},

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.health.alerts.causes.queries import FAILURES, HOGS, PRESSURES, SILENT
 from tests.console import chinese_sentences
 
 ROOT = Path(__file__).parents[4]
@@ -20,6 +21,8 @@ LOGGERS = {"_log", "_LOG"}
 SPEAKERS = (
     "lepton_ai/disk.py",
     "lepton_ai/package/trial.py",
+    "services/health/alerts/causes/clues.py",
+    "services/health/alerts/causes/queries.py",
     "services/health/alerts/judges",
     "services/health/alerts/notify/http.py",
     "services/health/alerts/notify/messengers.py",
@@ -59,7 +62,15 @@ SPEAKERS = (
 NOT_SHOWN = frozenset(
     {
         # Questions, patterns, formats, names of tasks, commands, and what is made of numbers alone.
-        "SELECT id, service, level, logger, text, first_s, example FROM templates WHERE last_s >= ?",
+        "SELECT id, service, level, logger, text, first_s, last_s, example FROM templates WHERE last_s >= ?",
+        *(each.query for each in (*PRESSURES, *HOGS)),
+        FAILURES,
+        SILENT,
+        'sum by (code) (rate(lepton_requests_total{model="{}", code!~"OK|CANCELLED"}[1m]))',
+        "sum by (caller, service) ({})",
+        "histogram_quantile({}, sum by (caller, service, le) ({}))",
+        "histogram_quantile({}, sum by (le) ({}))",
+        'label_replace(label_replace({}, "caller", "inference", "", ""), "service", "{}", "", "")',
         "SELECT bucket, count FROM counts WHERE template = ?",
         "(?:error=|code=|failed: )(\\d{3,6})\\b",
         "GET /metrics HTTP/1.0\r\nHost: {}\r\nAccept: {}\r\n\r\n",

@@ -47,9 +47,9 @@ def test_every_key_that_the_page_names_has_words() -> None:
 
 
 BUILT = {
-    "alert_state", "condition", "drift_verdict", "drifting", "feedback_state", "happening", "kind", "kpi",
-    "level", "notification", "outcome", "panel", "place", "rollout", "served", "severity", "theme", "topology",
-    "version_state",
+    "alert_state", "cause", "condition", "drift_verdict", "drifting", "feedback_state", "happening", "kind", "kpi",
+    "level", "notification", "outcome", "panel", "place", "rollout", "served", "seen_in", "severity", "theme",
+    "topology", "version_state",
 }  # fmt: skip
 """Groups of keys of which the page makes the second part."""
 

@@ -33,10 +33,11 @@ def test_replicas_are_counted_by_what_they_say_beside_how_many_should_be() -> No
 
 
 def test_etcd_triton_and_the_last_look_are_there() -> None:
-    serving = (pb.ServingState(replica="a:1", triton_ready=True), pb.ServingState(replica="b:1"))
+    serving = (pb.ServingState(replica="a:1", triton_ready=True, triton_restarts=3), pb.ServingState(replica="b:1"))
     found = page(View(serving=serving, state_connected=False))
     assert {"lepton_state_connected 0.0", "lepton_observed_timestamp_seconds 1.7000000005e+09"} <= found
     assert {'lepton_triton_ready{replica="a:1"} 1.0', 'lepton_triton_ready{replica="b:1"} 0.0'} <= found
+    assert 'lepton_triton_restarts_total{replica="a:1"} 3.0' in found
 
 
 def test_a_model_has_its_version_who_serves_it_and_its_probe() -> None:

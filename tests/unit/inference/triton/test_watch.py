@@ -88,6 +88,19 @@ async def test_only_a_triton_that_has_lost_its_models_was_started_anew() -> None
             assert watch.restarts == count
 
 
+async def test_one_that_hung_and_was_back_before_anybody_missed_it_was_started_anew() -> None:
+    triton = FakeTriton()
+    async with watching(triton, None) as watch:
+        await triton.load("model")
+        await eventually(lambda: "model" in watch.states, description="it is loaded")
+        triton.hang()
+        await eventually(lambda: not watch.ready, description="it hangs")
+        triton.kill()
+        triton.restart()
+        await eventually(lambda: watch.ready, description="it answers again")
+        assert watch.restarts == 1
+
+
 async def test_one_that_comes_up_late_was_not_started_anew() -> None:
     triton = FakeTriton()
     triton.kill()

@@ -25,11 +25,13 @@ export function say(text) {
   return known.get(text);
 }
 
-/** The sentences of a language; of those that fit, the one that says most of it itself is taken, so it stands first. */
+/** The sentences of a language; of those that fit, the one that says most of it itself is taken, so it stands first. Those
+ *  that may begin with anything come last: they also fit what says "Over: " of them. */
 function patterns(name) {
   if (!compiled.has(name)) {
     const found = Object.entries(TABLES[name]).map(([sentence, words]) => pattern(sentence, words));
-    compiled.set(name, found.sort((a, b) => b.said - a.said));
+    const isOpen = ({ literals }) => !literals[0];
+    compiled.set(name, found.sort((a, b) => isOpen(a) - isOpen(b) || b.said - a.said));
   }
   return compiled.get(name);
 }

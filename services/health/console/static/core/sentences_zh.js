@@ -1,6 +1,26 @@
 // 中文: what services say. {name} is filled in as it is, {=name} in Chinese, where it is a sentence of this table.
 
 export const zh = {
+  // Likely causes: services/health/alerts/causes. Times, log templates and titles are filled in.
+  "An alert since {time} UTC: {=summary}": "{time} UTC 起的告警：{summary}",
+  "An alert from {from} to {to} UTC: {=summary}": "{from} 至 {to} UTC 的告警：{summary}",
+  "At {time} UTC: {=what}": "{time} UTC：{what}",
+  "At {time} UTC, by {*who}: {=what}": "{time} UTC，由 {who}：{what}",
+  "At {time} UTC, the last of {n} times: {=what}": "{time} UTC，共 {n} 次中的最后一次：{what}",
+  "New in the log of {service}, {n} ×: {*text}": "{service} 的日志中新出现 {n} 次：{text}",
+  "In the log of {service}, {n} ×: {*text}": "{service} 的日志中出现 {n} 次：{text}",
+  "Calls that failed in {minutes} min: {*counts}; most of them as {=why}.": "{minutes} 分钟内失败的调用：{counts}；多数是因为{why}。",
+  "nobody was there to answer": "没有谁能应答",
+  "their time ran out": "时限已到",
+  "there was no room for them": "容量不足",
+  "the model or its pipeline failed": "模型或其流水线失败",
+  "data was damaged": "数据损坏",
+  "the version cannot do that": "该版本不支持该操作",
+  "they were given up halfway": "中途被放弃",
+  "The GPU of {instance} is busy: {*share}.": "{instance} 的显卡繁忙：{share}。",
+  "The memory of the GPU of {instance} is full: {*share}.": "{instance} 的显存已满：{share}。",
+  "Of the processes that are measured, {service} at {instance} takes most memory: {*bytes}B.": "在被测量的进程中，{instance} 的 {service} 占用内存最多：{bytes}B。",
+  "Of the processes that are measured, {service} at {instance} takes most CPU: {*cores} cores.": "在被测量的进程中，{instance} 的 {service} 占用 CPU 最多：{cores} 个核心。",
   // Alerts of the rule file: services/health/promql/rules/lepton.rules.yml.
   "{*share} of the calls of {model} (version {version}) fail.": "{model}（版本 {version}）的调用有 {share} 失败。",
   "In the last minute {*share} of the calls of {model} ended with an error of the platform's. Users see it.": "过去一分钟，{model} 的调用有 {share} 因平台错误而失败，用户已受影响。",
@@ -30,6 +50,8 @@ export const zh = {
   "Predictions go on with what everybody last knew. Nothing new is deployed, and a replica that dies is not replaced in anybody's list.": "预测按各方最后所知继续进行。无法部署新内容，死亡的副本也不会从任何名单中替换。",
   "The Triton of the inference replica {replica} does not answer.": "推理副本 {replica} 的 Triton 不应答。",
   "That replica cannot predict; others take its calls, where there are others.": "该副本无法预测；若有其他副本，由它们接管调用。",
+  "The Triton of the inference replica {replica} was started anew {n} times in 10 minutes.": "推理副本 {replica} 的 Triton 在 10 分钟内重新启动了 {n} 次。",
+  "It dies again and again, or hangs and is ended; each time all of its models are away for seconds.": "它反复崩溃，或卡住后被结束；每次其全部模型都会中断数秒。",
   "A test prediction of {model} (version {version}) failed.": "{model}（版本 {version}）的测试预测失败。",
   "Health sends a golden sample through the real path every few seconds. It came back wrong or not at all, so users' calls are likely to as well.": "健康服务每隔几秒让黄金样本走一遍真实路径。结果错误或没有返回，用户的调用很可能也是如此。",
   "No replica serves version {version} of {model}.": "没有副本提供 {model} 的版本 {version}。",

@@ -18,11 +18,15 @@ export const beyondStatus = (live) => firing(live).filter((each) => each.judge !
 export const condition = (alert) => CONDITION[alert.labels.severity] || "unknown";
 export const summary = (alert) => say(alert.annotations.summary) || alert.labels.alertname;
 
+/** The likeliest cause; undefined where none is known. */
+const likely = (alert) => alert.annotations.cause || alert.causes?.[0]?.text;
+
 /** In the list of what to do. */
 export const alertLine = (alert) =>
   h("li", { "data-key": alert.fingerprint }, shape(condition(alert)),
     h("div", { class: "stack" },
       h("p", { class: "wrap" }, summary(alert), " ", alert.annotations.impact && h("span", { class: "soft" }, say(alert.annotations.impact))),
+      likely(alert) && h("p", { class: "small soft wrap" }, t("alert.cause"), ": ", say(likely(alert))),
       h("div", { class: "line" }, h("a", { class: "button", href: path("alerts", alert.fingerprint) }, t("alert.look")), acknowledgeButton(alert), h("span", { class: "small faint" }, t("alert.began"), " ", time(alert.began_at)))));
 
 export function alertTable(alerts) {

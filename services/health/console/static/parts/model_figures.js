@@ -8,6 +8,10 @@ import { explore, show } from "./panels.js";
 
 const rowsOf = (live, name) => (live.kpis?.rows?.model || []).filter((each) => each.labels.model === name);
 
+/** Codes that say the caller asked for something wrong: for alerts and promises they are no failures, and no reason to worry here. */
+const MISTAKES = new Set(["INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE", "ALREADY_EXISTS", "PERMISSION_DENIED", "UNAUTHENTICATED"]);
+const mistakesOf = (row) => Object.entries(row.kinds.errors || {}).reduce((total, [code, value]) => total + (MISTAKES.has(code) ? value : 0), 0);
+
 /** Rates are added; the share of errors is weighted by them; times are those of the version that answers most. */
 export function ofModel(live, name) {
   const rows = rowsOf(live, name).filter((each) => each.numbers.rate !== undefined);
@@ -15,9 +19,11 @@ export function ofModel(live, name) {
   const most = rows.reduce((one, other) => (other.numbers.rate > one.numbers.rate ? other : one));
   const sum = rows.reduce((total, each) => total + (each.numbers.rate || 0), 0);
   const failed = rows.reduce((total, each) => total + (each.numbers.rate || 0) * (each.numbers.error_ratio || 0), 0);
+  const mistakes = rows.reduce((total, each) => total + mistakesOf(each), 0);
   const trend = most.trend.map((_, i) => rows.reduce((total, each) => (each.trend[i] === null ? total : (total ?? 0) + each.trend[i]), null));
   const { p50, p95, p99 } = most.numbers;
-  return { rate: sum, errors: sum ? failed / sum : most.numbers.error_ratio, p50, p95, p99, trend };
+  const ours = Math.max(0, failed - mistakes);
+  return { rate: sum, errors: sum ? failed / sum : most.numbers.error_ratio, failures: sum ? ours / sum : most.numbers.error_ratio, p50, p95, p99, trend };
 }
 
 /** Every number of every version, with the expression that it comes from. */

@@ -51,9 +51,11 @@ function columns() {
   ];
 }
 
+/** What callers did wrong is counted, and is no reason to worry. */
 const errors = (row) => {
   const share = row.figures?.errors;
-  return share >= 0.01 ? h("span", { class: "status unhealthy" }, shape("unhealthy"), percent(share)) : percent(share);
+  if (row.figures?.failures >= 0.01) return h("span", { class: "status unhealthy" }, shape("unhealthy"), percent(share));
+  return share >= 0.01 ? h("span", { title: t("figures.mistakes") }, percent(share)) : percent(share);
 };
 
 /** The production route's versions with their shares. */

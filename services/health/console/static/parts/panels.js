@@ -12,7 +12,7 @@ import { go, path } from "../core/router.js";
 export const RANGES = { "15m": 900, "1h": 3600, "6h": 21600, "1d": 86400, "7d": 604800 };
 const POINTS = 180;
 const MOST_LINES = 12;
-const SHOW = { "1/s": rate, s: duration, ratio: (value) => percent(value), bytes, cores: (value) => number(value), rows: (value) => number(value), "": (value) => number(value) };
+const SHOW = { "1/s": rate, s: duration, ratio: (value) => percent(value), bytes, cores: (value) => number(value), rows: (value) => number(value), W: (value) => `${number(value)} W`, "": (value) => number(value) };
 
 export const show = (unit) => SHOW[unit] || SHOW[""];
 let panels = null;
@@ -23,7 +23,7 @@ export async function panelsOf(group) {
   return (await panels)[group];
 }
 
-/** Ask all panels at once: each gets its series, or what was wrong. */
+/** Ask all panels at once: each gets its series, or what was wrong. Optional ones, as of GPUs, are left out where nothing tells of them. */
 export async function measure(group, values, range, signal) {
   const asked = (await panelsOf(group)).map(async (panel) => {
     try {
@@ -33,7 +33,8 @@ export async function measure(group, values, range, signal) {
       return { panel, error };
     }
   });
-  return Promise.all(asked);
+  const measured = await Promise.all(asked);
+  return measured.filter(({ panel, lines }) => !panel.optional || lines?.length);
 }
 
 async function linesOf(panel, values, range, signal) {

@@ -3,13 +3,15 @@
 import { read } from "../core/api.js";
 import { h } from "../core/dom.js";
 import { clock, duration, number, percent } from "../core/format.js";
-import { t, word } from "../core/i18n.js";
+import { language, t, word } from "../core/i18n.js";
 import { body, card, empty, facts, fault, pairs, status, table, time } from "../core/parts.js";
 import { path } from "../core/router.js";
 import { say } from "../core/sentences.js";
 import { about, acknowledgeButton, condition, silenceButton, state, summary } from "../parts/alerts.js";
 import { eventList } from "../parts/changes.js";
+import { causes } from "../parts/causes.js";
 import { explore } from "../parts/panels.js";
+import { runbook } from "../parts/runbook.js";
 
 const AROUND_US = 60e6;
 const SUSPECT_MS = 30 * 60_000;
@@ -22,7 +24,7 @@ export default {
   title: ({ id }) => t("alert.title", { id }),
   every_s: 3,
   async load({ id }, query, signal) {
-    const found = await read("AlertService", "GetAlert", { fingerprint: id }, signal);
+    const found = await read("AlertService", "GetAlert", { fingerprint: id, language: language() }, signal);
     return { ...found, changes: await changesBefore(found.alert, signal) };
   },
   render({ params, data, error }) {
@@ -40,7 +42,8 @@ export default {
         [t("alert.lasted"), duration(((alert.resolved_at ? Date.parse(alert.resolved_at) : Date.now()) - Date.parse(alert.began_at)) / 1000)],
         [t("alert.value"), number(alert.value)],
         alert.annotations.share && [t("alert.share"), percent(Number(alert.annotations.share))]),
-      explanation(alert),
+      explanation(alert, data.runbook),
+      data.runbook && card(t("alert.runbook"), { key: `runbook ${alert.fingerprint}`, about: alert.labels.alertname }, body(runbook(data.runbook))),
       alert.acknowledgement?.comment && card(t("alert.with", { who: alert.acknowledgement.who }), {}, body(h("p", { class: "wrap" }, alert.acknowledgement.comment))),
       h("div", { class: "columns" }, history(data.history), data.changes.length > 0 && card(t("changes"), { key: "around", about: t("alert.changes") }, eventList(data.changes))),
       data.notifications.length > 0 && notifications(data.notifications),
@@ -64,17 +67,19 @@ function tracesOf({ labels, began_at: began }) {
   return `/traces?${new URLSearchParams({ tags: JSON.stringify({ "lepton.model.name": labels.model }), start: at - AROUND_US, end: at + AROUND_US })}`;
 }
 
-function explanation(alert) {
+/** `text`: its section of the runbooks, which has a card of its own; where there is none, its name is told. */
+function explanation(alert, text) {
   const { annotations, fingerprint, labels } = alert;
-  const said = [[t("alert.description"), "description"], [t("alert.impact"), "impact"], [t("alert.cause"), "cause"], [t("alert.runbook"), "runbook"]];
+  const said = [[t("alert.description"), "description"], [t("alert.impact"), "impact"], [t("alert.cause"), "cause"], ...(text ? [] : [[t("alert.runbook"), "runbook"]])];
   const told = Object.fromEntries(said.filter(([, name]) => annotations[name]).map(([words, name]) => [words, h("span", { class: "wrap" }, say(annotations[name]))]));
   const links = [
     annotations.query && h("a", { class: "button", href: explore(annotations.query) }, t("alert.chart")),
     labels.model && h("a", { class: "button", href: tracesOf(alert) }, t("traces.of_model")),
     annotations.trace_id && h("a", { class: "button", href: path("traces", annotations.trace_id) }, t("alert.trace")),
   ].filter(Boolean);
-  if (!links.length && !Object.keys(told).length) return null;
-  return card(t("alert.why"), { key: `why ${fingerprint}` }, body(h("div", { class: "stack" }, pairs(told), links.length > 0 && h("div", { class: "line" }, links))));
+  const found = causes(alert);
+  if (!links.length && !found && !Object.keys(told).length) return null;
+  return card(t("alert.why"), { key: `why ${fingerprint}` }, body(h("div", { class: "stack" }, pairs(told), found, links.length > 0 && h("div", { class: "line" }, links))));
 }
 
 const history = (found) =>

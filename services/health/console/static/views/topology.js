@@ -3,9 +3,10 @@
 import { get } from "../core/api.js";
 import { h, s } from "../core/dom.js";
 import { clock, count, duration, percent, rate } from "../core/format.js";
-import { t } from "../core/i18n.js";
+import { t, word } from "../core/i18n.js";
 import { card, empty, fault, paged, status, table } from "../core/parts.js";
 import { say } from "../core/sentences.js";
+import { explore } from "../parts/panels.js";
 
 const COLUMNS = { client: 0, health: 0, inference: 1, preprocess: 2, triton: 2, registry: 2 };
 const BOX = { width: 196, height: 98, gap_x: 158, gap_y: 42 };
@@ -22,24 +23,25 @@ export default {
     const edges = edgesOf(data);
     return [
       h("header", { class: "title" }, h("h1", null, t("place.topology")), h("p", { class: "lead" }, t("topology.lead"))),
-      card(t("topology.picture"), { key: "picture", about: data?.traces ? t("topology.from", { n: data.traces, from: clock(data.from_us / 1e6), to: clock(data.to_us / 1e6) }) : null },
-        h("div", { class: "topology" }, picture(services, edges, live))),
+      card(t("topology.picture"), { key: "picture", about: t("topology.counted") },
+        h("div", { class: "topology" }, picture(services, edges.filter(leadsOn), live))),
       error && error.status !== 503 && fault(error),
-      card(t("topology.calls"), { key: "calls" }, calls(edges, error)),
+      card(t("topology.calls"), { key: "calls", about: data?.traces ? t("topology.from", { n: data.traces, from: clock(data.from_us / 1e6), to: clock(data.to_us / 1e6) }) : null }, calls(edges, error, data?.expressions || {})),
       card(t("topology.replicas"), { key: "replicas", about: count(services.flatMap((each) => each.replicas).length) }, replicas(services, memory)),
     ];
   },
 };
 
-/** Calls seen in traces, and those that are known of and idle. Rates are of traced calls over the time that they span. */
+/** Calls that were counted or seen in traces, and those that are known of and idle. */
 function edgesOf(data) {
   if (!data) return [];
-  const span_s = Math.max(1, (data.to_us - data.from_us) / 1e6);
-  const seen = data.edges.map((each) => ({ ...each, rate: each.calls / span_s, failed: each.calls ? each.errors / each.calls : 0 }));
-  const names = new Set(seen.map((each) => `${each.caller} ${each.callee}`));
-  const idle = data.known.filter(([caller, callee]) => !names.has(`${caller} ${callee}`)).map(([caller, callee]) => ({ caller, callee, calls: 0 }));
-  return [...seen, ...idle];
+  const names = new Set(data.edges.map((each) => `${each.caller} ${each.callee}`));
+  const idle = data.known.filter(([caller, callee]) => !names.has(`${caller} ${callee}`)).map(([caller, callee]) => ({ caller, callee, rate: 0 }));
+  return [...data.edges, ...idle];
 }
+
+/** Those that lead on: what everybody asks and tells health would only cross the picture. */
+const leadsOn = ({ caller, callee, seen_in: seen }) => seen !== "counts" || (COLUMNS[caller] ?? 3) < (COLUMNS[callee] ?? 3);
 
 function picture(services, edges, live) {
   const names = [...new Set([...edges.flatMap((each) => [each.caller, each.callee]), ...services.map((each) => each.name)])];
@@ -96,28 +98,31 @@ function edge(each, places) {
   const start = { x: from.x + BOX.width, y: from.y + BOX.height / 2 + (to.y - from.y) * 0.06 };
   const end = sameColumn ? { x: to.x + BOX.width, y: to.y + BOX.height / 2 } : { x: to.x, y: to.y + BOX.height / 2 + (from.y - to.y) * 0.06 };
   const bend = sameColumn ? 70 : (end.x - start.x) / 2;
-  const kind = !each.calls ? "idle" : each.failed >= 0.05 ? "failing" : "";
+  const kind = !each.rate ? "idle" : each.failed >= 0.05 ? "failing" : "";
   const marker = `url(#arrow${kind && `-${kind}`})`;
   const [cx, cy] = [(start.x + end.x) / 2 + (sameColumn ? 52 : 0), (start.y + end.y) / 2];
-  const words = each.calls ? [`${rate(each.rate)} · ${duration(each.p50_us / 1e6)}`, each.errors ? t("topology.failing", { share: percent(each.failed) }) : null].filter(Boolean) : [];
+  const words = each.rate ? [`${rate(each.rate)} · ${duration(each.p50_us / 1e6)}`, each.failed >= 0.0005 ? t("topology.failing", { share: percent(each.failed) }) : null].filter(Boolean) : [];
   return s("g", { class: `edge ${kind}`, "data-edge": `${each.caller} ${each.callee}` },
     s("path", { d: `M${start.x} ${start.y}C${start.x + bend} ${start.y} ${end.x + (sameColumn ? bend : -bend)} ${end.y} ${end.x - (sameColumn ? -2 : 2)} ${end.y}`, "marker-end": marker }),
     words.length > 0 && s("rect", { x: cx - 62, y: cy - 10 * words.length, width: 124, height: 18 * words.length, rx: 4 }),
     words.map((line, i) => s("text", { x: cx, y: cy + 3 + 15 * i - 7 * (words.length - 1) }, line)));
 }
 
-function calls(edges, error) {
-  if (!edges.some((each) => each.calls)) {
+/** The heads of figures lead to what they are made of. */
+function calls(edges, error, made) {
+  const head = (words, figure) => (made[figure] ? h("a", { href: explore(made[figure]) }, words) : words);
+  if (!edges.some((each) => each.rate)) {
     return error ? fault(error) : empty(t("topology.no_calls"), t("topology.no_calls_text"));
   }
   return table([
     { head: t("topology.caller"), cell: (row) => row.caller },
     { head: t("topology.callee"), cell: (row) => row.callee },
-    { head: t("rate"), class: "r", title: t("topology.rate_title"), cell: (row) => rate(row.calls ? row.rate : null) },
-    { head: t("errors"), class: "r", cell: (row) => (row.calls ? percent(row.failed) : "–") },
-    { head: "p50", class: "r", cell: (row) => duration(row.p50_us / 1e6) },
-    { head: "p95", class: "r", cell: (row) => duration(row.p95_us / 1e6) },
-    { head: "", class: "r", cell: (row) => (row.calls ? h("a", { href: `/traces?service=${encodeURIComponent(row.callee)}` }, t("traces.show")) : null) },
+    { head: head(t("rate"), "rate"), class: "r", title: t("topology.rate_title"), cell: (row) => rate(row.rate || null) },
+    { head: head(t("errors"), "failing"), class: "r", cell: (row) => (row.rate ? percent(row.failed) : "–") },
+    { head: head("p50", "p50_s"), class: "r", cell: (row) => duration(row.p50_us / 1e6) },
+    { head: head("p95", "p95_s"), class: "r", cell: (row) => duration(row.p95_us / 1e6) },
+    { head: t("topology.seen_in"), cell: (row) => (row.seen_in ? word("seen_in", row.seen_in) : "–") },
+    { head: "", class: "r", cell: (row) => (row.rate ? h("a", { href: `/traces?service=${encodeURIComponent(row.callee)}` }, t("traces.show")) : null) },
   ], edges, { key: (row) => `${row.caller} ${row.callee}`, label: t("topology.calls") });
 }
 
