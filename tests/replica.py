@@ -132,6 +132,8 @@ class _Channel:
     def stream_unary(self, path: str, **_: Any) -> None:
         return None
 
+    stream_stream = stream_unary
+
     async def _list_deployments(self, request: Any, timeout: float) -> registry_pb2.ListDeploymentsResponse:
         return registry_pb2.ListDeploymentsResponse(deployments=self._registry.deployments.values())
 
