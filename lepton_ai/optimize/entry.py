@@ -52,9 +52,9 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     labels and is no input.
 
     Each candidate is made and measured in a process of its own, at low priority; the original is only read. Raises
-    InvalidInput for data that the model does not take, Unsupported for a model that is no ONNX, FailedPrecondition when `out` is another search's or no machine
-    of the cluster has this processor, Unavailable without it, ResourceExhausted for a full disk. That no variant meets
-    the bound is no error: `best` is None.
+    InvalidInput for data that the model does not take, Unsupported for a model that is no ONNX, FailedPrecondition
+    when `out` is another search's or no machine of the cluster has this processor, Unavailable without it,
+    ResourceExhausted for a full disk. That no variant meets the bound is no error: `best` is None.
     """
     check_target(target)
     for name in methods:
