@@ -165,11 +165,25 @@ class LeptonGroup(click.Group):
             from lepton_ai.cli.output import print_error
             from lepton_ai.errors import LeptonError
 
-            if not isinstance(error, LeptonError):
+            told = _of_a_file(error) if isinstance(error, OSError) else error
+            if not isinstance(told, LeptonError):
                 raise
-            print_error(error, as_json="--json" in arguments, traced="--trace" in arguments)
+            print_error(told, as_json="--json" in arguments, traced="--trace" in arguments)
             return 1
         return result if isinstance(result, int) else 0
+
+
+def _of_a_file(error: OSError) -> Exception:
+    """Said for people, where a file or folder of theirs could not be read or written; else the error itself."""
+    import errno
+
+    from lepton_ai.errors import FailedPrecondition
+
+    theirs = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC}
+    if error.errno not in theirs or error.filename is None:
+        return error
+    fix = "Make room." if error.errno == errno.ENOSPC else "Name another place, or look at who may use this one."
+    return FailedPrecondition(f"{error.filename}: {error.strerror}.", reason="FILE", fix=fix)
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

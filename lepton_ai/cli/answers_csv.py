@@ -27,7 +27,9 @@ def write_answers(path: Path, examples: Sequence[Example], predictions: Sequence
     given = [_told_apart(example.columns) for example in examples]
     answered = [_answer(prediction) for prediction in predictions]
     fullest_first = sorted(answered, key=len, reverse=True)  # which has the label columns of all, one after the other
-    header = list(dict.fromkeys(["input", *_names(given), *_names(fullest_first), "anomalies", "error"]))
+    header = list(
+        dict.fromkeys(["input", *_names(given), *_names(fullest_first), "prediction_id", "anomalies", "error"])
+    )
     lines = [
         {"input": example.name, **row, **answer} for example, row, answer in zip(examples, given, answered, strict=True)
     ]
@@ -61,7 +63,9 @@ def _told_apart(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_of_answer(name: str) -> bool:
-    return name in ("input", "anomalies", "error") or name.startswith(("label", "score", "output.", "number."))
+    return name in ("input", "prediction_id", "anomalies", "error") or name.startswith(
+        ("label", "score", "output.", "number.")
+    )
 
 
 def _answer(prediction: Prediction) -> dict[str, Any]:
@@ -79,6 +83,7 @@ def _answer(prediction: Prediction) -> dict[str, Any]:
         )
     for name, array in _more_outputs(prediction).items():
         cells[f"output.{name}"] = elements(array.reshape(())) if array.size == 1 else _json(elements(array))
+    cells["prediction_id"] = prediction.prediction_id
     cells["anomalies"] = "; ".join(prediction.anomalies)
     cells["error"] = "" if prediction.error is None else str(prediction.error)
     return cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lepton_ai.errors import InvalidInput, NotFound
@@ -53,7 +53,14 @@ def init_package(path: Path, directory: Path, options: InitOptions | None = None
         return package
     with tempfile.TemporaryDirectory(prefix="lepton-") as scratch:
         draft = _folder_draft(path, options) if path.is_dir() else _file_draft(path, names, Path(scratch), options)
+        draft = draft if options.name or path.name.isascii() else _saying_its_name(draft)
         return write_draft(with_options(draft, name=options.name, labels=options.labels), directory)
+
+
+def _saying_its_name(draft: Draft) -> Draft:
+    """With a note, as the file is called otherwise."""
+    note = f"It is called {draft.name}, as names of models have only a-z 0-9 . _ -: `--name` gives it another one."
+    return replace(draft, notes=[note, *draft.notes])
 
 
 def _folder_draft(path: Path, options: InitOptions) -> Draft:

@@ -42,7 +42,12 @@ def write_model_package(
     Its lineage and the figures of its best epoch stand in lepton.yaml.
     """
     if model.pipeline is None or model.task is None:
-        raise FailedPrecondition("The model has not been trained.", reason="NOT_TRAINED", fix="Call fit first.")
+        raise FailedPrecondition(
+            "The model has not been trained.",
+            reason="NOT_TRAINED",
+            fix="Call fit first. Or export a module that was trained without Lepton with torch.export.save, and make a "
+            "package of the file: lepton init model.pt2.",
+        )
     if not name:
         raise InvalidInput.of_field("name", "is missing", fix='Give the model one: name="cats-dogs".')
     inputs = model.pipeline.outputs

@@ -26,7 +26,12 @@ _AGAIN = Candidate((Step("again"),))
 
 
 def measure_again(
-    original: Package, variant: Package, data: Data | Path | str | None = None, *, max_loss: float = 0.005
+    original: Package,
+    variant: Package,
+    data: Data | Path | str | None = None,
+    *,
+    max_loss: float = 0.005,
+    answer: str = "",
 ) -> Package:
     """Measure a variant beside its original on this machine and write the figures into its lepton.yaml.
 
@@ -37,7 +42,7 @@ def measure_again(
     if was is None or was.of != original.digest:
         made = "is no variant" if was is None else f"was made of {was.of[:12]}, not of {original.digest[:12]}"
         raise FailedPrecondition(f"The package {made}.", reason="OTHER_ORIGINAL", fix="Name the one it was made of.")
-    portions = portion(original, data)
+    portions = portion(original, data, answer=answer)
     with tempfile.TemporaryDirectory(prefix="lepton-") as place:
         folder = Folder(Path(place))
         task = Task(original.digest, portions.digest, "latency", max_loss, this_cpu())

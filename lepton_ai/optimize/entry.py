@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_ai.errors import InvalidInput
+from lepton_ai.errors import InvalidInput, Unsupported
 from lepton_ai.models.families import TRAINED_FILE
 from lepton_ai.optimize.measure.cpu import this_cpu
 from lepton_ai.optimize.methods import find_method
@@ -36,6 +36,7 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     methods: Sequence[str] = (),
     out: Path | str | None = None,
     ray: str = "",
+    answer: str = "",
     on_progress: OnProgress | None = None,
 ) -> Optimisation:
     """Make variants of a model that are lighter, and measure each for speed, accuracy, size and memory here.
@@ -47,12 +48,13 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     the metric (0.005: half a point). `methods`: only these, of `lepton_ai.optimize.methods`. `out`: folder of the
     search, which goes on where it was when the same is asked again; a new one of the system's by default. `ray`:
     address of a Ray cluster ("auto": this machine's), whose machines with this processor then try the candidates, one
-    each at a time.
+    each at a time. `answer`: the column of a CSV file with the right answers; by default the one that holds the model's
+    labels and is no input.
 
     Each candidate is made and measured in a process of its own, at low priority; the original is only read. Raises
-    InvalidInput for data that the model does not take, FailedPrecondition when `out` is another search's or no machine
-    of the cluster has this processor, Unavailable without it, ResourceExhausted for a full disk. That no variant meets
-    the bound is no error: `best` is None.
+    InvalidInput for data that the model does not take, Unsupported for a model that is no ONNX, FailedPrecondition
+    when `out` is another search's or no machine of the cluster has this processor, Unavailable without it,
+    ResourceExhausted for a full disk. That no variant meets the bound is no error: `best` is None.
     """
     check_target(target)
     for name in methods:
@@ -64,7 +66,8 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     folder = Folder(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lepton-optimise-")))
     with ExitStack() as stack:
         original = _opened(model, stack)
-        portions = portion(original, data, train)
+        _check_format(original)
+        portions = portion(original, data, train, answer=answer)
         task = Task(original.digest, portions.digest, target, max_loss, this_cpu())
         search = _search(folder, task, on_progress, ray, stack)
         lay_out(folder, original, portions)
@@ -78,6 +81,17 @@ def optimise(  # noqa: PLR0913 - every one is a choice of its own
     found = Optimisation(original.description.name, task, tuple(trials), folder, tuple(notes))
     found.save_report()
     return found
+
+
+def _check_format(original: Package) -> None:
+    """Raise Unsupported for a model that is not ONNX, which is all that variants are made of."""
+    if original.description.model.format != "onnx":
+        raise Unsupported(
+            f"Variants are made of ONNX, and {original.description.name} holds a torch.export archive.",
+            reason="NOT_ONNX",
+            fix="`lepton convert MODEL FOLDER --to onnx` writes model.onnx: put it into the package in place of the "
+            "archive, with `model: {file: model.onnx, format: onnx}` in its lepton.yaml.",
+        )
 
 
 def _search(folder: Folder, task: Task, on_progress: OnProgress | None, ray: str, stack: ExitStack) -> Search:

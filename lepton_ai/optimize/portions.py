@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lepton_ai.optimize.decoder import decodes_pictures
+from lepton_ai.optimize.right_answers import column_of_answers
 from lepton_ai.optimize.rows import Rows, dataset_rows, golden_rows
 from lepton_ai.package import Package
 
@@ -47,24 +48,34 @@ class Portions:
         return self.judged.targets is not None
 
     @property
+    def answers(self) -> str | None:
+        """The column that says what is right, where there is one."""
+        target = None if self.train is None else self.train.schema.target
+        return target.name if self.are_labelled and target is not None else None
+
+    @property
     def are_trainable(self) -> bool:
         """Whether there are rows with answers to train on."""
         return self.train is not None and self.train.schema.target is not None
 
 
-def portion(package: Package, data: Data | Path | str | None, train: Data | Path | str | None = None) -> Portions:
+def portion(
+    package: Package, data: Data | Path | str | None, train: Data | Path | str | None = None, *, answer: str = ""
+) -> Portions:
     """Rows for a package. Without `train`, half of `data` calibrates and trains; without both, golden samples do all.
+
+    `answer`: the column of a table with the right answers; by default the one that holds the model's labels.
 
     Raises InvalidInput for rows that the model does not take, NotFound.
     """
     if data is None:
         golden = golden_rows(package)
         return Portions(golden, golden, None, are_parted=False)
-    dataset = _as_dataset(data, package)
+    dataset = _as_dataset(data, package, answer)
     rows = dataset_rows(package, dataset)
     are_sent = decodes_pictures(package.pipeline_document())
     if train is not None:
-        material = _as_dataset(train, package)
+        material = _as_dataset(train, package, answer)
         chosen = _order(len(material))[:_MOST_CALIBRATION]
         calibration = dataset_rows(package, material.take(chosen))
         sent = dataset[:_MOST_JUDGED] if are_sent else None
@@ -83,7 +94,7 @@ def _order(count: int) -> Any:
     return np.random.default_rng(_SEED).permutation(count)
 
 
-def _as_dataset(data: Any, package: Package) -> Dataset:
+def _as_dataset(data: Any, package: Package, answer: str) -> Dataset:
     """Rows of wherever they are. Raises InvalidInput, NotFound."""
     if not isinstance(data, str | Path):
         from lepton_ai.models.data import as_dataset
@@ -95,7 +106,13 @@ def _as_dataset(data: Any, package: Package) -> Dataset:
     if path.is_dir():
         kinds = {str(package.description.input_kind(name)) for name in _inputs(package)}
         return read_folder(path, kind="sound" if kinds == {"sound"} else "image")
-    return Dataset.open(path) if path.suffix == ".arrow" else read_table(path)
+    if path.suffix == ".arrow":
+        return Dataset.open(path)
+    if answer:
+        return read_table(path, target=answer)
+    table = read_table(path)
+    found = column_of_answers(package, table, _inputs(package))
+    return table if found is None else read_table(path, target=found)
 
 
 def _inputs(package: Package) -> list[str]:

@@ -99,10 +99,17 @@ class Optimisation:
 def notes_on(trials: Sequence[Trial], portions: Portions, max_loss: float) -> list[str]:
     """What makes the figures less than they look."""
     notes, rows = [], len(portions.judged)
+    if len(trials) == 1:
+        notes.append("The budget ended before any candidate was begun: give more time with --budget.")
     if not portions.are_parted:
         notes.append(f"Only {rows} rows: they calibrate and judge, so losses look smaller than they are. Give more.")
     if not portions.are_labelled:
-        notes.append("Nobody says what is right, so what is measured is agreement with the original's answers.")
+        notes.append(
+            "Nobody says what is right, so what is measured is agreement with the original's answers. "
+            "If a column of the data does, name it: --answer COLUMN."
+        )
+    if (column := portions.answers) is not None:
+        notes.append(f"What is right was read from the column {column!r}.")
     proved = [trial for trial in trials if trial.measured and trial.measured.accuracy.is_proved(max_loss)]
     held = [trial for trial in trials if trial.meets(max_loss) and not trial.is_original]
     if held and not any(trial in proved for trial in held):

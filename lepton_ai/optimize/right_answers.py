@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,35 @@ def right_answers(package: Package, data: Dataset) -> Array | None:
         return np.array([str(value) for value in values])
     numbers = np.asarray(values) if isinstance(values, np.ndarray) else None
     return numbers if numbers is not None and numbers.dtype.kind in "biuf" else None
+
+
+def column_of_answers(package: Package, data: Dataset, inputs: Sequence[str]) -> str | None:
+    """The only column of a table, beside its inputs, in which every value is a label of the package.
+
+    None where there is none, or several.
+    """
+    labels = _labels(package)
+    if not labels:
+        return None
+    others = [column.name for column in data.schema if column.name not in inputs]
+    found = [name for name in others if _all_are_labels(data.table.column(name).unique().to_pylist(), labels)]
+    return found[0] if len(found) == 1 else None
+
+
+def _all_are_labels(values: Sequence[object], labels: frozenset[str]) -> bool:
+    from lepton_ai.training.tasks import class_name
+
+    return bool(values) and all(class_name(value) in labels for value in values)
+
+
+def _labels(package: Package) -> frozenset[str]:
+    from lepton_ai.postprocessing.labels import read_class_names
+
+    steps = package.postprocess_document() or [{}]
+    named = steps[-1].get("labels")
+    if steps[-1].get("op") not in _ONE_LABEL or not named:
+        return frozenset()
+    return frozenset(read_class_names(package.path(str(named)).read_bytes()))
 
 
 def _names(data: Dataset) -> Array:

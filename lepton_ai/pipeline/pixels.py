@@ -120,7 +120,8 @@ def _check_size(header: ImageHeader, call: Call) -> None:
         raise _unreadable(call)
     if max(width, height) > limits.max_side_pixels or width * height > limits.max_pixels:
         raise call.refusal(
-            f"is {width}×{height} pixels, allowed are {limits.max_pixels} in all and {limits.max_side_pixels} a side",
+            f"is {width}×{height} pixels, allowed are {limits.max_pixels:,} in all "
+            f"and {limits.max_side_pixels:,} a side",
             reason="IMAGE_TOO_LARGE",
             fix="Send a smaller image.",
         )

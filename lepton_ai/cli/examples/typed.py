@@ -72,4 +72,4 @@ def _unknown(name: str, described: ModelDescription) -> InvalidInput:
 
 def _takes(described: ModelDescription) -> str:
     named = (f"{name} ({kind})" for name, kind in described.inputs.items())
-    return ", ".join(named) or "tensors, from Python alone"
+    return ", ".join(named) or f"tensors, from Python alone: `lepton models {described.model}` shows the call"

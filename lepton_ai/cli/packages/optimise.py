@@ -59,6 +59,8 @@ class Loss(click.ParamType[float]):
               "[default: the golden samples]")  # fmt: skip
 @click.option("--train", type=click.Path(exists=True, path_type=Path),
               help="Rows to calibrate and train with.  [default: half of --data]")  # fmt: skip
+@click.option("--answer", default="", metavar="COLUMN", help="Column of the CSV file with the right answers.  "
+              "[default: the one that holds the model's labels]")  # fmt: skip
 @click.option("--max-loss", type=Loss(), default=0.005, show_default="0.5%", help="Of the metric, in points.")
 @click.option("--target", type=click.Choice(["latency", "throughput", "size", "memory"]), default="latency",
               show_default=True, help="What is to be better.")  # fmt: skip
@@ -81,6 +83,7 @@ def optimise(
     *,
     data: Path | None,
     train: Path | None,
+    answer: str,
     max_loss: float,
     target: str,
     budget_s: float,
@@ -105,7 +108,7 @@ def optimise(
         raise click.UsageError("--push is for the best of a search: push what was measured again with `lepton push`.")
     with opened_source(model, home, quiet=as_json) as source, _progress(shown=not as_json) as on_progress:
         if variant is not None:
-            return _measure_again(source.package, variant, data, max_loss, as_json=as_json)
+            return _measure_again(source.package, variant, data, max_loss, answer, as_json=as_json)
         if push_as == "variant" and source.version is None:
             raise click.UsageError("--push variant needs a version of the registry: NAME@VERSION in place of a path.")
         if ladder:
@@ -115,6 +118,7 @@ def optimise(
             source.package,
             data,
             train=train,
+            answer=answer,
             max_loss=max_loss,
             target=target,  # type: ignore[arg-type] # one of the choices
             budget_s=budget_s,
@@ -144,11 +148,14 @@ def _push(found: Optimisation, push_as: str, version: int | None, home: Path | N
     click.echo(f"{found.best.name} is {became} of {pushed.model}.", err=True)
 
 
-def _measure_again(original: Package, variant: Path, data: Path | None, max_loss: float, *, as_json: bool) -> int:
+def _measure_again(
+    original: Package, variant: Path, data: Path | None, max_loss: float, answer: str, *, as_json: bool
+) -> int:
     from lepton_ai.optimize import measure_again
     from lepton_ai.package import Package
 
-    measured = measure_again(original, Package.read(variant), data, max_loss=max_loss).description.optimised
+    again = measure_again(original, Package.read(variant), data, max_loss=max_loss, answer=answer)
+    measured = again.description.optimised
     assert measured is not None  # noqa: S101 - it was just written
     if as_json:
         print_json(measured.model_dump(mode="json"))
@@ -229,7 +236,8 @@ def _print(found: Optimisation) -> None:
         click.echo(f"· {note}", err=True)
     best = found.best
     if best is None:
-        print_note("No variant within the bound is better than the original.")
+        tried = any(not trial.is_original for trial in found.trials)
+        print_note(f"No variant {'within the bound is better than the original' if tried else 'was tried'}.")
     else:
         place = found.folder.variant(best.name)
         click.echo(f"Best: {best.name}. Look at it: lepton check {place}; serve it: lepton push {place}", err=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lepton_ai.cli.output import progress_bar, running_home
 from lepton_ai.cli.platform import client_for
+from lepton_ai.errors import NotFound
 
 if TYPE_CHECKING:
     from lepton_ai.package import Package
@@ -33,6 +34,11 @@ def opened_source(source: str, home: Path | None, *, quiet: bool) -> Iterator[So
         with opened_package(source) as package:
             yield Source(package, None)
         return
+    if source.startswith((".", "/", "~")) or "/" in source:
+        raise NotFound(
+            f"There is no {source}.",
+            fix="Name a package that is there, or NAME, NAME@VERSION or NAME@ALIAS of the registry.",
+        )
     with tempfile.TemporaryDirectory(prefix="lepton-") as place:
         directory = Path(place) / "package"
         with client_for(running_home(home)) as client, progress_bar("Fetching", shown=not quiet) as on_progress:

@@ -84,7 +84,7 @@ class ItemRunner:
 
 def _too_large(size_bytes: int, max_bytes: int) -> InvalidInput:
     return InvalidInput(
-        f"The item has {size_bytes} bytes, at most {max_bytes} are allowed.",
+        f"The item has {size_bytes:,} bytes, at most {max_bytes:,} are allowed.",
         reason="ITEM_TOO_LARGE",
         fix="Send a smaller file.",
     )

@@ -179,7 +179,10 @@ def _pipeline(runtime: ModelRuntime, field: str) -> preprocess_pb2.Pipeline:
     if runtime.loaded.pipeline_proto is None:
         inputs = ", ".join(tensor.name for tensor in runtime.signature.inputs)
         raise InvalidInput.of_field(
-            field, "the model has no pipeline", reason="NO_PIPELINE", fix=f"Send tensors: {inputs}."
+            field,
+            "the model has no pipeline",
+            reason="NO_PIPELINE",
+            fix=f"Send tensors: {inputs}; in Python with client.infer.",
         )
     return runtime.loaded.pipeline_proto
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from lepton_ai import cli
 from lepton_ai.cli import COMMANDS, LazyCommand, main
 from lepton_ai.errors import FieldViolation, InvalidInput, NotFound
+from tests.sample_packages import onnx_bytes
 
 _HEAVY = ("grpc", "torch", "numpy", "pydantic", "psutil", "supervisor", "rich", "opentelemetry")
 
@@ -114,6 +116,13 @@ def test_an_error_is_json_when_json_was_asked_for(capsys: pytest.CaptureFixture[
 @pytest.mark.usefixtures("_failing")
 def test_an_interrupted_command_exits_with_130() -> None:
     assert _run("fail", "interrupt") == 130
+
+
+def test_a_place_that_cannot_be_written_is_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.onnx").write_bytes(onnx_bytes())
+    (tmp_path / "file").touch()
+    assert _run("init", str(tmp_path / "model.onnx"), str(tmp_path / "file" / "package")) == 1
+    assert "package: Not a directory." in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_failing")

@@ -75,6 +75,14 @@ def test_onnx_tells_its_inputs_and_outputs(tmp_path: Path) -> None:
     assert np.allclose(golden["expect"]["outputs"]["y"]["values"], doubled)
 
 
+def test_a_model_that_cannot_have_the_name_of_its_file_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "客户流失.onnx"
+    file.write_bytes(onnx_bytes())
+    package = made(file)
+    assert f"It is called {package.description.name}, " in notes(package)
+    assert "--name" in notes(package)
+
+
 def test_weights_beside_the_model_come_along(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(onnx_bytes(location="m.data", offset="0"))
     (tmp_path / "m.data").write_bytes(np.float32(3).tobytes())

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import pytest
 
 from lepton_ai.models.data import as_dataset
-from lepton_ai.optimize.right_answers import SEPARATOR, right_answers
+from lepton_ai.optimize.right_answers import SEPARATOR, column_of_answers, right_answers
 from lepton_ai.package import Package
 from tests.sample_packages import onnx_package
 
@@ -42,6 +44,25 @@ def test_several_labels_are_one_text(tmp_path: Path) -> None:
 
 def test_without_postprocessing_numbers_stay_numbers(tmp_path: Path) -> None:
     assert words(answering(tmp_path), np.array([1.5, 2.5, 0.0])) == [1.5, 2.5, 0.0]
+
+
+TABLE = {"x": [1.0, 2.0, 3.0], "对": ["d", "1", "0"], "地": ["a", "1", "0"]}
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        (TABLE, "对"),
+        ({"x": [0, 1, 2], "地": ["a", "b", "0"]}, None),
+        (TABLE | {"旧": ["1", "1", "1"]}, None),
+        (TABLE | {"对": [2.0, 1.0, 0.0]}, "对"),
+        (TABLE | {"对": ["d", None, "0"]}, None),
+    ],
+    ids=["names", "no label but the input's", "two such columns", "numbers", "unknown of a row"],
+)
+def test_answers_stand_in_the_only_column_of_labels(tmp_path: Path, table: dict[str, Any], found: str | None) -> None:
+    package = answering(tmp_path, {"op": "classify", "input": "y", "labels": "labels.txt", "top_k": 1})
+    assert column_of_answers(package, as_dataset(pd.DataFrame(table)), ["x"]) == found
 
 
 def test_where_nobody_knows_there_are_none(tmp_path: Path) -> None:
