@@ -110,12 +110,18 @@ def test_the_database_is_reached_by_the_registry_alone_and_keeps_its_data_in_a_v
 def test_health_reads_the_logs_of_all_containers_that_tell_it_nothing() -> None:
     health = SERVICES["health"]
     files = json.loads(health["environment"]["LEPTON_LOG_FILES"])
-    assert files.keys() == SERVICES.keys() - OURS | {"inference"}, "of which Envoy tells nothing"
+    assert files.keys() == SERVICES.keys() - OURS | {"inference", "jaeger"}, "of inference Envoy tells nothing"
     assert "logs:/var/log/lepton:ro" in health["volumes"]
     assert files.pop("etcd") == "/var/log/etcd/etcd.log"
     assert "etcd-log:/var/log/etcd:ro" in health["volumes"]
     assert "etcd-log:/var/log/lepton" in SERVICES["etcd"]["volumes"]
     assert "--log-outputs=stderr,/var/log/lepton/etcd.log" in SERVICES["etcd"]["command"]
+    assert files.pop("jaeger") == "/var/log/jaeger/jaeger.log"
+    assert "jaeger-log:/var/log/jaeger:ro" in health["volumes"]
+    assert "jaeger-log:/var/log/lepton" in SERVICES["traces"]["volumes"]
+    paths = "--set=service.telemetry.logs.output_paths=[stderr,/var/log/lepton/jaeger.log]"
+    assert paths in SERVICES["traces"]["command"]
+    assert TRACES["services"]["traces"]["command"] == [], "which are not for ours"
     for name, file in files.items():
         service = TRACES["services"]["traces"] if name == "traces" else SERVICES[name]
         assert service["entrypoint"][:3] == ["sh", "/etc/lepton/keep-log.sh", file]

@@ -41,10 +41,10 @@ _LEVELS: dict[str, pb.LogLevel.ValueType] = {
     "PANIC": pb.LOG_LEVEL_CRITICAL,
     "#": pb.LOG_LEVEL_WARNING,
 }
-"""Of glog, of etcd's zap and Grafana, of Python, of Prometheus, of PostgreSQL, of Valkey."""
+"""Of glog, of the zap of etcd and Jaeger and Grafana, of Python, of Prometheus, of PostgreSQL, of Valkey."""
 _ENVOY = "envoy"
 _ENVOY_LEVELS = {"warning": "WARNING", "error": "ERROR", "critical": "CRITICAL"}
-_ETCD_OWN = frozenset({"level", "ts", "caller", "msg", "logger", "stacktrace"})
+_ZAP_OWN = frozenset({"level", "ts", "caller", "msg", "logger", "stacktrace", "resource"})
 _LOGFMT_OWN = frozenset({"level", "ts", "time", "t", "caller", "source", "msg", "logger"})
 
 
@@ -88,20 +88,29 @@ def _triton(line: str, now_s: float) -> pb.LogRecord | None:
     return _record(level, at, file, _unquoted(message))
 
 
-def _etcd(line: str) -> pb.LogRecord | None:
+def _zap(line: str) -> pb.LogRecord | None:
     if not line.startswith('{"level":'):
         return None
     try:
         said = json.loads(line)
     except ValueError:
         return None
-    at = datetime.fromisoformat(str(said["ts"])) if "ts" in said else datetime.now(UTC)
+    if "msg" not in said:
+        return None
+    at = _moment(said["ts"]) if "ts" in said else datetime.now(UTC)
     caller = str(said.get("caller", "")).rpartition(":")[0]
-    record = _record(str(said["level"]), at, caller, str(said.get("msg", "")))
-    for name in [name for name in said if name not in _ETCD_OWN][:MAX_FIELDS]:
+    record = _record(str(said["level"]), at, caller, str(said["msg"]))
+    for name in [name for name in said if name not in _ZAP_OWN][:MAX_FIELDS]:
         record.fields[name[:MAX_FIELD]] = str(said[name])[:MAX_FIELD]
     record.exception = str(said.get("stacktrace", ""))[:MAX_EXCEPTION]
     return record
+
+
+def _moment(said: object) -> datetime:
+    """As zap writes times: in words, or in seconds since 1970."""
+    if isinstance(said, int | float):
+        return datetime.fromtimestamp(said, UTC)
+    return datetime.fromisoformat(str(said))
 
 
 def _python(line: str) -> pb.LogRecord | None:
@@ -161,7 +170,7 @@ def _valkey(line: str) -> pb.LogRecord | None:
     return _record(level, datetime.strptime(moment, "%d %b %Y %H:%M:%S.%f"), "valkey", message)
 
 
-_READERS = (_ours, _etcd, _python, _logfmt, _postgresql, _valkey)
+_READERS = (_ours, _zap, _python, _logfmt, _postgresql, _valkey)
 
 
 def _record(level: str, at: datetime, logger: str, message: str) -> pb.LogRecord:

@@ -57,6 +57,22 @@ def test_warnings_of_etcd_are_read_with_their_fields() -> None:
     assert (fatal.level, fatal.exception) == (pb.LOG_LEVEL_CRITICAL, "main.main")
 
 
+def test_warnings_of_jaeger_are_read_whichever_way_it_writes_times() -> None:
+    lines = [
+        '{"level":"info","ts":"2026-11-30T11:05:32.456Z","caller":"service@v0.155.0/service.go:247","msg":"Starting"}',
+        '{"level":"warn","ts":"2026-11-30T19:05:33.000+0800","msg":"dropping","resource":{"service.name":"jaeger"},"spans":9}',
+        '{"level":"error","ts":1796036734.5,"caller":"memory/memory.go:80","msg":"no room"}',
+    ]
+    dropping, full = read("\n".join(lines))
+    assert (dropping.level, dropping.message, dict(dropping.fields)) == (
+        pb.LOG_LEVEL_WARNING,
+        "dropping",
+        {"spans": "9"},
+    )
+    assert seconds_of(dropping.at) == datetime(2026, 11, 30, 11, 5, 33, tzinfo=UTC).timestamp()
+    assert (full.level, full.logger, seconds_of(full.at)) == (pb.LOG_LEVEL_ERROR, "memory/memory.go", 1796036734.5)
+
+
 def test_warnings_of_the_trace_store_are_read() -> None:
     lines = (
         "2026-11-30 11:05:34,692 INFO lepton_ai.traces ready\n2026-11-30 11:05:35,250 ERROR lepton_ai.traces no disk\n"
