@@ -32,12 +32,15 @@ class VariantReading:
             listed = listed.where(variant_files.c.version == version)
             signed = signed.where(variant_signatures.c.version == version)
             query = query.where(variants.c.version == version)
+        rows = (await self._connection.execute(query)).all()
+        if not rows:
+            return {}  # as for most models
         for row in await self._connection.execute(listed):
             files[row.model, row.version, row.variant].append(FileRecord(row.path, row.size_bytes, row.sha256))
         found_signers = await self._connection.execute(signed)
         signers = {(row.model, row.version, row.variant): row.signer for row in found_signers}
         found: dict[tuple[str, int], list[VariantRecord]] = defaultdict(list)
-        for row in await self._connection.execute(query):
+        for row in rows:
             key = (row.model, row.version, row.name)
             found[row.model, row.version].append(variant_record(row, files[key], signers.get(key, "")))
         return found
