@@ -11,6 +11,10 @@ import pytest
 from examples.efficientnet_lite0 import NAME, write_package
 from tests.platform import Platform, running_platform
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""For programs that train: files of tests run side by side, and threads that wait for one another by spinning take the
+cores from all of them."""
+
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -15,6 +15,7 @@ import pytest
 import lepton_ai as la
 from lepton_ai.reinforcement import DQN, Agent, QLearning
 from lepton_ai.reinforcement.packaging import visited
+from tests.e2e.conftest import ONE_THREAD
 from tests.platform import Platform, running_platform
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,7 @@ async def test_a_served_network_does_what_the_agent_does(field: Platform, tmp_pa
 
 
 def test_the_example_goes_all_the_way(field: Platform, tmp_path: Path) -> None:
-    environment = {**os.environ, "LEPTON_HOME": str(field.home), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **ONE_THREAD, "LEPTON_HOME": str(field.home), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "examples.reinforcement", "--small", "--out", str(tmp_path / "智能体")],
         cwd=tmp_path,

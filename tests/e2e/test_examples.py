@@ -16,6 +16,7 @@ from PIL import Image
 from examples import ocr, speech
 from lepton_ai.datasets import FashionMNIST, read_table
 from lepton_ai.errors import NotFound
+from tests.e2e.conftest import ONE_THREAD
 from tests.platform import Platform, running_platform
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def run(
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{name}", *arguments],
         cwd=folder,
-        env={**os.environ, "LEPTON_HOME": str(field.home), "PYTHONPATH": python_path},
+        env={**os.environ, **ONE_THREAD, "LEPTON_HOME": str(field.home), "PYTHONPATH": python_path},
         capture_output=True,
         text=True,
         timeout=timeout_s,

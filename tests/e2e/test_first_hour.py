@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.testing import eventually
+from tests.e2e.conftest import ONE_THREAD
 from tests.platform import Platform
 
 MODEL = "churn-first-hour"
@@ -64,7 +65,7 @@ class Walk:
         done = subprocess.run(
             [sys.executable, "-c", script, *arguments],
             cwd=self.folder,
-            env=environment | {"LEPTON_HOME": str(self.platform.home)},
+            env=environment | ONE_THREAD | {"LEPTON_HOME": str(self.platform.home)},
             capture_output=True,
             text=True,
             timeout=300,

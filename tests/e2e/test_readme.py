@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from examples.efficientnet_lite0 import photos
+from tests.e2e.conftest import ONE_THREAD
 from tests.platform import Platform
 from tests.topology import SERVICES
 
@@ -74,7 +75,7 @@ def test_the_training_program_ends_with_a_served_model(platform: Platform, folde
 
 def run_program(platform: Platform, folder: Path, program: str) -> str:
     address = platform.state.addresses["inference"].split(",")[0]
-    environment = {**os.environ, "LEPTON_HOME": str(platform.home), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **ONE_THREAD, "LEPTON_HOME": str(platform.home), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program.replace("127.0.0.1:8500", address)],
         cwd=folder,

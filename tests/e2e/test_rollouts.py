@@ -199,7 +199,8 @@ def lite_package(directory: Path, lite: int) -> Path:
     """EfficientNet-lite0, 1 or 2, as versions of one model."""
     package = write_package(directory / f"lite{lite}", lite=lite)
     described = package / "lepton.yaml"
-    described.write_text(described.read_text(encoding="utf-8").replace(f"name: {NAME}", f"name: {PHOTOS}", 1), "utf-8")
+    text = described.read_text(encoding="utf-8").replace(f"name: {NAME}", f"name: {PHOTOS}", 1)
+    described.write_text(f"{text}\ninstances: 1\n", "utf-8")  # each is loaded ten times
     return package
 
 
