@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,6 +114,13 @@ def test_slowness_is_the_machines_before_it_is_anything_elses() -> None:
         "The CPUs of vm are busy: 97.6%.",
         "New in the log of inference, 3 ×: queue is long",
     ]
+
+
+def test_what_each_start_warns_of_does_not_explain_that_there_are_many() -> None:
+    often = alert("TritonRestarts", "ticket", replica="10.0.0.1:8500")
+    warned = logged("no memory is pinned", service="triton-1")
+    failed = replace(logged("Failed to run the model", service="triton-1"), is_error=True)
+    assert texts(often, logs=[warned, failed]) == ["New in the log of triton-1, 3 ×: Failed to run the model"]
 
 
 def test_new_log_records_of_its_services_are_named_and_old_ones_elsewhere_are_not() -> None:
