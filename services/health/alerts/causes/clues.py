@@ -26,8 +26,6 @@ _OVER_WITHIN_S = 900.0
 _LOGGED_WITHIN_S = 300.0
 _MOST_SUSPECTS = 100
 """Other alerts that are looked at for each: a storm must not keep health busy with explaining it."""
-_OF_RESTARTS = frozenset({"ProcessRestarts", "TritonRestarts"})
-"""Alerts that many starts raise."""
 _PATH = frozenset({"inference", "triton", "preprocess"})
 """Services that every prediction goes through."""
 _LONGEST = 200
@@ -141,7 +139,7 @@ def _of_logs(alert: Alert, evidence: Evidence) -> Iterator[Clue]:
         is_then = kind.last_s >= alert.began.wall_s - _LOGGED_WITHIN_S
         if not kind.count or not is_then or not _is_of(kind.service, services):
             continue
-        if alert.labels.get("alertname") in _OF_RESTARTS and not kind.is_error:
+        if alert.name in RESTARTS and not kind.is_error:
             continue  # what each start warns of ends no process
         is_new = kind.first_s >= alert.began.wall_s - _LOGGED_WITHIN_S
         text = f"In the log of {kind.service}, {kind.count} ×: {kind.text}"

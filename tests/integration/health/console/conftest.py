@@ -11,8 +11,9 @@ import pytest
 
 from lepton_ai.mesh.serving.http.server import HttpServer, listen
 from tests.browser import chromium, why_no_browser
-from tests.console import ScriptedConsole
+from tests.console import TOKEN, ScriptedConsole
 from tests.console_page import ConsolePage
+from tests.integration.health.console import states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,3 +94,14 @@ def page(browser: WebDriver, console: RunningConsole) -> Iterator[ConsolePage]:
     yield opened
     complaints = [each for each in opened.complaints() if "Failed to load resource" not in each]
     assert complaints == []
+
+
+def show_usual(console: RunningConsole) -> None:
+    """A platform as it is most of the time."""
+    console.set_status(states.usual(console.script))
+
+
+def unlock(page: ConsolePage) -> None:
+    """Give the token that actions need."""
+    page.fill("token", TOKEN)
+    page.submit()
